@@ -1,0 +1,355 @@
+//! The only road to syslog. In: an event and its fields. Out: one line of `key=value`, sanitised, bounded and masked
+//! right here, so that no caller can forget to.
+//!
+//! MUST: a line is one line, whatever its values hold; no value can pass for a key; nothing that looks like a mac or
+//! an HMAC key is written; a syslogd that is missing, full or frozen costs a bounded wait and is reported to the
+//! caller, who defers before admission and records the loss after it.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use syslog::{Formatter3164, LogFormat, LoggerBackend, Severity};
+
+use crate::config::{Facility, LogTarget, Settings};
+use crate::error::Deferral;
+use crate::protocol::{RequestName, is_treacherous};
+
+/// How long one line may wait for a full or frozen syslogd.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest value, in characters; rsyslog cuts a line near 8 KiB (FACTS.md), and a dozen of these fit.
+const LONGEST_VALUE: usize = 400;
+
+/// A step of a message's way that the audit trail shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A message arrived.
+    Received,
+    /// It is refused, for good.
+    Refused,
+    /// It stays in the queue.
+    Deferred,
+    /// Its request may run.
+    Admitted,
+    /// Its request waits for another run of the same command.
+    Waiting,
+    /// The command is being started.
+    Started,
+    /// The command has ended.
+    Finished,
+    /// The reply was handed over.
+    Replied,
+    /// An earlier delivery of the same request died or could not reply; this one goes on from there.
+    Resumed,
+}
+
+impl Event {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Refused => "refused",
+            Self::Deferred => "deferred",
+            Self::Admitted => "admitted",
+            Self::Waiting => "waiting",
+            Self::Started => "started",
+            Self::Finished => "finished",
+            Self::Replied => "replied",
+            Self::Resumed => "resumed",
+        }
+    }
+
+    fn severity(self) -> Severity {
+        match self {
+            Self::Deferred => Severity::LOG_WARNING,
+            Self::Refused => Severity::LOG_NOTICE,
+            _ => Severity::LOG_INFO,
+        }
+    }
+}
+
+/// One line in the making.
+#[derive(Debug)]
+pub struct Line {
+    event: Event,
+    text: String,
+}
+
+impl Line {
+    /// A line about `event`.
+    pub fn new(event: Event) -> Self {
+        Self { event, text: String::new() }
+    }
+
+    /// Adds a field. `key` is ours; `value` may be anybody's.
+    pub fn field(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {
+        self.push(key, &value.to_string());
+        self
+    }
+
+    /// Adds a field where there is a value, which need not be UTF-8.
+    pub fn raw_field(mut self, key: &'static str, value: Option<&OsStr>) -> Self {
+        if let Some(value) = value {
+            let text: String = value.as_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
+                text.push_str(chunk.valid());
+                for byte in chunk.invalid() {
+                    let _ = write!(text, "\\x{byte:02x}");
+                }
+                text
+            });
+            self.push(key, &text);
+        }
+        self
+    }
+
+    fn push(&mut self, key: &str, value: &str) {
+        let value = mask(value);
+        let plain = !value.is_empty()
+            && value.len() <= LONGEST_VALUE
+            && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@+-".contains(&b));
+        let _ = write!(self.text, " {key}=");
+        if plain {
+            self.text.push_str(&value);
+        } else {
+            quote(&value, &mut self.text);
+        }
+    }
+}
+
+fn quote(value: &str, line: &mut String) {
+    line.push('"');
+    for (count, c) in value.chars().enumerate() {
+        if count == LONGEST_VALUE {
+            line.push('…');
+            break;
+        }
+        match c {
+            '"' | '\\' => line.extend(['\\', c]),
+            '\n' => line.push_str("\\n"),
+            c if is_treacherous(c) => {
+                let _ = write!(line, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+}
+
+/// 64 hex digits in a row are a mac, a key or a request's full name: none of them belongs in a log.
+fn mask(value: &str) -> String {
+    let mut masked = String::with_capacity(value.len());
+    for run in value.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let hex = run.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
+        if hex.len() >= 64 {
+            masked.push_str("[masked]");
+            masked.push_str(run.get(hex.len()..).unwrap_or_default());
+        } else {
+            masked.push_str(run);
+        }
+    }
+    masked
+}
+
+/// The audit trail of one delivery: adds queue id and short id to every line.
+pub struct Audit {
+    target: Target,
+    queue_id: Option<String>,
+    request: Option<String>,
+    lost: u32,
+}
+
+enum Target {
+    Syslog(Box<Syslog>),
+    Stderr,
+}
+
+struct Syslog {
+    socket: std::path::PathBuf,
+    formatter: Formatter3164,
+    backend: Option<LoggerBackend>,
+}
+
+impl Audit {
+    /// The trail that `settings` ask for. It connects when the first line is written.
+    pub fn new(settings: &Settings, queue_id: Option<&OsStr>) -> Self {
+        match &settings.syslog.to {
+            LogTarget::Stderr => Self::to(Target::Stderr, queue_id),
+            LogTarget::Socket(path) => Self::syslog(path, settings.syslog.facility, queue_id),
+        }
+    }
+
+    /// The trail for when the settings themselves cannot be read: `/dev/log`, facility authpriv.
+    pub fn without_settings(queue_id: Option<&OsStr>) -> Self {
+        Self::syslog(Path::new("/dev/log"), Facility::Authpriv, queue_id)
+    }
+
+    fn syslog(socket: &Path, facility: Facility, queue_id: Option<&OsStr>) -> Self {
+        let formatter = Formatter3164 {
+            facility: code(facility),
+            hostname: None,
+            process: "mailsudo".to_owned(),
+            pid: std::process::id(),
+        };
+        let syslog = Syslog { socket: socket.to_owned(), formatter, backend: None };
+        Self::to(Target::Syslog(Box::new(syslog)), queue_id)
+    }
+
+    fn to(target: Target, queue_id: Option<&OsStr>) -> Self {
+        let queue_id = queue_id.map(|id| id.to_string_lossy().into_owned());
+        Self { target, queue_id, request: None, lost: 0 }
+    }
+
+    /// From here on every line bears the request's short id.
+    pub fn identify(&mut self, name: &RequestName) {
+        self.request = Some(name.short());
+    }
+
+    /// How many lines could not be written since the request was admitted.
+    pub fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// Writes a line that must be written before anything may happen.
+    ///
+    /// # Errors
+    ///
+    /// A deferral: without a log nothing runs.
+    pub fn require(&mut self, line: Line) -> Result<(), Deferral> {
+        self.write(&line).map_err(|error| Deferral::new("syslog", error))
+    }
+
+    /// Writes a line about what has already happened; if that fails, counts it for the ledger.
+    pub fn note(&mut self, line: Line) {
+        if self.write(&line).is_err() {
+            self.lost += 1;
+        }
+    }
+
+    fn write(&mut self, line: &Line) -> Result<(), String> {
+        let mut text = format!("event={}", line.event.word());
+        for (key, value) in [("id", &self.request), ("queue", &self.queue_id)] {
+            if let Some(value) = value {
+                let mut field = Line::new(line.event);
+                field.push(key, value);
+                text.push_str(&field.text);
+            }
+        }
+        text.push_str(&line.text);
+        match &mut self.target {
+            Target::Stderr => {
+                eprintln!("mailsudo: {text}");
+                Ok(())
+            }
+            Target::Syslog(syslog) => syslog.write(line.event.severity(), &text),
+        }
+    }
+}
+
+impl Syslog {
+    /// Sends one line; a connected socket does not survive a restart of syslogd (FACTS.md), so it tries anew once.
+    fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
+        let reused = self.backend.is_some();
+        match self.send(severity, text) {
+            Err(_) if reused => {
+                self.backend = None;
+                self.send(severity, text)
+            }
+            other => other,
+        }
+    }
+
+    fn send(&mut self, severity: Severity, text: &str) -> Result<(), String> {
+        let explain = |error: &dyn std::fmt::Display| {
+            format!("{}: {error}; is the syslog daemon running?", self.socket.display())
+        };
+        if self.backend.is_none() {
+            self.backend = Some(connect(&self.socket).map_err(|error| explain(&error))?);
+        }
+        match &mut self.backend {
+            Some(backend) => self.formatter.format(backend, severity, text).map_err(|error| explain(&error)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn connect(path: &Path) -> std::io::Result<LoggerBackend> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.connect(path)?;
+    Ok(LoggerBackend::Unix(socket))
+}
+
+fn code(facility: Facility) -> syslog::Facility {
+    match facility {
+        Facility::Auth => syslog::Facility::LOG_AUTH,
+        Facility::Authpriv => syslog::Facility::LOG_AUTHPRIV,
+        Facility::Daemon => syslog::Facility::LOG_DAEMON,
+        Facility::Mail => syslog::Facility::LOG_MAIL,
+        Facility::User => syslog::Facility::LOG_USER,
+        Facility::Local0 => syslog::Facility::LOG_LOCAL0,
+        Facility::Local1 => syslog::Facility::LOG_LOCAL1,
+        Facility::Local2 => syslog::Facility::LOG_LOCAL2,
+        Facility::Local3 => syslog::Facility::LOG_LOCAL3,
+        Facility::Local4 => syslog::Facility::LOG_LOCAL4,
+        Facility::Local5 => syslog::Facility::LOG_LOCAL5,
+        Facility::Local6 => syslog::Facility::LOG_LOCAL6,
+        Facility::Local7 => syslog::Facility::LOG_LOCAL7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(value: &str) -> String {
+        Line::new(Event::Received).field("x", value).text
+    }
+
+    #[test]
+    fn values_cannot_pass_for_keys_or_secrets() {
+        assert_eq!(text("nginx"), " x=nginx");
+        assert_eq!(text(""), " x=\"\"");
+        assert_eq!(text("a b=c"), " x=\"a b=c\"");
+        assert_eq!(text("a\" y=\"b"), " x=\"a\\\" y=\\\"b\"");
+        assert_eq!(text("a\nb\u{202e}"), " x=\"a\\nb\\u{202e}\"");
+        assert_eq!(text(&"0f".repeat(32)), " x=\"[masked]\"");
+        assert_eq!(text(&format!("mac {} held", "0f".repeat(32))), " x=\"mac [masked] held\"");
+        let raw = Line::new(Event::Received).raw_field("x", Some(OsStr::from_bytes(b"a\xffb")));
+        assert_eq!(raw.text, " x=\"a\\\\xffb\"");
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_stays_one_bounded_line(value in any::<String>()) {
+            let text = text(&value);
+            prop_assert!(!text.chars().any(is_treacherous));
+            prop_assert!(text.chars().count() <= 8 * LONGEST_VALUE + 16);
+        }
+    }
+
+    #[test]
+    fn a_frozen_or_missing_syslogd_is_an_error_and_not_a_hang() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let mut audit = Audit::syslog(&path, Facility::Auth, None);
+        assert!(audit.require(Line::new(Event::Received)).is_err());
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        assert!(audit.require(Line::new(Event::Received)).is_ok());
+        let mut line = [0; 200];
+        let read = socket.recv(&mut line).expect("a line");
+        let line = String::from_utf8_lossy(&line[..read]).into_owned();
+        assert!(line.starts_with("<38>") && line.ends_with("]: event=received"), "{line}");
+        drop(socket);
+        std::fs::remove_file(&path).expect("removed");
+        let _restarted = UnixDatagram::bind(&path).expect("a socket");
+        assert!(audit.require(Line::new(Event::Received)).is_ok(), "it connects anew");
+        let written = (0..1000).take_while(|_| audit.write(&Line::new(Event::Received)).is_ok()).count();
+        assert!(written < 1000, "nobody reads, so the socket fills");
+        audit.note(Line::new(Event::Finished));
+        assert_eq!(audit.lost(), 1);
+    }
+}

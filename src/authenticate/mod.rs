@@ -1,0 +1,200 @@
+//! Who is it really? In: a [`Request`] that nobody has believed. Out: [`Proven`], when the mac holds and the user may
+//! be heard; then, inside the ledger's one write transaction, [`Authentic`], when the code does too.
+//!
+//! MUST: the ledger is not consulted before the mac holds; an unknown user costs what a known one costs; the code is
+//! judged at the signed time; only this module makes a `Proven` or an `Authentic`, and both only from the one before.
+//!
+//! ```compile_fail
+//! // Nobody outside can make one: the fields are private and there is no other door.
+//! let proven: mailsudo::authenticate::Proven = todo!();
+//! let authentic = mailsudo::authenticate::Authentic { proven: &proven, arguments: vec![], step: None };
+//! ```
+
+mod code;
+
+use std::time::Duration;
+
+pub use code::Factor;
+
+use crate::config::{Gateway, MailAddress, Secrets, Settings};
+use crate::error::{Deferral, Reason, Refusal, Stop};
+use crate::intake::Message;
+use crate::ledger::{Page, State};
+use crate::protocol::{Arguments, Key, Request, RequestName, Timestamp, UserName};
+
+/// A request whose mac holds, for this gateway, from a user who may be heard. It proves the first factor only.
+#[derive(Debug)]
+pub struct Proven {
+    request: Request,
+    address: MailAddress,
+    roles: Vec<String>,
+    key: Key,
+    secrets: Secrets,
+}
+
+impl Proven {
+    /// The request's name for good.
+    pub fn name(&self) -> RequestName {
+        self.request.name()
+    }
+
+    /// What was asked.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Who asked.
+    pub fn user(&self) -> &UserName {
+        self.request.user()
+    }
+
+    /// Where the reply goes.
+    pub fn address(&self) -> &MailAddress {
+        &self.address
+    }
+
+    /// The roles of the user.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
+    /// The key under which the mac held; the reply is signed with it too.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+/// Finds the user and the key under which the mac holds, then whether the user may be heard here.
+///
+/// # Errors
+///
+/// Refusals that nobody hears of; deferrals where the gateway's own files are wrong.
+pub fn prove(request: Request, message: &Message, gateway: &Gateway) -> Result<Proven, Stop> {
+    let (secrets, key) = matching_key(&request, gateway)?;
+    if request.gateway() != &gateway.settings().gateway {
+        let detail = format!("signed for the gateway {}", request.gateway());
+        return Err(Refusal::new(Reason::WrongGateway, detail).into());
+    }
+    let user = gateway.user(request.user())?;
+    if !user.enabled {
+        return Err(Refusal::new(Reason::Disabled, "the user is disabled").into());
+    }
+    if !user.from.iter().any(|address| address.is(message.from())) {
+        let detail = format!("From {} is not one of the user's", message.from());
+        return Err(Refusal::new(Reason::ForeignFrom, detail).into());
+    }
+    Ok(Proven { request, address: user.address, roles: user.roles, key, secrets })
+}
+
+fn matching_key(request: &Request, gateway: &Gateway) -> Result<(Secrets, Key), Stop> {
+    let (known, secrets) = match gateway.secrets(request.user())? {
+        Some(secrets) => (true, secrets),
+        None => (false, Secrets::decoy()?),
+    };
+    let previous = secrets.previous.as_ref().filter(|former| request.time() <= former.until);
+    let mut keys = std::iter::once(&secrets.key).chain(previous.map(|former| &former.key));
+    match keys.find(|key| request.is_signed_by(key)).cloned() {
+        Some(key) if known => Ok((secrets, key)),
+        _ => Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into()),
+    }
+}
+
+/// A request both of whose factors hold. Its step is used up by whatever is recorded next.
+#[derive(Debug)]
+pub struct Authentic<'p> {
+    proven: &'p Proven,
+    arguments: Arguments,
+    step: Option<u64>,
+}
+
+impl<'p> Authentic<'p> {
+    /// The request and its user.
+    pub fn proven(&self) -> &'p Proven {
+        self.proven
+    }
+
+    /// The decoded arguments.
+    pub fn arguments(&self) -> &Arguments {
+        &self.arguments
+    }
+
+    /// The TOTP step that its code is of.
+    pub fn step(&self) -> Option<u64> {
+        self.step
+    }
+}
+
+/// Judges what remains of rule 9's table, in its order, inside the transaction that will record the verdict.
+/// `max_age` is the command's, where the user may run it at all, else the gateway's.
+///
+/// # Errors
+///
+/// The row of the table that says no; a deferral where the ledger or a secret cannot be read.
+pub fn judge<'p>(
+    proven: &'p Proven,
+    page: &dyn Page,
+    settings: &Settings,
+    max_age: Duration,
+    now: Timestamp,
+) -> Result<Authentic<'p>, Stop> {
+    if let Some(record) = page.record()
+        && record.state == State::Waiting
+    {
+        return recall(proven, record.first_seen, record.step, max_age, now);
+    }
+    let request = proven.request();
+    if page.floor()?.is_some_and(|floor| request.time() <= floor) {
+        let detail = "signed at or before what the ledger has already forgotten";
+        return Err(Refusal::new(Reason::Forgotten, detail).into());
+    }
+    if let Some(lockout) = page.lockout()?
+        && now < lockout.until
+    {
+        let detail = format!("too many wrong codes; locked out until {}", lockout.until);
+        return Err(Refusal::new(Reason::LockedOut, detail).into());
+    }
+    fresh(request.time(), settings.max_future.as_duration(), max_age, now)?;
+    let arguments = arguments(request)?;
+    let factor = Factor::from_url(&proven.secrets.totp)
+        .map_err(|what| Deferral::new("configuration", format!("secrets.d/{}.toml: {what}", proven.user())))?;
+    let Some(step) = factor.matching_step(request.code(), request.time()) else {
+        return Err(Refusal::new(Reason::BadCode, "the code is not right for the signed time").into());
+    };
+    if page.is_step_used(step)? {
+        let detail = "this code has served another request; wait for the next one";
+        return Err(Refusal::new(Reason::UsedCode, detail).into());
+    }
+    Ok(Authentic { proven, arguments, step: Some(step) })
+}
+
+fn fresh(time: Timestamp, max_future: Duration, max_age: Duration, now: Timestamp) -> Result<(), Refusal> {
+    if time < now.minus(max_age) {
+        let detail = format!("signed at {time}, which is more than {} s ago", max_age.as_secs());
+        return Err(Refusal::new(Reason::Stale, detail));
+    }
+    if time > now.plus(max_future) {
+        let detail = format!("signed at {time}, which is yet to come: compare the clocks");
+        return Err(Refusal::new(Reason::Future, detail));
+    }
+    Ok(())
+}
+
+fn arguments(request: &Request) -> Result<Arguments, Refusal> {
+    let bad = |(name, bad)| Refusal::new(Reason::BadValue, format!("argument {name}: {bad}"));
+    request.arguments().map_err(bad)
+}
+
+/// A request whose code was judged when it was first seen, and which has waited since (DESIGN.md, decision 11).
+fn recall<'p>(
+    proven: &'p Proven,
+    first_seen: Timestamp,
+    step: Option<u64>,
+    max_age: Duration,
+    now: Timestamp,
+) -> Result<Authentic<'p>, Stop> {
+    if now > first_seen.plus(max_age) {
+        let detail = format!("another run of {} held it up since {first_seen}", proven.request().command());
+        return Err(Refusal::new(Reason::Waited, detail).with_step(step).into());
+    }
+    Ok(Authentic { proven, arguments: arguments(proven.request())?, step })
+}

@@ -1,0 +1,93 @@
+//! A command with its values filled in: the argument vector, and the one wrapped for the fence, which `execute` runs
+//! and `sudoers` permits. That both come from here is what makes them agree.
+
+use std::time::Duration;
+
+use super::Values;
+use crate::config::{Command, Execution, RunAs, Span};
+use crate::execute::GRACE;
+use crate::protocol::CommandName;
+
+/// One command line, settled to the last byte.
+#[derive(Debug)]
+pub struct Invocation {
+    name: CommandName,
+    argv: Vec<String>,
+    run_as: RunAs,
+    timeout: Span,
+    output: Option<u64>,
+    exclusive: bool,
+}
+
+impl Invocation {
+    /// Fills `values` into the command's templates.
+    ///
+    /// # Errors
+    ///
+    /// An argument that opens with a parameter would begin with `-`: the program would read it as an option.
+    pub fn new(command: &Command, values: &Values) -> Result<Self, String> {
+        let mut argv = Vec::with_capacity(command.argv.len());
+        for template in &command.argv {
+            let filled = template.fill(|name| values.get(name).map(String::as_str));
+            argv.push(filled.ok_or_else(|| {
+                let name = template.opening().map_or("a value", |name| name.as_str());
+                format!("`{name}` may not begin with -")
+            })?);
+        }
+        Ok(Self {
+            name: command.name.clone(),
+            argv,
+            run_as: command.run_as.clone(),
+            timeout: command.timeout,
+            output: command.output.map(crate::config::Size::bytes),
+            exclusive: command.exclusive,
+        })
+    }
+
+    /// The command's name.
+    pub fn name(&self) -> &CommandName {
+        &self.name
+    }
+
+    /// The program and its arguments.
+    pub fn argv(&self) -> &[String] {
+        &self.argv
+    }
+
+    /// As whom it runs.
+    pub fn run_as(&self) -> &RunAs {
+        &self.run_as
+    }
+
+    /// After how long it is ended.
+    pub fn timeout(&self) -> Duration {
+        self.timeout.as_duration()
+    }
+
+    /// How many bytes of its output are kept, if not the gateway's number.
+    pub fn output(&self) -> Option<u64> {
+        self.output
+    }
+
+    /// Whether one run at a time is allowed.
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+
+    /// The argument vector inside the fence: timeout(1) keeps the limit there, because an unprivileged caller cannot
+    /// end another user's process (DESIGN.md, decision 7).
+    pub fn fenced(&self, execution: &Execution) -> Vec<String> {
+        let mut vector = limiter(execution, self.timeout);
+        vector.extend_from_slice(&self.argv);
+        vector
+    }
+}
+
+/// What stands before every command: `timeout --kill-after=5s 30s`.
+pub fn limiter(execution: &Execution, timeout: Span) -> Vec<String> {
+    vec![
+        execution.timeout.to_string_lossy().into_owned(),
+        format!("--kill-after={}s", GRACE.as_secs()),
+        format!("{}s", timeout.as_duration().as_secs()),
+    ]
+}

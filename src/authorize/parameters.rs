@@ -1,0 +1,66 @@
+//! The values of one request against one command. In: what was written. Out: a value for every parameter, all of them
+//! permitted by one and the same role; or words that help the user without telling what other roles may do.
+
+use std::collections::BTreeMap;
+
+use crate::config::{Command, Parameter};
+use crate::protocol::{Arguments, ParameterName};
+
+/// A value for each of a command's parameters.
+pub type Values = BTreeMap<ParameterName, String>;
+
+/// Settles the values of all parameters of `command`.
+///
+/// # Errors
+///
+/// Names every parameter that is missing, unknown, of the wrong type or not permitted.
+pub fn choose(command: &Command, roles: &[String], arguments: &Arguments) -> Result<Values, String> {
+    let mut faults = Vec::new();
+    for (name, _) in arguments {
+        if !command.parameters.contains_key(name) {
+            faults.push(format!("there is no parameter `{name}`"));
+        }
+    }
+    let mut values = Values::new();
+    for (name, parameter) in &command.parameters {
+        let given = arguments.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        match given.or(parameter.default.as_ref()) {
+            None => faults.push(format!("`{name}` is missing: {}", wanted(command, roles, name, parameter))),
+            Some(value) if !parameter.kind.accepts(value) => {
+                faults.push(format!("`{name}` must be {}", wanted(command, roles, name, parameter)));
+            }
+            Some(value) => {
+                values.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults.join("; "));
+    }
+    if roles.iter().any(|role| permits(command, role, &values)) {
+        Ok(values)
+    } else {
+        Err("none of your roles permits these values together; `help` shows what is yours".to_owned())
+    }
+}
+
+fn permits(command: &Command, role: &str, values: &Values) -> bool {
+    command.allow.get(role).is_some_and(|limits| {
+        limits.iter().all(|(name, permitted)| values.get(name).is_some_and(|value| permitted.contains(value)))
+    })
+}
+
+/// What a user with `roles` may give for a parameter, in words. Values that only others may give are left out.
+pub(crate) fn wanted(command: &Command, roles: &[String], name: &ParameterName, parameter: &Parameter) -> String {
+    let mut permitted: Vec<&str> = Vec::new();
+    for role in roles {
+        match command.allow.get(role).map(|limits| limits.get(name)) {
+            Some(None) => return parameter.kind.to_string(),
+            Some(Some(values)) => permitted.extend(values.iter().map(String::as_str)),
+            None => {}
+        }
+    }
+    permitted.sort_unstable();
+    permitted.dedup();
+    format!("one of {}", permitted.join(", "))
+}

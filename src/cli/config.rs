@@ -1,0 +1,54 @@
+//! `mailsudo config`: what the files come to, for scripts.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::At;
+
+/// Look at the configuration
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    Get(Get),
+}
+
+/// Print one setting, the default where the file says nothing
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo config get execution.longest")]
+pub(super) struct Get {
+    #[command(flatten)]
+    at: At,
+
+    /// Which one
+    key: Setting,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Setting {
+    /// The gateway's name
+    Gateway,
+    /// Its mail address
+    Address,
+    /// Whom Postfix runs deliver as
+    #[value(name = "service_user")]
+    ServiceUser,
+    /// The longest time limit of any command, in seconds
+    #[value(name = "execution.longest")]
+    ExecutionLongest,
+}
+
+impl Config {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let Self::Get(get) = self;
+        let gateway = get.at.open()?;
+        let settings = gateway.settings();
+        match get.key {
+            Setting::Gateway => println!("{}", settings.gateway),
+            Setting::Address => println!("{}", settings.address),
+            Setting::ServiceUser => println!("{}", settings.service_user),
+            Setting::ExecutionLongest => println!("{}", settings.execution.longest.as_duration().as_secs()),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

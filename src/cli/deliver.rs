@@ -1,0 +1,145 @@
+//! `mailsudo deliver`: what Postfix calls, once for each message.
+//!
+//! MUST: exit 0 or 75 and nothing else, whatever happens, a panic and a wrong command line included (pipe(8) bounces on
+//! most others, to a forgeable sender); print nothing but, without `--reply-via`, the reply.
+
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::At;
+use crate::audit::Audit;
+use crate::clock::SystemClock;
+use crate::config::{Fence, Gateway, Trusted};
+use crate::deliver::{Delivery, deferred};
+use crate::error::Deferral;
+use crate::intake::Envelope;
+use crate::reply::Road;
+
+/// EX_TEMPFAIL of sysexits(3): the mail server keeps the message and tries again.
+const TRY_AGAIN: u8 = 75;
+
+/// Take one message from standard input: prove, permit, run once, record, answer
+///
+/// This is what Postfix calls (pipe(8)). By hand, pipe a message into it: the reply goes to standard output, and where
+/// [syslog] to = "stderr", the log to standard error. Exit status 0: handled or refused, and done with. 75: not now; the
+/// log says why, and the same message is to be delivered again.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mailsudo deliver",
+    max_term_width = 100,
+    after_help = "\
+Example, by hand:
+  mailsudo sign restart service=nginx --eml --from alice@example.com | mailsudo deliver
+Example, in master.cf (postfix/install writes it):
+  mailsudo unix - n n - 4 pipe flags=Rq user=mailsudo null_sender=
+    argv=/usr/bin/mailsudo deliver --reply-via /usr/sbin/sendmail --sender=${sender} ..."
+)]
+pub(super) struct Deliver {
+    #[command(flatten)]
+    at: At,
+
+    /// Hand the reply to this sendmail(1) instead of printing it
+    #[arg(long, value_name = "SENDMAIL")]
+    reply_via: Option<PathBuf>,
+
+    /// The envelope sender, ${sender}; empty for the null sender
+    #[arg(long, value_name = "ADDRESS")]
+    sender: Option<OsString>,
+
+    /// The envelope recipient, ${recipient}
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Option<OsString>,
+
+    /// The mail server's name for the message, ${queue_id}
+    #[arg(long, value_name = "ID")]
+    queue_id: Option<OsString>,
+
+    /// The SMTP client's address, ${client_address}
+    #[arg(long, value_name = "IP")]
+    client_address: Option<OsString>,
+
+    /// The SASL login, ${sasl_username}
+    #[arg(long, value_name = "LOGIN")]
+    sasl_username: Option<OsString>,
+}
+
+/// Runs `deliver` with its words, `deliver` itself first.
+pub(super) fn run(words: &[OsString]) -> ExitCode {
+    match Deliver::try_parse_from(words) {
+        Ok(deliver) => deliver.run(),
+        // --help is no mistake.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => give_up(&Deferral::new("usage", error.to_string().trim_end()), None),
+    }
+}
+
+impl Deliver {
+    pub(super) fn run(self) -> ExitCode {
+        std::panic::set_hook(Box::new(|_| {}));
+        let queue_id = self.queue_id.clone();
+        match catch_unwind(AssertUnwindSafe(|| self.attempt())) {
+            Ok(code) => code,
+            Err(panic) => {
+                let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                give_up(&Deferral::new("panic", format!("a fault in mailsudo itself: {what}")), queue_id.as_deref())
+            }
+        }
+    }
+
+    fn attempt(self) -> ExitCode {
+        if self.queue_id.is_some() && self.reply_via.is_none() {
+            let what =
+                "--queue-id without --reply-via: Postfix would throw the reply away; add --reply-via in master.cf";
+            return give_up(&Deferral::new("usage", what), self.queue_id.as_deref());
+        }
+        let gateway = match Gateway::open(&self.at.config, Trusted::caller()) {
+            Ok(gateway) => gateway,
+            Err(error) => return give_up(&Deferral::new("configuration", error), self.queue_id.as_deref()),
+        };
+        let mut audit = Audit::new(gateway.settings(), self.queue_id.as_deref());
+        if gateway.settings().execution.fence == Fence::Sudo && rustix::process::geteuid().is_root() {
+            let what = "deliver must not run as root while fence = \"sudo\"; run it as the service user";
+            return report(&Deferral::new("configuration", what), &mut audit);
+        }
+        let road = self.reply_via.map_or(Road::Stdout, Road::Sendmail);
+        let envelope = Envelope {
+            sender: self.sender,
+            recipient: self.recipient,
+            queue_id: self.queue_id,
+            client_address: self.client_address,
+            sasl_username: self.sasl_username,
+        };
+        let delivery = Delivery { gateway: &gateway, envelope: &envelope, road: &road, clock: &SystemClock };
+        match delivery.deliver(&mut std::io::stdin().lock(), &mut audit) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(deferral) => {
+                tell_terminal(&deferral);
+                ExitCode::from(TRY_AGAIN)
+            }
+        }
+    }
+}
+
+/// Defers before the gateway's own log is known.
+fn give_up(deferral: &Deferral, queue_id: Option<&OsStr>) -> ExitCode {
+    report(deferral, &mut Audit::without_settings(queue_id))
+}
+
+fn report(deferral: &Deferral, audit: &mut Audit) -> ExitCode {
+    audit.note(deferred(deferral));
+    tell_terminal(deferral);
+    ExitCode::from(TRY_AGAIN)
+}
+
+/// A person at a terminal is told; a pipe never is, since what Postfix reads there goes into logs and bounces.
+fn tell_terminal(deferral: &Deferral) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("mailsudo: not now ({}): {}", deferral.part, deferral.detail);
+    }
+}

@@ -1,0 +1,202 @@
+//! `mailsudo sign`: makes a signed request.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use zeroize::Zeroizing;
+
+use crate::authenticate::Factor;
+use crate::client::{self, KeyFile};
+use crate::clock::{Clock, SystemClock};
+use crate::config::MailAddress;
+use crate::protocol::{Code, CommandName, Draft, GatewayName, ParameterName, Timestamp};
+
+/// Sign a request and print it, send it, or make a link of it
+///
+/// The key file is the one in ~/.config/mailsudo, mode 0600. The code is asked for on the terminal unless one of the
+/// --code options says where it is from.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailsudo sign restart service=nginx                 print the block, to paste into any mail
+  mailsudo sign restart service=nginx --send          hand the mail to sendmail
+  mailsudo sign help --eml --from alice@example.com   print a whole message
+  mailsudo sign status --code-command 'pass otp ops'  take the code from a program
+
+--totp-secret-file keeps both factors on one machine: whoever has that machine has both. It is for automation on a host
+that you trust as much as the phone it replaces.")]
+pub(super) struct Sign {
+    /// The command to ask for
+    command: CommandName,
+
+    /// Its arguments
+    #[arg(value_name = "NAME=VALUE", value_parser = argument)]
+    arguments: Vec<(ParameterName, String)>,
+
+    /// The key file [default: the one in ~/.config/mailsudo]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// Which gateway, where there are several key files
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    gateway: Option<GatewayName>,
+
+    #[command(flatten)]
+    code: CodeFrom,
+
+    #[command(flatten)]
+    form: Form,
+
+    /// The From field of a message [default: $EMAIL]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    from: Option<MailAddress>,
+
+    /// The Subject field of a message
+    #[arg(long, value_name = "TEXT", default_value = "mailsudo request")]
+    subject: String,
+
+    /// The sendmail that --send calls
+    #[arg(long, value_name = "PROGRAM", default_value = "/usr/sbin/sendmail")]
+    sendmail: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct CodeFrom {
+    /// The code itself; other users of this machine may see it in its process list
+    #[arg(long, value_name = "DIGITS")]
+    code: Option<String>,
+
+    /// A shell command whose output is the code
+    #[arg(long, value_name = "COMMAND")]
+    code_command: Option<String>,
+
+    /// A file, mode 0600, with the otpauth URL or the base32 secret
+    #[arg(long, value_name = "FILE")]
+    totp_secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Form {
+    /// Print a whole message
+    #[arg(long)]
+    eml: bool,
+
+    /// Hand the message to sendmail
+    #[arg(long)]
+    send: bool,
+
+    /// Print a mailto: link
+    #[arg(long)]
+    mailto: bool,
+}
+
+fn argument(text: &str) -> Result<(ParameterName, String)> {
+    let (name, value) = text.split_once('=').context("write it as name=value")?;
+    Ok((ParameterName::try_from(name)?, value.to_owned()))
+}
+
+pub(super) fn address(text: &str) -> Result<MailAddress, String> {
+    MailAddress::try_from(text.to_owned())
+}
+
+impl Sign {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let keys = KeyFile::choose(self.key.as_deref(), self.gateway.as_ref())?;
+        let (time, code) = self.code.get(&SystemClock)?;
+        let draft = Draft {
+            gateway: keys.gateway,
+            user: keys.user,
+            time,
+            code,
+            command: self.command,
+            arguments: self.arguments,
+        };
+        let block = draft.sign(&keys.key)?;
+        let from = match self.from {
+            Some(from) => Some(from),
+            None => std::env::var("EMAIL").ok().and_then(|email| MailAddress::try_from(email).ok()),
+        };
+        if self.form.mailto {
+            println!("{}", client::mailto(&block, &keys.address, &self.subject));
+        } else if self.form.eml {
+            let from = from.context("a message needs a From field that the gateway knows: --from you@example.com")?;
+            print!("{}", client::message(&block, &keys.address, Some(&from), &self.subject, time));
+        } else if self.form.send {
+            let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
+            send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
+            eprintln!("handed to {}; the reply goes to the address that the gateway knows", self.sendmail.display());
+        } else {
+            print!("{block}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl CodeFrom {
+    /// The code, and the moment whose code it is.
+    fn get(&self, clock: &dyn Clock) -> Result<(Timestamp, Code)> {
+        let text = if let Some(code) = &self.code {
+            Zeroizing::new(code.clone())
+        } else if let Some(command) = &self.code_command {
+            output(command)?
+        } else if let Some(path) = &self.totp_secret_file {
+            let time = clock.now();
+            return Ok((time, factor(path)?.code_at(time).context("the clock stands before 1970")?));
+        } else if std::io::stdin().is_terminal() {
+            Zeroizing::new(rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?)
+        } else {
+            bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file");
+        };
+        // The time is taken after the code, so that a slow typist signs the time at which he pressed Enter.
+        let code = Code::parse(text.trim()).context("a code is 6 to 8 digits")?;
+        Ok((clock.now(), code))
+    }
+}
+
+/// The first line that the user's own command prints; it is his shell and his line.
+fn output(command: &str) -> Result<Zeroizing<String>> {
+    let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output();
+    let output = output.context("cannot run sh")?;
+    if !output.status.success() {
+        bail!("the command for the code failed: {}", output.status);
+    }
+    Ok(Zeroizing::new(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+}
+
+fn factor(path: &Path) -> Result<Factor> {
+    let text = client::read_private(path)?;
+    let secret = text.trim();
+    let url = if secret.starts_with("otpauth:") {
+        Zeroizing::new(secret.to_owned())
+    } else {
+        Zeroizing::new(format!("otpauth://totp/secret?secret={}", secret.replace(' ', "")))
+    };
+    Factor::from_url(&url).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))
+}
+
+fn send(program: &Path, to: &MailAddress, from: Option<&MailAddress>, message: &str) -> Result<()> {
+    let mut command = Command::new(program);
+    command.arg("-i");
+    if let Some(from) = from {
+        command.args(["-f", from.as_str()]);
+    }
+    let mut child = command
+        .args(["--", to.as_str()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    let written = match child.stdin.take() {
+        Some(mut pipe) => pipe.write_all(message.as_bytes()),
+        None => Ok(()),
+    };
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{} failed: {status}; nothing was sent", program.display());
+    }
+    written.with_context(|| format!("{} did not take the whole message", program.display()))
+}

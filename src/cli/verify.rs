@@ -1,0 +1,88 @@
+//! `mailsudo verify`: is this reply the gateway's own?
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::client::KeyFile;
+use crate::intake;
+use crate::protocol::{GatewayName, ReplyBlock, Verdict, verify_reply};
+
+/// Say whether a reply is genuine, and which request it answers
+///
+/// Reads a whole message or pasted text from standard input. Exit status 0: genuine. 1: not, or its text was altered.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo verify < reply.eml")]
+pub(super) struct Verify {
+    /// The key file [default: those in ~/.config/mailsudo]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// Which gateway's key file
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    gateway: Option<GatewayName>,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let keys = match &self.key {
+            Some(path) => vec![KeyFile::read(path)?],
+            None => KeyFile::all()?,
+        };
+        let keys: Vec<_> =
+            keys.into_iter().filter(|file| self.gateway.as_ref().is_none_or(|name| file.gateway == *name)).collect();
+        if keys.is_empty() {
+            bail!("there is no key file to verify with; name one with --key FILE");
+        }
+        let mut raw = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut raw).context("standard input")?;
+        let verdict = judge(&raw, &keys);
+        println!("{}", words(&verdict));
+        Ok(if matches!(verdict, Verdict::Genuine(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// The best verdict of any text in the message under any key: a message may hold its text twice, and pasted text is
+/// no message.
+fn judge(raw: &[u8], keys: &[KeyFile]) -> Verdict {
+    let mut texts = intake::readable(raw);
+    texts.push(String::from_utf8_lossy(raw).into_owned());
+    let mut best = Verdict::NotGenuine;
+    for text in &texts {
+        for file in keys {
+            match verify_reply(text, &file.key) {
+                Verdict::Genuine(block) if is_for(&block, file) => return Verdict::Genuine(block),
+                Verdict::Altered(block) if is_for(&block, file) => best = Verdict::Altered(block),
+                _ => {}
+            }
+        }
+    }
+    best
+}
+
+fn is_for(block: &ReplyBlock, file: &KeyFile) -> bool {
+    block.gateway == file.gateway && block.user == file.user
+}
+
+fn words(verdict: &Verdict) -> String {
+    let about = |block: &ReplyBlock| {
+        format!(
+            "gateway {} answered request {} of {} at {}: {}",
+            block.gateway,
+            block.request.short(),
+            block.user,
+            block.time,
+            block.result
+        )
+    };
+    match verdict {
+        Verdict::Genuine(block) => format!("genuine: {}", about(block)),
+        Verdict::Altered(block) => {
+            format!("genuine block, but its text was altered: {}; do not trust the text", about(block))
+        }
+        Verdict::NotGenuine => "not genuine: no reply that this key has signed".to_owned(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The user's side: his key file, and the mail that carries a request. Shares `protocol` with the server and nothing else.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use mail_builder::MessageBuilder;
+use mail_builder::headers::date::Date;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::config::MailAddress;
+use crate::protocol::{GatewayName, Key, Timestamp, UserName};
+
+/// What a user holds for one gateway.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// The gateway.
+    pub gateway: GatewayName,
+    /// The gateway's mail address.
+    pub address: MailAddress,
+    /// Who he is there.
+    pub user: UserName,
+    /// The HMAC key.
+    pub key: Key,
+}
+
+impl KeyFile {
+    /// Reads the key file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, others may read it, or it breaks the rules; no error repeats the key.
+    pub fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File<'t> {
+            gateway: GatewayName,
+            address: MailAddress,
+            user: UserName,
+            hmac_key: &'t str,
+        }
+        let text = read_private(path)?;
+        let file: File<'_> = toml::from_str(&text).ok().with_context(|| {
+            format!("{} must hold exactly gateway, address, user and hmac_key, all quoted", path.display())
+        })?;
+        let key = Key::from_hex(file.hmac_key).with_context(|| path.display().to_string())?;
+        Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key })
+    }
+
+    /// Every key file in the user's folder.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read, or one of the files is not right.
+    pub fn all() -> Result<Vec<Self>> {
+        let folder = folder()?;
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| folder.display().to_string()),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "toml") {
+                paths.push(path);
+            }
+        }
+        paths.sort_unstable();
+        paths.iter().map(|path| Self::read(path)).collect()
+    }
+
+    /// The key file to use: the one at `path`, or the one for `gateway`, or the only one.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or more than one to choose from.
+    pub fn choose(path: Option<&Path>, gateway: Option<&GatewayName>) -> Result<Self> {
+        if let Some(path) = path {
+            return Self::read(path);
+        }
+        let mut fit: Vec<_> =
+            Self::all()?.into_iter().filter(|file| gateway.is_none_or(|name| file.gateway == *name)).collect();
+        match (fit.pop(), fit.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => bail!(
+                "no key file fits in {}; your gateway's sysadmin makes one with `mailsudo user add`; \
+                 or name one with --key FILE",
+                folder()?.display()
+            ),
+            (Some(_), false) => bail!("more than one key file fits: choose with --gateway NAME or --key FILE"),
+        }
+    }
+}
+
+/// `$XDG_CONFIG_HOME/mailsudo`, or `~/.config/mailsudo`.
+fn folder() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
+        Some(base) => PathBuf::from(base),
+        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set; use --key FILE")?).join(".config"),
+    };
+    Ok(base.join("mailsudo"))
+}
+
+/// The text of a file that holds a secret and that nobody else may read.
+///
+/// # Errors
+///
+/// It is missing or not text, or group or others have rights on it.
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
+    let file = fs::File::open(path).with_context(|| path.display().to_string())?;
+    let about = file.metadata().with_context(|| path.display().to_string())?;
+    if about.mode() & 0o077 != 0 {
+        bail!("{0} can be read by others; it is a secret: chmod 600 {0}", path.display());
+    }
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
+    std::io::Read::read_to_string(&mut &file, &mut text).with_context(|| path.display().to_string())?;
+    Ok(text)
+}
+
+/// A whole message around a signed block, lines ended by LF. Without `from`, the mail system adds that field.
+pub fn message(block: &str, to: &MailAddress, from: Option<&MailAddress>, subject: &str, now: Timestamp) -> String {
+    let mut builder = MessageBuilder::new();
+    if let Some(from) = from {
+        builder = builder.from(from.as_str()).message_id(format!(
+            "{}.{}@{}",
+            now.seconds(),
+            std::process::id(),
+            from.domain()
+        ));
+    }
+    let message = builder
+        .to(to.as_str())
+        .subject(subject)
+        .date(Date::new(now.seconds()))
+        .text_body(block)
+        .write_to_string()
+        // Writing to memory does not fail.
+        .unwrap_or_default();
+    message.replace("\r\n", "\n")
+}
+
+/// A link that opens the user's mail program with the request in it (RFC 6068).
+pub fn mailto(block: &str, to: &MailAddress, subject: &str) -> String {
+    format!(
+        "mailto:{}?subject={}&body={}",
+        percent(to.as_str(), b"@"),
+        percent(subject, b""),
+        percent(&block.replace('\n', "\r\n"), b"")
+    )
+}
+
+fn percent(text: &str, keep: &[u8]) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut link, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.contains(&byte) {
+            link.push(char::from(byte));
+        } else {
+            link.push_str(&format!("%{byte:02X}"));
+        }
+        link
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_carries_the_block_whole() {
+        let to = MailAddress::try_from("ops+x@example.com".to_owned()).expect("an address");
+        assert_eq!(
+            mailto("a: b\nc: ~2D\n", &to, "[x] y"),
+            "mailto:ops%2Bx@example.com?subject=%5Bx%5D%20y&body=a%3A%20b%0D%0Ac%3A%20~2D%0D%0A"
+        );
+    }
+}

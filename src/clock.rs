@@ -1,0 +1,33 @@
+//! What time it is. Only `cli` makes a [`SystemClock`]; everything below it takes the time as an argument, so that no
+//! test waits for time to pass.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::protocol::Timestamp;
+
+/// A source of time.
+pub trait Clock {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+
+    /// Lets `span` pass.
+    fn sleep(&self, span: Duration);
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let seconds = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
+        };
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn sleep(&self, span: Duration) {
+        std::thread::sleep(span);
+    }
+}

@@ -1,0 +1,74 @@
+//! A mail address, as the configuration names it. In: text. Out: an address that is safe in a header field, in an
+//! envelope and as an argument to sendmail: printable ASCII, one `@`, no space, quote or bracket, no dash in front.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// `local-part@domain` (RFC 5321 section 4.1.2, the dot-string form); compared without regard to ASCII case.
+#[derive(Debug, Clone, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct MailAddress(String);
+
+impl MailAddress {
+    /// The address as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands after the `@`.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
+    /// Whether `other`, from a mail, is this address.
+    pub fn is(&self, other: &str) -> bool {
+        self.0.eq_ignore_ascii_case(other)
+    }
+}
+
+impl PartialEq for MailAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(&other.0)
+    }
+}
+
+impl TryFrom<String> for MailAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fine = |part: &str, extra: &[u8]| {
+            !part.is_empty()
+                && !part.starts_with(['.', '-'])
+                && !part.ends_with('.')
+                && !part.contains("..")
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+        };
+        let atext = b"!#$%&'*+-/=?^_`{|}~.";
+        match text.split_once('@') {
+            Some((local, domain)) if text.len() <= 254 && fine(local, atext) && fine(domain, b"-.") => Ok(Self(text)),
+            _ => Err(format!("`{text}` is not a mail address like alice@example.com")),
+        }
+    }
+}
+
+impl fmt::Display for MailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_addresses_are_taken() {
+        for good in ["ops@example.com", "a.b+c@x", "o'neil@sub.example.org"] {
+            assert!(MailAddress::try_from(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in ["", "@", "a@", "@b", "a@b@c", "-f@x", "a b@x", "a@x\n", "<a@x>", "\"a\"@x", "a..b@x", "é@x"] {
+            assert!(MailAddress::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! `commands.d/NAME.toml`: one entry of the catalogue.
+//! In: text. Out: a [`Command`] all of whose parts fit each other: what `authorize` and `sudoers` build on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::gateway::{Fence, Settings, WEEK, is_account};
+use super::{ConfigError, Pattern, Size, Source, Span, Template};
+use crate::protocol::{CommandName, ParameterName, is_treacherous};
+
+/// One command that mail may run.
+#[derive(Debug)]
+pub struct Command {
+    /// The name that requests use.
+    pub name: CommandName,
+    /// One line for people.
+    pub summary: String,
+    /// As whom it runs.
+    pub run_as: RunAs,
+    /// The program's absolute path, then its arguments.
+    pub argv: Vec<Template>,
+    /// After how long it is ended.
+    pub timeout: Span,
+    /// How old a request for it may be, if not the gateway's.
+    pub max_age: Option<Span>,
+    /// How much of its output is kept, if not the gateway's.
+    pub output: Option<Size>,
+    /// Whether one run at a time is allowed.
+    pub exclusive: bool,
+    /// What may be filled in.
+    pub parameters: BTreeMap<ParameterName, Parameter>,
+    /// Role by role, what values it may give: for a parameter that is not named, any.
+    pub allow: BTreeMap<String, BTreeMap<ParameterName, Vec<String>>>,
+}
+
+/// `user` or `user:group`, for sudo's `-u` and `-g`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RunAs {
+    /// The account.
+    pub user: String,
+    /// The group, where it is not the account's own.
+    pub group: Option<String>,
+}
+
+impl TryFrom<String> for RunAs {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (text.as_str(), None),
+        };
+        if is_account(user) && group.is_none_or(is_account) {
+            Ok(Self { user: user.to_owned(), group: group.map(str::to_owned) })
+        } else {
+            Err(format!("`{text}` is not an account: write run_as = \"user\" or \"user:group\""))
+        }
+    }
+}
+
+impl fmt::Display for RunAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.group {
+            Some(group) => write!(f, "{}:{group}", self.user),
+            None => f.write_str(&self.user),
+        }
+    }
+}
+
+/// What one parameter may be.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "RawParameter")]
+pub struct Parameter {
+    /// The type of its values.
+    pub kind: Kind,
+    /// The value where none is given; without one, it must be given.
+    pub default: Option<String>,
+}
+
+/// The type of a parameter's values.
+#[derive(Debug)]
+pub enum Kind {
+    /// One of these.
+    OneOf(Vec<String>),
+    /// A canonical decimal from `min` to `max`.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// What a pattern matches, up to a length in characters.
+    Pattern(Pattern, usize),
+}
+
+impl Kind {
+    /// Whether `value` is one of this type.
+    pub fn accepts(&self, value: &str) -> bool {
+        match self {
+            Self::OneOf(values) => values.iter().any(|known| known == value),
+            Self::Integer { min, max } => {
+                value.parse::<i64>().is_ok_and(|n| (min..=max).contains(&&n) && n.to_string() == value)
+            }
+            Self::Pattern(pattern, longest) => value.chars().count() <= *longest && pattern.matches(value),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    /// For people: what may be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneOf(values) => write!(f, "one of {}", values.join(", ")),
+            Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Pattern(pattern, longest) => {
+                write!(f, "matching {}, at most {longest} characters", pattern.source())
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawParameter {
+    one_of: Option<Vec<Scalar>>,
+    integer: Option<RawRange>,
+    pattern: Option<String>,
+    max_length: Option<usize>,
+    default: Option<Scalar>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRange {
+    min: i64,
+    max: i64,
+}
+
+/// A value as text, or as a whole number for its canonical decimal.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected text or a whole number")]
+enum Scalar {
+    Text(String),
+    Number(i64),
+}
+
+impl Scalar {
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+impl TryFrom<RawParameter> for Parameter {
+    type Error = String;
+
+    fn try_from(raw: RawParameter) -> Result<Self, String> {
+        let kind = match (raw.one_of, raw.integer, raw.pattern, raw.max_length) {
+            (Some(values), None, None, None) if !values.is_empty() => {
+                Kind::OneOf(values.iter().map(Scalar::text).collect())
+            }
+            (None, Some(RawRange { min, max }), None, None) if min <= max => Kind::Integer { min, max },
+            (None, None, Some(pattern), Some(longest)) => Kind::Pattern(Pattern::parse(&pattern)?, longest),
+            _ => {
+                return Err("a parameter has one_of = [\"a\", \"b\"], or integer = { min = 1, max = 9 }, \
+                            or pattern = \"^...$\" with max_length = 20"
+                    .to_owned());
+            }
+        };
+        let parameter = Self { kind, default: raw.default.as_ref().map(Scalar::text) };
+        match &parameter.default {
+            Some(default) if !parameter.kind.accepts(default) => {
+                Err(format!("the default `{default}` is not {}", parameter.kind))
+            }
+            _ => Ok(parameter),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    summary: Spanned<String>,
+    run_as: RunAs,
+    argv: Spanned<Vec<Template>>,
+    timeout: Option<Spanned<Span>>,
+    max_age: Option<Spanned<Span>>,
+    output: Option<Size>,
+    exclusive: Option<bool>,
+    #[serde(default)]
+    parameters: BTreeMap<ParameterName, Spanned<Parameter>>,
+    #[serde(default)]
+    allow: BTreeMap<String, Spanned<BTreeMap<ParameterName, Vec<Scalar>>>>,
+}
+
+/// The names of the built-in commands.
+const TAKEN: [&str; 2] = ["help", "status"];
+
+impl Command {
+    pub(super) fn parse(name: &CommandName, source: &Source<'_>, settings: &Settings) -> Result<Self, ConfigError> {
+        let file: File = source.parse()?;
+        let checks = Checks { source, file: &file, settings };
+        checks.limits(name)?;
+        checks.argv()?;
+        checks.allow()?;
+        if settings.execution.fence == Fence::Sudo {
+            checks.fence()?;
+        }
+        let list = |values: Vec<Scalar>| values.iter().map(Scalar::text).collect();
+        Ok(Self {
+            name: name.clone(),
+            summary: file.summary.into_inner(),
+            run_as: file.run_as,
+            argv: file.argv.into_inner(),
+            timeout: file.timeout.map_or(Span::seconds(60), Spanned::into_inner),
+            max_age: file.max_age.map(Spanned::into_inner),
+            output: file.output,
+            exclusive: file.exclusive.unwrap_or(true),
+            parameters: file.parameters.into_iter().map(|(n, p)| (n, p.into_inner())).collect(),
+            allow: file
+                .allow
+                .into_iter()
+                .map(|(role, given)| (role, given.into_inner().into_iter().map(|(n, v)| (n, list(v))).collect()))
+                .collect(),
+        })
+    }
+
+    /// The absolute path of its program.
+    pub fn program(&self) -> &str {
+        self.argv.first().and_then(|first| first.literals().next()).unwrap_or_default()
+    }
+}
+
+/// What no single key's type can say: whether the parts of a file fit each other and the gateway.
+struct Checks<'c> {
+    source: &'c Source<'c>,
+    file: &'c File,
+    settings: &'c Settings,
+}
+
+impl Checks<'_> {
+    fn limits(&self, name: &CommandName) -> Result<(), ConfigError> {
+        let error = |span, what: String| Err(self.source.error(span, what));
+        if TAKEN.contains(&name.as_str()) {
+            return error(None, format!("`{name}` is a built-in command; rename the file"));
+        }
+        let summary = self.file.summary.get_ref();
+        if summary.trim().is_empty() || summary.chars().any(is_treacherous) {
+            return error(Some(self.file.summary.span()), "summary is one line of plain text".to_owned());
+        }
+        let longest = self.settings.execution.longest;
+        if let Some(timeout) = self.file.timeout.as_ref().filter(|timeout| *timeout.get_ref() > longest) {
+            let what = format!(
+                "timeout {} is above execution.longest, {longest}; Postfix's time limit is set from that",
+                timeout.get_ref()
+            );
+            return error(Some(timeout.span()), what);
+        }
+        match &self.file.max_age {
+            Some(max_age) if *max_age.get_ref() > WEEK => {
+                error(Some(max_age.span()), "max_age is at most 7d".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn argv(&self) -> Result<(), ConfigError> {
+        let span = Some(self.file.argv.span());
+        let error = |what: String| Err(self.source.error(span.clone(), what));
+        let argv = self.file.argv.get_ref();
+        let program = argv.first().and_then(|first| {
+            let literal = first.placeholders().next().is_none();
+            first.literals().next().filter(|_| literal)
+        });
+        match program {
+            Some(path) if path.starts_with('/') && Path::new(path).file_name().is_some() => {}
+            _ => {
+                return error("argv begins with the absolute path of a program, without {…}".to_owned());
+            }
+        }
+        if argv.iter().flat_map(Template::literals).any(|text| text.chars().any(char::is_control)) {
+            return error("argv holds a control character".to_owned());
+        }
+        let used = |name: &ParameterName| argv.iter().any(|template| template.placeholders().any(|p| p == name));
+        for name in argv.iter().flat_map(Template::placeholders) {
+            if !self.file.parameters.contains_key(name) {
+                return error(format!("{{{name}}} is not declared; add [parameters.{name}]"));
+            }
+        }
+        match self.file.parameters.iter().find(|(name, _)| !used(name)) {
+            Some((name, parameter)) => Err(self.source.error(
+                Some(parameter.span()),
+                format!("the parameter `{name}` has no place in argv; add {{{name}}} or remove it"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn allow(&self) -> Result<(), ConfigError> {
+        for (role, given) in &self.file.allow {
+            let error = |what: String| Err(self.source.error(Some(given.span()), what));
+            for (name, values) in given.get_ref() {
+                let Some(parameter) = self.file.parameters.get(name) else {
+                    return error(format!("[allow.{role}] names `{name}`, which is not a parameter"));
+                };
+                for value in values {
+                    let value = value.text();
+                    let kind = &parameter.get_ref().kind;
+                    if !kind.accepts(&value) {
+                        return error(format!("[allow.{role}] {name}: `{value}` is not {kind}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// sudo matches all arguments as one string joined by spaces (FACTS.md), so with the fence up nothing may
+    /// hold white space or be empty.
+    fn fence(&self) -> Result<(), ConfigError> {
+        let loose = |text: &str| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control());
+        let span = Some(self.file.argv.span());
+        for template in self.file.argv.get_ref() {
+            if template.literals().any(loose) {
+                return Err(self.source.error(
+                    span,
+                    "with fence = \"sudo\" no argument may be empty or hold white space: sudo could not tell \
+                     it from two; put it into a script of its own",
+                ));
+            }
+        }
+        for (name, parameter) in &self.file.parameters {
+            let error = |what: String| Err(self.source.error(Some(parameter.span()), format!("{name}: {what}")));
+            match &parameter.get_ref().kind {
+                Kind::OneOf(values) if values.iter().any(|value| loose(value)) => {
+                    return error("with fence = \"sudo\" no value may be empty or hold white space".to_owned());
+                }
+                Kind::Pattern(pattern, _) => {
+                    if let Err(what) = pattern.check_fenced() {
+                        return error(format!("with fence = \"sudo\": {what}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(fence: &str, text: &str) -> Result<Command, String> {
+        let file = Path::new("restart.toml");
+        let settings = format!("gateway = \"g\"\naddress = \"g@x\"\n[execution]\nfence = \"{fence}\"\n");
+        let settings: Settings = toml::from_str(&settings).expect("settings");
+        let name = CommandName::try_from("restart").expect("a name");
+        Command::parse(&name, &Source { file, text }, &settings).map_err(|error| error.to_string())
+    }
+
+    const HEAD: &str = "summary = \"s\"\nrun_as = \"root\"\n";
+
+    #[test]
+    fn the_documented_example_is_read() {
+        let text = r#"
+            summary   = "Restart one of the web services"
+            run_as    = "root:adm"
+            argv      = ["/usr/bin/systemctl", "restart", "{service}", "{{x}}"]
+            timeout   = "30s"
+            max_age   = "10m"
+            output    = "64KiB"
+            exclusive = true
+            [parameters.service]
+            one_of = ["nginx", "php8.2-fpm"]
+            default = "nginx"
+            [allow.oncall]
+            [allow.web]
+            service = ["nginx"]
+        "#;
+        let command = command("sudo", text).expect("a command");
+        assert_eq!(command.program(), "/usr/bin/systemctl");
+        assert_eq!(command.run_as.to_string(), "root:adm");
+        assert_eq!(command.timeout, Span::seconds(30));
+        assert!(command.exclusive);
+        assert!(command.allow["oncall"].is_empty());
+        let service = ParameterName::try_from("service").expect("a name");
+        assert_eq!(command.allow["web"][&service], ["nginx"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named() {
+        let p = "[parameters.p]\n";
+        for (text, wanted) in [
+            ("argv = []".to_owned(), "absolute path"),
+            ("argv = [\"ls\"]".to_owned(), "absolute path"),
+            ("argv = [\"/\"]".to_owned(), "absolute path"),
+            (format!("argv = [\"/bin/{{p}}\"]\n{p}one_of = [\"a\"]"), "absolute path"),
+            ("argv = [\"/bin/ls\", \"{p}\"]".to_owned(), "restart.toml:3: {p} is not declared"),
+            ("argv = [\"/bin/ls\", \"{p\"]".to_owned(), "restart.toml:3: a lone {"),
+            (format!("argv = [\"/bin/ls\"]\n{p}one_of = [\"a\"]"), "has no place in argv"),
+            (format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}one_of = []"), "a parameter has one_of"),
+            (format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}integer = {{ min = 2, max = 1 }}"), "a parameter has"),
+            (format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}pattern = \"^a$\""), "a parameter has"),
+            (format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}one_of = [\"a\"]\ndefault = \"b\""), "the default `b`"),
+            (
+                format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}one_of = [\"a\"]\n[allow.r]\np = [\"b\"]"),
+                "[allow.r] p: `b` is not one of a",
+            ),
+            ("argv = [\"/bin/ls\"]\n[allow.r]\nq = [\"b\"]".to_owned(), "which is not a parameter"),
+            ("argv = [\"/bin/ls\"]\ntimeout = \"11m\"".to_owned(), "restart.toml:4: timeout 11m is above"),
+            ("argv = [\"/bin/ls\"]\nmax_age = \"8d\"".to_owned(), "max_age is at most 7d"),
+            ("argv = [\"/bin/ls\"]\nshell = true".to_owned(), "restart.toml:4: unknown field `shell`"),
+        ] {
+            let error = command("none", &format!("{HEAD}{text}")).expect_err(&text);
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_fence_allows_no_white_space_and_nothing_empty() {
+        let p = "[parameters.p]\n";
+        for text in [
+            "argv = [\"/bin/ls\", \"a b\"]".to_owned(),
+            "argv = [\"/bin/ls\", \"\"]".to_owned(),
+            format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}one_of = [\"a b\"]"),
+            format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}one_of = [\"\"]"),
+            format!("argv = [\"/bin/ls\", \"{{p}}\"]\n{p}pattern = \"^[a-z ]+$\"\nmax_length = 9"),
+        ] {
+            assert!(command("sudo", &format!("{HEAD}{text}")).is_err(), "{text}");
+            assert!(command("none", &format!("{HEAD}{text}")).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_canonical() {
+        let integer = Kind::Integer { min: -5, max: 65535 };
+        for good in ["0", "-5", "65535"] {
+            assert!(integer.accepts(good), "{good}");
+        }
+        for bad in ["", "00", "+1", "-0", "65536", "-6", "1e3", " 1", "٣", "99999999999999999999"] {
+            assert!(!integer.accepts(bad), "{bad}");
+        }
+        let pattern = Kind::Pattern(Pattern::parse("^[a-z]+$").expect("a pattern"), 3);
+        assert!(pattern.accepts("abc"));
+        for bad in ["abcd", "", "a\n", "a b", "A"] {
+            assert!(!pattern.accepts(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The gateway's files, as CONFIG.md (`docs/configuration.md`) names them, turned into types once.
+//!
+//! In: a folder. Out: [`Gateway`], which opens a user's or a command's file only when it is asked for, by name, so
+//! that a message costs the same with ten users or a hundred thousand. Unknown keys are errors, and a value that a
+//! type here cannot hold is an error that names file, line and remedy.
+//!
+//! It must never follow what others could have written ([`trust`]), and never repeat a secret in an error.
+
+mod address;
+mod command;
+mod expression;
+mod gateway;
+mod pattern;
+mod template;
+mod trust;
+mod units;
+mod user;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use address::MailAddress;
+pub use command::{Command, Kind, Parameter, RunAs};
+pub use expression::Expression;
+pub use gateway::{Execution, Facility, Fence, Gateway, Intake, LedgerUrl, Lockout, LogTarget, Settings};
+pub use pattern::Pattern;
+pub use template::{Part, Template};
+pub use trust::{Distrust, Folder, Trusted};
+pub use units::{Size, Span};
+pub use user::{Previous, Secrets, User};
+
+/// Where the configuration is unless `--config` says otherwise.
+pub const DEFAULT_FOLDER: &str = "/etc/mailsudo";
+
+/// Something is wrong with the gateway's own files: a deferral for `deliver`, an error for everybody else.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// A file that may not be used.
+    Distrust(Distrust),
+    /// A file that breaks the rules, at a line where one is known.
+    Content {
+        /// The file.
+        file: PathBuf,
+        /// Its line, from 1.
+        line: Option<usize>,
+        /// What is wrong and what would be right.
+        what: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Distrust(distrust) => distrust.fmt(f),
+            Self::Content { file, line: Some(line), what } => {
+                write!(f, "{}:{line}: {what}", file.display())
+            }
+            Self::Content { file, line: None, what } => write!(f, "{}: {what}", file.display()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// Whether the file is simply not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Distrust(Distrust::Missing(_)))
+    }
+}
+
+impl From<Distrust> for ConfigError {
+    fn from(distrust: Distrust) -> Self {
+        Self::Distrust(distrust)
+    }
+}
+
+/// A file's text while it is being turned into types: knows where it is, for errors.
+struct Source<'t> {
+    file: &'t Path,
+    text: &'t str,
+}
+
+impl<'t> Source<'t> {
+    fn parse<T: serde::Deserialize<'t>>(&self) -> Result<T, ConfigError> {
+        toml::from_str(self.text).map_err(|error| self.error(error.span(), error.message()))
+    }
+
+    /// Like [`parse`](Self::parse), for a file whose very words may be secrets: the error repeats none of them.
+    fn parse_secret<T: serde::Deserialize<'t>>(&self, rule: &str) -> Result<T, ConfigError> {
+        toml::from_str(self.text).map_err(|error| self.error(error.span(), rule))
+    }
+
+    fn error(&self, span: Option<std::ops::Range<usize>>, what: impl Into<String>) -> ConfigError {
+        let line = span
+            .and_then(|span| self.text.get(..span.start))
+            .map(|before| 1 + before.bytes().filter(|&byte| byte == b'\n').count());
+        ConfigError::Content { file: self.file.to_owned(), line, what: what.into() }
+    }
+}

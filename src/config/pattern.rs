@@ -1,0 +1,381 @@
+//! A parameter's pattern: an anchored regular expression that sudo's POSIX expressions and Rust's read alike.
+//!
+//! In: text. Out: a matcher for mailsudo, and the same language as a POSIX extended expression for sudoers. Only
+//! literals, bracket classes, groups, `|` and `? * + {m,n}` are taken (DESIGN.md, decision 7); what a pattern can
+//! match is known exactly, so that "never whitespace", "never empty" and "never a leading dash" are checked on it.
+
+use regex_syntax::ast::{self, Ast};
+
+/// A set of ASCII characters, bit N for character N.
+type Set = u128;
+
+/// A pattern that must match the whole value.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    source: String,
+    regex: regex_lite::Regex,
+    /// The same language, or why it is not one that both sides read alike.
+    portable: Result<Node, String>,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Characters(Set),
+    Sequence(Vec<Node>),
+    Choice(Vec<Node>),
+    Repeat(Box<Node>, u32, Option<u32>),
+}
+
+/// The greatest count in `{m,n}` that POSIX promises (RE_DUP_MAX, regex(7)).
+const MAX_COUNT: u32 = 255;
+
+impl Pattern {
+    /// Reads a pattern of the form `^...$`.
+    ///
+    /// # Errors
+    ///
+    /// It is not a regular expression, or not anchored at both ends.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        let regex = regex_lite::Regex::new(source)
+            .map_err(|error| format!("`{source}` is not a regular expression: {error}"))?;
+        let ast = ast::parse::Parser::new()
+            .parse(source)
+            .map_err(|error| format!("`{source}` is not a regular expression: {}", error.kind()))?;
+        let inner = anchored(&ast).ok_or_else(|| {
+            format!("`{source}` must begin with ^ and end with $; put alternatives in a group: ^(a|b)$")
+        })?;
+        let portable = inner.iter().map(node).collect::<Result<_, _>>().map(Node::Sequence);
+        Ok(Self { source: source.to_owned(), regex, portable })
+    }
+
+    /// The pattern as it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the whole of `value` matches.
+    pub fn matches(&self, value: &str) -> bool {
+        self.regex.is_match(value)
+    }
+
+    /// Whether sudo can keep to this pattern too: what decision 7 asks with the fence up.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and what to write instead.
+    pub fn check_fenced(&self) -> Result<(), String> {
+        let node = self.portable.as_ref().map_err(Clone::clone)?;
+        if node.may_be_empty() {
+            return Err(format!("`{}` can match nothing at all; use + for * or ?", self.source));
+        }
+        Ok(())
+    }
+
+    /// Whether a matching value may begin with `-`.
+    pub fn may_begin_with_dash(&self) -> bool {
+        match &self.portable {
+            Ok(node) => node.first() & 1 << b'-' != 0,
+            Err(_) => true,
+        }
+    }
+
+    /// One of the shortest values that match, where the pattern is portable.
+    pub fn sample(&self) -> Option<String> {
+        let mut sample = String::new();
+        self.portable.as_ref().ok()?.sample(&mut sample);
+        Some(sample)
+    }
+
+    /// The same language as a POSIX extended regular expression (regex(7)), without anchors.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_fenced`](Self::check_fenced).
+    pub fn to_posix(&self) -> Result<String, String> {
+        self.check_fenced()?;
+        let mut posix = String::new();
+        self.portable.as_ref().map_err(Clone::clone)?.print(&mut posix);
+        Ok(format!("({posix})"))
+    }
+}
+
+/// What stands between `^` and `$`.
+fn anchored(ast: &Ast) -> Option<&[Ast]> {
+    let is =
+        |ast: &Ast, wanted: &ast::AssertionKind| matches!(ast, Ast::Assertion(assertion) if assertion.kind == *wanted);
+    match ast {
+        Ast::Concat(concat) => match concat.asts.as_slice() {
+            [first, inner @ .., last]
+                if is(first, &ast::AssertionKind::StartLine) && is(last, &ast::AssertionKind::EndLine) =>
+            {
+                Some(inner)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn node(ast: &Ast) -> Result<Node, String> {
+    let all = |asts: &[Ast]| asts.iter().map(node).collect::<Result<Vec<_>, _>>();
+    match ast {
+        Ast::Empty(_) => Ok(Node::Sequence(Vec::new())),
+        Ast::Literal(literal) => Ok(Node::Characters(one(plain(literal)?)?)),
+        Ast::ClassBracketed(class) if !class.negated => Ok(Node::Characters(bracket(&class.kind)?)),
+        Ast::ClassBracketed(_) => Err("[^...] matches spaces too; list what may stand there".to_owned()),
+        Ast::Dot(_) => Err(". matches spaces too; list what may stand there".to_owned()),
+        Ast::ClassPerl(_) | Ast::ClassUnicode(_) => {
+            Err(r"\d, \w, \s and \p read otherwise in sudo; write [0-9], [a-z] and the like".to_owned())
+        }
+        Ast::Group(group) => match &group.kind {
+            ast::GroupKind::CaptureIndex(_) => node(&group.ast),
+            _ => Err("(?...) is not known to sudo; use a plain group".to_owned()),
+        },
+        Ast::Alternation(choice) => Ok(Node::Choice(all(&choice.asts)?)),
+        Ast::Concat(concat) => Ok(Node::Sequence(all(&concat.asts)?)),
+        Ast::Repetition(repetition) if repetition.greedy => {
+            let (least, most) = counts(&repetition.op.kind);
+            if least.max(most.unwrap_or(0)) > MAX_COUNT {
+                return Err(format!("{{m,n}} counts to at most {MAX_COUNT} in sudo"));
+            }
+            Ok(Node::Repeat(Box::new(node(&repetition.ast)?), least, most))
+        }
+        Ast::Repetition(_) => Err("lazy repetition is not known to sudo; leave the ? out".to_owned()),
+        Ast::Assertion(_) => Err("^ and $ may stand only at the ends".to_owned()),
+        Ast::Flags(_) => Err("(?...) is not known to sudo".to_owned()),
+    }
+}
+
+fn counts(kind: &ast::RepetitionKind) -> (u32, Option<u32>) {
+    match kind {
+        ast::RepetitionKind::ZeroOrOne => (0, Some(1)),
+        ast::RepetitionKind::ZeroOrMore => (0, None),
+        ast::RepetitionKind::OneOrMore => (1, None),
+        ast::RepetitionKind::Range(ast::RepetitionRange::Exactly(n)) => (*n, Some(*n)),
+        ast::RepetitionKind::Range(ast::RepetitionRange::AtLeast(n)) => (*n, None),
+        ast::RepetitionKind::Range(ast::RepetitionRange::Bounded(m, n)) => (*m, Some(*n)),
+    }
+}
+
+fn plain(literal: &ast::Literal) -> Result<char, String> {
+    use ast::LiteralKind::{Meta, Superfluous, Verbatim};
+    match literal.kind {
+        Verbatim | Meta | Superfluous => Ok(literal.c),
+        _ => Err(r"\n, \x and their like read otherwise in sudo".to_owned()),
+    }
+}
+
+/// The bit of a character that may stand in a value: printable ASCII, and neither white space nor backslash,
+/// which sudoers reads in ways of its own.
+fn one(c: char) -> Result<Set, String> {
+    if c.is_ascii_graphic() && c != '\\' {
+        Ok(1 << u32::from(c))
+    } else {
+        Err(format!("{c:?} cannot be matched through sudo; only printable ASCII without \\ and spaces"))
+    }
+}
+
+fn bracket(set: &ast::ClassSet) -> Result<Set, String> {
+    match set {
+        ast::ClassSet::Item(item) => bracket_item(item),
+        ast::ClassSet::BinaryOp(_) => Err("&&, -- and ~~ in [...] are not known to sudo".to_owned()),
+    }
+}
+
+fn bracket_item(item: &ast::ClassSetItem) -> Result<Set, String> {
+    match item {
+        ast::ClassSetItem::Literal(literal) => one(plain(literal)?),
+        ast::ClassSetItem::Range(range) => {
+            (plain(&range.start)?..=plain(&range.end)?).try_fold(0, |set, c| Ok(set | one(c)?))
+        }
+        ast::ClassSetItem::Union(union) => union.items.iter().try_fold(0, |set, item| Ok(set | bracket_item(item)?)),
+        _ => Err("only characters and ranges may stand in [...]".to_owned()),
+    }
+}
+
+impl Node {
+    fn may_be_empty(&self) -> bool {
+        match self {
+            Self::Characters(_) => false,
+            Self::Sequence(nodes) => nodes.iter().all(Self::may_be_empty),
+            Self::Choice(nodes) => nodes.iter().any(Self::may_be_empty),
+            Self::Repeat(node, least, _) => *least == 0 || node.may_be_empty(),
+        }
+    }
+
+    /// The characters with which a match may begin.
+    fn first(&self) -> Set {
+        match self {
+            Self::Characters(set) => *set,
+            Self::Choice(nodes) => nodes.iter().fold(0, |set, node| set | node.first()),
+            Self::Repeat(node, ..) => node.first(),
+            Self::Sequence(nodes) => {
+                let mut set = 0;
+                for node in nodes {
+                    set |= node.first();
+                    if !node.may_be_empty() {
+                        break;
+                    }
+                }
+                set
+            }
+        }
+    }
+
+    fn sample(&self, sample: &mut String) {
+        match self {
+            // From the top, so that a class of letters and signs gives a letter.
+            Self::Characters(set) => sample.extend((b'!'..=b'z').rev().find(|b| set & 1 << b != 0).map(char::from)),
+            Self::Sequence(nodes) => nodes.iter().for_each(|node| node.sample(sample)),
+            Self::Choice(nodes) => nodes.iter().take(1).for_each(|node| node.sample(sample)),
+            Self::Repeat(node, least, _) => (0..*least).for_each(|_| node.sample(sample)),
+        }
+    }
+
+    fn print(&self, posix: &mut String) {
+        match self {
+            Self::Characters(set) => print_set(*set, posix),
+            Self::Sequence(nodes) => nodes.iter().for_each(|node| node.print(posix)),
+            Self::Choice(nodes) => {
+                posix.push('(');
+                for (at, node) in nodes.iter().enumerate() {
+                    if at > 0 {
+                        posix.push('|');
+                    }
+                    node.print(posix);
+                }
+                posix.push(')');
+            }
+            Self::Repeat(node, least, most) => {
+                posix.push('(');
+                node.print(posix);
+                posix.push(')');
+                match (least, most) {
+                    (0, Some(1)) => posix.push('?'),
+                    (0, None) => posix.push('*'),
+                    (1, None) => posix.push('+'),
+                    (least, None) => *posix += &format!("{{{least},}}"),
+                    (least, Some(most)) => *posix += &format!("{{{least},{most}}}"),
+                }
+            }
+        }
+    }
+}
+
+/// A set as a single character or a bracket expression. In one, `]` stands first, `-` last and `^` not first
+/// (regex(7)); `[` never stands before `.`, `:` or `=`, as it comes after them.
+fn print_set(set: Set, posix: &mut String) {
+    let member = |byte: u8| set & 1 << byte != 0;
+    let lone = (b'!'..=b'~').filter(|&byte| member(byte)).count() == 1;
+    if let Some(byte) = (b'!'..=b'~').find(|&byte| member(byte))
+        && lone
+        && byte.is_ascii_alphanumeric()
+    {
+        posix.push(char::from(byte));
+        return;
+    }
+    if lone && member(b'^') {
+        *posix += r"\^";
+        return;
+    }
+    posix.push('[');
+    if member(b']') {
+        posix.push(']');
+    }
+    for run in [b'0'..=b'9', b'A'..=b'Z', b'a'..=b'z'] {
+        print_runs(run.filter(|&byte| member(byte)), posix);
+    }
+    let special = |byte: &u8| byte.is_ascii_alphanumeric() || b"]^[-".contains(byte);
+    posix.extend((b'!'..=b'~').filter(|&byte| member(byte) && !special(&byte)).map(char::from));
+    for byte in [b'[', b'^', b'-'] {
+        if member(byte) {
+            posix.push(char::from(byte));
+        }
+    }
+    posix.push(']');
+}
+
+fn print_runs(bytes: impl Iterator<Item = u8>, posix: &mut String) {
+    let mut runs: Vec<(u8, u8)> = Vec::new();
+    for byte in bytes {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == byte => *last = byte,
+            _ => runs.push((byte, byte)),
+        }
+    }
+    for (first, last) in runs {
+        posix.push(char::from(first));
+        if last > first + 1 {
+            posix.push('-');
+        }
+        if last > first {
+            posix.push(char::from(last));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_anchored() {
+        for good in ["^v[0-9]+$", "^(a|b)$", "^a$"] {
+            assert!(Pattern::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["a", "^a", "a$", "^a|b$", "(^a$)", "^(a$", "^[$", "^*$", "^$|^x$"] {
+            assert!(Pattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_sudo_reads_otherwise_is_refused_with_the_fence_up() {
+        for bad in [
+            r"^\d+$",
+            r"^\w$",
+            "^.$",
+            "^[^a]$",
+            "^a b$",
+            "^[ -~]$",
+            "^a*$",
+            "^(a|b?)$",
+            "^(?i)a$",
+            "^(?:a)$",
+            "^a+?$",
+            r"^\bx$",
+            "^ä$",
+            r"^a\nb$",
+            "^a{256}$",
+            r"^\\$",
+            "^[[:alpha:]]$",
+        ] {
+            let pattern = Pattern::parse(bad).expect(bad);
+            assert!(pattern.check_fenced().is_err(), "{bad}");
+            assert!(pattern.to_posix().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn posix_says_the_same() {
+        for (rust, posix) in [
+            (r"^v[0-9]+\.[0-9]+$", "(v([0-9])+[.]([0-9])+)"),
+            ("^(nginx|php8)$", "((nginx|php8))"),
+            ("^[]^a-]{2,3}$", "(([]a^-]){2,3})"),
+            (r"^\^$", r"(\^)"),
+            (r"^[a-cxyz_.:=\[]$", "([a-cx-z.:=_[])"),
+            ("^x{3,}$", "((x){3,})"),
+        ] {
+            let pattern = Pattern::parse(rust).expect(rust);
+            assert_eq!(pattern.to_posix().as_deref(), Ok(posix), "{rust}");
+        }
+    }
+
+    #[test]
+    fn a_leading_dash_is_seen() {
+        let dash = |text| Pattern::parse(text).expect(text).may_begin_with_dash();
+        assert!(dash("^[a-z-]+$"));
+        assert!(dash("^(a?)-x$"));
+        assert!(dash(r"^\d$"), "unknown language: assume the worst");
+        assert!(!dash("^[a-z][a-z-]*$"));
+    }
+}

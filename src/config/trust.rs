@@ -1,0 +1,268 @@
+//! Opening files that decide what may run. In: a folder and names below it. Out: the bytes of a file that nobody
+//! but root and the people we trust could have written, checked on the opened descriptor.
+//!
+//! MUST: a file is judged by `fstat` of the descriptor it is then read from, never by its name; no symbolic link
+//! is followed below the folder; every folder above is judged too, since whoever may rename there may replace.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use zeroize::Zeroizing;
+
+/// The largest file that is read: a thousand times what any of ours should be.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Why a file or folder is not used.
+#[derive(Debug)]
+pub enum Distrust {
+    /// There is nothing of that name.
+    Missing(PathBuf),
+    /// It cannot be opened or read.
+    Unreadable(PathBuf, io::Error),
+    /// It belongs to somebody who may not decide what runs.
+    Owner(PathBuf, u32),
+    /// Others may write to it (or, for secrets, read it). Holds the mode found and the one wanted.
+    Mode(PathBuf, u32, &'static str),
+    /// It is not a regular file, or not a folder.
+    Kind(PathBuf),
+    /// It is larger than 1 MiB, or not UTF-8.
+    Content(PathBuf),
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => write!(f, "{} does not exist", path.display()),
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Owner(path, uid) => write!(
+                f,
+                "{0} belongs to uid {uid}; only root or the service user may own it: chown root {0}",
+                path.display()
+            ),
+            Self::Mode(path, mode, wanted) => {
+                write!(f, "{0} has mode {mode:04o}, which lets others in: chmod {wanted} {0}", path.display())
+            }
+            Self::Kind(path) => write!(f, "{} is not a regular file or folder", path.display()),
+            Self::Content(path) => write!(f, "{} is not UTF-8 text under 1 MiB", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Distrust {}
+
+/// Who, besides root, may own the gateway's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted {
+    uids: Vec<u32>,
+}
+
+impl Trusted {
+    /// Root and whoever runs this process: right for `deliver`, which runs as the service user.
+    pub fn caller() -> Self {
+        Self { uids: vec![0, rustix::process::geteuid().as_raw()] }
+    }
+
+    /// And `uid` too: for a command that root runs on files of the service user.
+    pub fn and(mut self, uid: u32) -> Self {
+        self.uids.push(uid);
+        self
+    }
+
+    fn judge(&self, path: &Path, stat: &Stat) -> Result<(), Distrust> {
+        if !self.uids.contains(&stat.st_uid) {
+            return Err(Distrust::Owner(path.to_owned(), stat.st_uid));
+        }
+        let mode = stat.st_mode & 0o7777;
+        let sticky_folder = is(stat, FileType::Directory) && mode & 0o1000 != 0;
+        if mode & 0o022 != 0 && !sticky_folder {
+            return Err(Distrust::Mode(path.to_owned(), mode, "go-w"));
+        }
+        Ok(())
+    }
+}
+
+fn is(stat: &Stat, kind: FileType) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == kind
+}
+
+/// A folder all of whose parents are trusted, held open.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    descriptor: File,
+    trusted: Trusted,
+}
+
+impl Folder {
+    /// Opens the folder at `path` after judging it and everything above it.
+    pub fn open(path: &Path, trusted: Trusted) -> Result<Self, Distrust> {
+        let full = path.canonicalize().map_err(|error| unreadable(path, error))?;
+        for above in full.ancestors().skip(1) {
+            let stat = rustix::fs::stat(above).map_err(|errno| unreadable(above, errno.into()))?;
+            trusted.judge(above, &stat)?;
+        }
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let descriptor =
+            rustix::fs::open(&full, flags, Mode::empty()).map_err(|errno| unreadable(&full, errno.into()))?;
+        Self::held(full, descriptor.into(), trusted)
+    }
+
+    /// Opens the folder `name` inside this one.
+    pub fn folder(&self, name: &str) -> Result<Self, Distrust> {
+        let descriptor = self.open_at(name, OFlags::DIRECTORY)?;
+        Self::held(self.path.join(name), descriptor, self.trusted.clone())
+    }
+
+    fn held(path: PathBuf, descriptor: File, trusted: Trusted) -> Result<Self, Distrust> {
+        let stat = rustix::fs::fstat(&descriptor).map_err(|errno| unreadable(&path, errno.into()))?;
+        trusted.judge(&path, &stat)?;
+        Ok(Self { path, descriptor, trusted })
+    }
+
+    /// Where the folder is, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text of the file `name` in this folder, wiped when dropped.
+    pub fn read(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
+        self.read_judged(name, |_, _| Ok(()))
+    }
+
+    /// Like [`read`](Self::read), for a file that only root, its owner and the service group may read:
+    /// root's with mode 0640 or tighter, or the service user's with mode 0600 or tighter.
+    pub fn read_secret(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
+        self.read_judged(name, |path, stat| {
+            let mode = stat.st_mode & 0o7777;
+            let (forbidden, wanted) = if stat.st_uid == 0 { (0o037, "0640") } else { (0o077, "0600") };
+            if mode & forbidden == 0 { Ok(()) } else { Err(Distrust::Mode(path.to_owned(), mode, wanted)) }
+        })
+    }
+
+    fn read_judged(
+        &self,
+        name: &str,
+        judge: impl FnOnce(&Path, &Stat) -> Result<(), Distrust>,
+    ) -> Result<Zeroizing<String>, Distrust> {
+        let path = self.path.join(name);
+        // Without NONBLOCK a FIFO of that name would hang the delivery before it could be judged.
+        let mut file = self.open_at(name, OFlags::NONBLOCK)?;
+        let stat = rustix::fs::fstat(&file).map_err(|errno| unreadable(&path, errno.into()))?;
+        if !is(&stat, FileType::RegularFile) {
+            return Err(Distrust::Kind(path));
+        }
+        self.trusted.judge(&path, &stat)?;
+        judge(&path, &stat)?;
+        let size = usize::try_from(stat.st_size).unwrap_or_default();
+        // The capacity is set beforehand so that no unwiped copy of a secret is left behind by growing.
+        let mut text = Zeroizing::new(String::with_capacity(size + 1));
+        match file.by_ref().take(MAX_FILE + 1).read_to_string(&mut text) {
+            Ok(read) if read as u64 <= MAX_FILE => Ok(text),
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(unreadable(&path, error)),
+            _ => Err(Distrust::Content(path)),
+        }
+    }
+
+    /// Judges the file `name` without reading it, for one that a library will open by its path.
+    pub fn judge(&self, name: &str) -> Result<(), Distrust> {
+        let path = self.path.join(name);
+        let stat = rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| unreadable(&path, errno.into()))?;
+        if !is(&stat, FileType::RegularFile) {
+            return Err(Distrust::Kind(path));
+        }
+        self.trusted.judge(&path, &stat)
+    }
+
+    /// The names in this folder that end in `.toml`, without that ending, sorted. Hidden files do not count.
+    pub fn stems(&self) -> Result<Vec<String>, Distrust> {
+        let refuse = |errno: rustix::io::Errno| unreadable(&self.path, errno.into());
+        let mut stems = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(refuse)? {
+            let entry = entry.map_err(refuse)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".toml"))
+                && !stem.starts_with('.')
+            {
+                stems.push(stem.to_owned());
+            }
+        }
+        stems.sort_unstable();
+        Ok(stems)
+    }
+
+    fn open_at(&self, name: &str, kind: OFlags) -> Result<File, Distrust> {
+        let flags = kind | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| unreadable(&self.path.join(name), errno.into()))
+    }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Distrust {
+    match error.kind() {
+        io::ErrorKind::NotFound => Distrust::Missing(path.to_owned()),
+        _ => Distrust::Unreadable(path.to_owned(), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    }
+
+    #[test]
+    fn only_files_that_nobody_else_could_have_written_are_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        set_mode(root.path(), 0o755);
+        let file = root.path().join("a.toml");
+        fs::write(&file, "x = 1").expect("a file");
+        set_mode(&file, 0o644);
+        let open = || Folder::open(root.path(), Trusted::caller());
+        let folder = open().expect("a trusted folder");
+        assert_eq!(folder.read("a.toml").expect("trusted").as_str(), "x = 1");
+        assert_eq!(folder.stems().expect("a list"), ["a"]);
+        assert!(matches!(folder.read("b.toml"), Err(Distrust::Missing(_))));
+        for mode in [0o664, 0o646, 0o666] {
+            set_mode(&file, mode);
+            assert!(matches!(folder.read("a.toml"), Err(Distrust::Mode(..))), "{mode:o}");
+        }
+        set_mode(&file, 0o644);
+        symlink(&file, root.path().join("link.toml")).expect("a link");
+        assert!(matches!(folder.read("link.toml"), Err(Distrust::Unreadable(..))));
+        fs::create_dir(root.path().join("d.toml")).expect("a folder");
+        assert!(matches!(folder.read("d.toml"), Err(Distrust::Kind(_))));
+        set_mode(root.path(), 0o777);
+        assert!(matches!(open(), Err(Distrust::Mode(..))));
+        set_mode(root.path(), 0o1777);
+        assert!(open().is_ok(), "a sticky folder is an exception");
+        let inner = root.path().join("inner");
+        fs::create_dir(&inner).expect("a folder");
+        set_mode(&inner, 0o755);
+        set_mode(root.path(), 0o777);
+        let error = Folder::open(&inner, Trusted::caller()).expect_err("a loose parent");
+        assert!(matches!(error, Distrust::Mode(..)), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_nobody_elses_to_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        let file = root.path().join("a.toml");
+        fs::write(&file, "x = 1").expect("a file");
+        let folder = Folder::open(root.path(), Trusted::caller()).expect("a trusted folder");
+        set_mode(&file, 0o600);
+        assert!(folder.read_secret("a.toml").is_ok());
+        set_mode(&file, 0o644);
+        assert!(matches!(folder.read_secret("a.toml"), Err(Distrust::Mode(..))));
+    }
+}

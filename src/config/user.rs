@@ -1,0 +1,151 @@
+//! `users.d/NAME.toml` and `secrets.d/NAME.toml`: who somebody is, and what only he holds.
+
+use std::fmt;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::{ConfigError, MailAddress, Source};
+use crate::protocol::{Key, Timestamp};
+
+/// Who a user is and what roles he has.
+#[derive(Debug)]
+pub struct User {
+    /// The only address that replies go to.
+    pub address: MailAddress,
+    /// The From fields accepted for him.
+    pub from: Vec<MailAddress>,
+    /// His roles; none: nothing but `help` and `status`.
+    pub roles: Vec<String>,
+    /// Whether he is heard at all.
+    pub enabled: bool,
+}
+
+impl User {
+    pub(super) fn parse(source: &Source<'_>) -> Result<Self, ConfigError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            address: MailAddress,
+            from: Option<Vec<MailAddress>>,
+            roles: Vec<String>,
+            enabled: Option<bool>,
+        }
+        let file: File = source.parse()?;
+        let from = file.from.unwrap_or_else(|| vec![file.address.clone()]);
+        Ok(Self { address: file.address, from, roles: file.roles, enabled: file.enabled.unwrap_or(true) })
+    }
+}
+
+/// A user's two factors. Wiped when dropped; shown by no `Debug` form.
+pub struct Secrets {
+    /// The HMAC key in force.
+    pub key: Key,
+    /// The one before it, while a rotation overlaps.
+    pub previous: Option<Previous>,
+    /// The otpauth URL of the TOTP secret.
+    pub totp: Zeroizing<String>,
+}
+
+/// An HMAC key on its way out.
+pub struct Previous {
+    /// The key.
+    pub key: Key,
+    /// The last signed time at which it still counts.
+    pub until: Timestamp,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+/// Nobody's secrets: what an unknown user is verified against, so that he costs what a known one costs.
+/// A mac that happens to hold under this published key still belongs to no user; `authenticate` refuses it.
+const DECOY: &str = r#"
+hmac_key = "0000000000000000000000000000000000000000000000000000000000000000"
+totp     = "otpauth://totp/mailsudo:nobody?secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&issuer=mailsudo"
+"#;
+
+impl Secrets {
+    pub(super) fn parse(source: &Source<'_>) -> Result<Self, ConfigError> {
+        // Borrowed from the wiped text of the file, so that no copy of a secret is left behind.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File<'t> {
+            hmac_key: &'t str,
+            totp: &'t str,
+            #[serde(borrow)]
+            previous: Option<Former<'t>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Former<'t> {
+            hmac_key: &'t str,
+            until: toml::value::Datetime,
+        }
+        let file: File<'_> = source.parse_secret(
+            "a secrets file holds hmac_key and totp, both quoted, and while a rotation overlaps [previous] with \
+             hmac_key and until (mailsudo-users(5))",
+        )?;
+        let key = |hex| Key::from_hex(hex).map_err(|bad| source.error(None, format!("hmac_key: {bad}")));
+        let previous = match file.previous {
+            None => None,
+            Some(former) => Some(Previous {
+                key: key(former.hmac_key)?,
+                until: Timestamp::parse(&former.until.to_string())
+                    .ok_or_else(|| source.error(None, "until: write it like 2026-12-01T00:00:00Z"))?,
+            }),
+        };
+        Ok(Self { key: key(file.hmac_key)?, previous, totp: Zeroizing::new(file.totp.to_owned()) })
+    }
+
+    /// Nobody's secrets, made by the same work as anybody's.
+    pub fn decoy() -> Result<Self, ConfigError> {
+        Self::parse(&Source { file: "decoy".as_ref(), text: DECOY })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn secrets(text: &str) -> Result<Secrets, String> {
+        Secrets::parse(&Source { file: Path::new("alice.toml"), text }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_error_in_a_secrets_file_repeats_no_secret() {
+        let key = "8f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+        let url = "otpauth://totp/x:alice?secret=JBSWY3DPEHPK3PXP";
+        let good = format!("hmac_key = \"{key}\"\ntotp = \"{url}\"\n");
+        assert!(secrets(&good).is_ok());
+        let rotating = format!("{good}[previous]\nhmac_key = \"{key}\"\nuntil = 2026-12-01T00:00:00Z\n");
+        let until = secrets(&rotating).expect("secrets").previous.map(|previous| previous.until);
+        assert_eq!(until, Timestamp::parse("2026-12-01T00:00:00Z"));
+        for bad in [
+            format!("hmac_key = \"{key}\"\ntotp = {url}\n"),
+            format!("hmac_key = {key}\n"),
+            format!("hmac_key = \"{key}0\"\ntotp = \"{url}\"\n"),
+            format!("{good}{key} = 1\n"),
+            format!("{good}[previous]\nhmac_key = \"{key}\"\nuntil = 2026-12-01\n"),
+        ] {
+            let error = secrets(&bad).expect_err("an error");
+            assert!(error.starts_with("alice.toml"), "{error}");
+            assert!(!error.contains(&key[2..]) && !error.contains("JBSWY"), "{error}");
+        }
+        assert!(Secrets::decoy().is_ok());
+        assert_eq!(format!("{:?}", secrets(&good)), "Ok(Secrets(..))");
+    }
+
+    #[test]
+    fn a_users_from_is_his_address_unless_said() {
+        let parse = |text| User::parse(&Source { file: Path::new("u"), text });
+        let user = parse("address = \"a@x\"\nroles = []\n").expect("a user");
+        assert_eq!(user.from, [user.address]);
+        assert!(user.enabled);
+        assert!(parse("address = \"a@x\"\n").is_err(), "roles must be said, if only []");
+    }
+}

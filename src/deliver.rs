@@ -1,0 +1,269 @@
+//! The story of one message.
+//!
+//! ```text
+//! stdin -> Message -> Request -> Proven -> Authentic -> Grant -> Started -> Outcome -> Reply -> stdout | sendmail
+//!          intake     protocol   authenticate           authorize ledger    execute    reply
+//! ```
+//!
+//! Each step's output is the next one's input, and each can be had in one place only. What is already on the ledger is
+//! resumed and never run again. A message ends in one of three ways: handled, refused (both consume it) or deferred.
+
+use std::io::Read;
+use std::time::Duration;
+
+use crate::audit::{Audit, Event, Line};
+use crate::authenticate::{self, Proven};
+use crate::authorize::{self, Action};
+use crate::builtin;
+use crate::clock::Clock;
+use crate::config::{Gateway, Trusted};
+use crate::error::{Deferral, Reason, Refusal, Stop};
+use crate::execute::{self, Outcome};
+use crate::intake::{self, Envelope};
+use crate::ledger::{self, Admission, Ledger, Page, Record, Started, State, Waiting};
+use crate::protocol::{Request, Unreadable};
+use crate::reply::{Desk, Reply, Road, visible};
+
+/// How often a waiting request looks whether its command is free, and for how long (DESIGN.md, decision 11).
+const LOOKS: u32 = 150;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// One delivery: the gateway, and what is known of this message from outside.
+pub struct Delivery<'d> {
+    /// The gateway's files.
+    pub gateway: &'d Gateway,
+    /// What the mail server says of the envelope.
+    pub envelope: &'d Envelope,
+    /// How the reply leaves.
+    pub road: &'d Road,
+    /// What time it is.
+    pub clock: &'d dyn Clock,
+}
+
+impl Delivery<'_> {
+    /// Delivers `mail`, and writes down what became of it. An `Ok` or a refusal consumes the message.
+    ///
+    /// # Errors
+    ///
+    /// A deferral: the message must be delivered again.
+    pub fn deliver(&self, mail: &mut dyn Read, audit: &mut Audit) -> Result<(), Deferral> {
+        let stop = match audit.require(self.received()) {
+            Ok(()) => self.pass(mail, audit),
+            Err(deferral) => Err(deferral.into()),
+        };
+        match stop {
+            Ok(()) => Ok(()),
+            Err(Stop::Refusal(refusal)) => audit.require(refused(&refusal)),
+            Err(Stop::Deferral(deferral)) => {
+                audit.note(deferred(&deferral));
+                Err(deferral)
+            }
+        }
+    }
+
+    fn pass(&self, mail: &mut dyn Read, audit: &mut Audit) -> Result<(), Stop> {
+        let message = intake::receive(mail, self.envelope, self.gateway)?;
+        let request = Request::read(&message.texts()).map_err(unreadable)?;
+        let proven = authenticate::prove(request, &message, self.gateway)?;
+        audit.identify(&proven.name());
+
+        let mut ledger = ledger::open(self.gateway.settings(), Trusted::caller())?;
+        let Some(_claim) = ledger.claim(&proven.name())? else {
+            return Err(Deferral::new("busy", "another delivery of the same request is under way").into());
+        };
+        let desk = Desk::new(self.gateway.settings(), &proven, &message);
+        let page = ledger.page(&proven.name(), proven.user())?;
+        let reply = match page.record() {
+            Some(record) if record.is_closed() => {
+                return Err(Refusal::new(Reason::Duplicate, "this request has been answered").into());
+            }
+            Some(record) if record.state != State::Waiting => {
+                let record = record.clone();
+                self.resume(page, record, desk, audit)?
+            }
+            _ => match self.decide(page, &proven, desk, audit)? {
+                Decision::Refused(reply) => reply,
+                Decision::Admitted(Admission::Started(started)) => Some(self.run(&mut ledger, started, desk, audit)?),
+                Decision::Admitted(Admission::Waiting(waiting)) => {
+                    let started = self.wait(&mut ledger, waiting, audit)?;
+                    Some(self.run(&mut ledger, started, desk, audit)?)
+                }
+            },
+        };
+        match reply {
+            Some(reply) => self.answer(&mut ledger, &proven, &reply, audit),
+            None => Ok(()),
+        }
+    }
+
+    /// Judges a new or waiting request on its open page, and records the verdict before the page is closed.
+    fn decide<'p>(
+        &self,
+        page: Box<dyn Page + '_>,
+        proven: &'p Proven,
+        desk: Desk<'_>,
+        audit: &mut Audit,
+    ) -> Result<Decision<'p>, Stop> {
+        let (settings, now) = (self.gateway.settings(), self.clock.now());
+        let command = self.gateway.command(proven.request().command())?;
+        let max_age = authorize::max_age(command.as_ref(), proven.roles(), settings);
+        let queue_id = self.queue_id();
+        let verdict = authenticate::judge(proven, page.as_ref(), settings, max_age, now)
+            .and_then(|authentic| Ok(authorize::authorize(authentic, command)?));
+        match verdict {
+            Ok(grant) => {
+                let admission = ledger::admit(page, grant, queue_id.as_deref(), now)?;
+                audit.note(admitted(proven));
+                Ok(Decision::Admitted(admission))
+            }
+            Err(Stop::Refusal(refusal)) if refusal.reason().effect().recorded => {
+                let compose = |refusal: &Refusal| desk.refusal(refusal, now);
+                let limits = &settings.lockout;
+                let (refusal, reply) =
+                    ledger::refuse(page, proven, refusal, limits, queue_id.as_deref(), now, compose)?;
+                audit.note(refused(&refusal).field("user", proven.user()));
+                Ok(Decision::Refused(reply))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Waits for an exclusive command to be free; its request is recorded, so nothing is lost by giving up.
+    fn wait<'p>(&self, ledger: &mut dyn Ledger, waiting: Waiting<'p>, audit: &mut Audit) -> Result<Started<'p>, Stop> {
+        audit.note(Line::new(Event::Waiting));
+        let mut waiting = waiting;
+        for _ in 0..LOOKS {
+            self.clock.sleep(BETWEEN_LOOKS);
+            match ledger::retry(ledger, waiting, self.clock.now())? {
+                Admission::Started(started) => return Ok(started),
+                Admission::Waiting(still) => waiting = still,
+            }
+        }
+        Err(Deferral::new("busy", "another run holds this exclusive command; the request keeps its place").into())
+    }
+
+    /// Runs what was admitted and stores its outcome with the finished reply.
+    fn run(
+        &self,
+        ledger: &mut dyn Ledger,
+        started: Started<'_>,
+        desk: Desk<'_>,
+        audit: &mut Audit,
+    ) -> Result<Reply, Stop> {
+        let settings = self.gateway.settings();
+        let limit = settings.limits.output.bytes();
+        let proven = started.grant().proven();
+        let outcome = match started.grant().action() {
+            Action::Run(invocation) => {
+                let line = execute::command_line(invocation, &settings.execution).join(" ");
+                audit.note(Line::new(Event::Started).field("user", proven.user()).field("command", line));
+                execute::run(&started, invocation, &settings.execution, invocation.output().unwrap_or(limit))
+            }
+            Action::Help => {
+                let text = builtin::help(self.gateway, proven.roles())?;
+                execute::answer(&started, &text, limit)
+            }
+            Action::Status(short) => {
+                let text = builtin::status(ledger, proven, short.as_ref())?;
+                execute::answer(&started, &text, limit)
+            }
+        };
+        audit.note(finished(&outcome));
+        let now = self.clock.now();
+        let reply = desk.outcome(&started, &outcome, now);
+        ledger::finish(ledger, started, outcome.result(), reply.clone(), audit.lost(), now)?;
+        Ok(reply)
+    }
+
+    /// Goes on where an earlier delivery of the same request died or could not reply. Nothing is run.
+    fn resume(
+        &self,
+        mut page: Box<dyn Page + '_>,
+        record: Record,
+        desk: Desk<'_>,
+        audit: &mut Audit,
+    ) -> Result<Option<Reply>, Stop> {
+        audit.note(Line::new(Event::Resumed).field("state", record.state.word()));
+        if record.reply.is_some() {
+            return Ok(record.reply);
+        }
+        let now = self.clock.now();
+        let reply = desk.unknown(record.started, now);
+        page.write(&Record::unknown(record, reply.clone(), now))?;
+        page.commit()?;
+        Ok(Some(reply))
+    }
+
+    /// Hands the stored reply over and closes the case. From here on nothing may defer: the user has his answer.
+    fn answer(&self, ledger: &mut dyn Ledger, proven: &Proven, reply: &Reply, audit: &mut Audit) -> Result<(), Stop> {
+        self.road.hand_over(reply)?;
+        audit.note(Line::new(Event::Replied).field("to", &reply.to));
+        let retention = self.gateway.settings().retention;
+        if let Err(error) = ledger.close_case(&proven.name(), self.clock.now(), audit.lost(), retention) {
+            let detail = format!("the reply was handed over, but that could not be recorded: {error}");
+            audit.note(Line::new(Event::Deferred).field("part", "ledger").field("detail", detail));
+        }
+        Ok(())
+    }
+
+    fn received(&self) -> Line {
+        let envelope = self.envelope;
+        Line::new(Event::Received)
+            .raw_field("sender", envelope.sender.as_deref())
+            .raw_field("recipient", envelope.recipient.as_deref())
+            .raw_field("client", envelope.client_address.as_deref())
+            .raw_field("sasl", envelope.sasl_username.as_deref())
+    }
+
+    fn queue_id(&self) -> Option<String> {
+        self.envelope.queue_id.as_ref().map(|id| visible(&id.to_string_lossy()))
+    }
+}
+
+/// What was decided about a request, on record already.
+#[expect(clippy::large_enum_variant, reason = "one is made in a process's life")]
+enum Decision<'p> {
+    /// It may run, now or later.
+    Admitted(Admission<'p>),
+    /// It may not; perhaps with a reply.
+    Refused(Option<Reply>),
+}
+
+fn unreadable(unreadable: Unreadable) -> Refusal {
+    let reason = match unreadable {
+        Unreadable::NotARequest => Reason::NotARequest,
+        Unreadable::Ambiguous => Reason::Ambiguous,
+        Unreadable::UnsupportedVersion(_) => Reason::UnsupportedVersion,
+        Unreadable::Malformed { .. } => Reason::Malformed,
+    };
+    Refusal::new(reason, unreadable.to_string())
+}
+
+fn admitted(proven: &Proven) -> Line {
+    let request = proven.request();
+    let mut line = Line::new(Event::Admitted).field("user", request.user()).field("command", request.command());
+    for (name, value) in request.arguments().unwrap_or_default() {
+        line = line.field("argument", format!("{name}={value}"));
+    }
+    line
+}
+
+fn refused(refusal: &Refusal) -> Line {
+    Line::new(Event::Refused).field("reason", refusal.reason().code()).field("detail", refusal.detail())
+}
+
+/// The line about a deferral, for this module and for whoever cannot even begin a delivery.
+pub fn deferred(deferral: &Deferral) -> Line {
+    Line::new(Event::Deferred).field("part", deferral.part).field("detail", &deferral.detail)
+}
+
+fn finished(outcome: &Outcome) -> Line {
+    let line = Line::new(Event::Finished)
+        .field("result", outcome.result())
+        .field("took", format!("{:.3}s", outcome.took().as_secs_f64()))
+        .field("output", outcome.output().size());
+    match outcome.fault() {
+        Some(fault) => line.field("fault", fault),
+        None => line,
+    }
+}

@@ -1,0 +1,217 @@
+//! The two ways to stop, and what each means to Postfix, to the log and to the person who wrote.
+//!
+//! A [`Refusal`] is final: the message is consumed (exit 0). A [`Deferral`] is for what may heal: Postfix keeps the
+//! mail and tries again (exit 75, EX_TEMPFAIL of sysexits(3)). There is no third way.
+
+use std::fmt;
+
+use crate::config::ConfigError;
+
+/// Why a message went no further.
+#[derive(Debug)]
+pub enum Stop {
+    /// For good.
+    Refusal(Refusal),
+    /// For now.
+    Deferral(Deferral),
+}
+
+/// A final no. The log gets all of it; the user, once his mac has held, gets [`Refusal::detail`]; others get nothing.
+#[derive(Debug)]
+pub struct Refusal {
+    reason: Reason,
+    detail: String,
+    step: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal that uses up no TOTP step.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), step: None }
+    }
+
+    /// The same, with the TOTP step that it uses up.
+    pub fn with_step(mut self, step: Option<u64>) -> Self {
+        self.step = step;
+        self
+    }
+
+    /// Which rule says no.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What exactly is wrong, in words for the log and for an authenticated user.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The TOTP step that this refusal uses up.
+    pub fn step(&self) -> Option<u64> {
+        self.step
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+/// Not now: something of the gateway's own is broken or busy. Only the log is told.
+#[derive(Debug)]
+pub struct Deferral {
+    /// Which part cannot serve: `configuration`, `ledger`, `syslog`, `sendmail`, `busy`, `usage`, `panic`.
+    pub part: &'static str,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+impl Deferral {
+    /// A deferral because of `part`.
+    pub fn new(part: &'static str, detail: impl fmt::Display) -> Self {
+        Self { part, detail: detail.to_string() }
+    }
+}
+
+impl From<Deferral> for Stop {
+    fn from(deferral: Deferral) -> Self {
+        Self::Deferral(deferral)
+    }
+}
+
+impl From<ConfigError> for Stop {
+    fn from(error: ConfigError) -> Self {
+        Deferral::new("configuration", error).into()
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// Every rule that can refuse a message, one by one; `code` is its word in log, ledger and metrics.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The reason's word in log, ledger and metrics.
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Intake: before anything is known of anybody.
+    /// The message is larger than `limits.message`; it was not parsed.
+    TooLarge = "too-large",
+    /// The message is none: no header could be read.
+    NotMail = "not-mail",
+    /// A gateway wrote it (our own header): answering would be a loop.
+    Loop = "loop",
+    /// `Auto-Submitted`, a `List-*` field, `Precedence` or the null sender: no person wrote it to us.
+    Automatic = "automatic",
+    /// A header named in `intake.reject` matches.
+    Rejected = "rejected",
+    /// Not exactly one From field with exactly one address.
+    BadFrom = "bad-from",
+    /// The Subject does not match `intake.subject`.
+    WrongSubject = "wrong-subject",
+    /// The envelope recipient is not in `intake.recipients`.
+    WrongRecipient = "wrong-recipient",
+    // The block: reader's rules 4 and 5.
+    /// No start line.
+    NotARequest = "not-a-request",
+    /// More than one start line.
+    Ambiguous = "ambiguous",
+    /// Another version than 1.
+    UnsupportedVersion = "unsupported-version",
+    /// The block breaks a rule.
+    Malformed = "malformed",
+    // Who: nobody is answered, nothing recorded.
+    /// Unknown user, or the mac does not hold under his key; the two are not told apart.
+    BadMac = "bad-mac",
+    /// Signed for another gateway.
+    WrongGateway = "wrong-gateway",
+    /// The user is disabled.
+    Disabled = "disabled",
+    /// The From field is not one of the user's.
+    ForeignFrom = "foreign-from",
+    /// On the ledger, and its reply has been handed over.
+    Duplicate = "duplicate",
+    /// Signed at or before the newest request that the ledger has forgotten.
+    Forgotten = "forgotten",
+    // Recorded: the mac held and the request is new.
+    /// Too many wrong codes; the first request in a lockout is told so.
+    LockedOut = "locked-out",
+    /// Older than `max_age`.
+    Stale = "stale",
+    /// Further in the future than `max_future`.
+    Future = "future",
+    /// An argument that reader's rule 7 refuses.
+    BadValue = "bad-value",
+    /// The code is not the user's at the signed time, nor one step beside it.
+    BadCode = "bad-code",
+    /// The right code, but another request has used its step.
+    UsedCode = "used-code",
+    /// No such command, or none for this user; the two are not told apart.
+    NotPermitted = "not-permitted",
+    /// A parameter is missing, unknown, not of its type, or not for this user.
+    BadParameter = "bad-parameter",
+    /// Another run held an exclusive command until this request was too old.
+    Waited = "waited",
+    /// sudo refused what the gateway permits: the fence and the catalogue differ.
+    Fence = "fence",
+}
+
+/// What a refusal does to the ledger and whether the user hears of it: PROTOCOL.md, reader's rule 9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effect {
+    /// The request's name is recorded.
+    pub recorded: bool,
+    /// It counts toward the user's lockout.
+    pub counts: bool,
+    /// The user gets a reply.
+    pub answered: bool,
+}
+
+impl Reason {
+    /// The row of rule 9's table. A used TOTP step is carried by the refusal itself; `LockedOut` is answered once
+    /// for each lockout, which the ledger decides.
+    pub fn effect(self) -> Effect {
+        let effect = |recorded, counts, answered| Effect { recorded, counts, answered };
+        match self {
+            Self::BadCode => effect(true, true, true),
+            Self::LockedOut
+            | Self::Stale
+            | Self::Future
+            | Self::BadValue
+            | Self::UsedCode
+            | Self::NotPermitted
+            | Self::BadParameter
+            | Self::Waited
+            | Self::Fence => effect(true, false, true),
+            _ => effect(false, false, false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+    }
+}

@@ -1,0 +1,98 @@
+//! Which messages are looked at at all. In: envelope and header. Out: the one From address, or a refusal that the
+//! log explains and nobody else hears of. Cheap and stateless: a loop or a newsletter must end here.
+
+use mail_parser::{Header, HeaderName, HeaderValue};
+
+use super::{Envelope, LOOP_FIELD};
+use crate::config::Settings;
+use crate::error::{Deferral, Reason, Refusal, Stop};
+
+/// What the envelope alone can settle.
+pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<(), Stop> {
+    let sender = envelope.sender.as_ref().map(|sender| sender.to_string_lossy());
+    // MAILER-DAEMON is how pipe(8) writes the null sender where master.cf lacks `null_sender=`.
+    if sender.is_some_and(|sender| matches!(&*sender, "" | "<>" | "MAILER-DAEMON")) {
+        return refuse(Reason::Automatic, "the null sender: a bounce or an automatic reply");
+    }
+    let served = &settings.intake.recipients;
+    if served.is_empty() {
+        return Ok(());
+    }
+    let Some(recipient) = &envelope.recipient else {
+        return Err(Deferral::new(
+            "configuration",
+            "intake.recipients is set, but nobody said who the recipient is: add --recipient=${recipient} in master.cf",
+        )
+        .into());
+    };
+    let recipient = recipient.to_string_lossy();
+    if served.iter().any(|address| address.is(&recipient)) {
+        Ok(())
+    } else {
+        refuse(Reason::WrongRecipient, "the recipient is not in intake.recipients")
+    }
+}
+
+/// What the header can settle; gives back the one From address.
+pub(super) fn header(headers: &[Header<'_>], settings: &Settings) -> Result<String, Stop> {
+    for header in headers {
+        screen_field(header.name.as_str(), header.value.as_text().unwrap_or_default().trim(), settings)?;
+    }
+    let subject = headers.iter().find(|header| header.name == HeaderName::Subject);
+    if let Some(expression) = &settings.intake.subject {
+        let subject = subject.and_then(|header| header.value.as_text()).unwrap_or_default();
+        if !matches(expression, "intake.subject", subject)? {
+            return refuse(Reason::WrongSubject, "the Subject does not match intake.subject");
+        }
+    }
+    only_from(headers)
+}
+
+fn screen_field(name: &str, value: &str, settings: &Settings) -> Result<(), Stop> {
+    let named = |other: &str| name.eq_ignore_ascii_case(other);
+    if named(LOOP_FIELD) {
+        return refuse(Reason::Loop, "it is a gateway's own reply");
+    }
+    if named("Auto-Submitted") && !value.eq_ignore_ascii_case("no") {
+        return refuse(Reason::Automatic, "Auto-Submitted says that no person sent it (RFC 3834)");
+    }
+    if name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("List-")) {
+        return refuse(Reason::Automatic, "a List-* field: it came through a mailing list (RFC 2369)");
+    }
+    if named("Precedence") && ["bulk", "list", "junk"].iter().any(|word| value.eq_ignore_ascii_case(word)) {
+        return refuse(Reason::Automatic, "Precedence says that it is bulk mail");
+    }
+    if named("Return-Path") && value == "<>" {
+        return refuse(Reason::Automatic, "the null Return-Path: a bounce or an automatic reply");
+    }
+    for (field, expression) in &settings.intake.reject {
+        if named(field) && matches(expression, "intake.reject", value)? {
+            return refuse(Reason::Rejected, format!("{field} matches intake.reject"));
+        }
+    }
+    Ok(())
+}
+
+fn matches(expression: &crate::config::Expression, key: &str, text: &str) -> Result<bool, Stop> {
+    let result = expression.matches(text);
+    result.map_err(|error| Deferral::new("configuration", format!("{key}: {error}")).into())
+}
+
+fn only_from(headers: &[Header<'_>]) -> Result<String, Stop> {
+    let mut fields = headers.iter().filter(|header| header.name == HeaderName::From);
+    let (Some(field), None) = (fields.next(), fields.next()) else {
+        return refuse(Reason::BadFrom, "not exactly one From field (RFC 5322 section 3.6.2)");
+    };
+    let addresses = match &field.value {
+        HeaderValue::Address(mail_parser::Address::List(list)) => list.as_slice(),
+        _ => &[],
+    };
+    match addresses {
+        [only] if only.address.is_some() => Ok(only.address.as_deref().unwrap_or_default().to_owned()),
+        _ => refuse(Reason::BadFrom, "not exactly one address in the From field"),
+    }
+}
+
+fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Stop> {
+    Err(Refusal::new(reason, detail).into())
+}

@@ -1,0 +1,200 @@
+//! Lines of `key: value`, and the one block among whatever surrounds it (reader's rules 3 to 5).
+//! In: decoded texts. Out: a block's fields in order, with the very bytes that its mac covers.
+//! It repairs nothing that rule 3 does not name, and never guesses.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::mac::Mac;
+
+/// The longest line of a block, in octets (RFC 5322 section 2.1.1).
+const MAX_LINE: usize = 998;
+
+/// The text of a mail holds no request that could be read. Nobody's identity is known, so nobody is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// No start line: this mail is not for us.
+    NotARequest,
+    /// More than one start line: which one was meant?
+    Ambiguous,
+    /// The start line names another version than 1.
+    UnsupportedVersion(String),
+    /// The block breaks the rules at its line `line` (the start line is 1, blank lines not counted).
+    Malformed {
+        /// Where, counted from the start line.
+        line: usize,
+        /// What the rule wants there.
+        why: &'static str,
+    },
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotARequest => f.write_str("no line `mailsudo: 1` in its text"),
+            Self::Ambiguous => f.write_str("more than one line that starts a block"),
+            Self::UnsupportedVersion(version) => {
+                write!(f, "version {version} of the protocol, where only 1 is known")
+            }
+            Self::Malformed { line, why } => write!(f, "line {line} of the block: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// What separates the two kinds of block, and opens each.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Request,
+    Reply,
+}
+
+impl Kind {
+    /// The key of the kind's start line.
+    pub(super) fn start_key(self) -> &'static str {
+        match self {
+            Self::Request => "mailsudo",
+            Self::Reply => "mailsudo-reply",
+        }
+    }
+}
+
+/// A block between its start line and its mac.
+#[derive(Debug)]
+pub(super) struct Block<'t> {
+    /// Key in lower case, value untouched; start line and mac line left out.
+    pub(super) fields: Vec<(Cow<'t, str>, &'t str)>,
+    /// What the mac covers: every line before it, rebuilt by rule 6.
+    pub(super) signed: Vec<u8>,
+    pub(super) mac: Mac,
+}
+
+impl<'t> Block<'t> {
+    /// The only block of a request in `texts` (rule 4).
+    pub(super) fn only(texts: &[&'t str]) -> Result<Self, Unreadable> {
+        let mut starts = texts.iter().flat_map(|text| starts(text, Kind::Request));
+        let start = starts.next().ok_or(Unreadable::NotARequest)?;
+        if starts.next().is_some() {
+            return Err(Unreadable::Ambiguous);
+        }
+        Self::read(&start, Kind::Request)
+    }
+
+    /// The last block of a reply in `text`, with the text above it.
+    pub(super) fn last_reply(text: &'t str) -> Result<(&'t str, Self), Unreadable> {
+        let start = starts(text, Kind::Reply).last().ok_or(Unreadable::NotARequest)?;
+        let above = text.get(..start.offset).unwrap_or_default();
+        Ok((above, Self::read(&start, Kind::Reply)?))
+    }
+
+    fn read(start: &Start<'t>, kind: Kind) -> Result<Self, Unreadable> {
+        if start.version != "1" {
+            return Err(Unreadable::UnsupportedVersion(start.version.to_owned()));
+        }
+        let mut fields = Vec::new();
+        let mut signed = line(kind.start_key(), start.version).into_bytes();
+        if start.too_long {
+            return Err(Unreadable::Malformed { line: 1, why: TOO_LONG });
+        }
+        let mut count = 1;
+        for raw in lines(start.rest).map(|(_, raw)| raw).filter(|raw| !trim(raw).is_empty()) {
+            count += 1;
+            let malformed = |why| Unreadable::Malformed { line: count, why };
+            if is_too_long(raw) {
+                return Err(malformed(TOO_LONG));
+            }
+            let (key, value) = field(raw)
+                .ok_or(malformed("not `key: value` with a value of printable ASCII characters and no space"))?;
+            if key == "mac" {
+                let mac = Mac::from_hex(value).ok_or(malformed("a mac is 64 hex digits"))?;
+                return Ok(Self { fields, signed, mac });
+            }
+            signed.extend_from_slice(line(&key, value).as_bytes());
+            fields.push((key, value));
+        }
+        Err(Unreadable::Malformed { line: count, why: "the block ends without a mac line" })
+    }
+}
+
+const TOO_LONG: &str = "longer than 998 octets";
+
+/// One line as the mac covers it.
+pub(super) fn line(key: &str, value: &str) -> String {
+    format!("{key}: {value}\n")
+}
+
+/// Whether `text` has a request's start line (rule 4), whatever follows it.
+pub fn has_start_line(text: &str) -> bool {
+    starts(text, Kind::Request).next().is_some()
+}
+
+/// A start line, and what comes after it.
+struct Start<'t> {
+    /// Where the line begins in its text.
+    offset: usize,
+    version: &'t str,
+    too_long: bool,
+    rest: &'t str,
+}
+
+fn starts(text: &str, kind: Kind) -> impl Iterator<Item = Start<'_>> {
+    lines(text).filter_map(move |(offset, raw)| {
+        let (key, value) = field(raw)?;
+        let is_start = key == kind.start_key()
+            && (1..=9).contains(&value.len())
+            && value.bytes().all(|byte| byte.is_ascii_digit());
+        is_start.then(|| Start {
+            offset,
+            version: value,
+            too_long: is_too_long(raw),
+            rest: text.get(offset + raw.len()..).unwrap_or_default(),
+        })
+    })
+}
+
+/// The lines of a text with their offsets: split at LF, a leading BOM left out (rule 3).
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut offset = text.len() - body.len();
+    body.split('\n').map(move |line| {
+        let at = offset;
+        offset += line.len() + 1;
+        (at, line)
+    })
+}
+
+/// A line without the one CR that may stand before its LF (rule 3).
+fn without_cr(line: &str) -> &str {
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
+fn is_too_long(line: &str) -> bool {
+    without_cr(line).len() > MAX_LINE
+}
+
+/// Spaces, tabs and no-break spaces off both ends of a line (rule 3).
+fn trim(line: &str) -> &str {
+    without_cr(line).trim_matches(is_blank)
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\u{a0}')
+}
+
+/// The key in lower case and the value of a line, if it is one of `key: value` (rule 5).
+fn field(raw: &str) -> Option<(Cow<'_, str>, &str)> {
+    let (key, value) = trim(raw).split_once(':')?;
+    let (key, value) = (key.trim_end_matches(is_blank), value.trim_start_matches(is_blank));
+    let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    let is_value = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_key || !is_value {
+        return None;
+    }
+    let lower = if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(key.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(key)
+    };
+    Some((lower, value))
+}

@@ -1,0 +1,151 @@
+//! HMAC-SHA-256 over a block's lines (writer's rule 5, reader's rules 6 and 8).
+//! In: a key and bytes. Out: a mac, or whether it holds. Keys are wiped and never shown.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// A user's HMAC key, 32 bytes. Wiped when dropped; its `Debug` form shows nothing.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Key([u8; 32]);
+
+/// The text given for a key is not 64 hex digits. It is never repeated in the error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadKey;
+
+impl fmt::Display for BadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an HMAC key is 64 hex digits (32 bytes)")
+    }
+}
+
+impl std::error::Error for BadKey {}
+
+impl Key {
+    /// Takes 32 bytes of key material.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads 64 hex digits of either case.
+    pub fn from_hex(text: &str) -> Result<Self, BadKey> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| BadKey)?;
+        Ok(Self(bytes))
+    }
+
+    /// The key as 64 hex digits, for writing a secrets file and for nothing else.
+    pub fn to_hex(&self) -> Zeroizing<String> {
+        Zeroizing::new(hex::encode(self.0))
+    }
+
+    /// The mac over `lines`.
+    pub(super) fn sign(&self, lines: &[u8]) -> Mac {
+        Mac(self.hmac(lines).finalize().into_bytes().into())
+    }
+
+    /// Whether `mac` is the mac over `lines`; takes the same time whatever the answer (reader's rule 6).
+    pub(super) fn verifies(&self, lines: &[u8], mac: &Mac) -> bool {
+        self.hmac(lines).verify_slice(&mac.0).is_ok()
+    }
+
+    fn hmac(&self, lines: &[u8]) -> Hmac<Sha256> {
+        // `new` takes exactly the block size and so cannot fail; a 32-byte key is padded with zeros (RFC 2104).
+        let mut block = Zeroizing::new([0; 64]);
+        block.iter_mut().zip(&self.0).for_each(|(to, from)| *to = *from);
+        let mut hmac = Hmac::<Sha256>::new((&*block).into());
+        hmac.update(lines);
+        hmac
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// A block's mac, 32 bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mac([u8; 32]);
+
+impl Mac {
+    /// Reads 64 hex digits of either case (reader's rule 5).
+    pub(super) fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    pub(super) fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// The name under which the request goes for good (reader's rule 8).
+    pub(super) fn request_name(&self) -> RequestName {
+        RequestName(Sha256::digest(self.0).into())
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mac(..)")
+    }
+}
+
+/// A request's full name: the SHA-256 of its mac's 32 bytes (reader's rule 8). It gives the mac away to nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestName([u8; 32]);
+
+impl RequestName {
+    /// How many hex digits of the name people see.
+    pub const SHORT: usize = 12;
+
+    /// The name from its 32 bytes, as the ledger keeps it.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Reads 64 lower-case hex digits.
+    pub(super) fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        (!text.bytes().any(|byte| byte.is_ascii_uppercase())).then_some(Self(bytes))
+    }
+
+    /// The short id that people see: the first 12 hex digits.
+    pub fn short(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(Self::SHORT);
+        text
+    }
+}
+
+impl fmt::Display for RequestName {
+    /// All 64 hex digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_show_nothing() {
+        let key = Key::from_bytes([0xab; 32]);
+        assert_eq!(format!("{key:?}"), "Key(..)");
+        assert_eq!(Key::from_hex(&key.to_hex()).map(|key| key.0), Ok([0xab; 32]));
+        for bad in ["", "ab", &"g".repeat(64), &"a".repeat(65)] {
+            assert_eq!(Key::from_hex(bad).err(), Some(BadKey));
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The block that ends a reply to an authenticated request, and the reader's verdict on one.
+//! In: what happened and the text above the block; or a reply as it arrived. Out: a block; or a [`Verdict`].
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::block::{Block, Kind, line};
+use super::mac::{Key, RequestName};
+use super::name::{GatewayName, UserName};
+use super::time::Timestamp;
+
+/// What became of a request, as the reply's `result` line says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunResult {
+    /// The command ended by itself with this status.
+    Exit(u8),
+    /// The command was ended by this signal.
+    Signal(i32),
+    /// The command's time limit ended it.
+    TimedOut,
+    /// Nothing was run.
+    Refused,
+    /// It was started, and nobody saw how it ended; it is not run again.
+    Unknown,
+}
+
+impl RunResult {
+    /// Reads the form that [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let result = match text.split_once('-') {
+            Some(("exit", status)) => Self::Exit(status.parse().ok()?),
+            Some(("signal", number)) => Self::Signal(number.parse().ok()?),
+            _ => match text {
+                "timed-out" => Self::TimedOut,
+                "refused" => Self::Refused,
+                "unknown" => Self::Unknown,
+                _ => return None,
+            },
+        };
+        (result.to_string() == text).then_some(result)
+    }
+}
+
+impl fmt::Display for RunResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(status) => write!(f, "exit-{status}"),
+            Self::Signal(number) => write!(f, "signal-{number}"),
+            Self::TimedOut => f.write_str("timed-out"),
+            Self::Refused => f.write_str("refused"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// A reply's block before it is signed, or after its mac has been found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyBlock {
+    /// The gateway that answers.
+    pub gateway: GatewayName,
+    /// Whom it answers.
+    pub user: UserName,
+    /// Which request it answers.
+    pub request: RequestName,
+    /// When it was answered.
+    pub time: Timestamp,
+    /// What became of the request.
+    pub result: RunResult,
+}
+
+impl ReplyBlock {
+    /// Writes and signs the block that goes below `text`, each line ended by LF.
+    pub fn sign(&self, text: &str, key: &Key) -> String {
+        let mut block = line(Kind::Reply.start_key(), "1");
+        block += &line("gateway", self.gateway.as_str());
+        block += &line("user", self.user.as_str());
+        block += &line("request", &self.request.to_string());
+        block += &line("time", &self.time.to_string());
+        block += &line("result", &self.result.to_string());
+        block += &line("output", &text_hash(text));
+        let mac = key.sign(block.as_bytes()).to_hex();
+        block += &line("mac", &mac);
+        block
+    }
+
+    fn read(block: &Block<'_>) -> Option<(Self, String)> {
+        let keys = ["gateway", "user", "request", "time", "result", "output"];
+        if !block.fields.iter().map(|(key, _)| key.as_ref()).eq(keys) {
+            return None;
+        }
+        let mut values = block.fields.iter().map(|(_, value)| *value);
+        let read = Self {
+            gateway: GatewayName::try_from(values.next()?).ok()?,
+            user: UserName::try_from(values.next()?).ok()?,
+            request: RequestName::from_hex(values.next()?)?,
+            time: Timestamp::parse(values.next()?)?,
+            result: RunResult::parse(values.next()?)?,
+        };
+        Some((read, values.next()?.to_owned()))
+    }
+}
+
+/// What a reader may say of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The gateway wrote it, and the text above the block is the gateway's.
+    Genuine(ReplyBlock),
+    /// The gateway wrote the block, but the text above it is not as the gateway wrote it.
+    Altered(ReplyBlock),
+    /// No block that this key has signed.
+    NotGenuine,
+}
+
+/// Judges a reply's text under the user's key. The *last* block counts: a command's output may hold an
+/// imitation, and stands above it.
+pub fn verify_reply(text: &str, key: &Key) -> Verdict {
+    let Ok((above, block)) = Block::last_reply(text) else {
+        return Verdict::NotGenuine;
+    };
+    if !key.verifies(&block.signed, &block.mac) {
+        return Verdict::NotGenuine;
+    }
+    match ReplyBlock::read(&block) {
+        Some((reply, hash)) if hash == text_hash(above) => Verdict::Genuine(reply),
+        Some((reply, _)) => Verdict::Altered(reply),
+        None => Verdict::NotGenuine,
+    }
+}
+
+/// The SHA-256 of `text` without white space (Unicode `White_Space`) and U+FEFF, which mail systems change.
+fn text_hash(text: &str) -> String {
+    let mut hash = Sha256::new();
+    for run in text.split(|c: char| c.is_whitespace() || c == '\u{feff}') {
+        hash.update(run);
+    }
+    hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block() -> Option<ReplyBlock> {
+        Some(ReplyBlock {
+            gateway: GatewayName::try_from("berlin").ok()?,
+            user: UserName::try_from("alice").ok()?,
+            request: RequestName::from_bytes([3; 32]),
+            time: Timestamp::parse("2026-11-23T10:15:04Z")?,
+            result: RunResult::Exit(0),
+        })
+    }
+
+    #[test]
+    fn a_reply_survives_wrapping_and_nothing_else() {
+        let key = Key::from_bytes([7; 32]);
+        let block = block().expect("a block");
+        let text = "ok: restart service=nginx\n\nall is well\n";
+        let reply = format!("{text}\n{}", block.sign(text, &key));
+        assert_eq!(verify_reply(&reply, &key), Verdict::Genuine(block.clone()));
+        let wrapped = reply.replace("all is", "\u{feff}all\r\n  is\u{a0}");
+        assert_eq!(verify_reply(&wrapped, &key), Verdict::Genuine(block.clone()));
+        let altered = reply.replace("all is well", "all is lost");
+        assert_eq!(verify_reply(&altered, &key), Verdict::Altered(block.clone()));
+        assert_eq!(verify_reply(&reply, &Key::from_bytes([8; 32])), Verdict::NotGenuine);
+        assert_eq!(verify_reply(&reply.replace("exit-0", "exit-1"), &key), Verdict::NotGenuine);
+        assert_eq!(verify_reply("no block", &key), Verdict::NotGenuine);
+    }
+
+    #[test]
+    fn an_imitation_above_the_block_does_not_count() {
+        let (key, foreign) = (Key::from_bytes([7; 32]), Key::from_bytes([9; 32]));
+        let block = block().expect("a block");
+        let imitation = block.sign("", &foreign);
+        let text = format!("ok\n{imitation}\n");
+        let reply = format!("{text}{}", block.sign(&text, &key));
+        assert_eq!(verify_reply(&reply, &key), Verdict::Genuine(block));
+    }
+
+    #[test]
+    fn results_are_read_as_they_are_written() {
+        for text in ["exit-0", "exit-255", "signal-9", "timed-out", "refused", "unknown"] {
+            assert_eq!(RunResult::parse(text).map(|r| r.to_string()).as_deref(), Some(text));
+        }
+        for text in ["exit-256", "exit-00", "exit--1", "signal-+9", "ok", ""] {
+            assert_eq!(RunResult::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The `~HH` coding of argument values (writer's rule 4, reader's rule 7).
+//! In: text, or the joined characters of `arg` and `more` lines. Out: the other of the two.
+//! A decoded value never holds a character that could hide, reorder or break a line.
+
+use std::fmt;
+
+/// The longest decoded value, in bytes of UTF-8 (writer's rule 4).
+pub const MAX_DECODED: usize = 4096;
+
+/// A value under a valid mac that is refused all the same (reader's rule 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadValue {
+    /// A `~` is not followed by two upper-case hex digits.
+    HalfEscape,
+    /// The decoded bytes are not UTF-8.
+    NotUtf8,
+    /// The decoded text holds a control, bidi or zero-width character.
+    Treacherous(char),
+    /// The decoded text is longer than [`MAX_DECODED`].
+    TooLong,
+    /// Two arguments have the same name.
+    DoubledName,
+}
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HalfEscape => f.write_str("a ~ is not followed by two upper-case hex digits"),
+            Self::NotUtf8 => f.write_str("it is not UTF-8"),
+            Self::Treacherous(c) => {
+                write!(f, "it holds the invisible or control character U+{:04X}", u32::from(*c))
+            }
+            Self::TooLong => write!(f, "it is longer than {MAX_DECODED} bytes"),
+            Self::DoubledName => f.write_str("the argument is given twice"),
+        }
+    }
+}
+
+/// Whether `byte` may stand for itself in an encoded value (writer's rule 4).
+pub(super) fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._/:=,+-".contains(&byte)
+}
+
+/// Whether `c` may not stand in a value (reader's rule 7): C0, C1 and DEL; the Unicode property `Bidi_Control`;
+/// the zero-width spaces, joiners and invisible operators; the line and paragraph separators.
+pub fn is_treacherous(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The characters that encode `value`, one item for each that must stay whole: `a` or `~2D`.
+pub(super) fn encode(value: &str) -> impl Iterator<Item = String> + '_ {
+    let bytes = value.as_bytes();
+    bytes.iter().enumerate().map(|(at, &byte)| {
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        let client_would_mend = match byte {
+            b'-' => matches!(before, None | Some(b'-')),
+            b'/' => before == Some(&b':'),
+            _ => false,
+        };
+        if is_plain(byte) && !client_would_mend { char::from(byte).to_string() } else { format!("~{byte:02X}") }
+    })
+}
+
+/// Decodes the joined characters of an argument's lines.
+pub(super) fn decode(encoded: &str) -> Result<String, BadValue> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'~' {
+            let (Some(high), Some(low)) = (hex_digit(rest.next()), hex_digit(rest.next())) else {
+                return Err(BadValue::HalfEscape);
+            };
+            bytes.push(high << 4 | low);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    let text = String::from_utf8(bytes).map_err(|_| BadValue::NotUtf8)?;
+    if let Some(c) = text.chars().find(|&c| is_treacherous(c)) {
+        return Err(BadValue::Treacherous(c));
+    }
+    if text.len() > MAX_DECODED {
+        return Err(BadValue::TooLong);
+    }
+    Ok(text)
+}
+
+fn hex_digit(byte: Option<u8>) -> Option<u8> {
+    match byte? {
+        digit @ b'0'..=b'9' => Some(digit - b'0'),
+        letter @ b'A'..=b'F' => Some(letter - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(value: &str) -> String {
+        encode(value).collect()
+    }
+
+    #[test]
+    fn what_a_client_would_mend_is_escaped() {
+        assert_eq!(encoded("--v"), "~2D~2Dv");
+        assert_eq!(encoded("a--b---c"), "a-~2Db-~2D~2Dc");
+        assert_eq!(encoded("http://x/y"), "http:~2F/x/y");
+        assert_eq!(encoded("zoë"), "zo~C3~AB");
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_gives_back_what_was_encoded(value in "\\PC{0,200}") {
+            prop_assume!(!value.chars().any(is_treacherous));
+            let wire = encoded(&value);
+            prop_assert!(wire.bytes().all(|byte| is_plain(byte) || byte == b'~'));
+            prop_assert!(!wire.contains("--") && !wire.contains(":/") && !wire.starts_with('-'));
+            prop_assert_eq!(decode(&wire), Ok(value));
+        }
+
+        #[test]
+        fn nothing_decodes_to_a_character_that_hides(wire in "[a-z~0-9A-F]{0,60}") {
+            if let Ok(text) = decode(&wire) {
+                prop_assert!(!text.chars().any(is_treacherous));
+            }
+        }
+    }
+}

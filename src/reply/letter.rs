@@ -1,0 +1,187 @@
+//! Writing a reply. What a tired person needs stands first: the outcome, in the subject and in the first line.
+
+use std::time::Duration;
+
+use mail_builder::MessageBuilder;
+use mail_builder::headers::date::Date;
+use mail_builder::headers::raw::Raw;
+
+use super::Reply;
+use super::text::{shorten, visible};
+use crate::authenticate::Proven;
+use crate::authorize::{Action, Invocation};
+use crate::config::{Fence, Settings};
+use crate::error::Refusal;
+use crate::execute::Outcome;
+use crate::intake::{LOOP_FIELD, Message};
+use crate::ledger::Started;
+use crate::protocol::{ReplyBlock, RunResult, Timestamp};
+
+/// The most characters of command and arguments that a subject shows.
+const SUBJECT: usize = 60;
+
+/// The most characters of command and arguments that the first line shows.
+const TITLE: usize = 500;
+
+/// Where replies to one request are written: all that they have in common.
+#[derive(Clone, Copy)]
+pub struct Desk<'p> {
+    settings: &'p Settings,
+    proven: &'p Proven,
+    message: &'p Message,
+}
+
+/// What is different from reply to reply.
+struct Content<'c> {
+    result: RunResult,
+    facts: Vec<(&'c str, String)>,
+    body: String,
+}
+
+impl<'p> Desk<'p> {
+    /// A desk for the request `proven` that `message` brought.
+    pub fn new(settings: &'p Settings, proven: &'p Proven, message: &'p Message) -> Self {
+        Self { settings, proven, message }
+    }
+
+    /// The reply to a request that was run.
+    pub fn outcome(&self, started: &Started<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
+        let mut facts = vec![("host", host())];
+        if let Action::Run(invocation) = started.grant().action() {
+            facts.push(("run as", self.run_as(invocation)));
+            facts.push(("took", seconds(outcome.took())));
+        }
+        let body = match outcome.result() {
+            RunResult::Refused => {
+                "The gateway could not run this command: its sysadmin must mend it, and the log says \
+                                   what is wrong. Nothing was run.\n"
+                    .to_owned()
+            }
+            RunResult::Unknown => format!("{UNKNOWN}{}", output(outcome)),
+            _ => output(outcome),
+        };
+        self.write(Content { result: outcome.result(), facts, body }, now)
+    }
+
+    /// The reply to a request that was refused.
+    pub fn refusal(&self, refusal: &Refusal, now: Timestamp) -> Reply {
+        let body = format!("Nothing was run: {}.\n", visible(refusal.detail()));
+        self.write(Content { result: RunResult::Refused, facts: vec![("host", host())], body }, now)
+    }
+
+    /// The reply to a request whose run nobody saw the end of.
+    pub fn unknown(&self, started: Option<Timestamp>, now: Timestamp) -> Reply {
+        let mut facts = vec![("host", host())];
+        if let Some(started) = started {
+            facts.push(("started", started.to_string()));
+        }
+        self.write(Content { result: RunResult::Unknown, facts, body: UNKNOWN.to_owned() }, now)
+    }
+
+    fn write(&self, content: Content<'_>, now: Timestamp) -> Reply {
+        let gateway = &self.settings.gateway;
+        let name = self.proven.name();
+        let title = self.title();
+        let outcome = words(content.result);
+        let mut text = format!("{outcome}: {}\n\n", shorten(&title, TITLE));
+        let request = [("gateway", gateway.to_string()), ("request", name.short())];
+        for (label, value) in content.facts.iter().chain(&request) {
+            text.push_str(&format!("{label:<8} {}\n", visible(value)));
+        }
+        text.push('\n');
+        text.push_str(&content.body);
+        text.push('\n');
+        let block = ReplyBlock {
+            gateway: gateway.clone(),
+            user: self.proven.user().clone(),
+            request: name,
+            time: now,
+            result: content.result,
+        };
+        text += &block.sign(&text, self.proven.key());
+        let subject = format!("[{gateway}] {}: {outcome}", shorten(&title, SUBJECT));
+        Reply { to: self.proven.address().to_string(), message: self.message(subject, text, now) }
+    }
+
+    fn message(&self, subject: String, text: String, now: Timestamp) -> Vec<u8> {
+        let address = &self.settings.address;
+        let mut builder = MessageBuilder::new()
+            .from(address.as_str())
+            .to(self.proven.address().as_str())
+            .subject(subject)
+            .date(Date::new(now.seconds()))
+            // A request has one reply, so its name is unique: every copy of the reply bears the same Message-ID.
+            .message_id(format!("{}@{}", self.proven.name(), address.domain()));
+        if let Some(id) = self.message.message_id() {
+            builder = builder.in_reply_to(id).references(id);
+        }
+        let message = builder
+            .header("Auto-Submitted", Raw::new("auto-replied"))
+            .header("X-Auto-Response-Suppress", Raw::new("All"))
+            .header(LOOP_FIELD, Raw::new(self.settings.gateway.as_str()))
+            .text_body(text)
+            .write_to_vec()
+            // Writing to memory fails only where memory does; a reply without words is still not a lost run.
+            .unwrap_or_default();
+        without_cr(&message)
+    }
+
+    fn run_as(&self, invocation: &Invocation) -> String {
+        match self.settings.execution.fence {
+            Fence::Sudo => invocation.run_as().to_string(),
+            Fence::None => "the gateway's own user (fence = \"none\")".to_owned(),
+        }
+    }
+
+    /// The command and its arguments as a person would write them.
+    fn title(&self) -> String {
+        let request = self.proven.request();
+        let mut title = request.command().to_string();
+        for (name, value) in request.arguments().unwrap_or_default() {
+            title.push_str(&format!(" {name}={}", visible(&value)));
+        }
+        title
+    }
+}
+
+const UNKNOWN: &str = "The command was started, and the gateway did not see it end. It may have done all, some or none of \
+                       its work; it is not run again. Look at what it changes before you send a new request.\n";
+
+fn words(result: RunResult) -> String {
+    match result {
+        RunResult::Exit(0) => "ok".to_owned(),
+        RunResult::Exit(status) => format!("failed (exit {status})"),
+        RunResult::Signal(number) => format!("killed (signal {number})"),
+        RunResult::TimedOut => "timed out".to_owned(),
+        RunResult::Refused => "refused".to_owned(),
+        RunResult::Unknown => "outcome unknown".to_owned(),
+    }
+}
+
+fn output(outcome: &Outcome) -> String {
+    let text = visible(&outcome.output().text());
+    if text.trim().is_empty() {
+        return "It printed nothing.\n".to_owned();
+    }
+    format!("{}\n", text.trim_end_matches('\n'))
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.1} s", took.as_secs_f64())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// sendmail(1) and shells want LF.
+fn without_cr(message: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(message.len());
+    let mut bytes = message.iter().peekable();
+    while let Some(&byte) = bytes.next() {
+        if byte != b'\r' || bytes.peek() != Some(&&b'\n') {
+            plain.push(byte);
+        }
+    }
+    plain
+}

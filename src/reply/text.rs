@@ -1,0 +1,49 @@
+//! Making output fit for a mail and a tired reader. In: any text. Out: the same with what cannot be seen made visible.
+
+use crate::protocol::is_treacherous;
+
+/// `text` with LF line ends and tabs kept and every other control, bidi or zero-width character shown: C0 as `^X`, as
+/// cat(1) does with `-v`, others as `<U+202E>`. A CR before an LF is dropped.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\0'..='\u{1f}' | '\u{7f}' => {
+                shown.push('^');
+                shown.push(char::from(u8::try_from(u32::from(c)).unwrap_or(b'?') ^ 0x40));
+            }
+            c if is_treacherous(c) => shown.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// The first `most` characters of `text`, with an ellipsis where something is missing.
+pub(super) fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        assert_eq!(visible("a\tb\r\nc\rd"), "a\tb\nc^Md");
+        assert_eq!(visible("\u{1b}[31m\u{7f}\0"), "^[[31m^?^@");
+        assert_eq!(visible("a\u{202e}b\u{9b}"), "a<U+202E>b<U+009B>");
+    }
+
+    #[test]
+    fn shortening_keeps_whole_characters() {
+        assert_eq!(shorten("äöü", 3), "äöü");
+        assert_eq!(shorten("äöüx", 3), "äöü…");
+    }
+}

@@ -1,0 +1,244 @@
+//! The catalogue as sudoers text. In: commands. Out: the fragment that permits what the catalogue can run, and no more.
+//!
+//! MUST: a rule comes from the very argument vectors that `execute` runs ([`Invocation::fenced`]); it is the union of
+//! what roles may use, no wider; every rule says `NOPASSWD: EXEC: NOSETENV:`; what a dialect cannot say exactly is an
+//! error and never an approximation.
+//!
+//! sudo matches all arguments as one string joined by spaces, and reads literal arguments as fnmatch(3) patterns
+//! (FACTS.md), so literals are escaped, and nothing in them may hold white space (`config` sees to that).
+
+mod range;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::authorize::{Invocation, Values, limiter};
+use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
+use crate::protocol::ParameterName;
+
+/// The most argument vectors that are written out for one command (DESIGN.md, decision 7).
+const MOST: usize = 256;
+
+/// Whose sudoers(5) is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dialect {
+    /// Todd Miller's sudo, 1.9.10 or later: literals and regular expressions.
+    Sudo,
+    /// sudo-rs: literals only.
+    SudoRs,
+}
+
+/// Something that a dialect cannot say exactly.
+#[derive(Debug)]
+pub struct Inexpressible {
+    command: String,
+    what: String,
+}
+
+impl fmt::Display for Inexpressible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "commands.d/{}.toml: {}", self.command, self.what)
+    }
+}
+
+impl std::error::Error for Inexpressible {}
+
+/// The fragment for all of `commands`.
+///
+/// # Errors
+///
+/// What `dialect` cannot say, with the ways out.
+pub fn fragment(commands: &[Command], settings: &Settings, dialect: Dialect) -> Result<String, Inexpressible> {
+    let mut text = format!(
+        "# What the mailsudo gateway `{}` may run. Written by `mailsudo sudoers`; changes here are lost.\n",
+        settings.gateway
+    );
+    for command in commands {
+        text.push_str(&format!("\n# {}: {}\n", command.name, command.summary));
+        let lines = rules(command, settings, dialect)
+            .map_err(|what| Inexpressible { command: command.name.to_string(), what })?;
+        if lines.is_empty() {
+            text.push_str("# no role may run it\n");
+        }
+        for line in lines {
+            let run_as = run_as(&command.run_as);
+            text.push_str(&format!("{} ALL = ({run_as}) NOPASSWD: EXEC: NOSETENV: {line}\n", settings.service_user));
+        }
+    }
+    Ok(text)
+}
+
+fn run_as(run_as: &RunAs) -> String {
+    match &run_as.group {
+        Some(group) => format!("{} : {group}", run_as.user),
+        None => run_as.user.clone(),
+    }
+}
+
+/// The command part of each rule: program, then arguments or one expression for all of them.
+fn rules(command: &Command, settings: &Settings, dialect: Dialect) -> Result<Vec<String>, String> {
+    if let Some(vectors) = vectors(command) {
+        let mut lines = Vec::with_capacity(vectors.len());
+        for values in vectors {
+            // A value that would open an argument with a dash is refused at run time, so it needs no rule.
+            if let Ok(invocation) = Invocation::new(command, &values) {
+                lines.push(literal(&invocation.fenced(&settings.execution), dialect)?);
+            }
+        }
+        return Ok(lines);
+    }
+    if dialect == Dialect::SudoRs {
+        return Err(format!(
+            "{} need a regular expression, which sudo-rs does not know: list the values in one_of, give each role \
+             a list of them, narrow the range to {MOST} values in all, or use sudo 1.9.10 or later",
+            unlisted(command)
+        ));
+    }
+    let mut lines = BTreeSet::new();
+    for limits in command.allow.values() {
+        lines.insert(expression(command, limits, settings)?);
+    }
+    Ok(lines.into_iter().collect())
+}
+
+fn unlisted(command: &Command) -> String {
+    let names: Vec<_> = command.parameters.keys().map(|name| format!("`{name}`")).collect();
+    format!("the values of {} are too many to write out; they", names.join(", "))
+}
+
+type Limits = std::collections::BTreeMap<ParameterName, Vec<String>>;
+
+/// Every combination of values that some role permits, if they can be written out.
+fn vectors(command: &Command) -> Option<BTreeSet<Values>> {
+    let mut all = BTreeSet::new();
+    for limits in command.allow.values() {
+        let mut combinations = vec![Values::new()];
+        for (name, parameter) in &command.parameters {
+            let listed = listed(parameter, limits.get(name))?;
+            if combinations.len().checked_mul(listed.len()).is_none_or(|count| count > MOST) {
+                return None;
+            }
+            combinations = combinations
+                .iter()
+                .flat_map(|values| {
+                    listed.iter().map(|value| {
+                        let mut values = values.clone();
+                        values.insert(name.clone(), value.clone());
+                        values
+                    })
+                })
+                .collect();
+        }
+        all.extend(combinations);
+    }
+    (all.len() <= MOST).then_some(all)
+}
+
+fn listed(parameter: &Parameter, limit: Option<&Vec<String>>) -> Option<Vec<String>> {
+    match (limit, &parameter.kind) {
+        (Some(values), _) | (None, Kind::OneOf(values)) => Some(values.clone()),
+        (None, Kind::Integer { min, max }) => {
+            let few = max.checked_sub(*min).is_some_and(|span| usize::try_from(span).is_ok_and(|span| span < MOST));
+            few.then(|| (*min..=*max).map(|number| number.to_string()).collect())
+        }
+        (None, Kind::Pattern(..)) => None,
+    }
+}
+
+/// One argument vector, each argument escaped: sudoers(5) asks for a backslash before `,`, `:`, `=` and `\`, `#` begins
+/// a comment, and fnmatch(3) reads `*`, `?` and `[`.
+fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
+    let mut words = Vec::with_capacity(vector.len());
+    for argument in vector {
+        let strange = |c: char| "*?[]\\\"!^".contains(c) || !c.is_ascii_graphic();
+        if dialect == Dialect::SudoRs && argument.contains(strange) {
+            return Err(format!(
+                "sudo-rs cannot match the argument `{argument}` literally: leave out * ? [ ] \\ \" ! ^ and what is \
+                 not ASCII, or put it into a script of its own"
+            ));
+        }
+        let mut word = String::with_capacity(argument.len());
+        for c in argument.chars() {
+            if ",:=\\#*?[]\"!".contains(c) {
+                word.push('\\');
+            }
+            word.push(c);
+        }
+        words.push(word);
+    }
+    Ok(words.join(" "))
+}
+
+/// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions").
+fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result<String, String> {
+    let prefix = limiter(&settings.execution, command.timeout);
+    let (program, options) = prefix.split_first().ok_or("there is no timeout to run it by")?;
+    let mut arguments: Vec<String> = options.iter().map(|option| quote(option)).collect();
+    for template in &command.argv {
+        let mut argument = String::new();
+        for part in template.parts() {
+            match part {
+                Part::Literal(text) => argument.push_str(&quote(text)),
+                Part::Placeholder(name) => argument.push_str(&values(command, limits, template, name)?),
+            }
+        }
+        arguments.push(argument);
+    }
+    let program = literal(std::slice::from_ref(program), Dialect::Sudo)?;
+    Ok(format!("{program} {}", escape_expression(&format!("^{}$", arguments.join(" ")))))
+}
+
+/// What a parameter may be in one place of one argument, as a POSIX extended expression.
+fn values(command: &Command, limits: &Limits, template: &Template, name: &ParameterName) -> Result<String, String> {
+    let opens = template.opening() == Some(name);
+    let choice = |values: &[String]| {
+        let fit = values.iter().filter(|value| !(opens && value.starts_with('-')));
+        format!("({})", fit.map(|value| quote(value)).collect::<Vec<_>>().join("|"))
+    };
+    let Some(parameter) = command.parameters.get(name) else {
+        return Err(format!("`{name}` is not declared"));
+    };
+    match (limits.get(name), &parameter.kind) {
+        (Some(values), _) | (None, Kind::OneOf(values)) => Ok(choice(values)),
+        (None, Kind::Integer { min, max }) => {
+            let min = if opens { (*min).max(0) } else { *min };
+            range::expression(min, *max)
+                .ok_or_else(|| format!("`{name}` can only be negative, and opens an argument: it would be an option"))
+        }
+        (None, Kind::Pattern(pattern, _)) => {
+            if opens && pattern.may_begin_with_dash() {
+                return Err(format!(
+                    "the pattern of `{name}` lets a value begin with -, which would be an option; begin it like ^[a-z0-9]"
+                ));
+            }
+            pattern.to_posix()
+        }
+    }
+}
+
+/// Literal text in a POSIX extended expression (regex(7)): a bracket takes the meaning from all but `^` and `\`.
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '.' | '[' | ']' | '(' | ')' | '*' | '+' | '?' | '{' | '}' | '|' | '$' => {
+                quoted.extend(['[', c, ']']);
+            }
+            '^' | '\\' => quoted.extend(['\\', c]),
+            c => quoted.push(c),
+        }
+    }
+    quoted
+}
+
+/// An expression inside sudoers, where `,`, `:`, `=`, `#` and `"` would end it.
+fn escape_expression(expression: &str) -> String {
+    let mut escaped = String::with_capacity(expression.len());
+    for c in expression.chars() {
+        if ",:=#\"".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
