@@ -9,7 +9,7 @@ sharedir = $(DESTDIR)$(PREFIX)/share/mailsudo
 etcdir   = $(DESTDIR)/etc/mailsudo
 statedir = $(DESTDIR)/var/lib/mailsudo
 user     = mailsudo
-program  = target/release/mailsudo
+program  = target/$(shell rustc --print host-tuple)/release/mailsudo
 
 .DEFAULT_GOAL := build
 .PHONY: help demo build check lint deny test test-unit test-system bench install uninstall setup clean
