@@ -1,0 +1,272 @@
+//! A throw-away gateway with a clock that stands where the test puts it. The neighbours check their own inputs: the
+//! sendmail refuses any argument vector but the documented one, the command writes down each of its runs.
+
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mailsudo::audit::Audit;
+use mailsudo::authenticate::Factor;
+use mailsudo::clock::Clock;
+use mailsudo::config::{Gateway, Trusted};
+use mailsudo::deliver::Delivery;
+use mailsudo::intake::Envelope;
+use mailsudo::protocol::{Code, CommandName, Draft, GatewayName, Key, ParameterName, Timestamp, UserName};
+use mailsudo::reply::Road;
+use tempfile::TempDir;
+
+pub const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+pub const OTHER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub const TOTP: &str = "otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
+
+pub struct TestClock(Cell<Timestamp>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.0.get()
+    }
+
+    fn sleep(&self, span: Duration) {
+        // A fifth of a second at a time would never add up to a second.
+        self.0.set(self.0.get().plus(span.max(Duration::from_secs(1))));
+    }
+}
+
+impl TestClock {
+    pub fn set(&self, time: Timestamp) {
+        self.0.set(time);
+    }
+
+    pub fn forward(&self, seconds: i64) {
+        self.0.set(Timestamp::from_seconds(self.0.get().seconds() + seconds));
+    }
+}
+
+pub struct House {
+    pub folder: TempDir,
+    pub clock: TestClock,
+    pub envelope: Envelope,
+    log: UnixDatagram,
+}
+
+/// What one delivery did.
+#[derive(Debug)]
+pub struct Ended {
+    /// The part that deferred it, if it was deferred.
+    pub deferred: Option<&'static str>,
+    pub log: Vec<String>,
+    pub replies: Vec<String>,
+}
+
+impl Ended {
+    pub fn refused(&self, reason: &str) -> bool {
+        self.log.iter().any(|line| line.contains("event=refused") && line.contains(&format!("reason={reason} ")))
+    }
+
+    pub fn reply(&self) -> &str {
+        assert_eq!(self.replies.len(), 1, "{self:?}");
+        &self.replies[0]
+    }
+}
+
+const SENDMAIL: &str = r#"#!/bin/sh
+[ "$#" = 5 ] && [ "$1 $2 $3 $4" = "-i -f <> --" ] || exit 64
+[ ! -e HOME/sendmail.broken ] || exit 75
+n=$(ls HOME/replies | wc -l)
+cat > "HOME/replies/$n"
+"#;
+
+const COMMAND: &str = r#"#!/bin/sh
+echo "$*" >> HOME/ran
+echo "ran with $*"
+[ ! -e HOME/hook ] || . HOME/hook
+exit "${STATUS:-0}"
+"#;
+
+impl House {
+    /// berlin, with alice (role web) and bob (role oncall), and the commands `count` and `restart`.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().display().to_string();
+        for name in ["users.d", "secrets.d", "commands.d", "replies", "ledger"] {
+            fs::create_dir(folder.path().join(name)).expect("a folder");
+        }
+        let log = UnixDatagram::bind(folder.path().join("log")).expect("a log");
+        log.set_nonblocking(true).expect("a log that does not block");
+        let clock = TestClock(Cell::new(Timestamp::parse("2026-11-23T10:15:05Z").expect("a time")));
+        let house = Self { folder, clock, envelope: Envelope::default(), log };
+        house.write("mailsudo.toml", 0o644, &settings(&home, ""));
+        house.write("sendmail", 0o755, &SENDMAIL.replace("HOME", &home));
+        house.write("command", 0o755, &COMMAND.replace("HOME", &home));
+        house.user("alice", KEY, "web");
+        house.user("bob", OTHER_KEY, "oncall");
+        house.write(
+            "commands.d/count.toml",
+            0o644,
+            &format!(
+                "summary = \"Count\"\nrun_as = \"root\"\nargv = [\"{home}/command\"]\ntimeout = \"30s\"\nmax_age = \"10m\"\n[allow.web]\n"
+            ),
+        );
+        house.write(
+            "commands.d/restart.toml",
+            0o644,
+            &format!(
+                "summary = \"Restart\"\nrun_as = \"root\"\nargv = [\"{home}/command\", \"{{service}}\", \"--level={{level}}\"]\n\
+                 exclusive = false\n\
+                 [parameters.service]\none_of = [\"nginx\", \"mysql\"]\n\
+                 [parameters.level]\ninteger = {{ min = 1, max = 9 }}\ndefault = 3\n\
+                 [allow.oncall]\n[allow.web]\nservice = [\"nginx\"]\n"
+            ),
+        );
+        house.write(
+            "commands.d/secret.toml",
+            0o644,
+            &format!("summary = \"Not for alice\"\nrun_as = \"root\"\nargv = [\"{home}/command\"]\nmax_age = \"1m\"\n[allow.oncall]\n"),
+        );
+        house
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, mode: u32, content: &str) {
+        let path = self.path(name);
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+
+    /// Adds lines to `mailsudo.toml`: keys of the top level.
+    pub fn set(&self, more: &str) {
+        self.write("mailsudo.toml", 0o644, &settings(&self.folder.path().display().to_string(), more));
+    }
+
+    pub fn user(&self, name: &str, key: &str, role: &str) {
+        let about = format!("address = \"{name}@example.com\"\nroles = [\"{role}\"]\n");
+        self.write(&format!("users.d/{name}.toml"), 0o644, &about);
+        self.write(&format!("secrets.d/{name}.toml"), 0o600, &format!("hmac_key = \"{key}\"\ntotp = \"{TOTP}\"\n"));
+    }
+
+    /// A block of alice's, with the right code.
+    pub fn block(&self, time: Timestamp, command: &str, arguments: &[(&str, &str)]) -> String {
+        block("alice", KEY, time, command, arguments, None)
+    }
+
+    /// A mail of alice's, signed now, with the right code.
+    pub fn request(&self, command: &str, arguments: &[(&str, &str)]) -> String {
+        mail("alice@example.com", &self.block(self.clock.now(), command, arguments))
+    }
+
+    pub fn deliver(&mut self, mail: &str) -> Ended {
+        self.deliver_bytes(mail.as_bytes())
+    }
+
+    pub fn deliver_bytes(&mut self, mail: &[u8]) -> Ended {
+        let before = self.replies().len();
+        let gateway = Gateway::open(self.folder.path(), Trusted::caller());
+        let gateway = gateway.unwrap_or_else(|error| panic!("the test's gateway: {error}"));
+        let mut audit = Audit::new(gateway.settings(), None);
+        let road = Road::Sendmail(self.path("sendmail"));
+        let delivery = Delivery { gateway: &gateway, envelope: &self.envelope, road: &road, clock: &self.clock };
+        let ended = delivery.deliver(&mut &*mail, &mut audit);
+        Ended {
+            deferred: ended.err().map(|deferral| deferral.part),
+            log: self.log(),
+            replies: self.replies().split_off(before),
+        }
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut buffer = [0; 16384];
+        while let Ok(read) = self.log.recv(&mut buffer) {
+            lines.push(String::from_utf8_lossy(&buffer[..read]).into_owned());
+        }
+        lines
+    }
+
+    fn replies(&self) -> Vec<String> {
+        let folder = self.path("replies");
+        let count = fs::read_dir(&folder).expect("replies").count();
+        (0..count).map(|n| fs::read_to_string(folder.join(n.to_string())).expect("a reply")).collect()
+    }
+
+    /// The arguments of every run so far.
+    pub fn runs(&self) -> Vec<String> {
+        let ran = fs::read_to_string(self.path("ran")).unwrap_or_default();
+        ran.lines().map(str::to_owned).collect()
+    }
+
+    pub fn break_sendmail(&self, broken: bool) {
+        let mark = self.path("sendmail.broken");
+        if broken {
+            fs::write(mark, "").expect("a mark");
+        } else {
+            fs::remove_file(mark).expect("no mark");
+        }
+    }
+
+    /// The ledger, from behind the program's back.
+    pub fn ledger(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path("ledger/ledger.db")).expect("the ledger")
+    }
+
+    /// How many requests are on record, and how many of them use a step.
+    pub fn recorded(&self) -> (u32, u32) {
+        if !self.path("ledger/ledger.db").exists() {
+            return (0, 0);
+        }
+        let sql = "SELECT count(*), count(step) FROM requests";
+        self.ledger().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a count")
+    }
+}
+
+fn settings(home: &str, more: &str) -> String {
+    format!(
+        "gateway = \"berlin\"\naddress = \"ops@example.com\"\n{more}\n\
+         [ledger]\nurl = \"sqlite:{home}/ledger/ledger.db\"\n[syslog]\nto = \"{home}/log\"\n[execution]\nfence = \"none\"\n"
+    )
+}
+
+pub fn factor() -> Factor {
+    Factor::from_url(TOTP).expect("a factor")
+}
+
+/// A signed block; the code is the right one unless given.
+pub fn block(
+    user: &str,
+    key: &str,
+    time: Timestamp,
+    command: &str,
+    arguments: &[(&str, &str)],
+    code: Option<&str>,
+) -> String {
+    let code = match code {
+        Some(code) => Code::parse(code).expect("a code"),
+        None => factor().code_at(time).expect("a code"),
+    };
+    let arguments =
+        arguments.iter().map(|(name, value)| (ParameterName::try_from(*name).expect("a name"), (*value).to_owned()));
+    let draft = Draft {
+        gateway: GatewayName::try_from("berlin").expect("a name"),
+        user: UserName::try_from(user).expect("a name"),
+        time,
+        code,
+        command: CommandName::try_from(command).expect("a name"),
+        arguments: arguments.collect(),
+    };
+    draft.sign(&Key::from_hex(key).expect("a key")).expect("a block")
+}
+
+/// A plain mail around `text`.
+pub fn mail(from: &str, text: &str) -> String {
+    format!(
+        "From: {from}\nTo: ops@example.com\nSubject: please\nMessage-ID: <1@example.com>\n\
+         Content-Type: text/plain; charset=utf-8\n\n{text}"
+    )
+}
