@@ -102,7 +102,7 @@ fn open(folder: &Path) -> Result<Gateway> {
     let gateway = Gateway::open(folder, trusted.clone());
     let gateway = gateway.with_context(|| format!("the gateway in {} cannot be used", folder.display()))?;
     match service_account(&gateway)? {
-        Some(account) => Ok(Gateway::open(folder, trusted.and(account.uid))?),
+        Some(account) => Ok(Gateway::open(folder, trusted.and(account.uid, account.gid))?),
         None => Ok(gateway),
     }
 }

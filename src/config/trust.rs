@@ -28,6 +28,8 @@ pub enum Distrust {
     Owner(PathBuf, u32),
     /// Others may write to it (or, for secrets, read it). Holds the mode found and the one wanted.
     Mode(PathBuf, u32, &'static str),
+    /// A secret that a group may read which is not the service user's.
+    Group(PathBuf, u32),
     /// It is not a regular file, or not a folder.
     Kind(PathBuf),
     /// It is larger than 1 MiB, or not UTF-8.
@@ -47,6 +49,11 @@ impl fmt::Display for Distrust {
             Self::Mode(path, mode, wanted) => {
                 write!(f, "{0} has mode {mode:04o}, which lets others in: chmod {wanted} {0}", path.display())
             }
+            Self::Group(path, gid) => write!(
+                f,
+                "{0} can be read by the group {gid}, which is not the service user's: chgrp it, or chmod 0600 {0}",
+                path.display()
+            ),
             Self::Kind(path) => write!(f, "{} is not a regular file or folder", path.display()),
             Self::Content(path) => write!(f, "{} is not UTF-8 text under 1 MiB", path.display()),
         }
@@ -59,17 +66,20 @@ impl std::error::Error for Distrust {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted {
     uids: Vec<u32>,
+    gids: Vec<u32>,
 }
 
 impl Trusted {
     /// Root and whoever runs this process: right for `deliver`, which runs as the service user.
     pub fn caller() -> Self {
-        Self { uids: vec![0, rustix::process::geteuid().as_raw()] }
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        Self { uids: vec![0, uid.as_raw()], gids: vec![0, gid.as_raw()] }
     }
 
-    /// And `uid` too: for a command that root runs on files of the service user.
-    pub fn and(mut self, uid: u32) -> Self {
+    /// And `uid` with its group too: for a command that root runs on files of the service user.
+    pub fn and(mut self, uid: u32, gid: u32) -> Self {
         self.uids.push(uid);
+        self.gids.push(gid);
         self
     }
 
@@ -140,7 +150,13 @@ impl Folder {
         self.read_judged(name, |path, stat| {
             let mode = stat.st_mode & 0o7777;
             let (forbidden, wanted) = if stat.st_uid == 0 { (0o037, "0640") } else { (0o077, "0600") };
-            if mode & forbidden == 0 { Ok(()) } else { Err(Distrust::Mode(path.to_owned(), mode, wanted)) }
+            if mode & forbidden != 0 {
+                return Err(Distrust::Mode(path.to_owned(), mode, wanted));
+            }
+            if mode & 0o040 != 0 && !self.trusted.gids.contains(&stat.st_gid) {
+                return Err(Distrust::Group(path.to_owned(), stat.st_gid));
+            }
+            Ok(())
         })
     }
 

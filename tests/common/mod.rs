@@ -153,6 +153,7 @@ impl House {
     }
 
     /// A block of alice's, with the right code.
+    #[allow(clippy::unused_self)]
     pub fn block(&self, time: Timestamp, command: &str, arguments: &[(&str, &str)]) -> String {
         block("alice", KEY, time, command, arguments, None)
     }
