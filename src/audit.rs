@@ -7,6 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -252,30 +253,33 @@ impl Syslog {
     /// Sends one line; a connected socket does not survive a restart of syslogd (FACTS.md), so it tries anew once.
     fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
         let reused = self.backend.is_some();
-        match self.send(severity, text) {
-            Err(_) if reused => {
+        let sent = match self.send(severity, text) {
+            // A daemon that is frozen would only cost the same wait again.
+            Err(error) if reused && error.kind() != io::ErrorKind::WouldBlock => {
                 self.backend = None;
                 self.send(severity, text)
             }
             other => other,
-        }
+        };
+        sent.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => format!("{}: the syslog daemon takes no lines", self.socket.display()),
+            _ => format!("{}: {error}; is the syslog daemon running?", self.socket.display()),
+        })
     }
 
-    fn send(&mut self, severity: Severity, text: &str) -> Result<(), String> {
-        let explain = |error: &dyn std::fmt::Display| {
-            format!("{}: {error}; is the syslog daemon running?", self.socket.display())
+    fn send(&mut self, severity: Severity, text: &str) -> io::Result<()> {
+        let backend = match &mut self.backend {
+            Some(backend) => backend,
+            none => none.insert(connect(&self.socket)?),
         };
-        if self.backend.is_none() {
-            self.backend = Some(connect(&self.socket).map_err(|error| explain(&error))?);
-        }
-        match &mut self.backend {
-            Some(backend) => self.formatter.format(backend, severity, text).map_err(|error| explain(&error)),
-            None => Ok(()),
-        }
+        self.formatter.format(backend, severity, text).map_err(|error| match error {
+            syslog::Error::Write(error) | syslog::Error::Io(error) => error,
+            syslog::Error::Initialization(error) => io::Error::other(error),
+        })
     }
 }
 
-fn connect(path: &Path) -> std::io::Result<LoggerBackend> {
+fn connect(path: &Path) -> io::Result<LoggerBackend> {
     let socket = UnixDatagram::unbound()?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.connect(path)?;

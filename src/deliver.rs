@@ -9,6 +9,7 @@
 //! resumed and never run again. A message ends in one of three ways: handled, refused (both consume it) or deferred.
 
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::audit::{Audit, Event, Line};
@@ -27,6 +28,20 @@ use crate::reply::{Desk, Reply, Road, visible};
 /// How often a waiting request looks whether its command is free, and for how long (DESIGN.md, decision 11).
 const LOOKS: u32 = 150;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// Does `work`, and makes a deferral of a panic anywhere in it: pipe(8) would bounce Rust's exit status 101 to a sender
+/// who may be forged. What was admitted before the panic is resumed by the next delivery.
+///
+/// # Errors
+///
+/// The error of `work`, or a deferral that says what the panic said.
+pub fn guarded<T, E: From<Deferral>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Deferral::new("panic", format!("a fault in mailsudo itself: {text}")).into())
+    })
+}
 
 /// One delivery: the gateway, and what is known of this message from outside.
 pub struct Delivery<'d> {
@@ -48,7 +63,7 @@ impl Delivery<'_> {
     /// A deferral: the message must be delivered again.
     pub fn deliver(&self, mail: &mut dyn Read, audit: &mut Audit) -> Result<(), Deferral> {
         let stop = match audit.require(self.received()) {
-            Ok(()) => self.pass(mail, audit),
+            Ok(()) => guarded(|| self.pass(mail, audit)),
             Err(deferral) => Err(deferral.into()),
         };
         match stop {

@@ -305,3 +305,85 @@ fn a_sendmail_that_dies_or_is_missing_defers_and_loses_nothing() {
     assert!(text(house.deliver(&request).reply()).starts_with("ok: count"));
     assert_eq!(house.runs().len(), 1);
 }
+
+#[test]
+fn log_lines_lost_after_admission_are_counted_in_the_ledger() {
+    let mut house = House::new();
+    let request = house.request("count", &[]);
+    house.leave_room_in_the_log(3);
+    let ended = house.deliver(&request);
+    assert!(text(ended.reply()).starts_with("ok: count"), "what was admitted is done and answered: {ended:?}");
+    let sql = "SELECT audit_lost FROM requests";
+    let lost: u32 = house.ledger().query_row(sql, [], |row| row.get(0)).expect("a count");
+    assert_eq!(lost, 2, "`received`, `admitted` and `started` were taken; `finished` and `replied` were not");
+    house.leave_room_in_the_log(0);
+    assert_eq!(house.deliver(&request).deferred, Some("syslog"), "a frozen syslogd defers what is not admitted");
+}
+
+#[test]
+fn a_request_that_another_process_works_on_is_deferred() {
+    let mut house = House::new();
+    let path = house.path("ledger/ledger.db");
+    mailsudo::ledger::init(&path, None).expect("a ledger");
+    let request = house.request("count", &[]);
+    let texts = mailsudo::intake::readable(request.as_bytes());
+    let name = mailsudo::protocol::Request::read(&[&texts[0]]).expect("a request").name();
+    let gateway = mailsudo::config::Gateway::open(house.folder.path(), mailsudo::config::Trusted::caller());
+    let gateway = gateway.expect("the gateway");
+    let other = mailsudo::ledger::open(gateway.settings(), mailsudo::config::Trusted::caller()).expect("the ledger");
+    let claim = mailsudo::ledger::Ledger::claim(&other, &name).expect("asked").expect("claimed");
+    assert_eq!(house.deliver(&request).deferred, Some("busy"));
+    drop(claim);
+    assert!(text(house.deliver(&request).reply()).starts_with("ok: count"));
+    assert_eq!(house.runs().len(), 1);
+}
+
+/// A clock that breaks down when it is asked for the nth time.
+struct Broken<'c> {
+    good: &'c common::TestClock,
+    asks_left: std::cell::Cell<u32>,
+}
+
+impl Clock for Broken<'_> {
+    fn now(&self) -> Timestamp {
+        assert!(self.asks_left.get() > 0, "the clock broke");
+        self.asks_left.set(self.asks_left.get() - 1);
+        self.good.now()
+    }
+
+    fn sleep(&self, _span: std::time::Duration) {}
+}
+
+#[test]
+fn a_panic_anywhere_is_a_deferral_and_the_next_delivery_resumes() {
+    let mut house = House::new();
+    let request = house.request("count", &[]);
+    let die_at = |house: &House, asks: u32| {
+        let gateway = mailsudo::config::Gateway::open(house.folder.path(), mailsudo::config::Trusted::caller());
+        let gateway = gateway.expect("the gateway");
+        let mut audit = mailsudo::audit::Audit::new(gateway.settings(), None);
+        let delivery = mailsudo::deliver::Delivery {
+            gateway: &gateway,
+            envelope: &house.envelope,
+            road: &mailsudo::reply::Road::Sendmail(house.path("sendmail")),
+            clock: &Broken { good: &house.clock, asks_left: std::cell::Cell::new(asks) },
+        };
+        delivery.deliver(&mut request.as_bytes(), &mut audit).expect_err("a panic").part
+    };
+    assert_eq!(die_at(&house, 0), "panic");
+    assert_eq!((house.recorded(), house.runs().len()), ((0, 0), 0), "before admission nothing has happened");
+    assert_eq!(die_at(&house, 1), "panic");
+    assert_eq!(house.runs().len(), 1, "after admission it has run");
+    let ended = house.deliver(&request);
+    assert!(text(ended.reply()).starts_with("outcome unknown: count"), "{ended:?}");
+    assert_eq!(house.runs().len(), 1);
+}
+
+#[test]
+fn only_the_files_that_a_message_needs_are_opened() {
+    let mut house = House::new();
+    for name in ["users.d/zed.toml", "secrets.d/zed.toml", "commands.d/zed.toml", "users.d/bob.toml"] {
+        house.write(name, 0o666, "broken");
+    }
+    assert!(text(house.deliver(&house.request("count", &[])).reply()).starts_with("ok: count"));
+}

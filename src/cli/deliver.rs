@@ -5,7 +5,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,7 +14,7 @@ use super::At;
 use crate::audit::Audit;
 use crate::clock::SystemClock;
 use crate::config::{Fence, Gateway, Trusted};
-use crate::deliver::{Delivery, deferred};
+use crate::deliver::{Delivery, deferred, guarded};
 use crate::error::Deferral;
 use crate::intake::Envelope;
 use crate::reply::Road;
@@ -82,30 +81,22 @@ impl Deliver {
     pub(super) fn run(self) -> ExitCode {
         std::panic::set_hook(Box::new(|_| {}));
         let queue_id = self.queue_id.clone();
-        match catch_unwind(AssertUnwindSafe(|| self.attempt())) {
-            Ok(code) => code,
-            Err(panic) => {
-                let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                give_up(&Deferral::new("panic", format!("a fault in mailsudo itself: {what}")), queue_id.as_deref())
-            }
-        }
+        guarded(|| self.attempt()).unwrap_or_else(|deferral| give_up(&deferral, queue_id.as_deref()))
     }
 
-    fn attempt(self) -> ExitCode {
+    /// Delivers. An error is one that the gateway's own log has not been told of.
+    fn attempt(self) -> Result<ExitCode, Deferral> {
         if self.queue_id.is_some() && self.reply_via.is_none() {
             let what =
                 "--queue-id without --reply-via: Postfix would throw the reply away; add --reply-via in master.cf";
-            return give_up(&Deferral::new("usage", what), self.queue_id.as_deref());
+            return Err(Deferral::new("usage", what));
         }
-        let gateway = match Gateway::open(&self.at.config, Trusted::caller()) {
-            Ok(gateway) => gateway,
-            Err(error) => return give_up(&Deferral::new("configuration", error), self.queue_id.as_deref()),
-        };
+        let gateway = Gateway::open(&self.at.config, Trusted::caller());
+        let gateway = gateway.map_err(|error| Deferral::new("configuration", error))?;
         let mut audit = Audit::new(gateway.settings(), self.queue_id.as_deref());
         if gateway.settings().execution.fence == Fence::Sudo && rustix::process::geteuid().is_root() {
             let what = "deliver must not run as root while fence = \"sudo\"; run it as the service user";
-            return report(&Deferral::new("configuration", what), &mut audit);
+            return Ok(report(&Deferral::new("configuration", what), &mut audit));
         }
         let road = self.reply_via.map_or(Road::Stdout, Road::Sendmail);
         let envelope = Envelope {
@@ -116,30 +107,25 @@ impl Deliver {
             sasl_username: self.sasl_username,
         };
         let delivery = Delivery { gateway: &gateway, envelope: &envelope, road: &road, clock: &SystemClock };
-        match delivery.deliver(&mut std::io::stdin().lock(), &mut audit) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(deferral) => {
-                tell_terminal(&deferral);
-                ExitCode::from(TRY_AGAIN)
-            }
-        }
+        let delivered = delivery.deliver(&mut std::io::stdin().lock(), &mut audit);
+        Ok(delivered.map_or_else(|deferral| try_again(&deferral), |()| ExitCode::SUCCESS))
     }
 }
 
-/// Defers before the gateway's own log is known.
+/// Defers where the gateway's own log is not known.
 fn give_up(deferral: &Deferral, queue_id: Option<&OsStr>) -> ExitCode {
     report(deferral, &mut Audit::without_settings(queue_id))
 }
 
 fn report(deferral: &Deferral, audit: &mut Audit) -> ExitCode {
     audit.note(deferred(deferral));
-    tell_terminal(deferral);
-    ExitCode::from(TRY_AGAIN)
+    try_again(deferral)
 }
 
 /// A person at a terminal is told; a pipe never is, since what Postfix reads there goes into logs and bounces.
-fn tell_terminal(deferral: &Deferral) {
+fn try_again(deferral: &Deferral) -> ExitCode {
     if std::io::stderr().is_terminal() {
         eprintln!("mailsudo: not now ({}): {}", deferral.part, deferral.detail);
     }
+    ExitCode::from(TRY_AGAIN)
 }

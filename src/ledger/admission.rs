@@ -76,9 +76,11 @@ pub fn admit<'p>(
         if invocation.is_exclusive() {
             let command = invocation.name().as_str();
             if page.slot(command)?.is_some_and(|slot| slot.is_busy(now)) {
-                record.state = State::Waiting;
-                page.write(&record)?;
-                page.commit()?;
+                // Once is enough: a request that waits looks again five times a second.
+                if record.state != State::Waiting {
+                    page.write(&Record { state: State::Waiting, ..record })?;
+                    page.commit()?;
+                }
                 return Ok(Admission::Waiting(Waiting { grant }));
             }
             page.take_slot(command, now.plus(invocation.timeout()).plus(GRACE))?;

@@ -15,7 +15,7 @@ use crate::error::Deferral;
 use crate::execute::{end_group, wait_until};
 
 /// How long sendmail may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How replies leave.
 #[derive(Debug, Clone, PartialEq, Eq)]

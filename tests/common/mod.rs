@@ -191,6 +191,17 @@ impl House {
         lines
     }
 
+    /// A syslogd that freezes: its socket takes `lines` more datagrams and no more.
+    pub fn leave_room_in_the_log(&self, lines: usize) {
+        let filler = UnixDatagram::unbound().expect("a socket");
+        filler.set_nonblocking(true).expect("a socket that does not block");
+        let _ = self.log();
+        while filler.send_to(b"filler", self.path("log")).is_ok() {}
+        for _ in 0..lines {
+            self.log.recv(&mut [0; 64]).expect("a filler");
+        }
+    }
+
     fn replies(&self) -> Vec<String> {
         let folder = self.path("replies");
         let count = fs::read_dir(&folder).expect("replies").count();
