@@ -5,14 +5,19 @@ DESTDIR ?=
 CARGO   ?= cargo
 
 bindir   = $(DESTDIR)$(PREFIX)/bin
-sharedir = $(DESTDIR)$(PREFIX)/share/mailsudo
+datadir  = $(DESTDIR)$(PREFIX)/share
+sharedir = $(datadir)/mailsudo
+docdir   = $(datadir)/doc/mailsudo
+mandir   = $(datadir)/man
 etcdir   = $(DESTDIR)/etc/mailsudo
 statedir = $(DESTDIR)/var/lib/mailsudo
 user     = mailsudo
-program  = target/$(shell rustc --print host-tuple)/release/mailsudo
+papers   = target/papers
+# Found, not asked for: root, who installs, often has no rustc.
+program  = $(or $(firstword $(wildcard target/*/release/mailsudo)),target/$(shell rustc --print host-tuple)/release/mailsudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help demo build check lint deny test test-unit test-system bench install uninstall setup clean
+.PHONY: help demo build papers check lint deny test test-unit test-system bench install uninstall deb setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,8 +25,13 @@ help: ## List the targets
 demo: build ## Show the main job in a throw-away folder, without root and without Postfix
 	@examples/demo $(program)
 
-build: ## Build the release binary
-	$(CARGO) build --release --locked
+build: ## Build the release binary, its man pages and completions
+	$(CARGO) build --release --locked --bin mailsudo
+	@$(MAKE) --no-print-directory papers
+
+papers: # Man pages of section 1 and completions, made by the program itself.
+	$(CARGO) run --quiet --release --locked --example papers -- $(papers)/man
+	for shell in bash zsh fish; do COMPLETE=$$shell $(program) >$(papers)/mailsudo.$$shell || exit 1; done
 
 check: lint deny ## Format, lints, docs, licences: what a change must pass besides the tests
 
@@ -48,15 +58,29 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 bench: build ## Print what deliveries cost: instructions, size, memory
 	@tests/bench $(program)
 
-install: ## Install program, service user and an empty gateway (as root, after `make build`)
+install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
 	install -D -m 0755 $(program) $(bindir)/mailsudo
-	install -d -m 0755 $(sharedir)/postfix $(sharedir)/examples/users.d $(sharedir)/examples/commands.d
+	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d
 	install -m 0755 postfix/install $(sharedir)/postfix/
 	install -m 0644 postfix/main.cf postfix/master.cf postfix/transport $(sharedir)/postfix/
-	install -m 0644 examples/mailsudo.toml $(sharedir)/examples/
-	install -m 0644 examples/users.d/*.toml $(sharedir)/examples/users.d/
-	install -m 0644 examples/commands.d/*.toml $(sharedir)/examples/commands.d/
+	install -m 0644 README.md docs/*.md $(docdir)/
+	install -m 0644 examples/mailsudo.toml $(docdir)/examples/
+	install -m 0644 examples/users.d/*.toml $(docdir)/examples/users.d/
+	install -m 0644 examples/commands.d/*.toml $(docdir)/examples/commands.d/
+	install -d -m 0755 $(mandir)/man1 $(mandir)/man5 $(mandir)/man7
+	install -m 0644 $(papers)/man/*.1 $(mandir)/man1/
+	install -m 0644 docs/man/*.5 $(mandir)/man5/
+	install -m 0644 docs/man/*.7 $(mandir)/man7/
+	install -D -m 0644 $(papers)/mailsudo.bash $(datadir)/bash-completion/completions/mailsudo
+	install -D -m 0644 $(papers)/mailsudo.zsh $(datadir)/zsh/site-functions/_mailsudo
+	install -D -m 0644 $(papers)/mailsudo.fish $(datadir)/fish/vendor_completions.d/mailsudo.fish
+	install -D -m 0644 packaging/mailsudo.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailsudo.conf
+	install -D -m 0644 packaging/mailsudo.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailsudo.conf
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-metrics.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.service
+	install -m 0644 packaging/mailsudo-metrics.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -d -m 0755 $(etcdir) $(etcdir)/users.d $(etcdir)/commands.d
 	test -e $(etcdir)/mailsudo.toml || install -m 0644 examples/mailsudo.toml $(etcdir)/
 ifeq ($(DESTDIR),)
@@ -69,9 +93,20 @@ else
 	install -d -m 0700 $(statedir)
 endif
 
-uninstall: ## Remove the program; configuration, secrets and ledger stay
-	rm -f $(bindir)/mailsudo
-	rm -rf $(sharedir)
+uninstall: ## Remove what `make install` installed; configuration, secrets, ledger and account stay
+	rm -f $(bindir)/mailsudo $(mandir)/man1/mailsudo.1 $(mandir)/man1/mailsudo-*.1
+	rm -f $(mandir)/man5/mailsudo.toml.5 $(mandir)/man5/mailsudo-users.5 $(mandir)/man5/mailsudo-commands.5
+	rm -f $(mandir)/man7/mailsudo-protocol.7
+	rm -f $(datadir)/bash-completion/completions/mailsudo $(datadir)/zsh/site-functions/_mailsudo
+	rm -f $(datadir)/fish/vendor_completions.d/mailsudo.fish
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailsudo.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailsudo.conf
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.timer
+	rm -rf $(sharedir) $(docdir)
+
+deb: build ## Build the Debian package (installs cargo-deb if it is missing)
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
+	$(CARGO) deb --no-build --no-strip --target $(shell rustc --print host-tuple) --output target/mailsudo.deb
 
 clean: ## Remove what was built
 	$(CARGO) clean

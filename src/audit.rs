@@ -13,17 +13,22 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use syslog::{Formatter3164, LogFormat, LoggerBackend, Severity};
 
 use crate::config::{Facility, LogTarget, Settings};
 use crate::error::Deferral;
-use crate::protocol::{RequestName, is_treacherous};
+use crate::protocol::{RequestName, UserName, is_treacherous};
 
 /// How long one line may wait for a full or frozen syslogd.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The longest value, in characters; rsyslog cuts a line near 8 KiB (FACTS.md), and a dozen of these fit.
-const LONGEST_VALUE: usize = 400;
+/// The longest value, in characters. A longer one is cut, and the SHA-256 of all of it stands in its place, so that nobody can
+/// pad what he runs out of the log unseen.
+const LONGEST_VALUE: usize = 1000;
+
+/// The longest line, in bytes; rsyslog cuts near 8 KiB (FACTS.md).
+const LONGEST_LINE: usize = 7000;
 
 /// A step of a message's way that the audit trail shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +112,9 @@ impl Line {
     }
 
     fn push(&mut self, key: &str, value: &str) {
+        if self.text.len() > LONGEST_LINE {
+            return;
+        }
         let value = mask(value);
         let plain = !value.is_empty()
             && value.len() <= LONGEST_VALUE
@@ -124,7 +132,8 @@ fn quote(value: &str, line: &mut String) {
     line.push('"');
     for (count, c) in value.chars().enumerate() {
         if count == LONGEST_VALUE {
-            line.push('…');
+            let digest = hex::encode(Sha256::digest(value));
+            let _ = write!(line, "… cut, sha256 of all {}", digest.get(..32).unwrap_or_default());
             break;
         }
         match c {
@@ -159,6 +168,7 @@ pub struct Audit {
     target: Target,
     queue_id: Option<String>,
     request: Option<String>,
+    user: Option<String>,
     lost: u32,
 }
 
@@ -200,12 +210,13 @@ impl Audit {
 
     fn to(target: Target, queue_id: Option<&OsStr>) -> Self {
         let queue_id = queue_id.map(|id| id.to_string_lossy().into_owned());
-        Self { target, queue_id, request: None, lost: 0 }
+        Self { target, queue_id, request: None, user: None, lost: 0 }
     }
 
-    /// From here on every line bears the request's short id.
-    pub fn identify(&mut self, name: &RequestName) {
+    /// From here on every line bears the request's short id and its user, both proven by the mac.
+    pub fn identify(&mut self, name: &RequestName, user: &UserName) {
         self.request = Some(name.short());
+        self.user = Some(user.to_string());
     }
 
     /// How many lines could not be written since the request was admitted.
@@ -231,7 +242,7 @@ impl Audit {
 
     fn write(&mut self, line: &Line) -> Result<(), String> {
         let mut text = format!("event={}", line.event.word());
-        for (key, value) in [("id", &self.request), ("queue", &self.queue_id)] {
+        for (key, value) in [("id", &self.request), ("queue", &self.queue_id), ("user", &self.user)] {
             if let Some(value) = value {
                 let mut field = Line::new(line.event);
                 field.push(key, value);
@@ -241,8 +252,8 @@ impl Audit {
         text.push_str(&line.text);
         match &mut self.target {
             Target::Stderr => {
-                eprintln!("mailsudo: {text}");
-                Ok(())
+                use std::io::Write as _;
+                writeln!(io::stderr(), "mailsudo: {text}").map_err(|error| format!("standard error: {error}"))
             }
             Target::Syslog(syslog) => syslog.write(line.event.severity(), &text),
         }
@@ -331,7 +342,7 @@ mod tests {
         fn a_line_stays_one_bounded_line(value in any::<String>()) {
             let text = text(&value);
             prop_assert!(!text.chars().any(is_treacherous));
-            prop_assert!(text.chars().count() <= 8 * LONGEST_VALUE + 16);
+            prop_assert!(text.chars().count() <= 8 * LONGEST_VALUE + 80);
         }
     }
 

@@ -3,18 +3,16 @@
 
 use crate::authenticate::Proven;
 use crate::authorize::{is_visible, wanted};
-use crate::config::{Command, ConfigError, Gateway, Kind};
+use crate::config::{Command, Gateway, Kind};
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::protocol::{ParameterName, RequestName};
+use crate::reply::stored_text;
 
-/// The commands that the user may run, each with its parameters and an example.
-///
-/// # Errors
-///
-/// The catalogue's folder cannot be read. A single file that is broken is left out: it could not be run either.
-pub fn help(gateway: &Gateway, roles: &[String]) -> Result<String, ConfigError> {
+/// The commands that the user may run, each with its parameters and an example. A file that is broken is left out: what it
+/// says could not be run either.
+pub fn help(gateway: &Gateway, roles: &[String]) -> String {
     let mut text = String::from("You may run:\n\n");
-    for name in gateway.command_names()? {
+    for name in gateway.readable_command_names() {
         if let Ok(Some(command)) = gateway.command(&name)
             && is_visible(&command, roles)
         {
@@ -26,7 +24,7 @@ pub fn help(gateway: &Gateway, roles: &[String]) -> Result<String, ConfigError> 
          status [id=…]\n    What became of your latest request, or of the one with that short id\n    \
          for example: mailsudo sign status\n",
     );
-    Ok(text)
+    text
 }
 
 fn describe(command: &Command, roles: &[String], text: &mut String) {
@@ -95,16 +93,11 @@ fn report(record: &Record) -> String {
     fact("started", record.started.map(|time| time.to_string()));
     fact("ended", record.finished.map(|time| time.to_string()));
     fact("replied", record.handed_over.map(|time| time.to_string()));
-    if let Some(stored) = record.reply.as_ref().and_then(|reply| reply_text(&reply.message)) {
+    if let Some(stored) = record.reply.as_ref().and_then(stored_text) {
         text.push_str("\nIts reply was:\n\n");
         for line in stored.lines() {
             text.push_str(&format!("| {line}\n"));
         }
     }
     text
-}
-
-fn reply_text(message: &[u8]) -> Option<String> {
-    let parsed = mail_parser::MessageParser::new().with_mime_headers().parse(message)?;
-    parsed.body_text(0).map(std::borrow::Cow::into_owned)
 }

@@ -17,16 +17,16 @@ use crate::authenticate::{self, Proven};
 use crate::authorize::{self, Action};
 use crate::builtin;
 use crate::clock::Clock;
-use crate::config::{Gateway, Trusted};
+use crate::config::{Command, Gateway, Trusted};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::execute::{self, Outcome};
 use crate::intake::{self, Envelope};
 use crate::ledger::{self, Admission, Ledger, Page, Record, Started, State, Waiting};
-use crate::protocol::{Request, Unreadable};
+use crate::protocol::Request;
 use crate::reply::{Desk, Reply, Road, visible};
 
-/// How often a waiting request looks whether its command is free, and for how long (DESIGN.md, decision 11).
-const LOOKS: u32 = 150;
+/// How long a request waits for an exclusive command, and how often it looks (DESIGN.md, decision 11).
+const PATIENCE: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Does `work`, and makes a deferral of a panic anywhere in it: pipe(8) would bounce Rust's exit status 101 to a sender
@@ -78,15 +78,18 @@ impl Delivery<'_> {
 
     fn pass(&self, mail: &mut dyn Read, audit: &mut Audit) -> Result<(), Stop> {
         let message = intake::receive(mail, self.envelope, self.gateway)?;
-        let request = Request::read(&message.texts()).map_err(unreadable)?;
-        let proven = authenticate::prove(request, &message, self.gateway)?;
-        audit.identify(&proven.name());
+        let request = Request::read(&message.texts()).map_err(Refusal::from)?;
+        let signed = authenticate::verify(request, self.gateway)?;
+        audit.identify(&signed.name(), signed.user());
+        let proven = authenticate::prove(signed, &message, self.gateway)?;
 
         let mut ledger = ledger::open(self.gateway.settings(), Trusted::caller())?;
         let Some(_claim) = ledger.claim(&proven.name())? else {
             return Err(Deferral::new("busy", "another delivery of the same request is under way").into());
         };
         let desk = Desk::new(self.gateway.settings(), &proven, &message);
+        // Read before the page is opened, so that a slow disk holds up nobody else; needed only where something is decided.
+        let command = self.gateway.command(proven.request().command());
         let page = ledger.page(&proven.name(), proven.user())?;
         let reply = match page.record() {
             Some(record) if record.is_closed() => {
@@ -96,7 +99,7 @@ impl Delivery<'_> {
                 let record = record.clone();
                 self.resume(page, record, desk, audit)?
             }
-            _ => match self.decide(page, &proven, desk, audit)? {
+            _ => match self.decide(page, &proven, command?, desk, audit)? {
                 Decision::Refused(reply) => reply,
                 Decision::Admitted(Admission::Started(started)) => Some(self.run(&mut ledger, started, desk, audit)?),
                 Decision::Admitted(Admission::Waiting(waiting)) => {
@@ -116,18 +119,19 @@ impl Delivery<'_> {
         &self,
         page: Box<dyn Page + '_>,
         proven: &'p Proven,
+        command: Option<Command>,
         desk: Desk<'_>,
         audit: &mut Audit,
     ) -> Result<Decision<'p>, Stop> {
         let (settings, now) = (self.gateway.settings(), self.clock.now());
-        let command = self.gateway.command(proven.request().command())?;
         let max_age = authorize::max_age(command.as_ref(), proven.roles(), settings);
         let queue_id = self.queue_id();
         let verdict = authenticate::judge(proven, page.as_ref(), settings, max_age, now)
             .and_then(|authentic| Ok(authorize::authorize(authentic, command)?));
         match verdict {
             Ok(grant) => {
-                let admission = ledger::admit(page, grant, queue_id.as_deref(), now)?;
+                let longest = settings.execution.longest.as_duration();
+                let admission = ledger::admit(page, grant, queue_id.as_deref(), longest, self.clock)?;
                 audit.note(admitted(proven));
                 Ok(Decision::Admitted(admission))
             }
@@ -136,7 +140,7 @@ impl Delivery<'_> {
                 let limits = &settings.lockout;
                 let (refusal, reply) =
                     ledger::refuse(page, proven, refusal, limits, queue_id.as_deref(), now, compose)?;
-                audit.note(refused(&refusal).field("user", proven.user()));
+                audit.note(refused(&refusal));
                 Ok(Decision::Refused(reply))
             }
             Err(stop) => Err(stop),
@@ -147,9 +151,11 @@ impl Delivery<'_> {
     fn wait<'p>(&self, ledger: &mut dyn Ledger, waiting: Waiting<'p>, audit: &mut Audit) -> Result<Started<'p>, Stop> {
         audit.note(Line::new(Event::Waiting));
         let mut waiting = waiting;
-        for _ in 0..LOOKS {
+        let longest = self.gateway.settings().execution.longest.as_duration();
+        let deadline = self.clock.now().plus(PATIENCE);
+        while self.clock.now() < deadline {
             self.clock.sleep(BETWEEN_LOOKS);
-            match ledger::retry(ledger, waiting, self.clock.now())? {
+            match ledger::retry(ledger, waiting, longest, self.clock)? {
                 Admission::Started(started) => return Ok(started),
                 Admission::Waiting(still) => waiting = still,
             }
@@ -171,11 +177,11 @@ impl Delivery<'_> {
         let outcome = match started.grant().action() {
             Action::Run(invocation) => {
                 let line = execute::command_line(invocation, &settings.execution).join(" ");
-                audit.note(Line::new(Event::Started).field("user", proven.user()).field("command", line));
-                execute::run(&started, invocation, &settings.execution, invocation.output().unwrap_or(limit))
+                audit.note(Line::new(Event::Started).field("command", line));
+                execute::run(&started, &settings.execution, limit)
             }
             Action::Help => {
-                let text = builtin::help(self.gateway, proven.roles())?;
+                let text = builtin::help(self.gateway, proven.roles());
                 execute::answer(&started, &text, limit)
             }
             Action::Status(short) => {
@@ -203,7 +209,7 @@ impl Delivery<'_> {
             return Ok(record.reply);
         }
         let now = self.clock.now();
-        let reply = desk.unknown(record.started, now);
+        let reply = desk.unknown(&record, now);
         page.write(&Record::unknown(record, reply.clone(), now))?;
         page.commit()?;
         Ok(Some(reply))
@@ -244,21 +250,13 @@ enum Decision<'p> {
     Refused(Option<Reply>),
 }
 
-fn unreadable(unreadable: Unreadable) -> Refusal {
-    let reason = match unreadable {
-        Unreadable::NotARequest => Reason::NotARequest,
-        Unreadable::Ambiguous => Reason::Ambiguous,
-        Unreadable::UnsupportedVersion(_) => Reason::UnsupportedVersion,
-        Unreadable::Malformed { .. } => Reason::Malformed,
-    };
-    Refusal::new(reason, unreadable.to_string())
-}
-
 fn admitted(proven: &Proven) -> Line {
     let request = proven.request();
-    let mut line = Line::new(Event::Admitted).field("user", request.user()).field("command", request.command());
-    for (name, value) in request.arguments().unwrap_or_default() {
-        line = line.field("argument", format!("{name}={value}"));
+    let mut line = Line::new(Event::Admitted).field("command", request.command());
+    let arguments = request.arguments().unwrap_or_default();
+    if !arguments.is_empty() {
+        let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        line = line.field("arguments", arguments.join(" "));
     }
     line
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::config::ConfigError;
+use crate::protocol::Unreadable;
 
 /// Why a message went no further.
 #[derive(Debug)]
@@ -49,6 +50,18 @@ impl Refusal {
     /// The TOTP step that this refusal uses up.
     pub fn step(&self) -> Option<u64> {
         self.step
+    }
+}
+
+impl From<Unreadable> for Refusal {
+    fn from(unreadable: Unreadable) -> Self {
+        let reason = match unreadable {
+            Unreadable::NotARequest => Reason::NotARequest,
+            Unreadable::Ambiguous => Reason::Ambiguous,
+            Unreadable::UnsupportedVersion(_) => Reason::UnsupportedVersion,
+            Unreadable::Malformed { .. } => Reason::Malformed,
+        };
+        Self::new(reason, unreadable.to_string())
     }
 }
 

@@ -1,9 +1,9 @@
-//! Writing files that matter: whole or not at all, with the right owner and mode from the first moment, and never over
-//! what is already there.
+//! Writing files that matter: whole or not at all, with the right owner and mode from the first moment, and over
+//! what is already there only where that is meant.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -24,21 +24,45 @@ pub struct Rights {
 ///
 /// Something of that name exists; or the folder is missing or not writable, or the disk is full.
 pub fn create(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = folder.join(format!(".{name}.{}", std::process::id()));
-    let result = write_draft(&draft, content, rights)
-        .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE)?))
-        .and_then(|()| File::open(folder)?.sync_all());
-    if result.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    match result {
+    match put(path, content, rights, RenameFlags::NOREPLACE) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(error).with_context(|| format!("{} exists already, and is left as it is", path.display()))
         }
         other => other.with_context(|| format!("cannot write {}", path.display())),
     }
+}
+
+/// Puts `content` in the place of `path`, which exists or not, in one step.
+///
+/// # Errors
+///
+/// The folder is missing or not writable, or the disk is full; what was there is there still.
+pub fn replace(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
+    put(path, content, rights, RenameFlags::empty()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Puts `content` in the place of the existing file `path`, with the owner and mode that it has.
+///
+/// # Errors
+///
+/// As for [`replace`]; or there is no such file.
+pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
+    let about = fs::metadata(path).with_context(|| path.display().to_string())?;
+    let rights = Rights { mode: about.mode() & 0o7777, owner: Some((about.uid(), about.gid())) };
+    replace(path, content, rights)
+}
+
+fn put(path: &Path, content: &[u8], rights: Rights, how: RenameFlags) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = folder.join(format!(".{name}.{}", std::process::id()));
+    let result = write_draft(&draft, content, rights)
+        .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &draft, CWD, path, how)?))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if result.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    result
 }
 
 fn write_draft(draft: &Path, content: &[u8], rights: Rights) -> io::Result<()> {
@@ -56,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_made_once_and_whole() {
+    fn files_are_made_once_and_change_whole() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a");
         let rights = Rights { mode: 0o640, owner: None };
@@ -64,6 +88,10 @@ mod tests {
         assert!(create(&path, b"two", rights).is_err());
         assert_eq!(fs::read(&path).expect("read"), b"one");
         assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o7777, 0o640);
+        rewrite(&path, b"three").expect("rewritten");
+        assert_eq!(fs::read(&path).expect("read"), b"three");
+        assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o7777, 0o640);
+        assert!(rewrite(&folder.path().join("b"), b"x").is_err(), "there is nothing to rewrite");
         assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1, "no draft is left");
     }
 }

@@ -27,8 +27,10 @@ pub mod config;
 pub mod sudoers;
 
 pub mod accounts;
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod enrol;
+pub mod explain;
 pub mod files;

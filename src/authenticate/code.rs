@@ -67,6 +67,13 @@ impl Factor {
         [Some(at), at.checked_sub(1), at.checked_add(1)].into_iter().flatten().find(|step| self.is_code_of(code, *step))
     }
 
+    /// By how many steps the moment of `code` is ahead of `time` (behind: negative), the nearest first, up to `reach`.
+    pub fn steps_off(&self, code: &Code, time: Timestamp, reach: i64) -> Option<i64> {
+        let at = u64::try_from(time.seconds()).ok()? / self.totp.step();
+        let near = (0..=reach).flat_map(|off| [off, -off]);
+        near.into_iter().find(|off| at.checked_add_signed(*off).is_some_and(|step| self.is_code_of(code, step)))
+    }
+
     /// The code at `time`, for a signer that holds the secret; `None` before 1970.
     pub fn code_at(&self, time: Timestamp) -> Option<Code> {
         let seconds = u64::try_from(time.seconds()).ok()?;
@@ -81,7 +88,10 @@ impl Factor {
 }
 
 fn decode_secret(base32: &str) -> Result<Secret, &'static str> {
-    let bare = Zeroizing::new(base32.trim_end_matches('=').replace("%3D", "").to_ascii_uppercase());
+    // Sized beforehand, so that no unwiped copy is left behind by growing.
+    let mut bare = Zeroizing::new(String::with_capacity(base32.len()));
+    let unpadded = base32.trim_end_matches("%3D").trim_end_matches('=');
+    bare.extend(unpadded.chars().map(|c| c.to_ascii_uppercase()));
     Secret::try_from_base32(bare.as_str()).map_err(|_| "totp: the secret is not base32")
 }
 

@@ -1,8 +1,9 @@
-//! Who is it really? In: a [`Request`] that nobody has believed. Out: [`Proven`], when the mac holds and the user may
-//! be heard; then, inside the ledger's one write transaction, [`Authentic`], when the code does too.
+//! Who is it really? In: a [`Request`] that nobody has believed. Out: [`Signed`], when the mac holds; [`Proven`],
+//! when the user may be heard; then, inside the ledger's one write transaction, [`Authentic`], when the code does too.
 //!
 //! MUST: the ledger is not consulted before the mac holds; an unknown user costs what a known one costs; the code is
-//! judged at the signed time; only this module makes a `Proven` or an `Authentic`, and both only from the one before.
+//! judged at the signed time; only this module makes a `Signed`, a `Proven` or an `Authentic`, each only from the one
+//! before.
 //!
 //! ```compile_fail
 //! // Nobody outside can make one: the fields are private and there is no other door.
@@ -58,19 +59,62 @@ impl Proven {
         &self.roles
     }
 
+    /// Whether that key is the one before the one in force.
+    pub fn is_under_previous_key(&self) -> bool {
+        !self.request.is_signed_by(&self.secrets.key)
+    }
+
     /// The key under which the mac held; the reply is signed with it too.
     pub fn key(&self) -> &Key {
         &self.key
     }
 }
 
-/// Finds the user and the key under which the mac holds, then whether the user may be heard here.
+/// A request whose mac holds under the key of a user whom this gateway has: his name is proven, and no more.
+#[derive(Debug)]
+pub struct Signed {
+    request: Request,
+    key: Key,
+    secrets: Secrets,
+}
+
+impl Signed {
+    /// The request's name for good.
+    pub fn name(&self) -> RequestName {
+        self.request.name()
+    }
+
+    /// Whose key it is.
+    pub fn user(&self) -> &UserName {
+        self.request.user()
+    }
+}
+
+/// Finds the key under which the mac holds: the user's, or while a rotation overlaps the one before it.
 ///
 /// # Errors
 ///
-/// Refusals that nobody hears of; deferrals where the gateway's own files are wrong.
-pub fn prove(request: Request, message: &Message, gateway: &Gateway) -> Result<Proven, Stop> {
-    let (secrets, key) = matching_key(&request, gateway)?;
+/// A refusal that nobody hears of, the same for an unknown user; a deferral where the secrets cannot be read.
+pub fn verify(request: Request, gateway: &Gateway) -> Result<Signed, Stop> {
+    let (known, secrets) = match gateway.secrets(request.user())? {
+        Some(secrets) => (true, secrets),
+        None => (false, Secrets::decoy()?),
+    };
+    let previous = secrets.previous.as_ref().filter(|former| request.time() <= former.until);
+    let mut keys = std::iter::once(&secrets.key).chain(previous.map(|former| &former.key));
+    match keys.find(|key| request.is_signed_by(key)).cloned() {
+        Some(key) if known => Ok(Signed { request, key, secrets }),
+        _ => Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into()),
+    }
+}
+
+/// Finds out whether the user may be heard here.
+///
+/// # Errors
+///
+/// Refusals that nobody hears of; a deferral where the user's file cannot be read.
+pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Proven, Stop> {
+    let Signed { request, key, secrets } = signed;
     if request.gateway() != &gateway.settings().gateway {
         let detail = format!("signed for the gateway {}", request.gateway());
         return Err(Refusal::new(Reason::WrongGateway, detail).into());
@@ -84,19 +128,6 @@ pub fn prove(request: Request, message: &Message, gateway: &Gateway) -> Result<P
         return Err(Refusal::new(Reason::ForeignFrom, detail).into());
     }
     Ok(Proven { request, address: user.address, roles: user.roles, key, secrets })
-}
-
-fn matching_key(request: &Request, gateway: &Gateway) -> Result<(Secrets, Key), Stop> {
-    let (known, secrets) = match gateway.secrets(request.user())? {
-        Some(secrets) => (true, secrets),
-        None => (false, Secrets::decoy()?),
-    };
-    let previous = secrets.previous.as_ref().filter(|former| request.time() <= former.until);
-    let mut keys = std::iter::once(&secrets.key).chain(previous.map(|former| &former.key));
-    match keys.find(|key| request.is_signed_by(key)).cloned() {
-        Some(key) if known => Ok((secrets, key)),
-        _ => Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into()),
-    }
 }
 
 /// A request both of whose factors hold. Its step is used up by whatever is recorded next.
@@ -148,7 +179,7 @@ pub fn judge<'p>(
         return Err(Refusal::new(Reason::Forgotten, detail).into());
     }
     if let Some(lockout) = page.lockout()?
-        && now < lockout.until
+        && lockout.is_in_force(now, settings.lockout.lasts.as_duration())
     {
         let detail = format!("too many wrong codes; locked out until {}", lockout.until);
         return Err(Refusal::new(Reason::LockedOut, detail).into());

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use invocation::{Invocation, limiter};
 pub(crate) use parameters::wanted;
-pub use parameters::{Values, choose};
+pub use parameters::{Values, choose, deciding_role};
 
 use crate::authenticate::{Authentic, Proven};
 use crate::config::{Command, Settings};

@@ -37,11 +37,15 @@ pub fn choose(command: &Command, roles: &[String], arguments: &Arguments) -> Res
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
-    if roles.iter().any(|role| permits(command, role, &values)) {
-        Ok(values)
-    } else {
-        Err("none of your roles permits these values together; `help` shows what is yours".to_owned())
+    match deciding_role(command, roles, &values) {
+        Some(_) => Ok(values),
+        None => Err("none of your roles permits these values together; `help` shows what is yours".to_owned()),
     }
+}
+
+/// The first of `roles` that permits all of `values` by itself.
+pub fn deciding_role<'r>(command: &Command, roles: &'r [String], values: &Values) -> Option<&'r str> {
+    roles.iter().find(|role| permits(command, role, values)).map(String::as_str)
 }
 
 fn permits(command: &Command, role: &str, values: &Values) -> bool {

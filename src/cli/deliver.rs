@@ -13,7 +13,7 @@ use clap::Parser;
 use super::At;
 use crate::audit::Audit;
 use crate::clock::SystemClock;
-use crate::config::{Fence, Gateway, Trusted};
+use crate::config::{Fence, Gateway, LogTarget, Trusted};
 use crate::deliver::{Delivery, deferred, guarded};
 use crate::error::Deferral;
 use crate::intake::Envelope;
@@ -93,6 +93,10 @@ impl Deliver {
         }
         let gateway = Gateway::open(&self.at.config, Trusted::caller());
         let gateway = gateway.map_err(|error| Deferral::new("configuration", error))?;
+        if self.queue_id.is_some() && gateway.settings().syslog.to == LogTarget::Stderr {
+            let what = "[syslog] to = \"stderr\" under Postfix: pipe(8) would put the log into bounces; use a socket";
+            return Err(Deferral::new("configuration", what));
+        }
         let mut audit = Audit::new(gateway.settings(), self.queue_id.as_deref());
         if gateway.settings().execution.fence == Fence::Sudo && rustix::process::geteuid().is_root() {
             let what = "deliver must not run as root while fence = \"sudo\"; run it as the service user";

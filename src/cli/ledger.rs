@@ -1,30 +1,102 @@
 //! `mailsudo ledger`: the memory, from outside.
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::At;
-use crate::config::LedgerUrl;
+use super::confirm::Consent;
+use super::{At, open_ledger, print_json, service_account, when};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{LedgerUrl, Span, Trusted};
+use crate::ledger::Archive;
 
 /// Look after the ledger
 #[derive(Debug, Subcommand)]
 pub(super) enum Ledger {
     Init(Init),
+    Status(Status),
+    Prune(Prune),
+    Vacuum(Vacuum),
+    Backup(Backup),
 }
 
 /// Make an empty ledger where mailsudo.toml says; an existing one is left as it is
+///
+/// A new one refuses whatever was signed before it was made: it may take the place of one that was lost, and must not run
+/// again what that one knew.
 #[derive(Debug, Args)]
 pub(super) struct Init {
     #[command(flatten)]
     at: At,
 }
 
+/// Show where the ledger is, how large, and whether it is sound
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    at: At,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Forget answered requests that are older than a span; what is forgotten stays refused
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo ledger prune --older-than 30d --yes")]
+pub(super) struct Prune {
+    #[command(flatten)]
+    at: At,
+
+    /// Older than this; never under 7d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    older_than: Span,
+
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Give free space back to the file system; deliveries wait meanwhile
+#[derive(Debug, Args)]
+pub(super) struct Vacuum {
+    #[command(flatten)]
+    at: At,
+}
+
+/// Write a consistent copy to a new file, while deliveries go on
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo ledger backup /var/backups/mailsudo-ledger.db")]
+pub(super) struct Backup {
+    #[command(flatten)]
+    at: At,
+
+    /// The new file
+    file: PathBuf,
+}
+
+/// How many are forgotten in one transaction, so that deliveries need not wait long.
+const BATCH: u32 = 1000;
+
+fn span(text: &str) -> Result<Span, String> {
+    let span = Span::try_from(text.to_owned())?;
+    if span < Span::seconds(7 * 86_400) {
+        return Err("at least 7d: a forgotten request could come back".to_owned());
+    }
+    Ok(span)
+}
+
 impl Ledger {
     pub(super) fn run(self) -> Result<ExitCode> {
         match self {
             Self::Init(init) => init.run(),
+            Self::Status(status) => status.run(),
+            Self::Prune(prune) => prune.run(),
+            Self::Vacuum(vacuum) => vacuum.run(),
+            Self::Backup(backup) => backup.run(),
         }
     }
 }
@@ -32,10 +104,110 @@ impl Ledger {
 impl Init {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
-        let owner = super::service_account(&gateway)?.map(|account| (account.uid, account.gid));
         let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
-        crate::ledger::init(path, owner)?;
+        // Root would follow whatever the service user has put into his folder, so he makes it himself.
+        if let Some(account) = service_account(&gateway)? {
+            let status = Command::new(std::env::current_exe()?)
+                .args(["ledger", "init", "--config"])
+                .arg(gateway.path())
+                .uid(account.uid)
+                .gid(account.gid)
+                .current_dir("/")
+                .status()
+                .context("cannot act as the service user")?;
+            return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        // A new ledger may take the place of a lost one: what was signed before now could have run already.
+        crate::ledger::init(path, Trusted::caller(), Some(SystemClock.now()))?;
         println!("The ledger is at {}.", path.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Status {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
+        let health = open_ledger(&gateway)?.health()?;
+        let sound = health.integrity == "ok";
+        if self.json {
+            print_json(&json!({
+                "path": path,
+                "requests": health.requests,
+                "oldest": health.span.map(|(oldest, _)| oldest.to_string()),
+                "newest": health.span.map(|(_, newest)| newest.to_string()),
+                "floor": health.floor.map(|floor| floor.to_string()),
+                "bytes": health.bytes.0,
+                "free_bytes": health.bytes.1,
+                "integrity": health.integrity,
+            }))?;
+        } else {
+            println!("path       {}", path.display());
+            println!("requests   {}", health.requests);
+            if let Some((oldest, newest)) = health.span {
+                println!("oldest     {}\nnewest     {}", when(oldest), when(newest));
+            }
+            println!(
+                "forgotten  {}",
+                health.floor.map_or_else(|| "nothing".to_owned(), |floor| format!("up to {}", when(floor)))
+            );
+            println!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1);
+            println!("integrity  {}", health.integrity);
+        }
+        Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Prune {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        let before = SystemClock.now().minus(self.older_than.as_duration());
+        println!("Answered requests from before {} are forgotten for good.", when(before));
+        if !self.consent.given("Forget them?")? {
+            return Ok(ExitCode::FAILURE);
+        }
+        let mut ledger = open_ledger(&gateway)?;
+        let mut gone: u64 = 0;
+        loop {
+            let batch = ledger.prune(before, BATCH)?;
+            gone += u64::from(batch);
+            if batch < BATCH {
+                break;
+            }
+            super::progress(&format!("{gone} forgotten"));
+        }
+        println!("{gone} requests are forgotten.");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Vacuum {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        let mut ledger = open_ledger(&gateway)?;
+        let before = ledger.health()?.bytes.0;
+        super::progress("compacting");
+        ledger.vacuum()?;
+        println!("{before} bytes before, {} after.", ledger.health()?.bytes.0);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Backup {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        if self.file.exists() {
+            bail!("{} exists already; choose a new file", self.file.display());
+        }
+        // Made beforehand, so that the copy has this mode from its first byte on.
+        let rights = crate::files::Rights { mode: 0o600, owner: None };
+        crate::files::create(&self.file, b"", rights)?;
+        super::progress("copying");
+        if let Err(error) = open_ledger(&gateway).and_then(|ledger| Ok(ledger.backup(&self.file)?)) {
+            let _ = std::fs::remove_file(&self.file);
+            return Err(error).context("no copy was made");
+        }
+        println!("The copy is {}.", self.file.display());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -3,23 +3,37 @@
 //! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 2 for a
 //! command line that is wrong. `deliver` keeps to pipe(8) instead: 0, or 75 for "try again".
 
+mod check;
+mod command;
+mod complete;
 mod config;
+mod confirm;
 mod deliver;
+mod explain;
 mod ledger;
+mod log;
+mod metrics;
 mod sign;
 mod sudoers;
 mod user;
 mod verify;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use anyhow::{Context, Result, bail};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
+use zeroize::Zeroizing;
 
 use crate::accounts;
-use crate::config::{Command, DEFAULT_FOLDER, Gateway, Trusted};
+use crate::config::{Command, DEFAULT_FOLDER, Fence, Gateway, Settings, Trusted};
+use crate::ledger::{Sqlite, open as ledger_of};
+use crate::protocol::Timestamp;
 
 /// Run the few commands you allow, by signed mail.
 #[derive(Debug, Parser)]
@@ -36,6 +50,9 @@ Examples:
 Manual: mailsudo(1), mailsudo.toml(5), mailsudo-protocol(7)"
 )]
 struct Cli {
+    #[command(flatten)]
+    at: At,
+
     #[command(subcommand)]
     command: Subcommands,
 }
@@ -47,7 +64,14 @@ enum Subcommands {
     Verify(verify::Verify),
     #[command(subcommand)]
     User(user::User),
+    #[command(subcommand)]
+    Command(command::Command),
+    May(command::May),
     Sudoers(sudoers::Sudoers),
+    Check(check::Check),
+    Explain(explain::Explain),
+    Log(log::Log),
+    Metrics(metrics::Metrics),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
@@ -58,7 +82,7 @@ enum Subcommands {
 #[derive(Debug, Args)]
 struct At {
     /// The gateway's folder
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER, global = true)]
     config: PathBuf,
 }
 
@@ -66,14 +90,21 @@ struct At {
 pub fn run(words: Vec<OsString>) -> ExitCode {
     // `deliver` has rules of its own for a wrong command line, and need not build the others' parsers.
     if let Some(words) = deliver_words(&words) {
-        return deliver::run(words);
+        return deliver::run(&words);
     }
+    CompleteEnv::with_factory(Cli::command).bin("mailsudo").completer("mailsudo").complete();
     let result = match Cli::parse_from(words).command {
         Subcommands::Deliver(deliver) => return deliver.run(),
         Subcommands::Sign(sign) => sign.run(),
         Subcommands::Verify(verify) => verify.run(),
         Subcommands::User(user) => user.run(),
+        Subcommands::Command(command) => command.run(),
+        Subcommands::May(may) => may.run(),
         Subcommands::Sudoers(sudoers) => sudoers.run(),
+        Subcommands::Check(check) => check.run(),
+        Subcommands::Explain(explain) => explain.run(),
+        Subcommands::Log(log) => log.run(),
+        Subcommands::Metrics(metrics) => metrics.run(),
         Subcommands::Ledger(ledger) => ledger.run(),
         Subcommands::Config(config) => config.run(),
     };
@@ -83,10 +114,24 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     })
 }
 
-/// The words for `deliver`, if it is the subcommand.
-fn deliver_words(words: &[OsString]) -> Option<&[OsString]> {
-    let words = words.get(1..)?;
-    (words.first().map(OsString::as_os_str) == Some(OsStr::new("deliver"))).then_some(words)
+/// The command line's description, for the papers that are made of it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The words for `deliver`, it first, if it is the subcommand: the first word that is no option, nor an option's value.
+fn deliver_words(words: &[OsString]) -> Option<Vec<OsString>> {
+    let (_, words) = words.split_first()?;
+    let mut at = 0;
+    while let Some(word) = words.get(at).filter(|word| word.as_bytes().starts_with(b"-")) {
+        at += if word == "--config" { 2 } else { 1 };
+    }
+    if words.get(at)? != "deliver" {
+        return None;
+    }
+    let (before, rest) = words.split_at_checked(at)?;
+    let (deliver, after) = rest.split_first()?;
+    Some([std::slice::from_ref(deliver), before, after].concat())
 }
 
 impl At {
@@ -96,23 +141,79 @@ impl At {
     }
 }
 
+/// Opens a gateway for root as for the service user: what either may own is trusted. Who that user is stands in a file that
+/// he may own himself, so its owner is trusted for reading it, and then has to be him.
 fn open(folder: &Path) -> Result<Gateway> {
+    let problem = || format!("the gateway in {} cannot be used", folder.display());
+    let owner = std::fs::metadata(folder.join("mailsudo.toml")).map(|about| (about.uid(), about.gid()));
+    let trusted = match owner {
+        Ok((uid, gid)) if rustix::process::geteuid().is_root() => Trusted::caller().and(uid, gid),
+        _ => Trusted::caller(),
+    };
+    let gateway = Gateway::open(folder, trusted).with_context(problem)?;
+    Gateway::open(folder, trusted_for(&gateway)?).with_context(problem)
+}
+
+/// Whom a sysadmin's command trusts: root, itself, and the service user, if there is one yet.
+fn trusted_for(gateway: &Gateway) -> Result<Trusted> {
     let trusted = Trusted::caller();
-    // Whoever owns the folder's file is named in it; read as the caller first, then with that account trusted.
-    let gateway = Gateway::open(folder, trusted.clone());
-    let gateway = gateway.with_context(|| format!("the gateway in {} cannot be used", folder.display()))?;
-    match service_account(&gateway)? {
-        Some(account) => Ok(Gateway::open(folder, trusted.and(account.uid, account.gid))?),
-        None => Ok(gateway),
+    if !acts_for_service_user(gateway.settings()) {
+        return Ok(trusted);
+    }
+    let account = accounts::find(&gateway.settings().service_user)?;
+    Ok(account.map_or(trusted.clone(), |account| trusted.and(account.uid, account.gid)))
+}
+
+/// Root acts for the service user; anybody else for himself, and without the fence everybody, as commands run as the caller.
+fn acts_for_service_user(settings: &Settings) -> bool {
+    rustix::process::geteuid().is_root() && settings.execution.fence == Fence::Sudo
+}
+
+/// The service user's account, where root acts for it and writes what only it may read.
+fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
+    if !acts_for_service_user(gateway.settings()) {
+        return Ok(None);
+    }
+    let name = &gateway.settings().service_user;
+    let remedy =
+        || format!("there is no account {name}: useradd --system --user-group --shell /usr/sbin/nologin {name}");
+    accounts::find(name)?.map(Some).with_context(remedy)
+}
+
+/// Asks for a code on the terminal, without echo.
+fn ask_code() -> Result<Zeroizing<String>> {
+    if !std::io::stdin().is_terminal() {
+        bail!("there is no terminal to ask for the code: use --code");
+    }
+    let code = rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?;
+    Ok(Zeroizing::new(code))
+}
+
+/// The gateway's ledger, for a command that a sysadmin runs.
+fn open_ledger(gateway: &Gateway) -> Result<Sqlite> {
+    Ok(ledger_of(gateway.settings(), trusted_for(gateway)?)?)
+}
+
+/// A moment in local time with its offset, for people.
+fn when(time: Timestamp) -> String {
+    match jiff::Timestamp::from_second(time.seconds()) {
+        Ok(instant) => {
+            instant.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+        }
+        Err(_) => time.to_string(),
     }
 }
 
-/// The service user's account, where root acts for it; `None` for anybody else, who acts for himself.
-fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
+/// Shows a person that something long is going on; nothing where nobody looks.
+fn progress(words: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{words} … ");
     }
-    accounts::find(&gateway.settings().service_user)
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<ExitCode> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The whole catalogue, in the order of names.

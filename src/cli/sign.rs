@@ -6,8 +6,10 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use zeroize::Zeroizing;
 
+use super::complete;
 use crate::authenticate::Factor;
 use crate::client::{self, KeyFile};
 use crate::clock::{Clock, SystemClock};
@@ -30,10 +32,11 @@ Examples:
 that you trust as much as the phone it replaces.")]
 pub(super) struct Sign {
     /// The command to ask for
+    #[arg(add = ArgValueCompleter::new(complete::commands))]
     command: CommandName,
 
     /// Its arguments
-    #[arg(value_name = "NAME=VALUE", value_parser = argument)]
+    #[arg(value_name = "NAME=VALUE", value_parser = argument, add = ArgValueCompleter::new(complete::arguments))]
     arguments: Vec<(ParameterName, String)>,
 
     /// The key file [default: the one in ~/.config/mailsudo]
@@ -95,7 +98,7 @@ struct Form {
     mailto: bool,
 }
 
-fn argument(text: &str) -> Result<(ParameterName, String)> {
+pub(super) fn argument(text: &str) -> Result<(ParameterName, String)> {
     let (name, value) = text.split_once('=').context("write it as name=value")?;
     Ok((ParameterName::try_from(name)?, value.to_owned()))
 }
@@ -148,7 +151,7 @@ impl CodeFrom {
             let time = clock.now();
             return Ok((time, factor(path)?.code_at(time).context("the clock stands before 1970")?));
         } else if std::io::stdin().is_terminal() {
-            Zeroizing::new(rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?)
+            super::ask_code()?
         } else {
             bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file");
         };

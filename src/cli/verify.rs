@@ -45,11 +45,10 @@ impl Verify {
     }
 }
 
-/// The best verdict of any text in the message under any key: a message may hold its text twice, and pasted text is
-/// no message.
+/// The best verdict of what a reader sees: all plain texts one below the other, or all HTML ones; or, where the input is no
+/// mail, what was pasted. A part of a mail is never judged by itself: the genuine one could stand below a forged one.
 fn judge(raw: &[u8], keys: &[KeyFile]) -> Verdict {
-    let mut texts = intake::readable(raw);
-    texts.push(String::from_utf8_lossy(raw).into_owned());
+    let texts = intake::visible_texts(raw).unwrap_or_else(|| vec![String::from_utf8_lossy(raw).into_owned()]);
     let mut best = Verdict::NotGenuine;
     for text in &texts {
         for file in keys {

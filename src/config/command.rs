@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::gateway::{Fence, Settings, WEEK, is_account};
+use super::gateway::{Fence, MOST_OUTPUT, Settings, WEEK, is_account};
 use super::{ConfigError, Pattern, Size, Source, Span, Template};
 use crate::protocol::{CommandName, ParameterName, is_treacherous};
 
@@ -200,6 +200,9 @@ struct File {
     allow: BTreeMap<String, Spanned<BTreeMap<ParameterName, Vec<Scalar>>>>,
 }
 
+/// The time limit of a command that sets none.
+const DEFAULT_TIMEOUT: Span = Span::seconds(60);
+
 /// The names of the built-in commands.
 const TAKEN: [&str; 2] = ["help", "status"];
 
@@ -210,16 +213,14 @@ impl Command {
         checks.limits(name)?;
         checks.argv()?;
         checks.allow()?;
-        if settings.execution.fence == Fence::Sudo {
-            checks.fence()?;
-        }
         let list = |values: Vec<Scalar>| values.iter().map(Scalar::text).collect();
-        Ok(Self {
+        let span = file.argv.span();
+        let command = Self {
             name: name.clone(),
             summary: file.summary.into_inner(),
             run_as: file.run_as,
             argv: file.argv.into_inner(),
-            timeout: file.timeout.map_or(Span::seconds(60), Spanned::into_inner),
+            timeout: file.timeout.map_or(DEFAULT_TIMEOUT, Spanned::into_inner),
             max_age: file.max_age.map(Spanned::into_inner),
             output: file.output,
             exclusive: file.exclusive.unwrap_or(true),
@@ -229,7 +230,40 @@ impl Command {
                 .into_iter()
                 .map(|(role, given)| (role, given.into_inner().into_iter().map(|(n, v)| (n, list(v))).collect()))
                 .collect(),
-        })
+        };
+        if settings.execution.fence == Fence::Sudo {
+            command
+                .check_fenced()
+                .map_err(|what| source.error(Some(span), format!("with fence = \"sudo\": {what}")))?;
+        }
+        Ok(command)
+    }
+
+    /// Whether sudo can tell this command's arguments apart: it matches all of them as one string joined by spaces (FACTS.md),
+    /// so nothing may hold white space or be empty.
+    ///
+    /// # Errors
+    ///
+    /// What it is, and the way out.
+    pub fn check_fenced(&self) -> Result<(), String> {
+        let loose = |text: &str| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if self.argv.iter().flat_map(Template::literals).any(loose) {
+            return Err(
+                "no argument may be empty or hold white space: sudo could not tell it from two; put it into a \
+                        script of its own"
+                    .to_owned(),
+            );
+        }
+        for (name, parameter) in &self.parameters {
+            match &parameter.kind {
+                Kind::OneOf(values) if values.iter().any(|value| loose(value)) => {
+                    return Err(format!("{name}: no value may be empty or hold white space"));
+                }
+                Kind::Pattern(pattern, _) => pattern.check_fenced().map_err(|what| format!("{name}: {what}"))?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The absolute path of its program.
@@ -256,12 +290,14 @@ impl Checks<'_> {
             return error(Some(self.file.summary.span()), "summary is one line of plain text".to_owned());
         }
         let longest = self.settings.execution.longest;
-        if let Some(timeout) = self.file.timeout.as_ref().filter(|timeout| *timeout.get_ref() > longest) {
-            let what = format!(
-                "timeout {} is above execution.longest, {longest}; Postfix's time limit is set from that",
-                timeout.get_ref()
-            );
-            return error(Some(timeout.span()), what);
+        let timeout = self.file.timeout.as_ref().map_or(DEFAULT_TIMEOUT, |timeout| *timeout.get_ref());
+        if timeout > longest {
+            let what =
+                format!("timeout {timeout} is above execution.longest, {longest}; Postfix's limit is set from that");
+            return error(self.file.timeout.as_ref().map(Spanned::span), what);
+        }
+        if self.file.output.is_some_and(|output| output.bytes() > MOST_OUTPUT) {
+            return Err(self.source.error_at("output", "output is at most 4MiB"));
         }
         match &self.file.max_age {
             Some(max_age) if *max_age.get_ref() > WEEK => {
@@ -317,37 +353,6 @@ impl Checks<'_> {
                         return error(format!("[allow.{role}] {name}: `{value}` is not {kind}"));
                     }
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// sudo matches all arguments as one string joined by spaces (FACTS.md), so with the fence up nothing may
-    /// hold white space or be empty.
-    fn fence(&self) -> Result<(), ConfigError> {
-        let loose = |text: &str| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control());
-        let span = Some(self.file.argv.span());
-        for template in self.file.argv.get_ref() {
-            if template.literals().any(loose) {
-                return Err(self.source.error(
-                    span,
-                    "with fence = \"sudo\" no argument may be empty or hold white space: sudo could not tell \
-                     it from two; put it into a script of its own",
-                ));
-            }
-        }
-        for (name, parameter) in &self.file.parameters {
-            let error = |what: String| Err(self.source.error(Some(parameter.span()), format!("{name}: {what}")));
-            match &parameter.get_ref().kind {
-                Kind::OneOf(values) if values.iter().any(|value| loose(value)) => {
-                    return error("with fence = \"sudo\" no value may be empty or hold white space".to_owned());
-                }
-                Kind::Pattern(pattern, _) => {
-                    if let Err(what) = pattern.check_fenced() {
-                        return error(format!("with fence = \"sudo\": {what}"));
-                    }
-                }
-                _ => {}
             }
         }
         Ok(())

@@ -67,6 +67,15 @@ fn default_service_user() -> String {
 /// An age above this would outlive what pruning may forget (DESIGN.md, decision 12).
 pub(super) const WEEK: Span = Span::seconds(7 * 86_400);
 
+/// The longest that a command may be given.
+const DAY: Span = Span::seconds(86_400);
+
+/// Beyond this, adding to a time proves nothing.
+const CENTURY: Span = Span::seconds(36_500 * 86_400);
+
+/// The most output that may be kept of a command, in bytes.
+pub(super) const MOST_OUTPUT: u64 = 4 << 20;
+
 /// `[limits]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -322,9 +331,20 @@ impl Gateway {
         self.names("commands.d")
     }
 
+    /// Those of them that are names at all, for `help`: a file that is called otherwise can be run by nobody.
+    pub fn readable_command_names(&self) -> Vec<CommandName> {
+        let stems = self.folder.folder("commands.d").and_then(|folder| folder.stems()).unwrap_or_default();
+        stems.into_iter().filter_map(|stem| CommandName::try_from(stem).ok()).collect()
+    }
+
     /// The names of all users, sorted.
     pub fn user_names(&self) -> Result<Vec<UserName>, ConfigError> {
         self.names("users.d")
+    }
+
+    /// The names of all who have secrets, sorted.
+    pub fn secret_names(&self) -> Result<Vec<UserName>, ConfigError> {
+        self.names("secrets.d")
     }
 
     fn names<N: TryFrom<String, Error = BadName>>(&self, folder: &str) -> Result<Vec<N>, ConfigError> {
@@ -368,20 +388,32 @@ fn optional<T>(read: Result<T, ConfigError>) -> Result<Option<T>, ConfigError> {
 impl Settings {
     fn parse(source: &Source<'_>) -> Result<Self, ConfigError> {
         let settings: Self = source.parse()?;
-        let wrong = |what: &str| Err(source.error(None, what));
+        let wrong = |key: &str, what: &str| Err(source.error_at(key, format!("{key} {what}")));
         if settings.max_age > WEEK {
-            return wrong("max_age is at most 7d: pruning could forget a request before it is too old");
+            return wrong("max_age", "is at most 7d: pruning could forget a request before it is too old");
         }
         if settings.max_future > WEEK {
-            return wrong("max_future is at most 7d");
+            return wrong("max_future", "is at most 7d");
         }
-        if settings.retention < WEEK {
-            return wrong("retention is at least 7d: a forgotten request could come back");
+        if settings.retention < WEEK || settings.retention > CENTURY {
+            return wrong("retention", "is at least 7d, or a forgotten request could come back, and at most 36500d");
+        }
+        if settings.limits.message.bytes() > 16 << 20 {
+            return wrong("message", "is at most 16MiB: a request has 4 KiB for each of 32 arguments");
+        }
+        if settings.limits.output.bytes() > MOST_OUTPUT {
+            return wrong("output", "is at most 4MiB: a reply above Postfix's message_size_limit could not leave");
+        }
+        if settings.execution.longest > DAY {
+            return wrong("longest", "is at most 1d");
+        }
+        if settings.lockout.within > CENTURY || settings.lockout.lasts > CENTURY {
+            return wrong("lasts", "and within are at most 36500d");
         }
         for (key, path) in [("sudo", &settings.execution.sudo), ("timeout", &settings.execution.timeout)] {
             let text = path.to_str().unwrap_or_default();
             if !path.is_absolute() || text.contains(char::is_whitespace) {
-                return wrong(&format!("execution.{key} must be an absolute path without spaces"));
+                return wrong(key, "must be an absolute path without spaces");
             }
         }
         Ok(settings)
@@ -427,7 +459,8 @@ mod tests {
             ("[ledger]\nurl = \"mysql:x\"", "mailsudo.toml:4: `mysql:x` is not a ledger"),
             ("[syslog]\nto = \"log\"", "mailsudo.toml:4: `log` is neither"),
             ("[lockout]\nwrong_codes = 0", "mailsudo.toml:4:"),
-            ("[execution]\nsudo = \"sudo\"", "execution.sudo must be an absolute path"),
+            ("[execution]\nsudo = \"sudo\"", "mailsudo.toml:4: sudo must be an absolute path"),
+            ("[limits]\noutput = \"5MiB\"", "mailsudo.toml:4: output is at most 4MiB"),
             ("[execution", "mailsudo.toml:3:"),
         ] {
             let error = parse(&format!("{LEAST}{extra}")).expect_err(extra);

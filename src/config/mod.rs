@@ -91,6 +91,18 @@ impl<'t> Source<'t> {
         toml::from_str(self.text).map_err(|error| self.error(error.span(), rule))
     }
 
+    /// An error at the line that sets `key`, where one does.
+    fn error_at(&self, key: &str, what: impl Into<String>) -> ConfigError {
+        let mut offset = 0;
+        let span = self.text.split_inclusive('\n').find_map(|line| {
+            let at = offset;
+            offset += line.len();
+            let rest = line.trim_start().strip_prefix(key)?;
+            rest.trim_start().starts_with('=').then_some(at..at)
+        });
+        self.error(span, what)
+    }
+
     fn error(&self, span: Option<std::ops::Range<usize>>, what: impl Into<String>) -> ConfigError {
         let line = span
             .and_then(|span| self.text.get(..span.start))

@@ -262,37 +262,46 @@ impl Node {
     }
 }
 
-/// A set as a single character or a bracket expression. In one, `]` stands first, `-` last and `^` not first
-/// (regex(7)); `[` never stands before `.`, `:` or `=`, as it comes after them.
+/// A set as alternatives of a bracket expression and of what cannot stand in one. In a bracket, `]` stands first and `-`
+/// last, and `^` never first (regex(7)); `[` never stands before `.`, `:` or `=`, as it comes after them. `#` and `$` end
+/// sudo's own token there (measured: sudo 1.9.13), so they stand by themselves, as `^` does where nothing could go before it.
 fn print_set(set: Set, posix: &mut String) {
     let member = |byte: u8| set & 1 << byte != 0;
-    let lone = (b'!'..=b'~').filter(|&byte| member(byte)).count() == 1;
-    if let Some(byte) = (b'!'..=b'~').find(|&byte| member(byte))
-        && lone
-        && byte.is_ascii_alphanumeric()
-    {
-        posix.push(char::from(byte));
-        return;
-    }
-    if lone && member(b'^') {
-        *posix += r"\^";
-        return;
-    }
-    posix.push('[');
+    let mut alternatives = Vec::new();
+    let plain = |byte: &u8| !b"]^[-#$".contains(byte);
+    let bulk: Vec<u8> = (b'!'..=b'~').filter(|byte| member(*byte) && plain(byte)).collect();
+    let mut bracket = String::new();
     if member(b']') {
-        posix.push(']');
+        bracket.push(']');
     }
-    for run in [b'0'..=b'9', b'A'..=b'Z', b'a'..=b'z'] {
-        print_runs(run.filter(|&byte| member(byte)), posix);
+    let (words, signs): (Vec<u8>, Vec<u8>) = bulk.iter().partition(|byte| byte.is_ascii_alphanumeric());
+    print_runs(words.into_iter(), &mut bracket);
+    bracket.extend(signs.into_iter().map(char::from));
+    if member(b'[') {
+        bracket.push('[');
     }
-    let special = |byte: &u8| byte.is_ascii_alphanumeric() || b"]^[-".contains(byte);
-    posix.extend((b'!'..=b'~').filter(|&byte| member(byte) && !special(&byte)).map(char::from));
-    for byte in [b'[', b'^', b'-'] {
+    if member(b'^') && !bracket.is_empty() {
+        bracket.push('^');
+    } else if member(b'^') {
+        alternatives.push(r"\^".to_owned());
+    }
+    if member(b'-') {
+        bracket.push('-');
+    }
+    match bracket.as_bytes() {
+        [] => {}
+        [lone] if lone.is_ascii_alphanumeric() || *lone == b'-' => alternatives.push(bracket),
+        _ => alternatives.push(format!("[{bracket}]")),
+    }
+    for (byte, text) in [(b'#', "#"), (b'$', r"\$")] {
         if member(byte) {
-            posix.push(char::from(byte));
+            alternatives.push(text.to_owned());
         }
     }
-    posix.push(']');
+    match alternatives.as_slice() {
+        [only] => posix.push_str(only),
+        several => *posix += &format!("({})", several.join("|")),
+    }
 }
 
 fn print_runs(bytes: impl Iterator<Item = u8>, posix: &mut String) {
@@ -364,6 +373,9 @@ mod tests {
             (r"^\^$", r"(\^)"),
             (r"^[a-cxyz_.:=\[]$", "([a-cx-z.:=_[])"),
             ("^x{3,}$", "((x){3,})"),
+            (r"^[\^-]$", r"((\^|-))"),
+            (r"^[a#$]$", r"((a|#|\$))"),
+            (r"^[\^a-]$", "([a^-])"),
         ] {
             let pattern = Pattern::parse(rust).expect(rust);
             assert_eq!(pattern.to_posix().as_deref(), Ok(posix), "{rust}");

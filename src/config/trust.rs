@@ -184,6 +184,13 @@ impl Folder {
         }
     }
 
+    /// Judges the folder once more without the exception for sticky ones.
+    pub fn judge_private(&self) -> Result<(), Distrust> {
+        let stat = rustix::fs::fstat(&self.descriptor).map_err(|errno| unreadable(&self.path, errno.into()))?;
+        let mode = stat.st_mode & 0o7777;
+        if mode & 0o022 != 0 { Err(Distrust::Mode(self.path.clone(), mode, "go-w")) } else { Ok(()) }
+    }
+
     /// Judges the file `name` without reading it, for one that a library will open by its path.
     pub fn judge(&self, name: &str) -> Result<(), Distrust> {
         let path = self.path.join(name);

@@ -89,13 +89,13 @@ impl Secrets {
             "a secrets file holds hmac_key and totp, both quoted, and while a rotation overlaps [previous] with \
              hmac_key and until (mailsudo-users(5))",
         )?;
-        let key = |hex| Key::from_hex(hex).map_err(|bad| source.error(None, format!("hmac_key: {bad}")));
+        let key = |hex| Key::from_hex(hex).map_err(|bad| source.error_at("hmac_key", format!("hmac_key: {bad}")));
         let previous = match file.previous {
             None => None,
             Some(former) => Some(Previous {
                 key: key(former.hmac_key)?,
                 until: Timestamp::parse(&former.until.to_string())
-                    .ok_or_else(|| source.error(None, "until: write it like 2026-12-01T00:00:00Z"))?,
+                    .ok_or_else(|| source.error_at("until", "until: write it like 2026-12-01T00:00:00Z"))?,
             }),
         };
         Ok(Self { key: key(file.hmac_key)?, previous, totp: Zeroizing::new(file.totp.to_owned()) })

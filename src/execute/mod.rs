@@ -7,8 +7,9 @@
 mod capture;
 mod watch;
 
+use std::io::{self, PipeReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 pub use capture::Captured;
@@ -16,7 +17,7 @@ pub use watch::{end_group, wait_until};
 
 use capture::Capture;
 
-use crate::authorize::Invocation;
+use crate::authorize::{Action, Invocation};
 use crate::config::{Execution, Fence, RunAs};
 use crate::ledger::Started;
 use crate::protocol::RunResult;
@@ -61,21 +62,26 @@ impl Outcome {
     }
 }
 
-/// Runs the command that `_started` admits and waits for its end.
-pub fn run(_started: &Started<'_>, invocation: &Invocation, execution: &Execution, limit: u64) -> Outcome {
+/// Runs the command that `started` admits and waits for its end.
+pub fn run(started: &Started<'_>, execution: &Execution, limit: u64) -> Outcome {
+    let Action::Run(invocation) = started.grant().action() else {
+        return answer(started, "", limit);
+    };
+    let limit = invocation.output().unwrap_or(limit);
     let line = command_line(invocation, execution);
     let begun = Instant::now();
     let mut capture = Capture::new(limit);
-    let ended = start_and_watch(&line, invocation, execution.fence, &mut capture);
+    let ended = start(&line).map(|(process, reader)| {
+        let margin = if execution.fence == Fence::Sudo { BACKSTOP } else { Duration::from_secs(2) };
+        wait(process, reader, begun + invocation.timeout() + GRACE + margin, &mut capture)
+    });
     let took = begun.elapsed();
     let output = capture.finish();
     let (result, fault) = match ended {
+        // Only where nothing was started may it be said that nothing was run.
         Err(error) => (RunResult::Refused, Some(format!("cannot run {}: {error}", line.join(" ")))),
-        Ok(None) => {
-            let fault = "sudo or timeout did not end in time; the command may still be running";
-            (RunResult::Unknown, Some(fault.to_owned()))
-        }
-        Ok(Some(status)) => judge(status, took, &output, invocation, execution),
+        Ok(Err(fault)) => (RunResult::Unknown, Some(fault)),
+        Ok(Ok(status)) => judge(status, took, &output, invocation, execution),
     };
     Outcome { result, output, took, fault }
 }
@@ -124,29 +130,31 @@ fn child(line: &[String]) -> Command {
     command
 }
 
-fn start_and_watch(
-    line: &[String],
-    invocation: &Invocation,
-    fence: Fence,
-    capture: &mut Capture,
-) -> std::io::Result<Option<ExitStatus>> {
-    let (reader, writer) = std::io::pipe()?;
+fn start(line: &[String]) -> io::Result<(Child, PipeReader)> {
+    let (reader, writer) = io::pipe()?;
     let mut command = child(line);
     command.stdout(writer.try_clone()?).stderr(writer);
     // Postfix's umask of 077 would pass through sudo to root's command (FACTS.md).
     let former = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let spawned = command.spawn();
     rustix::process::umask(former);
-    // The command holds both writing ends; while it does, the pipe never ends.
-    drop(command);
-    let mut process = spawned?;
-    let margin = if fence == Fence::Sudo { BACKSTOP } else { Duration::from_secs(2) };
-    let deadline = Instant::now() + invocation.timeout() + GRACE + margin;
-    let status = watch::watch(&mut process, reader, deadline, capture)?;
-    if status.is_none() {
-        end_group(&mut process);
-    }
-    Ok(status)
+    // `command` is dropped with both writing ends here; while it held them, the pipe would never end.
+    Ok((spawned?, reader))
+}
+
+fn wait(
+    mut process: Child,
+    reader: PipeReader,
+    deadline: Instant,
+    capture: &mut Capture,
+) -> Result<ExitStatus, String> {
+    let fault = match watch::watch(&mut process, reader, deadline, capture) {
+        Ok(Some(status)) => return Ok(status),
+        Ok(None) => "sudo or timeout did not end in time".to_owned(),
+        Err(error) => format!("the command could not be watched: {error}"),
+    };
+    end_group(&mut process);
+    Err(format!("{fault}; it may still be running"))
 }
 
 fn judge(
@@ -173,31 +181,70 @@ fn judge(
     }
 }
 
-/// What sudoers lacks, if sudo refused. Its own words about a password count only where nothing else was printed, since a
-/// command may call sudo itself; `sudo -l` says 0 in that case, though it would not run (FACTS.md).
+/// What sudoers lacks, if sudo refused. Whatever else was printed was printed by the command: then it ran, and nobody may be
+/// told that it did not. A sudo that wants a password even for `-l` (listpw in sudoers(5)) cannot tell either.
 fn refusal_of_sudo(output: &Captured, invocation: &Invocation, execution: &Execution) -> Option<String> {
     let text = output.text();
-    let only_sudo = text.lines().all(|line| line.starts_with("sudo: ") || line.starts_with("sudo-rs: "));
-    if only_sudo && (text.contains("password is required") || text.contains("authentication is required")) {
-        return Some(
-            "sudo wants a password: the rule in sudoers lacks NOPASSWD; install what `mailsudo sudoers` prints"
-                .to_owned(),
-        );
+    if !only_sudo_spoke(&text) {
+        return None;
+    }
+    if wants_password(&text) {
+        let fault = "sudo wants a password: the rule in sudoers lacks NOPASSWD; `mailsudo sudoers --install` mends it";
+        return Some(fault.to_owned());
     }
     let mut question = sudo(execution, &["-n", "-l"], invocation.run_as());
     question.extend(invocation.fenced(execution));
-    let mut command = child(&question);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut process = command.spawn().ok()?;
-    let Ok(Some(status)) = wait_until(&mut process, Instant::now() + QUESTION) else {
+    let (mut process, reader) = start(&question).ok()?;
+    let mut said = Capture::new(1 << 14);
+    let answer = watch::watch(&mut process, reader, Instant::now() + QUESTION, &mut said);
+    let Ok(Some(status)) = answer else {
         end_group(&mut process);
         return None;
     };
-    (status.code() == Some(1)).then(|| {
+    (status.code() == Some(1) && !wants_password(&said.finish().text())).then(|| {
         format!(
-            "sudo does not permit `{}` as {}; install what `mailsudo sudoers` prints",
+            "sudo does not permit `{}` as {}; `mailsudo sudoers --install` mends it",
             invocation.fenced(execution).join(" "),
             invocation.run_as()
         )
     })
+}
+
+fn wants_password(text: &str) -> bool {
+    text.contains("password is required") || text.contains("authentication is required")
+}
+
+/// Whether every line is sudo's or sudo-rs's own. A bad line in sudoers is shown with each run: its place, the line itself,
+/// and a mark below it.
+fn only_sudo_spoke(text: &str) -> bool {
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let own = ["sudo: ", "sudo-rs: ", "Sorry, user ", "I'm sorry "].iter().any(|start| line.starts_with(start));
+        if line.starts_with('/') && line.contains(": syntax error") {
+            lines.by_ref().take(2).for_each(drop);
+        } else if !own {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sudos_own_words_are_known() {
+        for own in [
+            "",
+            "sudo: a password is required\n",
+            "Sorry, user mailsudo is not allowed to execute '/bin/x' as root on vm.\n",
+            "/etc/sudoers.d/x:1:5: syntax error\nfoo bar\n    ^~~\nsudo: a password is required\n",
+        ] {
+            assert!(only_sudo_spoke(own), "{own}");
+        }
+        for other in ["done\n", "done\nsudo: a password is required\n", "\n", "/etc/x: no such file\n"] {
+            assert!(!only_sudo_spoke(other), "{other}");
+        }
+    }
 }

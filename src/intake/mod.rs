@@ -33,11 +33,17 @@ pub struct Envelope {
 }
 
 /// A message that may hold a request: small enough, not automatic, from exactly one address.
-#[derive(Debug)]
 pub struct Message {
     from: String,
     id: Option<String>,
     texts: Vec<String>,
+}
+
+impl std::fmt::Debug for Message {
+    /// Without its texts, which hold a code.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message from {}", self.from)
+    }
 }
 
 impl Message {
@@ -99,7 +105,7 @@ fn parse(raw: &[u8], settings: &Settings) -> Result<Message, Stop> {
 }
 
 fn take(parsed: &mail_parser::Message<'_>, settings: &Settings) -> Result<Message, Stop> {
-    let from = screen::header(parsed.headers(), settings)?;
+    let from = screen::header(parsed.raw_message(), parsed.headers(), settings)?;
     let id = parsed.headers().iter().find_map(|header| match (&header.name, &header.value) {
         (HeaderName::MessageId, HeaderValue::Text(id)) => Some(id.to_string()),
         _ => None,
@@ -121,7 +127,17 @@ fn dismantle(message: mail_parser::Message<'_>) {
     }
 }
 
-/// Every inline text of a message, plain and HTML, for a reader who looks for a reply in it.
+/// What a reader of the message sees, for one who looks for a reply in it: all its plain texts as one, and all its HTML texts
+/// as one. `None` where the input is no mail but, say, pasted text: a mail has a From field.
+pub fn visible_texts(raw: &[u8]) -> Option<Vec<String>> {
+    let parsed = MessageParser::new().with_mime_headers().parse(raw)?;
+    let is_mail = parsed.headers().iter().any(|header| header.name == HeaderName::From);
+    let texts = text::joined(&parsed);
+    dismantle(parsed);
+    is_mail.then_some(texts)
+}
+
+/// Every inline text of a message, plain ones first.
 pub fn readable(raw: &[u8]) -> Vec<String> {
     let Some(parsed) = MessageParser::new().with_mime_headers().parse(raw) else {
         return Vec::new();

@@ -34,9 +34,11 @@ pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<(), S
 }
 
 /// What the header can settle; gives back the one From address.
-pub(super) fn header(headers: &[Header<'_>], settings: &Settings) -> Result<String, Stop> {
+pub(super) fn header(raw: &[u8], headers: &[Header<'_>], settings: &Settings) -> Result<String, Stop> {
     for header in headers {
-        screen_field(header.name.as_str(), header.value.as_text().unwrap_or_default().trim(), settings)?;
+        // The field as it stands: what the parser makes of a structured one is no text.
+        let field = raw.get(header.offset_start as usize..header.offset_end as usize).unwrap_or_default();
+        screen_field(header.name.as_str(), String::from_utf8_lossy(field).trim(), settings)?;
     }
     let subject = headers.iter().find(|header| header.name == HeaderName::Subject);
     if let Some(expression) = &settings.intake.subject {

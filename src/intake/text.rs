@@ -21,6 +21,11 @@ pub(super) fn all(message: &Message<'_>) -> Vec<String> {
     [plain(message), rich(message)].concat()
 }
 
+/// The plain texts as one, and the HTML ones as one.
+pub(super) fn joined(message: &Message<'_>) -> Vec<String> {
+    [plain(message), rich(message)].into_iter().filter(|texts| !texts.is_empty()).map(|texts| texts.concat()).collect()
+}
+
 fn plain(message: &Message<'_>) -> Vec<String> {
     leaves(message).filter_map(plain_text).map(str::to_owned).collect()
 }

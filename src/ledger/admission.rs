@@ -3,9 +3,12 @@
 //!
 //! MUST: a `Started` is made only here, only from a `Grant`, and only after its admission is on stable storage.
 
+use std::time::Duration;
+
 use super::{Ledger, LedgerError, Lockout, Page, Record, State};
 use crate::authenticate::Proven;
 use crate::authorize::{Action, Grant};
+use crate::clock::Clock;
 use crate::config;
 use crate::error::{Reason, Refusal};
 use crate::execute::GRACE;
@@ -29,24 +32,12 @@ impl<'p> Started<'p> {
     pub fn grant(&self) -> &Grant<'p> {
         &self.grant
     }
-
-    /// When it was admitted to run.
-    pub fn at(&self) -> Timestamp {
-        self.record.started.unwrap_or(self.record.first_seen)
-    }
 }
 
 /// A request whose name and step are claimed, and whose exclusive command another run holds.
 #[derive(Debug)]
 pub struct Waiting<'p> {
     grant: Grant<'p>,
-}
-
-impl<'p> Waiting<'p> {
-    /// What it waits for.
-    pub fn grant(&self) -> &Grant<'p> {
-        &self.grant
-    }
 }
 
 /// What a grant has come to.
@@ -64,8 +55,11 @@ pub fn admit<'p>(
     mut page: Box<dyn Page + '_>,
     grant: Grant<'p>,
     queue_id: Option<&str>,
-    now: Timestamp,
+    longest: Duration,
+    clock: &dyn Clock,
 ) -> Result<Admission<'p>, LedgerError> {
+    // Asked only now: opening the page may have taken its time.
+    let now = clock.now();
     let mut record = match page.record() {
         Some(waiting) => waiting.clone(),
         None => Record { step: grant.step(), queue_id: queue_id.map(str::to_owned), ..blank(grant.proven(), now) },
@@ -75,7 +69,7 @@ pub fn admit<'p>(
         record.argv = Some(invocation.argv().join("\n"));
         if invocation.is_exclusive() {
             let command = invocation.name().as_str();
-            if page.slot(command)?.is_some_and(|slot| slot.is_busy(now)) {
+            if page.slot(command)?.is_some_and(|slot| slot.is_busy(now, longest + GRACE)) {
                 // Once is enough: a request that waits looks again five times a second.
                 if record.state != State::Waiting {
                     page.write(&Record { state: State::Waiting, ..record })?;
@@ -94,10 +88,15 @@ pub fn admit<'p>(
 }
 
 /// Tries again to admit a request that waits.
-pub fn retry<'p>(ledger: &mut dyn Ledger, waiting: Waiting<'p>, now: Timestamp) -> Result<Admission<'p>, LedgerError> {
+pub fn retry<'p>(
+    ledger: &mut dyn Ledger,
+    waiting: Waiting<'p>,
+    longest: Duration,
+    clock: &dyn Clock,
+) -> Result<Admission<'p>, LedgerError> {
     let proven = waiting.grant.proven();
     let page = ledger.page(&proven.name(), proven.user())?;
-    admit(page, waiting.grant, None, now)
+    admit(page, waiting.grant, None, longest, clock)
 }
 
 /// Records how a run ended, with its finished reply, and frees its command, unless the run may still be going on.

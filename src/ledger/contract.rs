@@ -15,7 +15,7 @@ fn open(folder: &Path) -> Result<Sqlite, LedgerError> {
 
 fn made() -> (tempfile::TempDir, Sqlite) {
     let folder = tempfile::tempdir().expect("a folder");
-    Sqlite::init(&folder.path().join("ledger.db"), None).expect("a ledger");
+    Sqlite::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("a ledger");
     let ledger = open(folder.path()).expect("the ledger");
     (folder, ledger)
 }
@@ -136,12 +136,13 @@ fn a_claim_is_one_holders() {
     page.commit().expect("committed");
     let busy = |ledger: &mut Sqlite, now| {
         let page = ledger.page(&name(3), &alice()).expect("a page");
-        page.slot("restart").expect("read").is_some_and(|slot| slot.is_busy(at(now)))
+        page.slot("restart").expect("read").is_some_and(|slot| slot.is_busy(at(now), Duration::from_mins(10)))
     };
     assert!(busy(&mut ledger, 1000), "its holder lives");
     drop(claim);
     assert!(!busy(&mut ledger, 1000), "its holder is gone and its time over");
     assert!(busy(&mut ledger, 499), "its holder is gone, but what it started may not be");
+    assert!(!busy(&mut ledger, -200), "no run lasts that long: the clock was wrong when it began");
     let mut page = ledger.page(&name(2), &alice()).expect("a page");
     page.free_slot("restart").expect("freed");
     page.commit().expect("committed");
@@ -187,10 +188,10 @@ fn opening_makes_nothing_and_touches_nothing_foreign() {
     let foreign = rusqlite::Connection::open(&path).expect("a database");
     foreign.execute_batch("CREATE TABLE x (y)").expect("a table");
     assert!(matches!(open(folder.path()), Err(LedgerError::Foreign(_))));
-    assert!(matches!(Sqlite::init(&path, None), Err(LedgerError::Foreign(_))));
+    assert!(matches!(Sqlite::init(&path, Trusted::caller(), None), Err(LedgerError::Foreign(_))));
     let (folder, ledger) = made();
     drop(ledger);
-    Sqlite::init(&folder.path().join("ledger.db"), None).expect("making it again is no harm");
+    Sqlite::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("making it again is no harm");
     let newer = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
     newer.pragma_update(None, "user_version", 99).expect("set");
     assert!(matches!(open(folder.path()), Err(LedgerError::Newer(99))));

@@ -13,14 +13,17 @@
 //! 6. A ledger is never created by being opened, and one that a newer mailsudo has written is not touched.
 
 mod admission;
+mod archive;
 #[cfg(test)]
 mod contract;
 mod sqlite;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use admission::{Admission, Started, Waiting, admit, finish, refuse, retry};
+pub use archive::{Archive, BUCKETS, Filter, Health, Tally};
 pub use sqlite::Sqlite;
 
 use crate::config::{Distrust, LedgerUrl, Settings, Span, Trusted};
@@ -121,6 +124,13 @@ pub struct Lockout {
     pub counted_to: Timestamp,
 }
 
+impl Lockout {
+    /// Whether he is locked out at `now`. None lasts longer than `lasts`: one beyond that began while the clock was wrong.
+    pub fn is_in_force(&self, now: Timestamp, lasts: Duration) -> bool {
+        now < self.until && self.until <= now.plus(lasts)
+    }
+}
+
 /// Who holds an exclusive command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
@@ -133,9 +143,10 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Whether another run may not start yet.
-    pub fn is_busy(&self, now: Timestamp) -> bool {
-        self.is_claimed || now < self.until
+    /// Whether another run may not start yet. No run can last longer than `longest`: a slot beyond that was taken while the
+    /// clock was wrong.
+    pub fn is_busy(&self, now: Timestamp, longest: Duration) -> bool {
+        self.is_claimed || (now < self.until && self.until <= now.plus(longest))
     }
 }
 
@@ -161,11 +172,16 @@ impl fmt::Display for LedgerError {
         match self {
             Self::Missing(path) => write!(
                 f,
-                "there is no ledger at {}; make one with `mailsudo ledger init`, or mount what is missing",
+                "there is no ledger at {}; mount what is missing, or restore a backup, or make a new one with `mailsudo \
+                 ledger init`",
                 path.display()
             ),
             Self::Distrust(distrust) => distrust.fmt(f),
-            Self::Foreign(path) => write!(f, "{} is not a ledger of mailsudo", path.display()),
+            Self::Foreign(path) => write!(
+                f,
+                "{} is not a ledger of mailsudo, or was not finished; move it away and run `mailsudo ledger init`",
+                path.display()
+            ),
             Self::Newer(schema) => {
                 write!(f, "a newer mailsudo wrote the ledger (schema {schema}); install that one again")
             }
@@ -184,10 +200,15 @@ impl From<LedgerError> for Stop {
 }
 
 /// The proof that this process alone works on a request; ends with the process, however that ends.
-#[derive(Debug)]
 pub struct Claim {
-    #[expect(dead_code, reason = "held for its lock, which closing releases")]
-    lock: std::fs::File,
+    #[expect(dead_code, reason = "held for what dropping it releases")]
+    held: Box<dyn std::any::Any>,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Claim(..)")
+    }
 }
 
 /// A backend. See the module's list of what it MUST keep.
@@ -207,6 +228,12 @@ pub trait Ledger {
         audit_lost: u32,
         retention: Span,
     ) -> Result<(), LedgerError>;
+
+    /// The user's lockout, past or present.
+    fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError>;
+
+    /// Ends the user's lockout and forgets the wrong codes up to `now`; says whether he was locked out.
+    fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError>;
 
     /// The newest request of `user` other than `except`, or the one whose name begins with the bytes `short`.
     fn look_up(
@@ -261,16 +288,17 @@ pub trait Page {
 pub fn open(settings: &Settings, trusted: Trusted) -> Result<Sqlite, LedgerError> {
     let LedgerUrl::Sqlite(path) = &settings.ledger.url;
     if settings.execution.fence == crate::config::Fence::None && !path.exists() {
-        init(path, None)?;
+        init(path, trusted.clone(), None)?;
     }
     Sqlite::open(path, trusted)
 }
 
-/// Makes an empty ledger at `path`, owned by `owner` (uid, gid) where one is given. Leaves an existing one alone.
+/// Makes an empty ledger at `path`, as the account that runs this, and leaves an existing one alone. A `floor` refuses
+/// whatever was signed up to it: a ledger that takes the place of a lost one must not run again what that one knew.
 ///
 /// # Errors
 ///
-/// The folder is missing or not writable; or what stands there is no ledger.
-pub fn init(path: &Path, owner: Option<(u32, u32)>) -> Result<(), LedgerError> {
-    Sqlite::init(path, owner)
+/// The folder is missing, not trusted or not writable; or what stands there is no ledger.
+pub fn init(path: &Path, trusted: Trusted, floor: Option<Timestamp>) -> Result<(), LedgerError> {
+    Sqlite::init(path, trusted, floor)
 }

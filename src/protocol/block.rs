@@ -61,7 +61,6 @@ impl Kind {
 }
 
 /// A block between its start line and its mac.
-#[derive(Debug)]
 pub(super) struct Block<'t> {
     /// Key in lower case, value untouched; start line and mac line left out.
     pub(super) fields: Vec<(Cow<'t, str>, &'t str)>,

@@ -40,8 +40,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// What a mail claims: well formed, and not yet proven to come from anybody.
-#[derive(Debug)]
+/// What a mail claims: well formed, and not yet proven to come from anybody. Its `Debug` form leaves the code out.
 pub struct Request {
     gateway: GatewayName,
     user: UserName,
@@ -52,6 +51,13 @@ pub struct Request {
     encoded: Vec<(ParameterName, String)>,
     signed: Vec<u8>,
     mac: Mac,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { gateway, user, time, command, .. } = self;
+        write!(f, "Request {{ {command} by {user} for {gateway} at {time} }}")
+    }
 }
 
 /// A request's arguments, decoded, in the order given, each name once.

@@ -42,8 +42,9 @@ impl Timestamp {
             0,
         )
         .ok()?;
-        let instant = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
-        Some(Self(instant.as_second()))
+        // Counted from the epoch by hand: jiff's own instants end a day before the year 9999 does.
+        let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+        Some(Self(civil.duration_since(epoch).as_secs()))
     }
 
     /// This moment and `span` later; stays at the end of time rather than wrap.
@@ -77,9 +78,14 @@ mod tests {
         let time = Timestamp::parse(text);
         assert_eq!(time.map(Timestamp::seconds), Some(1_795_428_900));
         assert_eq!(time.map(|time| time.to_string()).as_deref(), Some(text));
-        for year in ["1970-01-01T00:00:00Z", "2038-01-19T03:14:08Z", "2106-02-07T06:28:16Z"] {
+        for year in ["1970-01-01T00:00:00Z", "2038-01-19T03:14:08Z", "2106-02-07T06:28:16Z", "0000-01-01T00:00:00Z"] {
             assert_eq!(Timestamp::parse(year).map(|time| time.to_string()).as_deref(), Some(year));
         }
+    }
+
+    #[test]
+    fn the_last_second_is_a_time() {
+        assert_eq!(Timestamp::parse("9999-12-31T23:59:59Z").map(Timestamp::seconds), Some(253_402_300_799));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::config::{Fence, Settings};
 use crate::error::Refusal;
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
-use crate::ledger::Started;
+use crate::ledger::{Record, Started};
 use crate::protocol::{ReplyBlock, RunResult, Timestamp};
 
 /// The most characters of command and arguments that a subject shows.
@@ -70,12 +70,15 @@ impl<'p> Desk<'p> {
     }
 
     /// The reply to a request whose run nobody saw the end of.
-    pub fn unknown(&self, started: Option<Timestamp>, now: Timestamp) -> Reply {
+    pub fn unknown(&self, record: &Record, now: Timestamp) -> Reply {
         let mut facts = vec![("host", host())];
-        if let Some(started) = started {
+        if let Some(started) = record.started {
             facts.push(("started", started.to_string()));
         }
-        self.write(Content { result: RunResult::Unknown, facts, body: UNKNOWN.to_owned() }, now)
+        // A built-in command has no argument vector, and changes nothing.
+        let body =
+            if record.argv.is_some() { UNKNOWN } else { "The gateway stopped while it wrote its answer. Ask again.\n" };
+        self.write(Content { result: RunResult::Unknown, facts, body: body.to_owned() }, now)
     }
 
     fn write(&self, content: Content<'_>, now: Timestamp) -> Reply {

@@ -17,3 +17,8 @@ pub struct Reply {
     /// The whole message, lines ended by LF.
     pub message: Vec<u8>,
 }
+
+/// The text of a stored reply, for showing it again.
+pub fn stored_text(reply: &Reply) -> Option<String> {
+    crate::intake::readable(&reply.message).into_iter().next()
+}

@@ -7,10 +7,13 @@
 //! sudo matches all arguments as one string joined by spaces, and reads literal arguments as fnmatch(3) patterns
 //! (FACTS.md), so literals are escaped, and nothing in them may hold white space (`config` sees to that).
 
+mod install;
 mod range;
 
 use std::collections::BTreeSet;
 use std::fmt;
+
+pub use install::{FRAGMENT, Tools, drift, install};
 
 use crate::authorize::{Invocation, Values, limiter};
 use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
@@ -18,6 +21,9 @@ use crate::protocol::ParameterName;
 
 /// The most argument vectors that are written out for one command (DESIGN.md, decision 7).
 const MOST: usize = 256;
+
+/// The longest argument that sudo-rs reads (its `tokens.rs`).
+const SUDO_RS_TOKEN: usize = 1024;
 
 /// Whose sudoers(5) is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,7 +61,9 @@ pub fn fragment(commands: &[Command], settings: &Settings, dialect: Dialect) -> 
     );
     for command in commands {
         text.push_str(&format!("\n# {}: {}\n", command.name, command.summary));
-        let lines = rules(command, settings, dialect)
+        let lines = command
+            .check_fenced()
+            .and_then(|()| rules(command, settings, dialect))
             .map_err(|what| Inexpressible { command: command.name.to_string(), what })?;
         if lines.is_empty() {
             text.push_str("# no role may run it\n");
@@ -96,20 +104,25 @@ fn rules(command: &Command, settings: &Settings, dialect: Dialect) -> Result<Vec
     }
     let mut lines = BTreeSet::new();
     for limits in command.allow.values() {
-        lines.insert(expression(command, limits, settings)?);
+        lines.extend(expression(command, limits, settings)?);
     }
     Ok(lines.into_iter().collect())
 }
 
+/// The parameters that some role may give too many values of.
 fn unlisted(command: &Command) -> String {
-    let names: Vec<_> = command.parameters.keys().map(|name| format!("`{name}`")).collect();
-    format!("the values of {} are too many to write out; they", names.join(", "))
+    let is_open = |(name, parameter): &(&ParameterName, &Parameter)| {
+        command.allow.values().any(|limits| listed(parameter, limits.get(*name)).is_none())
+    };
+    let open: Vec<_> = command.parameters.iter().filter(is_open).map(|(name, _)| format!("`{name}`")).collect();
+    let names = if open.is_empty() { "its parameters together".to_owned() } else { open.join(", ") };
+    format!("the values of {names} are too many to write out; they")
 }
 
 type Limits = std::collections::BTreeMap<ParameterName, Vec<String>>;
 
 /// Every combination of values that some role permits, if they can be written out.
-fn vectors(command: &Command) -> Option<BTreeSet<Values>> {
+pub fn vectors(command: &Command) -> Option<BTreeSet<Values>> {
     let mut all = BTreeSet::new();
     for limits in command.allow.values() {
         let mut combinations = vec![Values::new()];
@@ -159,18 +172,24 @@ fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
         }
         let mut word = String::with_capacity(argument.len());
         for c in argument.chars() {
-            if ",:=\\#*?[]\"!".contains(c) {
-                word.push('\\');
+            match c {
+                // sudo's parser takes one half of them away, fnmatch(3) the other.
+                '\\' => word.push_str(r"\\\\"),
+                ',' | ':' | '=' | '#' | '*' | '?' | '[' | ']' | '!' => word.extend(['\\', c]),
+                c => word.push(c),
             }
-            word.push(c);
+        }
+        if dialect == Dialect::SudoRs && word.len() > SUDO_RS_TOKEN {
+            return Err(format!("sudo-rs takes no argument of more than {SUDO_RS_TOKEN} characters: `{argument}`"));
         }
         words.push(word);
     }
     Ok(words.join(" "))
 }
 
-/// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions").
-fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result<String, String> {
+/// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions"); none where a list
+/// leaves nothing that could be given.
+fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result<Option<String>, String> {
     let prefix = limiter(&settings.execution, command.timeout);
     let (program, options) = prefix.split_first().ok_or("there is no timeout to run it by")?;
     let mut arguments: Vec<String> = options.iter().map(|option| quote(option)).collect();
@@ -179,66 +198,94 @@ fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result
         for part in template.parts() {
             match part {
                 Part::Literal(text) => argument.push_str(&quote(text)),
-                Part::Placeholder(name) => argument.push_str(&values(command, limits, template, name)?),
+                Part::Placeholder(name) => match values(command, limits, template, name)? {
+                    Some(choice) => argument.push_str(&choice),
+                    None => return Ok(None),
+                },
             }
         }
         arguments.push(argument);
     }
     let program = literal(std::slice::from_ref(program), Dialect::Sudo)?;
-    Ok(format!("{program} {}", escape_expression(&format!("^{}$", arguments.join(" ")))))
+    Ok(Some(format!("{program} {}", escape_expression(&format!("^{}$", arguments.join(" "))))))
 }
 
-/// What a parameter may be in one place of one argument, as a POSIX extended expression.
-fn values(command: &Command, limits: &Limits, template: &Template, name: &ParameterName) -> Result<String, String> {
+/// What a parameter may be in one place of one argument, as a POSIX extended expression; none where it may be nothing.
+fn values(
+    command: &Command,
+    limits: &Limits,
+    template: &Template,
+    name: &ParameterName,
+) -> Result<Option<String>, String> {
     let opens = template.opening() == Some(name);
-    let choice = |values: &[String]| {
-        let fit = values.iter().filter(|value| !(opens && value.starts_with('-')));
-        format!("({})", fit.map(|value| quote(value)).collect::<Vec<_>>().join("|"))
-    };
     let Some(parameter) = command.parameters.get(name) else {
         return Err(format!("`{name}` is not declared"));
     };
-    match (limits.get(name), &parameter.kind) {
-        (Some(values), _) | (None, Kind::OneOf(values)) => Ok(choice(values)),
+    let listed = match (limits.get(name), &parameter.kind) {
+        (Some(values), _) | (None, Kind::OneOf(values)) => Some(values),
+        _ => None,
+    };
+    let places = command.argv.iter().flat_map(Template::placeholders).filter(|place| *place == name).count();
+    if places > 1 && listed.is_none_or(|values| values.len() > 1) {
+        return Err(format!(
+            "`{name}` stands in {places} places, and an expression cannot say that they are alike: list few enough values \
+             to be written out, or put the command into a script of its own"
+        ));
+    }
+    match (listed, &parameter.kind) {
+        (Some(values), _) => {
+            let fit = values.iter().filter(|value| !(opens && value.starts_with('-')));
+            let quoted: Vec<_> = fit.map(|value| quote(value)).collect();
+            Ok((!quoted.is_empty()).then(|| format!("({})", quoted.join("|"))))
+        }
         (None, Kind::Integer { min, max }) => {
             let min = if opens { (*min).max(0) } else { *min };
-            range::expression(min, *max)
-                .ok_or_else(|| format!("`{name}` can only be negative, and opens an argument: it would be an option"))
+            Ok(range::expression(min, *max))
         }
-        (None, Kind::Pattern(pattern, _)) => {
-            if opens && pattern.may_begin_with_dash() {
-                return Err(format!(
-                    "the pattern of `{name}` lets a value begin with -, which would be an option; begin it like ^[a-z0-9]"
-                ));
-            }
-            pattern.to_posix()
-        }
+        (None, Kind::Pattern(pattern, _)) if opens && pattern.may_begin_with_dash() => Err(format!(
+            "the pattern of `{name}` lets a value begin with -, which would be an option; begin it like ^[a-z0-9]"
+        )),
+        (None, Kind::Pattern(pattern, _)) => pattern.to_posix().map(Some),
+        (None, Kind::OneOf(_)) => Ok(None),
     }
 }
 
-/// Literal text in a POSIX extended expression (regex(7)): a bracket takes the meaning from all but `^` and `\`.
+/// Literal text in a POSIX extended expression (regex(7)): a bracket takes the meaning from all but `^`, `$` and `\`.
 fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '.' | '[' | ']' | '(' | ')' | '*' | '+' | '?' | '{' | '}' | '|' | '$' => {
-                quoted.extend(['[', c, ']']);
-            }
-            '^' | '\\' => quoted.extend(['\\', c]),
+            '.' | '[' | ']' | '(' | ')' | '*' | '+' | '?' | '{' | '}' | '|' => quoted.extend(['[', c, ']']),
+            '^' | '$' | '\\' => quoted.extend(['\\', c]),
             c => quoted.push(c),
         }
     }
     quoted
 }
 
-/// An expression inside sudoers, where `,`, `:`, `=`, `#` and `"` would end it.
+/// An expression inside sudoers: `,`, `:`, `=` and `#` would end it, but in a bracket, where sudo leaves a backslash to the
+/// expression, which would then match one (measured: sudo 1.9.13).
 fn escape_expression(expression: &str) -> String {
     let mut escaped = String::with_capacity(expression.len());
-    for c in expression.chars() {
-        if ",:=#\"".contains(c) {
-            escaped.push('\\');
+    let mut characters = expression.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '[' => {
+                escaped.push('[');
+                // A `]` that stands first is a member; the next one ends the bracket.
+                let mut first = true;
+                for member in characters.by_ref() {
+                    escaped.push(member);
+                    if member == ']' && !first {
+                        break;
+                    }
+                    first = false;
+                }
+            }
+            '\\' => escaped.extend(std::iter::once(c).chain(characters.next())),
+            ',' | ':' | '=' | '#' => escaped.extend(['\\', c]),
+            c => escaped.push(c),
         }
-        escaped.push(c);
     }
     escaped
 }

@@ -1,0 +1,84 @@
+//! Commands: their files, and the programs that they name.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{House, Report};
+use crate::accounts;
+use crate::config::{Command, Gateway};
+
+/// Every command whose file can be read; the others are reported.
+pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<Command> {
+    let names = match gateway.command_names() {
+        Ok(names) => names,
+        Err(error) => {
+            report.broken("commands", &error);
+            return Vec::new();
+        }
+    };
+    let mut commands = Vec::new();
+    for name in names {
+        match gateway.command(&name) {
+            Ok(command) => commands.extend(command),
+            Err(error) => report.broken("commands", &error),
+        }
+    }
+    commands
+}
+
+pub(super) fn check(house: &House<'_>, report: &mut Report) {
+    let before = report.findings.len();
+    for command in &house.commands {
+        if command.allow.is_empty() {
+            let remedy = format!("add [allow.ROLE] to commands.d/{}.toml", command.name);
+            report.warning("commands", format!("nobody may run {}", command.name), remedy);
+        }
+        run_as(command, house, report);
+        program(
+            Path::new(command.program()),
+            &format!("the program of {}", command.name),
+            Some(&command.run_as.user),
+            report,
+        );
+    }
+    program(&house.settings().execution.timeout, "execution.timeout", None, report);
+    if house.commands.is_empty() {
+        report.warning("commands", "there are no commands", "mailsudo-commands(5) says how to write one");
+    } else if report.findings.len() == before {
+        report.ok("commands", format!("{} commands, whose programs nobody else can change", house.commands.len()));
+    }
+}
+
+fn run_as(command: &Command, house: &House<'_>, report: &mut Report) {
+    let user = &command.run_as.user;
+    if house.is_fenced() && !matches!(accounts::find(user), Ok(Some(_))) {
+        let remedy = format!("make the account, or mend run_as in commands.d/{}.toml", command.name);
+        report.error("commands", format!("{} runs as {user}, and there is no such account", command.name), remedy);
+    }
+}
+
+/// Whoever can write to a program decides what runs under its name.
+fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
+    let shown = path.display();
+    let about = match std::fs::metadata(path) {
+        Ok(about) if about.is_file() && about.mode() & 0o111 != 0 => about,
+        Ok(_) => {
+            return report.error(
+                "programs",
+                format!("{what}, {shown}, cannot be executed"),
+                format!("chmod 0755 {shown}"),
+            );
+        }
+        Err(error) => {
+            return report.error("programs", format!("{what}, {shown}: {error}"), "install it, or mend argv");
+        }
+    };
+    if about.mode() & 0o022 != 0 {
+        report.error("programs", format!("{what}, {shown}, can be changed by others"), format!("chmod go-w {shown}"));
+    }
+    let owner = run_as.and_then(|user| accounts::find(user).ok().flatten()).filter(|account| account.uid != 0);
+    if owner.is_some_and(|account| account.uid == about.uid()) {
+        let what = format!("{what}, {shown}, belongs to the account it runs as, which could change it");
+        report.error("programs", what, format!("chown root {shown}"));
+    }
+}

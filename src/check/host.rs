@@ -1,0 +1,62 @@
+//! The neighbours: syslog, sendmail, the clock.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+
+use super::{House, Report};
+use crate::config::LogTarget;
+
+pub(super) fn check(house: &House<'_>, report: &mut Report) {
+    syslog(house, report);
+    sendmail(report);
+    clock(report);
+}
+
+fn syslog(house: &House<'_>, report: &mut Report) {
+    match &house.settings().syslog.to {
+        LogTarget::Stderr => report.warning(
+            "syslog",
+            "the audit trail goes to standard error, and so nowhere under Postfix",
+            "take [syslog] to out of mailsudo.toml",
+        ),
+        LogTarget::Socket(path) => match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
+            Ok(()) => report.ok("syslog", format!("{} takes messages", path.display())),
+            Err(error) => report.error(
+                "syslog",
+                format!("{}: {error}; without a log nothing runs", path.display()),
+                "start the syslog daemon (apt install rsyslog)",
+            ),
+        },
+    }
+}
+
+/// Where Postfix's interface is, and where master.cf is told to find it.
+const SENDMAIL: &str = "/usr/sbin/sendmail";
+
+fn sendmail(report: &mut Report) {
+    match std::fs::metadata(Path::new(SENDMAIL)) {
+        Ok(about) if about.permissions().mode() & 0o111 != 0 => report.ok("sendmail", format!("{SENDMAIL} is there")),
+        _ => report.error(
+            "sendmail",
+            format!("{SENDMAIL} cannot be executed: no reply could leave"),
+            "apt install postfix",
+        ),
+    }
+}
+
+/// A code is judged to within a step of 30 s, so the clocks of host and phone must be right.
+fn clock(report: &mut Report) {
+    let asked = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output();
+    let said = asked.ok().filter(|output| output.status.success());
+    match said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).as_deref() {
+        Some("yes") => report.ok("clock", "it is synchronised"),
+        Some(_) => report.warning("clock", "it is not synchronised", "timedatectl set-ntp true, or apt install chrony"),
+        None => report.warning(
+            "clock",
+            "nobody here says whether it is synchronised (no timedatectl, or no systemd)",
+            "see that something keeps it right",
+        ),
+    }
+}

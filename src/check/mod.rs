@@ -1,0 +1,193 @@
+//! What makes a gateway fail at three in the morning, looked at beforehand. In: the gateway's folder. Out: a [`Report`], one
+//! line for each thing looked at, with the remedy where something is wrong. It changes nothing.
+
+mod catalogue;
+mod fence;
+mod host;
+mod memory;
+mod people;
+mod postfix;
+
+use std::path::Path;
+
+use crate::accounts::{self, Account};
+use crate::config::{Command, ConfigError, Fence, Gateway, Settings, Trusted, User};
+use crate::protocol::UserName;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// It works, and will not for ever or not as meant.
+    Warning,
+    /// It does not work, or is not safe.
+    Error,
+}
+
+impl Level {
+    /// The level's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One line of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was looked at: a word that monitoring can rely on.
+    pub about: &'static str,
+    /// What was found.
+    pub what: String,
+    /// What to do; empty where nothing is to be done.
+    pub remedy: String,
+}
+
+/// All that was found, in the order in which it was looked at.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The lines.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// The worst level in it.
+    pub fn worst(&self) -> Level {
+        self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
+    }
+
+    fn ok(&mut self, about: &'static str, what: impl Into<String>) {
+        self.add(Level::Ok, about, what, "");
+    }
+
+    fn warning(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Level::Warning, about, what, remedy);
+    }
+
+    fn error(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Level::Error, about, what, remedy);
+    }
+
+    fn add(&mut self, level: Level, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into() });
+    }
+
+    /// A file of the gateway's own that cannot be used; the error names file, line and remedy.
+    fn broken(&mut self, about: &'static str, error: &ConfigError) {
+        self.error(about, error.to_string(), "until it is mended, mail that needs it stays in the queue");
+    }
+}
+
+/// What the checks share: read once.
+struct House<'h> {
+    gateway: &'h Gateway,
+    service: Option<Account>,
+    commands: Vec<Command>,
+    users: Vec<(UserName, User)>,
+}
+
+impl House<'_> {
+    fn settings(&self) -> &Settings {
+        self.gateway.settings()
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.settings().execution.fence == Fence::Sudo
+    }
+}
+
+/// Looks at everything that belongs to the gateway in `folder`.
+pub fn check(folder: &Path) -> Report {
+    let mut report = Report::default();
+    let Some((gateway, service)) = open(folder, &mut report) else {
+        return report;
+    };
+    let commands = catalogue::read(&gateway, &mut report);
+    let users = people::read(&gateway, &mut report);
+    let house = House { gateway: &gateway, service, commands, users };
+    settings(&house, &mut report);
+    people::check(&house, &mut report);
+    catalogue::check(&house, &mut report);
+    fence::check(&house, &mut report);
+    memory::check(&house, &mut report);
+    host::check(&house, &mut report);
+    postfix::check(&house, &mut report);
+    report
+}
+
+fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)> {
+    let first = match Gateway::open(folder, Trusted::caller()) {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            report.broken("configuration", &error);
+            return None;
+        }
+    };
+    let name = first.settings().service_user.clone();
+    let service = match accounts::find(&name) {
+        Ok(Some(account)) => account,
+        Ok(None) => {
+            let remedy = format!("useradd --system --user-group --shell /usr/sbin/nologin {name}");
+            report.error("service-user", format!("there is no account {name}"), remedy);
+            return Some((first, None));
+        }
+        Err(error) => {
+            report.error("service-user", format!("{error:#}"), "install libc-bin");
+            return Some((first, None));
+        }
+    };
+    match Gateway::open(folder, Trusted::caller().and(service.uid, service.gid)) {
+        Ok(gateway) => {
+            report
+                .ok("configuration", format!("{} is read and trusted", gateway.path().join("mailsudo.toml").display()));
+            Some((gateway, Some(service)))
+        }
+        Err(error) => {
+            report.broken("configuration", &error);
+            None
+        }
+    }
+}
+
+fn settings(house: &House<'_>, report: &mut Report) {
+    let settings = house.settings();
+    if house.is_fenced() {
+        report.ok("fence", "commands run through sudo");
+    } else {
+        report.warning(
+            "fence",
+            "fence = \"none\": commands run as whoever runs deliver, and nothing restricts them",
+            "set [execution] fence = \"sudo\" before mail can reach this gateway",
+        );
+    }
+    let expressions = settings.intake.reject.values().chain(&settings.intake.subject);
+    for error in expressions.filter_map(|expression| expression.matches("").err()) {
+        report.error("intake", error, "mend it in [intake]; until then mail that it is asked about is deferred");
+    }
+    namesakes(house, report);
+}
+
+/// Two gateways of one name would each take the other's requests, with ledgers that know nothing of each other.
+fn namesakes(house: &House<'_>, report: &mut Report) {
+    let (own, name) = (house.gateway.path(), &house.settings().gateway);
+    let Some(parent) = own.parent() else {
+        return;
+    };
+    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in folders.filter(|folder| folder != own && folder.join("mailsudo.toml").exists()) {
+        let trusted = Trusted::caller().and(house.service.map_or(0, |account| account.uid), 0);
+        if Gateway::open(&folder, trusted).is_ok_and(|other| other.settings().gateway == *name) {
+            report.error(
+                "gateway-name",
+                format!("{} calls itself {name} too: a request for one would run at both", folder.display()),
+                "give one of them another name",
+            );
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Users: their files, their secrets, their roles.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+
+use super::{House, Report};
+use crate::authenticate::Factor;
+use crate::config::{Gateway, User};
+use crate::protocol::UserName;
+
+/// Every user whose file can be read; the others are reported.
+pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<(UserName, User)> {
+    let names = match gateway.user_names() {
+        Ok(names) => names,
+        Err(error) => {
+            report.broken("users", &error);
+            return Vec::new();
+        }
+    };
+    let mut users = Vec::new();
+    for name in names {
+        match gateway.user(&name) {
+            Ok(user) => users.push((name, user)),
+            Err(error) => report.broken("users", &error),
+        }
+    }
+    users
+}
+
+pub(super) fn check(house: &House<'_>, report: &mut Report) {
+    let before = report.findings.len();
+    for (name, user) in &house.users {
+        addresses(name, user, house, report);
+        secrets(name, house, report);
+    }
+    strays(house, report);
+    roles(house, report);
+    if house.users.is_empty() {
+        report.warning("users", "there are no users", "mailsudo user add NAME --address ADDRESS --role ROLE");
+    } else if report.findings.len() == before {
+        report.ok("users", format!("{} users, each with secrets and an address of his own", house.users.len()));
+    }
+}
+
+/// A reply to the gateway's own address would come back; it would be refused as a loop, and nobody would read it.
+fn addresses(name: &UserName, user: &User, house: &House<'_>, report: &mut Report) {
+    let own = &house.settings().address;
+    if user.address == *own || user.from.contains(own) {
+        report.error(
+            "users",
+            format!("{name} has the gateway's own address, {own}"),
+            format!("give {name} an address of his own in users.d/{name}.toml"),
+        );
+    }
+}
+
+fn secrets(name: &UserName, house: &House<'_>, report: &mut Report) {
+    match house.gateway.secrets(name) {
+        Err(error) => report.broken("secrets", &error),
+        Ok(None) => report.warning(
+            "secrets",
+            format!("{name} has no secrets, so nothing of his is heard"),
+            format!("mailsudo user remove {name}, or mailsudo user add {name} after that"),
+        ),
+        Ok(Some(secrets)) => {
+            if let Err(what) = Factor::from_url(&secrets.totp) {
+                let remedy = format!("mailsudo user rotate {name} --totp");
+                report.error("secrets", format!("secrets.d/{name}.toml: {what}"), remedy);
+            }
+            readable(name, house, report);
+        }
+    }
+}
+
+/// That nobody else can read them was judged when they were opened; that the service user can is judged here.
+fn readable(name: &UserName, house: &House<'_>, report: &mut Report) {
+    let path = house.gateway.path().join("secrets.d").join(format!("{name}.toml"));
+    let (Ok(about), Some(service)) = (std::fs::metadata(&path), house.service) else {
+        return;
+    };
+    let by_owner = about.uid() == service.uid && about.mode() & 0o400 != 0;
+    let by_group = about.gid() == service.gid && about.mode() & 0o040 != 0;
+    if !by_owner && !by_group {
+        let group = &house.settings().service_user;
+        let remedy = format!("chgrp {group} {0} && chmod 0640 {0}", path.display());
+        report.error("secrets", format!("{group} cannot read {}", path.display()), remedy);
+    }
+}
+
+/// Secrets of nobody: forgotten, or a user file lost.
+fn strays(house: &House<'_>, report: &mut Report) {
+    let Ok(names) = house.gateway.secret_names() else {
+        return;
+    };
+    for name in names.iter().filter(|name| !house.gateway.path().join("users.d").join(format!("{name}.toml")).exists())
+    {
+        report.warning(
+            "secrets",
+            format!("secrets.d/{name}.toml belongs to no user: a request under it is deferred"),
+            format!("mailsudo user remove {name}"),
+        );
+    }
+}
+
+fn roles(house: &House<'_>, report: &mut Report) {
+    let held: BTreeSet<_> = house.users.iter().flat_map(|(_, user)| &user.roles).collect();
+    let allowed: BTreeSet<_> = house.commands.iter().flat_map(|command| command.allow.keys()).collect();
+    for role in allowed.difference(&held) {
+        let remedy = "give it to a user, or take it out of [allow]";
+        report.warning("roles", format!("commands allow the role {role}, which nobody holds"), remedy);
+    }
+    for role in held.difference(&allowed) {
+        let remedy = "allow it something, or take it from its users; a typing error perhaps";
+        report.warning("roles", format!("users hold the role {role}, which no command allows"), remedy);
+    }
+}

@@ -1,0 +1,167 @@
+//! Postfix: the transport that calls `deliver`, what leads to it, and what waits for it.
+
+use std::process::Command;
+
+use super::{House, Report};
+
+/// What a delivery may take besides its command: waiting for an exclusive one, ending it, handing the reply over.
+const MARGIN: u64 = 180;
+
+pub(super) fn check(house: &House<'_>, report: &mut Report) {
+    let Some(services) = output("postconf", &["-M"]) else {
+        let what = "postconf cannot be run, so Postfix was not looked at";
+        return report.warning("postfix", what, "if this host's mail is Postfix's: apt install postfix, run as root");
+    };
+    let address = house.settings().address.as_str();
+    let ours = services.lines().filter(|line| line.contains(" deliver") && line.contains("mailsudo"));
+    let mut named = ours.filter(|line| serves(line, house));
+    let Some(service) = named.next() else {
+        let remedy = "postfix/install (in /usr/share/mailsudo or /usr/local/share/mailsudo)";
+        return report.error(
+            "postfix",
+            "master.cf has no transport that calls mailsudo deliver for this gateway",
+            remedy,
+        );
+    };
+    let name = service.split_whitespace().next().unwrap_or_default();
+    let before = report.findings.len();
+    transport(service, name, house, report);
+    limits(name, house, report);
+    map(name, address, report);
+    if report.findings.len() == before {
+        report.ok("postfix", format!("the transport {name} serves {address}"));
+    }
+    queue(name, address, report);
+}
+
+/// Whether a line of master.cf is for this gateway: its `--config`, or the default folder.
+fn serves(line: &str, house: &House<'_>) -> bool {
+    let mut words = line.split_whitespace();
+    let told = words.find_map(|word| match word.strip_prefix("--config") {
+        Some("") => Some(None),
+        Some(rest) => rest.strip_prefix('=').map(|folder| Some(folder.to_owned())),
+        None => None,
+    });
+    let folder = match told {
+        None => crate::config::DEFAULT_FOLDER.to_owned(),
+        Some(Some(folder)) => folder,
+        Some(None) => words.next().unwrap_or_default().to_owned(),
+    };
+    std::path::Path::new(&folder).canonicalize().is_ok_and(|folder| folder == house.gateway.path())
+}
+
+fn transport(service: &str, name: &str, house: &House<'_>, report: &mut Report) {
+    let remedy = "postfix/install writes it as it should be";
+    let word = |key: &str| service.split_whitespace().find_map(|word| word.strip_prefix(key));
+    let flags = word("flags=").unwrap_or_default();
+    for (flag, why) in [
+        ('D', "mail that already bears Delivered-To would bounce"),
+        ('>', "lines are changed"),
+        ('.', "lines are changed"),
+    ] {
+        if flags.contains(flag) {
+            report.error("postfix", format!("the transport {name} has the flag {flag}: {why}"), remedy);
+        }
+    }
+    for flag in ['R', 'q'] {
+        if !flags.contains(flag) {
+            report.warning("postfix", format!("the transport {name} lacks the flag {flag}"), remedy);
+        }
+    }
+    if word("size=").is_some() {
+        let what = format!("the transport {name} has size=, which bounces large mail to senders who may be forged");
+        report.error("postfix", what, remedy);
+    }
+    if word("user=").map(|user| user.split(':').next().unwrap_or_default()) != Some(&house.settings().service_user) {
+        let what = format!("the transport {name} does not run as {}", house.settings().service_user);
+        report.error("postfix", what, remedy);
+    }
+    if word("null_sender=").is_none() {
+        report.warning("postfix", format!("the transport {name} lacks null_sender="), remedy);
+    }
+    if !service.contains("--reply-via") {
+        report.error("postfix", format!("the transport {name} lacks --reply-via: replies would be lost"), remedy);
+    }
+}
+
+fn limits(name: &str, house: &House<'_>, report: &mut Report) {
+    let setting = |key: &str| output("postconf", &["-h", &format!("{name}_{key}")]).map(|text| text.trim().to_owned());
+    if setting("destination_recipient_limit").as_deref() != Some("1") {
+        report.error(
+            "postfix",
+            format!("{name}_destination_recipient_limit is not 1: mail to two addresses would be one delivery"),
+            format!("postconf -e {name}_destination_recipient_limit=1"),
+        );
+    }
+    let longest =
+        house.commands.iter().map(|command| command.timeout.as_duration().as_secs()).max().unwrap_or_default();
+    let needed = longest + MARGIN;
+    let default = || output("postconf", &["-h", "command_time_limit"]).map(|text| text.trim().to_owned());
+    let limit = setting("time_limit").filter(|text| !text.is_empty() && !text.starts_with('$')).or_else(default);
+    if limit.as_deref().and_then(seconds).is_some_and(|limit| limit < needed) {
+        let what =
+            format!("{name}_time_limit is under {needed} s: Postfix would kill the delivery of the longest command");
+        report.error("postfix", what, format!("postconf -e {name}_time_limit={needed}s"));
+    }
+}
+
+/// A time in Postfix's notation (postconf(5)): seconds unless a unit says otherwise.
+fn seconds(text: &str) -> Option<u64> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
+    let (digits, unit) =
+        units.iter().find_map(|(letter, size)| Some((text.strip_suffix(*letter)?, *size))).unwrap_or((text, 1));
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn map(name: &str, address: &str, report: &mut Report) {
+    let maps = output("postconf", &["-hx", "transport_maps"]).unwrap_or_default();
+    let found = maps.split([',', ' ', '\n']).filter(|map| !map.is_empty()).find_map(|map| {
+        output("postmap", &["-q", address, map]).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    });
+    match found {
+        Some(next) if next.split(':').next() == Some(name) => {}
+        Some(next) => {
+            let what = format!("transport_maps sends {address} to {next}, not to {name}");
+            report.error("postfix", what, "mend the map, then postmap it");
+        }
+        None => report.error("postfix", format!("transport_maps does not send {address} to {name}"), "postfix/install"),
+    }
+}
+
+/// A broken gateway defers everything, and Postfix gives up after days.
+fn queue(name: &str, address: &str, report: &mut Report) {
+    let Some(entries) = output("postqueue", &["-j"]) else {
+        return;
+    };
+    let entries = entries.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let waiting = entries.filter(|entry| {
+        let recipients = entry.get("recipients").and_then(|list| list.as_array()).cloned().unwrap_or_default();
+        let addressed = |recipient: &serde_json::Value| {
+            recipient
+                .get("address")
+                .and_then(|text| text.as_str())
+                .is_some_and(|text| text.eq_ignore_ascii_case(address))
+        };
+        entry.get("queue_name").and_then(|text| text.as_str()) == Some("deferred") && recipients.iter().any(addressed)
+    });
+    match waiting.count() {
+        0 => report.ok("queue", format!("no mail waits for {name}")),
+        count => report.warning(
+            "queue",
+            format!("{count} mails wait for {name}; Postfix gives up after {}", lifetime()),
+            "the log's event=deferred lines say why; then postqueue -f",
+        ),
+    }
+}
+
+fn lifetime() -> String {
+    output("postconf", &["-h", "maximal_queue_lifetime"]).map_or_else(|| "5d".to_owned(), |text| text.trim().to_owned())
+}
+
+/// What a command of Postfix prints, if it succeeds.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    // Debian keeps them in /usr/sbin, which is not on everybody's PATH.
+    let paths = [program.to_owned(), format!("/usr/sbin/{program}")];
+    let output = paths.iter().find_map(|path| Command::new(path).args(arguments).output().ok())?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}

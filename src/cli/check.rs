@@ -1,0 +1,61 @@
+//! `mailsudo check`: what would go wrong.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::{At, print_json};
+use crate::check::{Level, check};
+
+/// Look at everything that makes a gateway fail, and say what to do about it
+///
+/// One line for each thing: ok, warning or error, with the remedy. Run it as root, who may look everywhere. Exit status 0:
+/// all is well. 1: warnings. 2: errors.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo check --json | jq '.findings[] | select(.level != \"ok\")'")]
+pub(super) struct Check {
+    #[command(flatten)]
+    at: At,
+
+    /// Print JSON, for monitoring
+    #[arg(long)]
+    json: bool,
+
+    /// Leave out what is as it should be
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let report = check(&self.at.config);
+        let shown: Vec<_> =
+            report.findings.iter().filter(|finding| !self.quiet || finding.level != Level::Ok).collect();
+        if self.json {
+            let findings = shown.iter().map(|finding| {
+                json!({ "level": finding.level.word(), "about": finding.about, "what": finding.what, "remedy": finding.remedy })
+            });
+            print_json(&json!({ "worst": report.worst().word(), "findings": findings.collect::<Vec<_>>() }))?;
+        } else {
+            for finding in shown {
+                let colour = match finding.level {
+                    Level::Ok => 32,
+                    Level::Warning => 33,
+                    Level::Error => 31,
+                };
+                let word = finding.level.word();
+                anstream::println!("\u{1b}[{colour}m{word:<8}\u{1b}[0m{}: {}", finding.about, finding.what);
+                if !finding.remedy.is_empty() {
+                    println!("        remedy: {}", finding.remedy);
+                }
+            }
+        }
+        Ok(ExitCode::from(match report.worst() {
+            Level::Ok => 0,
+            Level::Warning => 1,
+            Level::Error => 2,
+        }))
+    }
+}

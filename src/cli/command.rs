@@ -1,0 +1,214 @@
+//! `mailsudo command list | show` and `mailsudo may`: what can run, for whom, as whom.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
+use serde_json::json;
+
+use super::sign::argument;
+use super::{At, complete, print_json};
+use crate::authorize::{Invocation, choose, deciding_role, is_visible};
+use crate::config::{self, Gateway, Part};
+use crate::execute::command_line;
+use crate::protocol::{CommandName, ParameterName, UserName};
+use crate::sudoers::vectors;
+
+/// Look at the catalogue
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    List(List),
+    Show(Show),
+}
+
+/// List the commands, and which roles may run them
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo command list")]
+pub(super) struct List {
+    #[command(flatten)]
+    at: At,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show one command whole: who may run it, as whom, with every argument vector spelled out
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo command show restart")]
+pub(super) struct Show {
+    #[command(flatten)]
+    at: At,
+
+    /// The command's name
+    #[arg(add = ArgValueCompleter::new(complete::commands))]
+    name: CommandName,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Say whether a user may run a command with these values, and which rule decides
+///
+/// Exit status 0: permitted. 1: denied. Nothing is run, recorded or used up.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo may alice restart service=nginx && echo yes")]
+pub(super) struct May {
+    #[command(flatten)]
+    at: At,
+
+    /// The user
+    #[arg(add = ArgValueCompleter::new(complete::users))]
+    user: UserName,
+
+    /// The command
+    #[arg(add = ArgValueCompleter::new(complete::commands))]
+    command: CommandName,
+
+    /// Its arguments
+    #[arg(value_name = "NAME=VALUE", value_parser = argument, add = ArgValueCompleter::new(complete::arguments))]
+    arguments: Vec<(ParameterName, String)>,
+}
+
+impl Command {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+        }
+    }
+}
+
+impl List {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        let commands = super::catalogue(&gateway)?;
+        if self.json {
+            let rows = commands.iter().map(|command| about(command, &gateway)).collect::<Vec<_>>();
+            return print_json(&rows);
+        }
+        let width = commands.iter().map(|command| command.name.as_str().len()).max().unwrap_or_default();
+        for command in &commands {
+            let roles: Vec<_> = command.allow.keys().map(String::as_str).collect();
+            let name = command.name.as_str();
+            println!("{name:width$}  as {}, for {}: {}", command.run_as, roles.join(", "), command.summary);
+        }
+        if commands.is_empty() {
+            println!("There are no commands yet: mailsudo-commands(5) says how to write one.");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Show {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        let command = gateway.command(&self.name)?;
+        let command =
+            command.with_context(|| format!("there is no command {}; see `mailsudo command list`", self.name))?;
+        if self.json {
+            return print_json(&about(&command, &gateway));
+        }
+        println!("{}: {}", command.name, command.summary);
+        println!("runs as    {}", command.run_as);
+        println!("limit      {}", command.timeout);
+        println!("exclusive  {}", if command.exclusive { "yes" } else { "no" });
+        for (name, parameter) in &command.parameters {
+            let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
+            println!("parameter  {name}: {}{default}", parameter.kind);
+        }
+        for (role, limits) in &command.allow {
+            let limits: Vec<_> = limits.iter().map(|(name, values)| format!("{name}: {}", values.join(", "))).collect();
+            let limits = if limits.is_empty() { "every value".to_owned() } else { limits.join("; ") };
+            println!("role       {role}: {limits}");
+        }
+        println!("argument vectors:");
+        for vector in spelled_out(&command) {
+            println!("  {}", vector.join(" "));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The command as JSON: the catalogue's own words, with defaults filled in.
+fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
+    let parameters = command.parameters.iter().map(|(name, parameter)| {
+        (name.to_string(), json!({ "type": parameter.kind.to_string(), "default": parameter.default }))
+    });
+    let allow = command.allow.iter().map(|(role, limits)| {
+        let limits = limits.iter().map(|(name, values)| (name.to_string(), json!(values)));
+        (role.clone(), serde_json::Value::Object(limits.collect()))
+    });
+    json!({
+        "name": command.name.as_str(),
+        "summary": command.summary,
+        "run_as": command.run_as.to_string(),
+        "timeout_seconds": command.timeout.as_duration().as_secs(),
+        "max_age_seconds": command.max_age.unwrap_or(gateway.settings().max_age).as_duration().as_secs(),
+        "exclusive": command.exclusive,
+        "parameters": serde_json::Value::Object(parameters.collect()),
+        "allow": serde_json::Value::Object(allow.collect()),
+        "argument_vectors": spelled_out(command),
+    })
+}
+
+/// Every vector that some role can make or, where they are too many, the one template with its placeholders.
+fn spelled_out(command: &config::Command) -> Vec<Vec<String>> {
+    if let Some(values) = vectors(command) {
+        let invocations = values.iter().filter_map(|values| Invocation::new(command, values).ok());
+        return invocations.map(|invocation| invocation.argv().to_vec()).collect();
+    }
+    let word = |part| match part {
+        Part::Literal(text) => text.to_owned(),
+        Part::Placeholder(name) => format!("{{{name}}}"),
+    };
+    vec![command.argv.iter().map(|template| template.parts().map(word).collect()).collect()]
+}
+
+impl May {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        match self.decide(&gateway)? {
+            Ok(words) => {
+                println!("permit: {words}");
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(words) => {
+                println!("deny: {words}");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+
+    fn decide(&self, gateway: &Gateway) -> Result<Result<String, String>> {
+        let user = match gateway.user(&self.user) {
+            Err(error) if error.is_missing() => return Ok(Err(format!("there is no user {}", self.user))),
+            other => other?,
+        };
+        if !user.enabled {
+            return Ok(Err(format!("{} is disabled (users.d/{}.toml)", self.user, self.user)));
+        }
+        if ["help", "status"].contains(&self.command.as_str()) {
+            return Ok(Ok(format!("{} is built in, for every enabled user", self.command)));
+        }
+        let Some(command) = gateway.command(&self.command)? else {
+            return Ok(Err(format!("there is no commands.d/{}.toml", self.command)));
+        };
+        if !is_visible(&command, &user.roles) {
+            let roles = user.roles.join(", ");
+            return Ok(Err(format!(
+                "commands.d/{}.toml has no [allow] for any role of {}: {roles}",
+                self.command, self.user
+            )));
+        }
+        let decided = choose(&command, &user.roles, &self.arguments).and_then(|values| {
+            let role = deciding_role(&command, &user.roles, &values).unwrap_or_default();
+            let invocation = Invocation::new(&command, &values)?;
+            let line = command_line(&invocation, &gateway.settings().execution).join(" ");
+            Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}", self.command))
+        });
+        Ok(decided)
+    }
+}

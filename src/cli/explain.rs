@@ -1,0 +1,44 @@
+//! `mailsudo explain`: why did it not run?
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{At, open_ledger};
+use crate::clock::SystemClock;
+use crate::explain::explain;
+use crate::intake::Envelope;
+use crate::ledger::Ledger;
+
+/// Take one message through every stage, and say what each saw and decided
+///
+/// Nothing is run, recorded, sent or used up, and the mail need not be in the queue. Secrets are never printed. Exit
+/// status 0: the message would run. 1: it would not; the last line says why.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  postcat -qbh 4XYZ | mailsudo explain")]
+pub(super) struct Explain {
+    #[command(flatten)]
+    at: At,
+
+    /// The envelope sender to assume
+    #[arg(long, value_name = "ADDRESS")]
+    sender: Option<OsString>,
+
+    /// The envelope recipient to assume
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Option<OsString>,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        let envelope = Envelope { sender: self.sender, recipient: self.recipient, ..Envelope::default() };
+        let open = || open_ledger(&gateway).map(|ledger| Box::new(ledger) as Box<dyn Ledger>);
+        let would_run = explain(&gateway, &envelope, &mut std::io::stdin().lock(), &SystemClock, &open, &mut |line| {
+            println!("{line}");
+        });
+        Ok(if would_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

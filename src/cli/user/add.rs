@@ -1,0 +1,69 @@
+//! `mailsudo user add`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{One, default_key_file, say_key_file, show_totp};
+use crate::cli::{service_account, sign::address};
+use crate::config::MailAddress;
+use crate::enrol::{Enrolment, NewUser, fresh_key, fresh_totp};
+use crate::protocol::UserName;
+
+/// Enrol somebody: make the secrets, write the gateway's two files and the user's key file
+///
+/// Prints the TOTP secret once, as a QR code for the user's phone. Nothing that exists is written over.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user add alice --address alice@example.com --role web")]
+pub(in crate::cli) struct Add {
+    #[command(flatten)]
+    one: One,
+
+    /// Where replies go, and the From that is accepted
+    #[arg(long, value_parser = address)]
+    address: MailAddress,
+
+    /// A role; may be given more than once
+    #[arg(long = "role", value_name = "ROLE", value_parser = role)]
+    roles: Vec<String>,
+
+    /// Where to write the key file for the user [default: GATEWAY.NAME.toml, here]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn role(text: &str) -> Result<String, String> {
+    match UserName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("a role is 1 to 60 characters of a-z, 0-9, `.`, `_` and `-`".to_owned()),
+    }
+}
+
+impl Add {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.one.at.open()?;
+        let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
+        let name = self.one.name;
+        let key_file = self.key_file.unwrap_or_else(|| default_key_file(&gateway, &name));
+        if self.dry_run {
+            for path in [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)] {
+                let fate = if path.exists() { "exists already" } else { "would be written" };
+                println!("{} {fate}", path.display());
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
+        let user = NewUser { name, address: self.address, roles: self.roles };
+        enrolment.add(&user, &key, &totp, &key_file)?;
+        println!("{} is enrolled at {}.", user.name, gateway.settings().gateway);
+        say_key_file(&key_file, &gateway);
+        show_totp(&totp)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

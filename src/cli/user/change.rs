@@ -1,0 +1,98 @@
+//! `mailsudo user disable | enable | unlock | remove`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{One, known};
+use crate::cli::{confirm::Consent, open_ledger, service_account};
+use crate::clock::{Clock, SystemClock};
+use crate::enrol::Enrolment;
+use crate::ledger::Ledger;
+
+/// Hear a user no more, from the next message on; his files stay
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user disable alice")]
+pub(in crate::cli) struct Disable {
+    #[command(flatten)]
+    one: One,
+}
+
+/// Hear a disabled user again
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user enable alice")]
+pub(in crate::cli) struct Enable {
+    #[command(flatten)]
+    one: One,
+}
+
+/// End a user's lockout; the wrong codes up to now count no more
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user unlock alice")]
+pub(in crate::cli) struct Unlock {
+    #[command(flatten)]
+    one: One,
+}
+
+/// Remove a user's files from the gateway; the ledger keeps what he did
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user remove alice --yes")]
+pub(in crate::cli) struct Remove {
+    #[command(flatten)]
+    one: One,
+
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl Disable {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        set_enabled(self.one, false)
+    }
+}
+
+impl Enable {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        set_enabled(self.one, true)
+    }
+}
+
+fn set_enabled(one: One, enabled: bool) -> Result<ExitCode> {
+    let gateway = one.at.open()?;
+    let words = if enabled { "enabled" } else { "disabled" };
+    if known(&gateway, &one.name)?.enabled == enabled {
+        println!("{} is {words} already.", one.name);
+    } else {
+        Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&one.name, enabled)?;
+        println!("{} is {words}.", one.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Unlock {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.one.at.open()?;
+        known(&gateway, &self.one.name)?;
+        let was_locked = open_ledger(&gateway)?.unlock(&self.one.name, SystemClock.now())?;
+        let words = if was_locked { "is locked out no more" } else { "was not locked out; the count begins anew" };
+        println!("{} {words}.", self.one.name);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Remove {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.one.at.open()?;
+        let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
+        for folder in ["secrets.d", "users.d"] {
+            println!("{} goes", enrolment.file(folder, &self.one.name).display());
+        }
+        if !self.consent.given(&format!("Remove {}?", self.one.name))? {
+            return Ok(ExitCode::FAILURE);
+        }
+        enrolment.remove(&self.one.name)?;
+        println!("{} is removed.", self.one.name);
+        Ok(ExitCode::SUCCESS)
+    }
+}

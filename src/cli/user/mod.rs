@@ -1,0 +1,92 @@
+//! `mailsudo user`: the people. One file for each thing that is done with them.
+
+mod add;
+mod change;
+mod rotate;
+mod show;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+
+use super::{At, complete};
+use crate::config::{Gateway, User as Known};
+use crate::protocol::UserName;
+
+/// Enrol people, show them, change them, let them go
+#[derive(Debug, Subcommand)]
+pub(super) enum User {
+    Add(add::Add),
+    List(show::List),
+    Show(show::Show),
+    Disable(change::Disable),
+    Enable(change::Enable),
+    Unlock(change::Unlock),
+    Rotate(rotate::Rotate),
+    Test(test::Test),
+    Remove(change::Remove),
+}
+
+/// The gateway, and one of its users.
+#[derive(Debug, Args)]
+struct One {
+    #[command(flatten)]
+    at: At,
+
+    /// The user's name
+    #[arg(add = ArgValueCompleter::new(complete::users))]
+    name: UserName,
+}
+
+impl User {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Add(add) => add.run(),
+            Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+            Self::Disable(disable) => disable.run(),
+            Self::Enable(enable) => enable.run(),
+            Self::Unlock(unlock) => unlock.run(),
+            Self::Rotate(rotate) => rotate.run(),
+            Self::Test(test) => test.run(),
+            Self::Remove(remove) => remove.run(),
+        }
+    }
+}
+
+/// The user `name`, who must exist.
+fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
+    match gateway.user(name) {
+        Err(error) if error.is_missing() => {
+            Err(error).with_context(|| format!("there is no user {name}; `mailsudo user list` shows who there is"))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Where a key file goes unless the sysadmin says so: here, under a name that says what it is.
+fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
+    PathBuf::from(format!("{}.{name}.toml", gateway.settings().gateway))
+}
+
+/// Shows a TOTP secret for a phone to read off the screen.
+fn show_totp(url: &str) -> Result<()> {
+    let code = QrCode::new(url).context("the secret does not fit into a QR code")?;
+    println!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build());
+    println!("TOTP secret, for the user's phone and for nobody else: {url}");
+    Ok(())
+}
+
+fn say_key_file(path: &std::path::Path, gateway: &Gateway) {
+    println!(
+        "Key file: {}. Hand it over on a road that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
+        path.display(),
+        gateway.settings().gateway
+    );
+}

@@ -1,0 +1,75 @@
+//! `mailsudo user rotate`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{One, default_key_file, known, say_key_file, show_totp};
+use crate::cli::service_account;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Span;
+use crate::enrol::{Enrolment, OVERLAP, fresh_key, fresh_totp};
+
+/// Give a user a new HMAC key or a new TOTP secret
+///
+/// With --hmac the old key still counts for requests signed within the overlap, so that the new key file can travel. With
+/// --totp the old secret counts no more from the next message on: a phone holds one.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  mailsudo user rotate alice --hmac --overlap 2d
+  mailsudo user rotate alice --totp")]
+pub(in crate::cli) struct Rotate {
+    #[command(flatten)]
+    one: One,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// How long the old HMAC key still counts [default: 7d]
+    #[arg(long, value_name = "SPAN", value_parser = span, requires = "hmac")]
+    overlap: Option<Span>,
+
+    /// Where to write the new key file [default: GATEWAY.NAME.toml, here]
+    #[arg(long, value_name = "FILE", requires = "hmac")]
+    key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// The HMAC key
+    #[arg(long)]
+    hmac: bool,
+
+    /// The TOTP secret
+    #[arg(long)]
+    totp: bool,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::try_from(text.to_owned())
+}
+
+impl Rotate {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.one.at.open()?;
+        let name = self.one.name;
+        known(&gateway, &name)?;
+        let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
+        if self.which.totp {
+            let totp = fresh_totp(&gateway, &name)?;
+            enrolment.rotate_totp(&name, &totp)?;
+            println!("{name} has a new TOTP secret; the old one counts no more.");
+            show_totp(&totp)?;
+        } else {
+            let until = SystemClock.now().plus(self.overlap.map_or(OVERLAP, Span::as_duration));
+            let key_file = self.key_file.unwrap_or_else(|| default_key_file(&gateway, &name));
+            enrolment.rotate_key(&name, &fresh_key()?, until, &key_file)?;
+            println!("{name} has a new HMAC key; the old one counts for requests signed up to {until}.");
+            say_key_file(&key_file, &gateway);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

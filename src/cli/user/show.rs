@@ -1,0 +1,112 @@
+//! `mailsudo user list | show`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::{One, known};
+use crate::cli::{At, open_ledger, print_json};
+use crate::clock::{Clock, SystemClock};
+use crate::config::MailAddress;
+use crate::enrol::Enrolment;
+use crate::ledger::{Ledger, Lockout};
+use crate::protocol::UserName;
+
+/// List the users
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user list --json")]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    at: At,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show what is known of a user, his lockout included; never a secret
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user show alice")]
+pub(in crate::cli) struct Show {
+    #[command(flatten)]
+    one: One,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.at.open()?;
+        let mut rows = Vec::new();
+        for name in gateway.user_names()? {
+            rows.push((gateway.user(&name)?, name));
+        }
+        if self.json {
+            let rows = rows.iter().map(|(user, name)| {
+                json!({ "name": name.as_str(), "address": user.address.as_str(), "roles": user.roles, "enabled": user.enabled })
+            });
+            return print_json(&rows.collect::<Vec<_>>());
+        }
+        let width = rows.iter().map(|(_, name)| name.as_str().len()).max().unwrap_or_default();
+        for (user, name) in &rows {
+            let state = if user.enabled { "" } else { "  (disabled)" };
+            println!("{:width$}  {}  {}{state}", name.as_str(), user.address, user.roles.join(", "));
+        }
+        if rows.is_empty() {
+            println!("There are no users yet: `mailsudo user add` enrols one.");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Show {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.one.at.open()?;
+        let name = self.one.name;
+        let user = known(&gateway, &name)?;
+        let secrets = Enrolment::new(&gateway, None).secrets(&name);
+        let previous = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|former| former.until);
+        let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(&ledger, &name)?));
+        let from: Vec<_> = user.from.iter().map(MailAddress::as_str).collect();
+        if self.json {
+            return print_json(&json!({
+                "name": name.as_str(),
+                "address": user.address.as_str(),
+                "from": from,
+                "roles": user.roles,
+                "enabled": user.enabled,
+                "secrets": secrets.is_ok(),
+                "previous_key_until": previous.map(|until| until.to_string()),
+                "locked_out_until": lockout.ok().flatten().map(|lockout| lockout.until.to_string()),
+            }));
+        }
+        println!("name     {name}");
+        println!("address  {}", user.address);
+        println!("from     {}", from.join(", "));
+        println!("roles    {}", user.roles.join(", "));
+        println!("enabled  {}", if user.enabled { "yes" } else { "no" });
+        match &secrets {
+            Ok(_) => println!("secrets  present"),
+            Err(error) => println!("secrets  {error:#}"),
+        }
+        if let Some(until) = previous {
+            println!("old key  counts for requests signed up to {until}");
+        }
+        match lockout {
+            Ok(Some(lockout)) => println!("lockout  until {}; `mailsudo user unlock {name}` ends it", lockout.until),
+            Ok(None) => println!("lockout  none"),
+            Err(error) => println!("lockout  unknown: {error:#}"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The lockout that is in force now.
+fn lockout(ledger: &dyn Ledger, name: &UserName) -> Result<Option<Lockout>, crate::ledger::LedgerError> {
+    let now = SystemClock.now();
+    Ok(ledger.lockout(name)?.filter(|lockout| now < lockout.until))
+}

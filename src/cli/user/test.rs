@@ -1,0 +1,73 @@
+//! `mailsudo user test`: do the user's phone and this clock agree?
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::{One, known};
+use crate::authenticate::Factor;
+use crate::cli::ask_code;
+use crate::clock::{Clock, SystemClock};
+use crate::enrol::Enrolment;
+use crate::protocol::Code;
+
+/// How far a clock may be off for this to find it: the steps of an hour at 30 s, to each side.
+const REACH: i64 = 120;
+
+/// Ask for a code, and say whether clock and secret agree and by how many steps they are off
+///
+/// Nothing is recorded and no step is used up. Exit status 0: a request signed now would pass. 1: it would not.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo user test alice")]
+pub(in crate::cli) struct Test {
+    #[command(flatten)]
+    one: One,
+
+    /// The code, instead of asking for it
+    #[arg(long, value_name = "DIGITS")]
+    code: Option<String>,
+}
+
+impl Test {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let gateway = self.one.at.open()?;
+        let name = self.one.name;
+        known(&gateway, &name)?;
+        let secrets = Enrolment::new(&gateway, None).secrets(&name)?;
+        let factor =
+            Factor::from_url(&secrets.totp).map_err(|what| anyhow::anyhow!("secrets.d/{name}.toml: {what}"))?;
+        let text = match self.code {
+            Some(code) => code.into(),
+            None => ask_code()?,
+        };
+        let code = Code::parse(text.trim()).context("a code is 6 to 8 digits")?;
+        let off = factor.steps_off(&code, SystemClock.now(), REACH);
+        let (words, status) = match off {
+            Some(0) => ("clock and secret agree".to_owned(), ExitCode::SUCCESS),
+            Some(off @ -1..=1) => {
+                (format!("they agree, {} by one step; that still passes", side(off)), ExitCode::SUCCESS)
+            }
+            Some(off) => (
+                format!(
+                    "the secret is right, but the phone's clock is {} by {} steps; mend the clock that is wrong",
+                    side(off),
+                    off.abs()
+                ),
+                ExitCode::FAILURE,
+            ),
+            None => (
+                "no code of this secret within an hour: a typing error, or the phone holds another secret \
+                 (`mailsudo user rotate --totp`)"
+                    .to_owned(),
+                ExitCode::FAILURE,
+            ),
+        };
+        println!("{name}: {words}.");
+        Ok(status)
+    }
+}
+
+fn side(off: i64) -> &'static str {
+    if off < 0 { "behind" } else { "ahead" }
+}

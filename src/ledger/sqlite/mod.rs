@@ -1,0 +1,301 @@
+//! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit; claims are locks on
+//! single bytes of a file beside it (`-claims`), which the kernel releases with the process.
+
+mod archive;
+mod page;
+mod record;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::{Claim, Ledger, LedgerError, Lockout, Page, Record};
+use crate::config::{Distrust, Folder, Span, Trusted};
+use crate::protocol::{RequestName, Timestamp, UserName};
+
+use page::SqlitePage;
+use record::COLUMNS;
+
+/// "mail" in ASCII: tells a ledger from any other SQLite file (`PRAGMA application_id`).
+const APPLICATION: i64 = 0x6d61_696c;
+
+/// The schema that this binary reads and writes (`PRAGMA user_version`).
+const SCHEMA: i64 = 1;
+
+/// How long one page waits for another: two hundred at once take their turns well within it, and four such waits still fit
+/// into the three minutes that Postfix gives a delivery beyond its command.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many requests one delivery may forget.
+const PRUNE: u32 = 20;
+
+/// How many pages the write-ahead log may hold. It is left in place when a delivery ends (moving it back takes two
+/// more fsyncs), so the next one reads it through: few enough to read, enough to rarely move.
+const LOG_PAGES: i64 = 100;
+
+const TABLES: &str = "
+    CREATE TABLE requests (
+        name BLOB NOT NULL UNIQUE,
+        user TEXT NOT NULL,
+        command TEXT NOT NULL,
+        arguments TEXT NOT NULL,
+        signed INTEGER NOT NULL,
+        first_seen INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT,
+        step INTEGER,
+        run_as TEXT,
+        argv TEXT,
+        started INTEGER,
+        finished INTEGER,
+        result TEXT,
+        reply_to TEXT,
+        reply BLOB,
+        handed_over INTEGER,
+        queue_id TEXT,
+        audit_lost INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX requests_step ON requests (user, step) WHERE step IS NOT NULL;
+    CREATE INDEX requests_user ON requests (user, first_seen);
+    CREATE INDEX requests_age ON requests (max(signed, first_seen)) WHERE handed_over IS NOT NULL;
+    CREATE TABLE lockouts (
+        user TEXT PRIMARY KEY, until INTEGER NOT NULL, told INTEGER NOT NULL, counted_to INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE slots (
+        command TEXT PRIMARY KEY, holder BLOB NOT NULL, until INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE floor (signed INTEGER NOT NULL) STRICT;
+";
+
+/// Never made by being opened, and never through a link.
+const FLAGS: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+
+/// An open SQLite ledger.
+#[derive(Debug)]
+pub struct Sqlite {
+    connection: Connection,
+    claims: PathBuf,
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Backend(error.to_string())
+    }
+}
+
+impl Sqlite {
+    /// Opens the ledger at `path` after judging its folder and files.
+    pub(super) fn open(path: &Path, trusted: Trusted) -> Result<Self, LedgerError> {
+        let path = judged(path, trusted, true)?;
+        let connection = Connection::open_with_flags(&path, FLAGS)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let ledger = Self { connection, claims: claims_of(&path) };
+        match ledger.schema()? {
+            (APPLICATION, SCHEMA) => Ok(ledger),
+            (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
+            _ => Err(LedgerError::Foreign(path)),
+        }
+    }
+
+    fn schema(&self) -> Result<(i64, i64), LedgerError> {
+        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
+        Ok((pragma("application_id")?, pragma("user_version")?))
+    }
+
+    /// Makes an empty ledger; see [`super::init`].
+    pub(super) fn init(path: &Path, trusted: Trusted, floor: Option<Timestamp>) -> Result<(), LedgerError> {
+        let path = judged(path, trusted, false)?;
+        let claims = claims_of(&path);
+        for file in [&path, &claims] {
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(LedgerError::Backend(format!("{}: {error}", file.display())));
+                }
+                _ => {}
+            }
+        }
+        let mut connection = Connection::open_with_flags(&path, FLAGS)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        match (tables, application) {
+            (0, _) => {
+                transaction.execute_batch(TABLES)?;
+                transaction.pragma_update(None, "application_id", APPLICATION)?;
+                transaction.pragma_update(None, "user_version", SCHEMA)?;
+                if let Some(floor) = floor {
+                    transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [floor.seconds()])?;
+                }
+                Ok(transaction.commit()?)
+            }
+            (_, APPLICATION) => Ok(()),
+            _ => Err(LedgerError::Foreign(path)),
+        }
+    }
+
+    fn claims_file(&self) -> Result<File, LedgerError> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&self.claims)
+            .map_err(|error| LedgerError::Backend(format!("{}: {error}", self.claims.display())))
+    }
+}
+
+/// The ledger's path through a folder that has been judged, with no link in it; where it `must_exist`, its file and those
+/// that stand beside it are judged too. Its own folder may not even be sticky: whoever may make files there may make a
+/// write-ahead log.
+fn judged(path: &Path, trusted: Trusted, must_exist: bool) -> Result<PathBuf, LedgerError> {
+    let distrust = |distrust| match distrust {
+        Distrust::Missing(_) => LedgerError::Missing(path.to_owned()),
+        other => LedgerError::Distrust(other),
+    };
+    let folder = Folder::open(path.parent().unwrap_or(Path::new("/")), trusted).map_err(distrust)?;
+    folder.judge_private().map_err(distrust)?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if must_exist {
+        folder.judge(name).map_err(distrust)?;
+    }
+    for side in ["", "-wal", "-shm", "-claims"] {
+        match folder.judge(&format!("{name}{side}")) {
+            Ok(()) | Err(Distrust::Missing(_)) => {}
+            Err(other) => return Err(LedgerError::Distrust(other)),
+        }
+    }
+    Ok(folder.path().join(name))
+}
+
+fn claims_of(path: &Path) -> PathBuf {
+    let mut claims = path.as_os_str().to_owned();
+    claims.push("-claims");
+    claims.into()
+}
+
+/// A write lock on the one byte that stands for a request: 62 bits of its name. Two names that share it would only
+/// wait for each other. Open-file-description locks (fcntl(2)) end with the descriptor and know no process id.
+#[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
+fn byte_of(name: &RequestName) -> libc::flock {
+    let mut offset = [0; 8];
+    offset.copy_from_slice(name.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: i64::from_be_bytes(offset) & (i64::MAX >> 1),
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+impl Ledger for Sqlite {
+    fn claim(&self, name: &RequestName) -> Result<Option<Claim>, LedgerError> {
+        let lock = self.claims_file()?;
+        match fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte_of(name))) {
+            Ok(_) => Ok(Some(Claim { held: Box::new(lock) })),
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
+            Err(errno) => Err(LedgerError::Backend(format!("{}: {errno}", self.claims.display()))),
+        }
+    }
+
+    fn page(&mut self, name: &RequestName, user: &UserName) -> Result<Box<dyn Page + '_>, LedgerError> {
+        let claims = self.claims_file()?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = format!("SELECT {COLUMNS} FROM requests WHERE name = ?1");
+        let record = transaction
+            .query_row(&sql, params![name.as_bytes()], |row| Ok(record::read(row)))
+            .optional()?
+            .transpose()?;
+        Ok(Box::new(SqlitePage { transaction, claims, name: *name, user: user.to_string(), record }))
+    }
+
+    fn close_case(
+        &mut self,
+        name: &RequestName,
+        now: Timestamp,
+        audit_lost: u32,
+        retention: Span,
+    ) -> Result<(), LedgerError> {
+        // NORMAL does not sync a commit of the write-ahead log; the next FULL commit syncs it along.
+        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute(
+            "UPDATE requests SET handed_over = ?2, audit_lost = ?3
+             WHERE name = ?1 AND handed_over IS NULL",
+            params![name.as_bytes(), now.seconds(), audit_lost],
+        )?;
+        prune(&transaction, now.minus(retention.as_duration()), PRUNE)?;
+        transaction.commit()?;
+        self.connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(())
+    }
+
+    fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {
+        page::lockout_of(&self.connection, user.as_str())
+    }
+
+    fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = page::lockout_of(&transaction, user.as_str())?;
+        page::set_lockout(&transaction, user.as_str(), &Lockout { until: now, told: true, counted_to: now })?;
+        transaction.commit()?;
+        Ok(before.is_some_and(|lockout| now < lockout.until))
+    }
+
+    fn look_up(
+        &self,
+        user: &UserName,
+        except: &RequestName,
+        short: Option<&[u8]>,
+    ) -> Result<Option<Record>, LedgerError> {
+        let record = if let Some(short) = short {
+            let sql = format!("SELECT {COLUMNS} FROM requests WHERE name >= ?2 AND name < ?3 AND user = ?1 LIMIT 1");
+            let (from, to) = super::archive::bounds(short);
+            let key = params![user.as_str(), from, to];
+            self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
+        } else {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM requests WHERE user = ?1 AND name <> ?2
+                 ORDER BY first_seen DESC, rowid DESC LIMIT 1"
+            );
+            let key = params![user.as_str(), except.as_bytes()];
+            self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
+        };
+        record.transpose()
+    }
+}
+
+/// Forgets up to `most` answered requests whose signed time and first sight are both before `before`, oldest first,
+/// and raises the floor to the newest signed time among them.
+fn prune(transaction: &Transaction<'_>, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+    let old = "FROM requests WHERE handed_over IS NOT NULL AND max(signed, first_seen) < ?1
+               ORDER BY max(signed, first_seen) LIMIT ?2";
+    let newest: Option<i64> = transaction.query_row(
+        &format!("SELECT max(signed) FROM (SELECT signed {old})"),
+        params![before.seconds(), most],
+        |row| row.get(0),
+    )?;
+    let Some(newest) = newest else {
+        return Ok(0);
+    };
+    let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1)", [newest])?;
+    if raised == 0 {
+        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [newest])?;
+    }
+    let gone = transaction.execute(
+        &format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"),
+        params![before.seconds(), most],
+    )?;
+    Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+}

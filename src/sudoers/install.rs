@@ -1,0 +1,110 @@
+//! The fragment on disk: whether it is what the catalogue comes to, and putting it there. A fragment that visudo(8) does
+//! not take never gets near sudo's folder, and the one before stays beside it under a name that sudo passes over.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use similar::TextDiff;
+
+use super::Dialect;
+use crate::config::Execution;
+use crate::files::{Rights, replace};
+
+/// Where the fragment belongs.
+pub const FRAGMENT: &str = "/etc/sudoers.d/mailsudo";
+
+/// The sudo that is installed, and its visudo.
+#[derive(Debug)]
+pub struct Tools {
+    /// Whose sudoers(5) it reads.
+    pub dialect: Dialect,
+    /// What checks a fragment.
+    visudo: PathBuf,
+}
+
+impl Tools {
+    /// Finds out which sudo `execution` names.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or says nothing that tells which one it is.
+    pub fn find(execution: &Execution) -> Result<Self> {
+        let sudo = &execution.sudo;
+        let output = Command::new(sudo).arg("--version").output();
+        let output = output.with_context(|| format!("cannot run {}; is sudo installed?", sudo.display()))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let dialect = if said.starts_with("sudo-rs") {
+            Dialect::SudoRs
+        } else if said.starts_with("Sudo version") {
+            Dialect::Sudo
+        } else {
+            bail!("{} does not say whether it is sudo or sudo-rs; choose with --for", sudo.display());
+        };
+        Ok(Self { dialect, visudo: visudo(sudo) })
+    }
+
+    /// Whether visudo takes `fragment`, which is written to a file of its own beside the place it is for.
+    fn check(&self, fragment: &str, beside: &Path) -> Result<()> {
+        // sudo passes over names with a dot in them (sudoers(5), "Including other files").
+        let draft = beside.with_file_name(format!(".mailsudo.{}", std::process::id()));
+        replace(&draft, fragment.as_bytes(), RIGHTS)?;
+        let output = Command::new(&self.visudo).args(["-c", "-f"]).arg(&draft).output();
+        let _ = fs::remove_file(&draft);
+        let output = output.with_context(|| format!("cannot run {}", self.visudo.display()))?;
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].concat();
+            bail!("visudo does not take the fragment: {}", String::from_utf8_lossy(&said).trim());
+        }
+        Ok(())
+    }
+}
+
+/// The visudo beside `sudo`, or the usual one: Debian keeps them in /usr/bin and /usr/sbin.
+fn visudo(sudo: &Path) -> PathBuf {
+    let folder = sudo.parent().unwrap_or(Path::new("/usr/bin"));
+    let near = [folder.join("visudo"), folder.join("../sbin/visudo")];
+    near.into_iter().find(|path| path.exists()).unwrap_or_else(|| "/usr/sbin/visudo".into())
+}
+
+const RIGHTS: Rights = Rights { mode: 0o440, owner: None };
+
+/// What stands at `path` against what should, as a unified diff; `None` where they are the same.
+///
+/// # Errors
+///
+/// The file cannot be read: only root may.
+pub fn drift(path: &Path, wanted: &str) -> Result<Option<String>> {
+    let found = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}; only root may", path.display())),
+    };
+    if found == wanted {
+        return Ok(None);
+    }
+    let diff = TextDiff::from_lines(&found, wanted);
+    let from = path.display().to_string();
+    Ok(Some(diff.unified_diff().context_radius(2).header(&from, "mailsudo sudoers").to_string()))
+}
+
+/// Puts `fragment` at `path` with mode 0440 after visudo has taken it; the former one is kept as `path~`.
+///
+/// # Errors
+///
+/// visudo does not take it, or a file cannot be written; what was there is there still.
+pub fn install(path: &Path, fragment: &str, tools: &Tools) -> Result<()> {
+    tools.check(fragment, path)?;
+    match fs::read(path) {
+        Ok(former) => {
+            let mut kept = path.as_os_str().to_owned();
+            kept.push("~");
+            replace(Path::new(&kept), &former, RIGHTS)?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    }
+    replace(path, fragment.as_bytes(), RIGHTS)
+}

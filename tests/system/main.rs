@@ -1,0 +1,28 @@
+//! The system test: the program between the real Postfix, sudo, sudo-rs and rsyslog.
+//!
+//! Started by `tests/system/run`, which builds everything and then runs this as root in the sandbox
+//! beside it: a machine of its own as far as users, files, processes and ports go, which is gone
+//! afterwards. Outside that sandbox every test fails and says so; none touches the host.
+//!
+//! A test enrols its own user, since a user's one-time code serves once and wrong ones add up, sends
+//! mail to port 25, and looks at what an administrator could look at: mailbox, syslog, Postfix's log
+//! and queue, processes. Nothing waits for a fixed time: what has to happen is polled for.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test's helper that cannot go on says so and fails the test")]
+
+mod catalogue;
+mod delivered;
+mod fence;
+mod mailbox;
+mod poll;
+mod postfix;
+mod postfix_install;
+mod process;
+mod refused;
+mod resumed;
+mod smtp;
+mod sudo_rs;
+mod syslog;
+mod timed_out;
+mod user;
+mod world;

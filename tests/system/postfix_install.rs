@@ -1,0 +1,157 @@
+//! postfix/install on a copy of a configuration: says what it will do, does it once, takes it back.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::process::{self, run};
+use crate::{postfix, world};
+
+/// A Postfix configuration of somebody who has settings of their own.
+struct Configuration {
+    folder: String,
+}
+
+impl Configuration {
+    fn new(name: &str, main: &str) -> Self {
+        world::enter();
+        let folder = format!("/srv/{name}");
+        // A queue of its own tells it from the Postfix that runs.
+        postfix::write_main(&folder, &format!("queue_directory = {folder}/queue\n{main}"));
+        let stock = process::text(postfix::STOCK_SERVICES);
+        process::write(format!("{folder}/master.cf"), 0o644, &stock);
+        Self { folder }
+    }
+
+    fn install(&self, options: &[&str]) -> Output {
+        let script = world::in_checkout("postfix/install");
+        Command::new(script)
+            .args(["--postfix-config", &self.folder])
+            .args(options)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("cannot start postfix/install: {error}"))
+    }
+
+    /// Like [`Self::install`], for what must succeed; gives what it printed.
+    fn installed(&self, options: &[&str]) -> String {
+        let output = self.install(options);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn text(&self, file: &str) -> String {
+        process::text(Path::new(&self.folder).join(file))
+    }
+
+    fn value(&self, parameter: &str) -> String {
+        run("postconf", &["-c", &self.folder, "-h", parameter]).trim().to_owned()
+    }
+
+    fn files(&self) -> [String; 3] {
+        ["main.cf", "master.cf", "mailsudo_transport"].map(|file| self.text(file))
+    }
+}
+
+const PLAIN: &str = "\
+# Kept as it is, with a comment.
+compatibility_level = 3.6
+mydestination = example.com, localhost
+alias_maps =
+transport_maps = texthash:/srv/elsewhere, hash:/srv/nowhere
+";
+
+/// How a map in one of these folders begins.
+const MAP: &str = "texthash:/srv/";
+
+#[test]
+fn installs_once_and_takes_it_back() {
+    let postfix = Configuration::new("taken-back", PLAIN);
+    let before = postfix.files();
+
+    let shown = postfix.installed(&["--dry-run"]);
+    assert!(shown.contains("+mailsudo_time_limit = 780s"), "{shown}");
+    assert_eq!(postfix.files(), before, "a dry run changes nothing");
+    assert!(!postfix.install(&[]).status.success(), "unasked and without --yes");
+    assert_eq!(postfix.files(), before);
+
+    let done = postfix.installed(&["--yes"]);
+    assert!(done.starts_with(&shown) && done.contains("not running"), "showed {shown}\ndid {done}");
+    assert_eq!(
+        postfix.value("transport_maps"),
+        format!("{MAP}taken-back/mailsudo_transport, texthash:/srv/elsewhere, hash:/srv/nowhere")
+    );
+    assert_eq!(
+        postfix.value("local_recipient_maps"),
+        format!("proxy:unix:passwd.byname $alias_maps, {MAP}taken-back/mailsudo_transport")
+    );
+    assert_eq!(postfix.value("mailsudo_destination_recipient_limit"), "1");
+    assert!(postfix.text("mailsudo_transport").ends_with("\nops@example.com    mailsudo:\n"));
+
+    let after = postfix.files();
+    assert_eq!(postfix.installed(&["--yes"]), "nothing to change\n");
+    assert_eq!(postfix.files(), after);
+
+    postfix.installed(&["--undo", "--yes"]);
+    assert_eq!(postfix.files(), before);
+    assert_eq!(postfix.installed(&["--undo", "--yes"]), "nothing to change\n");
+}
+
+#[test]
+fn keeps_what_others_add_around_it() {
+    let postfix = Configuration::new("shared", PLAIN);
+    postfix.installed(&["--yes"]);
+    let ours = format!("{MAP}shared/mailsudo_transport");
+    let grown = format!("transport_maps = hash:/srv/first, {ours}, {ours}-of-another");
+    run("postconf", &["-c", &postfix.folder, "-e", &grown]);
+
+    assert_eq!(postfix.installed(&["--yes"]), "nothing to change\n");
+    postfix.installed(&["--undo", "--yes"]);
+    assert_eq!(postfix.value("transport_maps"), format!("hash:/srv/first, {ours}-of-another"));
+}
+
+#[test]
+fn the_fragments_are_what_it_installs() {
+    let postfix = Configuration::new("fragments", "compatibility_level = 3.6\nmydestination = example.com\n");
+    postfix.installed(&["--yes"]);
+
+    let installed = run("postconf", &["-c", &postfix.folder, "-M", "mailsudo/unix"]);
+    let fragment = fs::read_to_string(world::in_checkout("postfix/master.cf")).expect("the fragment is there");
+    let words = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
+    };
+    assert_eq!(words(&installed), words(&fragment));
+    for line in fragment_settings() {
+        let (name, value) = line.split_once(" = ").expect("a line of main.cf");
+        let value = value.replace("/etc/postfix/", &format!("{}/", postfix.folder));
+        assert_eq!(postfix.value(name).replace(',', ""), value);
+    }
+}
+
+fn fragment_settings() -> Vec<String> {
+    let fragment = process::text(world::in_checkout("postfix/main.cf"));
+    let lines = fragment.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn says_when_the_address_would_not_be_taken() {
+    let main = "compatibility_level = 3.6\nmydestination = localhost\n";
+    let foreign = Configuration::new("foreign", main);
+    let shown = foreign.installed(&["--dry-run"]);
+    assert!(shown.contains("Relay access denied"), "{shown}");
+
+    let aliased = format!("{main}virtual_alias_domains = example.com\n");
+    let output = Configuration::new("aliased", &aliased).install(&["--yes"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("virtual alias domain"), "{output:?}");
+
+    let relayed = format!("{main}relay_domains = example.com\nrelay_recipient_maps = texthash:/srv/recipients\n");
+    let relayed = Configuration::new("relayed", &relayed);
+    relayed.installed(&["--yes"]);
+    assert_eq!(
+        relayed.value("relay_recipient_maps"),
+        format!("texthash:/srv/recipients, {MAP}relayed/mailsudo_transport")
+    );
+}

@@ -1,0 +1,90 @@
+//! Running programs, and looking at those that run.
+//!
+//! A program that fails is a panic with its command line and all it said.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs `program` to its end and gives its output; panics unless it exits 0.
+pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    said(program, args, output)
+}
+
+/// Like [`run`], with `input` on standard input.
+pub(crate) fn run_with_input<S: AsRef<OsStr>>(program: &str, args: &[S], input: &str) -> Output {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
+    // What it does not read, it does not want: its exit status tells.
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    child.wait_with_output().unwrap_or_else(|error| panic!("cannot wait for {program}: {error}"))
+}
+
+fn said<S: AsRef<OsStr>>(program: &str, args: &[S], output: std::io::Result<Output>) -> String {
+    let args: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
+    let line = format!("{program} {}", args.join(" "));
+    let output = output.unwrap_or_else(|error| panic!("cannot start `{line}`: {error}"));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "`{line}`: {}\n{stdout}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    stdout
+}
+
+/// The ids of the processes whose command line, its words joined by spaces, satisfies `wanted`.
+pub(crate) fn find(wanted: impl Fn(&str) -> bool) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("/proc is mounted in the sandbox");
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            wanted(String::from_utf8_lossy(&words).replace('\0', " ").trim_end())
+        })
+        .collect()
+}
+
+/// Ends one process at once.
+pub(crate) fn kill(pid: u32) {
+    run("kill", &["-KILL", &pid.to_string()]);
+}
+
+/// Whether a process of this id is there; a dead one that nobody has waited for is not.
+pub(crate) fn lives(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+}
+
+/// The file's text, or nothing while it does not exist.
+pub(crate) fn text(path: impl AsRef<Path>) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// Removes a file, or a folder with all it holds, if it is there.
+pub(crate) fn remove(path: &str) {
+    run("rm", &["-rf", "--", path]);
+}
+
+/// Writes a file with the mode that a careful administrator would give it.
+pub(crate) fn write(path: impl AsRef<Path>, mode: u32, content: &str) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = path.as_ref();
+    let folder = path.parent().expect("every file written has a folder");
+    let done = fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, content))
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)));
+    done.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+}

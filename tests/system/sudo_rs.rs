@@ -1,0 +1,21 @@
+//! The same way through, with sudo-rs as the fence.
+
+use crate::catalogue::LEVELS;
+use crate::fence::SudoRs;
+use crate::user::{User, in_block};
+use crate::{process, syslog, world};
+
+#[test]
+fn runs_through_the_fragment_for_sudo_rs() {
+    world::enter();
+    let _fence = SudoRs::raise();
+    let user = User::enrol("rusty");
+    let id = user.send(&user.request(&["level", "name=heat", "level=17"]));
+
+    let reply = user.mailbox().single();
+    user.assert_genuine(&reply);
+    assert_eq!(in_block(&reply, "result"), "exit-0", "{reply}");
+    assert_eq!(process::text(LEVELS), "heat=17\n");
+    syslog::wait_for(&id, "replied");
+    assert_eq!(syslog::sudo_ran("heat=17").len(), 1);
+}

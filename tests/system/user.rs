@@ -1,0 +1,102 @@
+//! A user of the gateway: enrols, signs, reads replies, all through the program's own commands.
+
+use std::fs;
+
+use crate::mailbox::Mailbox;
+use crate::process::{self, run, run_with_input};
+use crate::world::{GATEWAY, PROGRAM};
+use crate::{catalogue, smtp};
+
+/// Longer than any code of an authenticator that the program makes secrets for, so never right.
+pub(crate) const WRONG_CODE: &str = "00000000";
+
+pub(crate) struct User {
+    pub(crate) address: String,
+    key: String,
+    secret: String,
+}
+
+impl User {
+    /// Enrols a user of this name; a test picks one that no other test has.
+    pub(crate) fn enrol(name: &str) -> Self {
+        let address = format!("{name}@users.example");
+        let key = format!("/root/{name}.key.toml");
+        let secret = format!("/root/{name}.secret");
+        let said =
+            run(PROGRAM, &["user", "add", name, "--address", &address, "--role", catalogue::ROLE, "--key-file", &key]);
+        let url = said
+            .split_whitespace()
+            .find(|word| word.starts_with("otpauth://"))
+            .unwrap_or_else(|| panic!("no otpauth URL in what `user add` said: {said}"));
+        process::write(&secret, 0o600, &format!("{url}\n"));
+        Self { address, key, secret }
+    }
+
+    /// A signed request with the code of this moment.
+    pub(crate) fn request(&self, command: &[&str]) -> String {
+        self.signed(command, "--totp-secret-file", &self.secret)
+    }
+
+    /// A signed request with a code that cannot be right.
+    pub(crate) fn request_with_wrong_code(&self, command: &[&str]) -> String {
+        self.signed(command, "--code", WRONG_CODE)
+    }
+
+    fn signed(&self, command: &[&str], option: &str, value: &str) -> String {
+        let mut args = vec!["sign"];
+        args.extend(command);
+        args.extend(["--key", &self.key, option, value]);
+        run(PROGRAM, &args)
+    }
+
+    /// A mail such as the user's own client would make of a request.
+    pub(crate) fn mail(&self, request: &str) -> String {
+        mail(&self.address, request)
+    }
+
+    /// Sends a request from the user's own address; gives Postfix's queue id.
+    pub(crate) fn send(&self, request: &str) -> String {
+        send(&self.address, &self.mail(request))
+    }
+
+    pub(crate) fn mailbox(&self) -> Mailbox {
+        Mailbox::of(&self.address)
+    }
+
+    /// Panics unless the reply is one that the user's key proves genuine and unaltered.
+    pub(crate) fn assert_genuine(&self, reply: &str) {
+        let verdict = run_with_input(PROGRAM, &["verify", "--key", &self.key], reply);
+        let said = String::from_utf8_lossy(&verdict.stdout);
+        assert!(
+            verdict.status.success() && said.contains("genuine"),
+            "not genuine: {said}{}\n{reply}",
+            String::from_utf8_lossy(&verdict.stderr)
+        );
+    }
+}
+
+/// A mail to the gateway with a request in it.
+pub(crate) fn mail(from: &str, request: &str) -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel makes unique ids");
+    format!(
+        "From: Somebody <{from}>\nTo: {GATEWAY}\nSubject: please\nMessage-ID: <{}@client.example>\n\
+         Date: Mon, 23 Nov 2026 10:15:00 +0000\nMIME-Version: 1.0\n\
+         Content-Type: text/plain; charset=utf-8\n\nHello,\n\n{request}\n-- \nsent by a tired person\n",
+        id.trim()
+    )
+}
+
+/// Hands a mail for the gateway to Postfix, which takes it.
+pub(crate) fn send(envelope_sender: &str, mail: &str) -> String {
+    smtp::send(envelope_sender, GATEWAY, mail)
+        .unwrap_or_else(|refusal| panic!("Postfix refuses the gateway's mail: {refusal}"))
+}
+
+/// The value of a line of the reply's signed block.
+pub(crate) fn in_block<'a>(reply: &'a str, key: &str) -> &'a str {
+    let block = reply.rfind("mailsudo-reply:").map_or("", |start| &reply[start..]);
+    block
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+        .unwrap_or_else(|| panic!("no `{key}` in the block of the reply:\n{reply}"))
+}

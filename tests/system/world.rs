@@ -1,0 +1,70 @@
+//! The machine that the tests find: made once, inside the sandbox, by the steps of the README.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use crate::process::{self, run};
+use crate::{catalogue, fence, postfix, syslog};
+
+/// Where requests are sent.
+pub(crate) const GATEWAY: &str = "ops@example.com";
+pub(crate) const CONFIG: &str = "/etc/mailsudo";
+pub(crate) const PROGRAM: &str = "/usr/local/bin/mailsudo";
+/// The service user, and its group.
+pub(crate) const SERVICE: &str = "mailsudo";
+
+static WORLD: LazyLock<()> = LazyLock::new(make);
+
+/// Makes the world unless it is there. Every test's first line.
+pub(crate) fn enter() {
+    assert!(
+        Path::new("/run/mailsudo-sandbox").exists(),
+        "the system test changes users, sudoers and mail, and so runs in its sandbox only: \
+         tests/system/run"
+    );
+    LazyLock::force(&WORLD);
+}
+
+/// The checkout.
+pub(crate) fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file of the checkout, as an argument.
+pub(crate) fn in_checkout(path: &str) -> String {
+    checkout().join(path).display().to_string()
+}
+
+fn make() {
+    // What this host may have of its own, of which the overlays show a copy.
+    for path in [CONFIG, "/var/lib/mailsudo", "/etc/postfix/mailsudo_transport", syslog::LOG] {
+        process::remove(path);
+    }
+    syslog::start();
+    postfix::start();
+    run("useradd", &["--system", "--user-group", "worker"]);
+    catalogue::install_programs();
+    fence::clear_ground();
+
+    let checkout = checkout().display().to_string();
+    // Cargo knows where it put the program; root may have no Cargo to ask.
+    let program = concat!("program=", env!("CARGO_BIN_EXE_mailsudo"));
+    run("make", &["-C", &checkout, "install", "PREFIX=/usr/local", program]);
+    example_commands();
+    fence::raise_sudo();
+    run(PROGRAM, &["ledger", "init"]);
+    run(&in_checkout("postfix/install"), &["--yes"]);
+}
+
+/// The examples are fenced like a gateway's own commands, whether or not their programs are here.
+fn example_commands() {
+    let folder = checkout().join("examples/commands.d");
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("no example commands in {}: {error}", folder.display()));
+    for entry in entries.flatten() {
+        let to = Path::new(CONFIG).join("commands.d").join(entry.file_name());
+        process::write(to, 0o644, &process::text(entry.path()));
+    }
+}
