@@ -30,7 +30,7 @@ build: ## Build the release binary, its man pages and completions
 	@$(MAKE) --no-print-directory papers
 
 papers: # Man pages of section 1 and completions, made by the program itself.
-	$(CARGO) run --quiet --release --locked --example papers -- $(papers)/man
+	$(CARGO) run --quiet --locked --example papers -- $(papers)/man
 	for shell in bash zsh fish; do COMPLETE=$$shell $(program) >$(papers)/mailsudo.$$shell || exit 1; done
 
 check: lint deny ## Format, lints, docs, licences: what a change must pass besides the tests
@@ -107,6 +107,7 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 deb: build ## Build the Debian package (installs cargo-deb if it is missing)
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
 	$(CARGO) deb --no-build --no-strip --target $(shell rustc --print host-tuple) --output target/mailsudo.deb
+	@! command -v lintian >/dev/null || lintian --fail-on error,warning target/mailsudo.deb
 
 clean: ## Remove what was built
 	$(CARGO) clean

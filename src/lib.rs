@@ -4,8 +4,7 @@
 //! which a message meets them. Each step's output is the next one's input and is made in one place only, so that
 //! nothing can be run that was not proven, permitted and durably recorded, in that order.
 //!
-//! The wire contract is `docs/protocol.md`, the files are `docs/configuration.md`, what it defends against is
-//! `docs/threat-model.md`.
+//! The wire contract is `docs/protocol.md`, the files are `docs/configuration.md`, how it behaves is `docs/operations.md`.
 
 pub mod deliver;
 

@@ -2,12 +2,11 @@
 //! not take never gets near sudo's folder, and the one before stays beside it under a name that sudo passes over.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use similar::TextDiff;
 
 use super::Dialect;
 use crate::config::Execution;
@@ -71,7 +70,7 @@ fn visudo(sudo: &Path) -> PathBuf {
 
 const RIGHTS: Rights = Rights { mode: 0o440, owner: None };
 
-/// What stands at `path` against what should, as a unified diff; `None` where they are the same.
+/// What stands at `path` against what should, as diff(1) shows it; `None` where they are the same.
 ///
 /// # Errors
 ///
@@ -85,9 +84,21 @@ pub fn drift(path: &Path, wanted: &str) -> Result<Option<String>> {
     if found == wanted {
         return Ok(None);
     }
-    let diff = TextDiff::from_lines(&found, wanted);
-    let from = path.display().to_string();
-    Ok(Some(diff.unified_diff().context_radius(2).header(&from, "mailsudo sudoers").to_string()))
+    let before = if path.exists() { path } else { Path::new("/dev/null") };
+    let mut diff = Command::new("diff")
+        .args(["-u", "--label"])
+        .arg(path)
+        .args(["--label", "mailsudo sudoers", "--"])
+        .args([before, Path::new("-")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run diff (package diffutils)")?;
+    if let Some(mut pipe) = diff.stdin.take() {
+        pipe.write_all(wanted.as_bytes())?;
+    }
+    let output = diff.wait_with_output()?;
+    Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
 /// Puts `fragment` at `path` with mode 0440 after visudo has taken it; the former one is kept as `path~`.
