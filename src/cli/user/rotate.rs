@@ -28,11 +28,11 @@ pub(in crate::cli) struct Rotate {
     which: Which,
 
     /// How long the old HMAC key still counts [default: 7d]
-    #[arg(long, value_name = "SPAN", value_parser = span, requires = "hmac")]
+    #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "totp")]
     overlap: Option<Span>,
 
     /// Where to write the new key file [default: GATEWAY.NAME.toml, here]
-    #[arg(long, value_name = "FILE", requires = "hmac")]
+    #[arg(long, value_name = "FILE", conflicts_with = "totp")]
     key_file: Option<PathBuf>,
 }
 

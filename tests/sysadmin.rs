@@ -1,0 +1,350 @@
+//! The sysadmin's commands, through the built binary: what they print, change and refuse to do without being asked.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cli;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use cli::{House, Said, mode};
+use serde_json::Value;
+
+/// The house, with a command of two parameters and a second user.
+fn house() -> House {
+    let house = House::new();
+    house.write(
+        "commands.d/restart.toml",
+        "summary = \"Restart a service\"\nrun_as = \"root\"\nargv = [\"/bin/echo\", \"{service}\", \"--level={level}\"]\n\
+         timeout = \"5s\"\n[parameters.service]\none_of = [\"nginx\", \"php\"]\n\
+         [parameters.level]\ninteger = { min = 1, max = 2 }\ndefault = 1\n[allow.oncall]\n[allow.web]\nservice = [\"nginx\"]\n",
+    );
+    let added =
+        house.run(&["user", "add", "bob", "--address", "bob@example.com", "--role", "oncall", "--key-file", "bob.key"]);
+    assert_eq!(added.status, 0, "{}", added.err);
+    house
+}
+
+fn json(said: &Said) -> Value {
+    assert_eq!(said.status, 0, "{}", said.err);
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+}
+
+#[test]
+fn the_catalogue_is_spelled_out() {
+    let house = house();
+    let list = house.run(&["command", "list"]);
+    assert_eq!(list.out, "restart  as root, for oncall, web: Restart a service\nsay      as nobody, for web: Say it\n");
+    let show = house.run(&["command", "show", "restart"]).out;
+    for line in [
+        "restart: Restart a service",
+        "runs as    root",
+        "parameter  level: a whole number from 1 to 2; 1 if not given",
+        "role       oncall: every value",
+        "role       web: service: nginx",
+        "  /bin/echo nginx --level=1",
+        "  /bin/echo php --level=2",
+    ] {
+        assert!(show.lines().any(|found| found == line), "{line}: {show}");
+    }
+    let all = json(&house.run(&["command", "list", "--json"]));
+    assert_eq!(all[0]["argument_vectors"].as_array().map(Vec::len), Some(4));
+    assert!(house.run(&["command", "show", "nothing"]).err.contains("mailsudo command list"));
+}
+
+#[test]
+fn may_says_which_rule_decides() {
+    let house = house();
+    for (words, status, wanted) in [
+        (&["may", "alice", "restart", "service=nginx"][..], 0, "permit: [allow.web] in commands.d/restart.toml"),
+        (&["may", "bob", "restart", "service=php", "level=2"], 0, "permit: [allow.oncall]"),
+        (&["may", "alice", "restart", "service=php"], 1, "deny: none of your roles permits"),
+        (&["may", "alice", "restart", "service=nginx", "level=3"], 1, "deny: `level` must be a whole number"),
+        (&["may", "alice", "restart"], 1, "deny: `service` is missing"),
+        (&["may", "bob", "say"], 1, "deny: commands.d/say.toml has no [allow]"),
+        (&["may", "alice", "nothing"], 1, "deny: there is no commands.d/nothing.toml"),
+        (&["may", "eve", "say"], 1, "deny: there is no user eve"),
+        (&["may", "bob", "help"], 0, "permit: help is built in"),
+    ] {
+        let said = house.run(words);
+        assert_eq!(said.status, status, "{words:?}: {}", said.out);
+        assert!(said.out.starts_with(wanted), "{words:?}: {}", said.out);
+    }
+    house.run(&["user", "disable", "alice"]);
+    assert!(house.run(&["may", "alice", "help"]).out.starts_with("deny: alice is disabled"));
+}
+
+#[test]
+fn users_are_listed_shown_disabled_and_removed() {
+    let house = house();
+    let list = house.run(&["user", "list"]).out;
+    assert_eq!(list, "alice  alice@example.com  web\nbob    bob@example.com  oncall\n");
+    let show = json(&house.run(&["user", "show", "alice", "--json"]));
+    assert_eq!((&show["enabled"], &show["secrets"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert!(house.run(&["user", "show", "eve"]).err.contains("mailsudo user list"));
+
+    house.write("users.d/alice.toml", "# keep me\naddress = \"alice@example.com\"\nroles = [\"web\"] # and me\n");
+    assert_eq!(house.run(&["user", "disable", "alice"]).out, "alice is disabled.\n");
+    let file = fs::read_to_string(house.path("users.d/alice.toml")).expect("the file");
+    assert_eq!(file, "# keep me\naddress = \"alice@example.com\"\nroles = [\"web\"] # and me\nenabled = false\n");
+    assert_eq!(mode(&house.path("users.d/alice.toml")), 0o644);
+    assert!(house.run_with(&["deliver"], &house.eml(&["say"])).err.contains("reason=disabled"));
+    assert_eq!(house.run(&["user", "enable", "alice"]).out, "alice is enabled.\n");
+    assert_eq!(house.run(&["user", "enable", "alice"]).out, "alice is enabled already.\n");
+
+    assert!(house.run(&["user", "remove", "bob"]).err.contains("--yes"), "a prompt never blocks a script");
+    assert!(house.run(&["user", "remove", "bob", "--dry-run"]).out.contains("Nothing was changed"));
+    assert!(house.path("secrets.d/bob.toml").exists());
+    assert_eq!(house.run(&["user", "remove", "bob", "--yes"]).status, 0);
+    assert!(!house.path("secrets.d/bob.toml").exists() && !house.path("users.d/bob.toml").exists());
+    assert!(house.run(&["user", "remove", "bob", "--yes"]).err.contains("there is no user bob"));
+}
+
+#[test]
+fn enrolling_shows_a_qr_code_and_says_what_it_would_do() {
+    let house = house();
+    let dry = house.run(&["user", "add", "carol", "--address", "c@example.com", "--dry-run"]);
+    assert!(dry.out.contains("users.d/carol.toml would be written"), "{}", dry.out);
+    assert!(!house.path("users.d/carol.toml").exists());
+    let added = house.run(&["user", "add", "carol", "--address", "c@example.com"]);
+    assert!(
+        added.out.contains('█') && added.out.contains("otpauth://totp/mailsudo%20berlin:carol?secret="),
+        "{}",
+        added.out
+    );
+    assert_eq!(mode(&house.path("berlin.carol.toml")), 0o600, "the key file has a name that says what it is");
+}
+
+#[test]
+fn rotation_overlaps_for_keys_and_not_for_phones() {
+    let house = house();
+    let old = house.eml(&["say", "what=old"]);
+    let rotated = house.run(&["user", "rotate", "alice", "--hmac", "--overlap", "2d", "--key-file", "new.key"]);
+    assert_eq!(rotated.status, 0, "{}", rotated.err);
+    assert!(house.run(&["user", "show", "alice"]).out.contains("old key  counts for requests signed up to"));
+    assert!(house.run_with(&["deliver"], &old).out.contains("heard: old"), "the old key still counts");
+    fs::rename(house.path("new.key"), house.path("alice.key")).expect("the new key file");
+    assert!(house.run_with(&["deliver"], &house.eml(&["say"])).err.contains("used-code"), "the new one counts too");
+
+    let rotated = house.run(&["user", "rotate", "alice", "--totp"]);
+    assert!(rotated.out.contains("the old one counts no more"), "{}", rotated.err);
+    let secrets = fs::read_to_string(house.path("secrets.d/alice.toml")).expect("secrets");
+    assert!(secrets.contains("[previous]"), "the key's overlap goes on");
+    assert_eq!(house.run(&["user", "rotate", "alice"]).status, 2);
+    assert_eq!(house.run(&["user", "rotate", "alice", "--totp", "--overlap", "2d"]).status, 2);
+}
+
+#[test]
+fn a_code_is_tested_without_being_used() {
+    let house = house();
+    let url = fs::read_to_string(house.path("phone")).expect("the phone");
+    let factor = mailsudo::authenticate::Factor::from_url(&url).expect("a factor");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    let test = |seconds: i64| {
+        let time = mailsudo::protocol::Timestamp::from_seconds(now.cast_signed() + seconds);
+        let code = factor.code_at(time).expect("a code");
+        house.run(&["user", "test", "alice", "--code", code.as_str()])
+    };
+    assert!(test(0).out.contains("agree"));
+    let ahead = test(600);
+    assert_eq!(ahead.status, 1);
+    assert!(ahead.out.contains("ahead by 20 steps") || ahead.out.contains("ahead by 19 steps"), "{}", ahead.out);
+    assert!(test(-900).out.contains("behind by"));
+    assert_eq!(house.run(&["user", "test", "alice", "--code", "12345678"]).status, 1);
+    assert!(house.run(&["user", "test", "alice"]).err.contains("no terminal"));
+}
+
+#[test]
+fn the_log_shows_what_became_of_requests() {
+    let house = house();
+    house.run_with(&["deliver"], &house.eml(&["say", "what=one"]));
+    house.run_with(&["deliver"], &house.eml(&["restart", "service=php"]));
+    let all = json(&house.run(&["log", "--json"]));
+    let all = all.as_array().expect("a list");
+    assert_eq!(all.len(), 2);
+    assert_eq!(
+        (all[0]["command"].as_str(), all[0]["reason"].as_str()),
+        (Some("restart"), Some("used-code")),
+        "newest first"
+    );
+    assert_eq!((all[1]["result"].as_str(), all[1]["argv"][1].as_str()), (Some("exit-0"), Some("heard: one")));
+    for (words, count) in [
+        (&["log", "--user", "alice", "--json"][..], 2),
+        (&["log", "--user", "bob", "--json"], 0),
+        (&["log", "--command", "say", "--json"], 1),
+        (&["log", "--state", "refused", "--json"], 1),
+        (&["log", "--since", "1h", "--json"], 2),
+        (&["log", "--until", "2020-01-01T00:00:00Z", "--json"], 0),
+        (&["log", "--limit", "1", "--json"], 1),
+    ] {
+        assert_eq!(json(&house.run(words)).as_array().map(Vec::len), Some(count), "{words:?}");
+    }
+    let text = house.run(&["log"]).out;
+    assert!(
+        text.contains("alice") && text.contains("refused used-code") && !text.contains('\u{1b}'),
+        "no colours: {text}"
+    );
+    let id = all[1]["id"].as_str().expect("an id");
+    let show = house.run(&["log", "show", id]).out;
+    assert!(show.contains("argv        /bin/echo heard: one\n") && show.contains("heard: one\n"), "{show}");
+    assert!(house.run(&["log", "show", "ffffffffffff"]).err.contains("mailsudo log"));
+    assert!(house.run(&["log", "show", "xyz"]).err.contains("hex digits"));
+    assert_eq!(house.run(&["log", "--since", "yesterday"]).status, 2);
+}
+
+#[test]
+fn explain_tells_and_leaves_no_trace() {
+    let house = house();
+    let request = house.eml(&["say", "what=one"]);
+    let explained = house.run_with(&["explain"], &request);
+    assert_eq!(explained.status, 0, "{}", explained.err);
+    for line in [
+        "message: From alice@example.com",
+        "  totp: (not shown)",
+        "command: say",
+        "mac: holds, under the current key of alice",
+        "ledger: this request is new",
+        "code: right, step ",
+        "command: /bin/echo heard: one as nobody",
+        "would run: /usr/bin/timeout --kill-after=5s 60s /bin/echo heard: one",
+    ] {
+        assert!(explained.out.lines().any(|found| found.starts_with(line)), "{line}: {}", explained.out);
+    }
+    let code = request.lines().find_map(|line| line.strip_prefix("totp: ")).expect("a code");
+    assert!(!explained.out.contains(code), "no code is shown");
+    assert_eq!(house.run_with(&["explain"], &request).out, explained.out, "and again");
+    assert!(house.run_with(&["deliver"], &request).out.contains("heard: one"), "it was not used up");
+    let after = house.run_with(&["explain"], &request);
+    assert_eq!(after.status, 1);
+    assert!(after.out.contains("duplicate: nothing is run again"), "{}", after.out);
+    let forged = house.run_with(&["explain"], &request.replace("what=one", "what=two"));
+    assert!(forged.out.contains("refused: bad-mac") && forged.out.contains("answered: no"), "{}", forged.out);
+    let bob = request.replace("alice@example.com", "eve@example.com");
+    assert!(house.run_with(&["explain"], &bob).out.contains("refused: foreign-from"));
+    assert!(house.run_with(&["explain"], "From: a@b\n\nhello").out.contains("refused: not-a-request"));
+}
+
+#[test]
+fn the_ledger_is_looked_after() {
+    let house = house();
+    house.run_with(&["deliver"], &house.eml(&["say"]));
+    let status = json(&house.run(&["ledger", "status", "--json"]));
+    assert_eq!((status["requests"].as_u64(), status["integrity"].as_str()), (Some(1), Some("ok")));
+    assert!(house.run(&["ledger", "status"]).out.contains("integrity  ok"));
+    assert_eq!(house.run(&["ledger", "backup", "copy.db"]).status, 0);
+    assert_eq!(mode(&house.path("copy.db")), 0o600);
+    let copy = rusqlite::Connection::open(house.path("copy.db")).expect("the copy");
+    let count: u32 = copy.query_row("SELECT count(*) FROM requests", [], |row| row.get(0)).expect("a count");
+    assert_eq!(count, 1, "the write-ahead log is in it");
+    assert!(house.run(&["ledger", "backup", "copy.db"]).err.contains("exists already"));
+    assert_eq!(house.run(&["ledger", "prune", "--older-than", "6d", "--yes"]).status, 2, "never under a week");
+    assert!(house.run(&["ledger", "prune", "--older-than", "7d"]).err.contains("--yes"));
+    let live = rusqlite::Connection::open(house.path("ledger/ledger.db")).expect("the ledger");
+    live.execute("UPDATE requests SET signed = signed - 864000, first_seen = first_seen - 864000", []).expect("aged");
+    drop(live);
+    assert!(house.run(&["ledger", "prune", "--older-than", "7d", "--yes"]).out.contains("1 requests are forgotten"));
+    assert!(house.run(&["ledger", "status"]).out.contains("forgotten  up to "));
+    assert_eq!(house.run(&["ledger", "vacuum"]).status, 0);
+}
+
+#[test]
+fn metrics_count_the_ledger() {
+    let house = house();
+    house.run_with(&["deliver"], &house.eml(&["say"]));
+    let text = house.run(&["metrics"]).out;
+    assert!(text.contains("mailsudo_requests{gateway=\"berlin\",state=\"finished\"} 1\n"), "{text}");
+    assert!(text.contains("mailsudo_duration_seconds_count{gateway=\"berlin\"} 1\n"), "{text}");
+    assert_eq!(house.run(&["metrics", "--output", "mailsudo.prom"]).out, "");
+    assert_eq!(fs::read_to_string(house.path("mailsudo.prom")).expect("the file"), text);
+}
+
+#[test]
+fn a_lockout_is_shown_and_ended() {
+    let house = house();
+    for n in 0..5 {
+        let key = [
+            "sign",
+            "say",
+            "--key",
+            "alice.key",
+            "--code",
+            &format!("{n}{n}{n}{n}{n}{n}99"),
+            "--eml",
+            "--from",
+            "alice@example.com",
+        ];
+        house.run_with(&["deliver"], &house.run(&key).out);
+    }
+    let show = house.run(&["user", "show", "alice"]).out;
+    assert!(show.contains("lockout  until "), "{show}");
+    assert_eq!(house.run(&["user", "unlock", "alice"]).out, "alice is locked out no more.\n");
+    assert!(house.run(&["user", "show", "alice"]).out.contains("lockout  none"));
+    assert!(house.run_with(&["deliver"], &house.eml(&["say"])).out.contains("heard: nothing"));
+}
+
+#[test]
+fn check_finds_what_is_broken_and_says_what_to_do() {
+    let house = house();
+    let found = |house: &House| {
+        let said = house.run(&["check", "--json"]);
+        let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out));
+        let words = report["findings"].as_array().expect("a list").iter().filter(|one| one["level"] != "ok");
+        words
+            .map(|one| format!("{}: {} -> {}", one["about"], one["what"], one["remedy"]))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let before = found(&house);
+    let breaks = |name: &str, content: &str, mode: u32, wanted: &str| {
+        let path = house.path(name);
+        let former = fs::read(&path).ok();
+        fs::write(&path, content).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        let now = found(&house);
+        assert!(!before.contains(wanted) && now.contains(wanted), "{name}: {wanted}: {now}");
+        match former {
+            Some(former) => fs::write(&path, former).expect("written"),
+            None => fs::remove_file(&path).expect("removed"),
+        }
+        if path.exists() {
+            let mode = if name.starts_with("secrets") { 0o600 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        }
+    };
+    breaks("commands.d/bad.toml", "argv = 1", 0o644, "bad.toml:1");
+    breaks(
+        "commands.d/gone.toml",
+        "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/nowhere/x\"]\n[allow.web]\n",
+        0o644,
+        "/nowhere/x",
+    );
+    breaks(
+        "commands.d/nobody.toml",
+        "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/bin/true\"]\n",
+        0o644,
+        "nobody may run nobody",
+    );
+    breaks(
+        "commands.d/role.toml",
+        "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/bin/true\"]\n[allow.dba]\n",
+        0o644,
+        "the role dba, which nobody holds",
+    );
+    breaks("users.d/eve.toml", "address = \"eve@example.com\"\nroles = []\n", 0o644, "eve has no secrets");
+    breaks(
+        "users.d/bob.toml",
+        "address = \"OPS@example.com\"\nroles = [\"oncall\"]\n",
+        0o644,
+        "the gateway's own address",
+    );
+    breaks(
+        "users.d/bob.toml",
+        "address = \"b@example.com\"\nroles = [\"typo\"]\n",
+        0o644,
+        "the role typo, which no command allows",
+    );
+    breaks("secrets.d/bob.toml", "hmac_key = 1", 0o600, "secrets.d/bob.toml:1");
+    breaks("secrets.d/stray.toml", "hmac_key = 1", 0o600, "belongs to no user");
+    breaks("mailsudo.toml", "gateway = 1", 0o644, "mailsudo.toml:1");
+    assert_eq!(house.run(&["check", "--quiet"]).status, 2, "no Postfix, and a service user that is not there");
+}
