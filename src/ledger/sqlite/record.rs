@@ -6,7 +6,7 @@ use crate::ledger::{LedgerError, Record, State};
 use crate::protocol::{RequestName, RunResult, Timestamp};
 use crate::reply::Reply;
 
-/// The columns in the order of [`write`]'s parameters.
+/// The columns in the order of [`write()`]'s parameters.
 pub(super) const COLUMNS: &str = "name, user, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
      started, finished, result, reply_to, reply, handed_over, queue_id, audit_lost";
 

@@ -4,6 +4,8 @@
 //! literals, bracket classes, groups, `|` and `? * + {m,n}` are taken (DESIGN.md, decision 7); what a pattern can
 //! match is known exactly, so that "never whitespace", "never empty" and "never a leading dash" are checked on it.
 
+mod posix;
+
 use regex_syntax::ast::{self, Ast};
 
 /// A set of ASCII characters, bit N for character N.
@@ -94,7 +96,7 @@ impl Pattern {
     pub fn to_posix(&self) -> Result<String, String> {
         self.check_fenced()?;
         let mut posix = String::new();
-        self.portable.as_ref().map_err(Clone::clone)?.print(&mut posix);
+        posix::print(self.portable.as_ref().map_err(Clone::clone)?, &mut posix);
         Ok(format!("({posix})"))
     }
 }
@@ -229,96 +231,6 @@ impl Node {
             Self::Sequence(nodes) => nodes.iter().for_each(|node| node.sample(sample)),
             Self::Choice(nodes) => nodes.iter().take(1).for_each(|node| node.sample(sample)),
             Self::Repeat(node, least, _) => (0..*least).for_each(|_| node.sample(sample)),
-        }
-    }
-
-    fn print(&self, posix: &mut String) {
-        match self {
-            Self::Characters(set) => print_set(*set, posix),
-            Self::Sequence(nodes) => nodes.iter().for_each(|node| node.print(posix)),
-            Self::Choice(nodes) => {
-                posix.push('(');
-                for (at, node) in nodes.iter().enumerate() {
-                    if at > 0 {
-                        posix.push('|');
-                    }
-                    node.print(posix);
-                }
-                posix.push(')');
-            }
-            Self::Repeat(node, least, most) => {
-                posix.push('(');
-                node.print(posix);
-                posix.push(')');
-                match (least, most) {
-                    (0, Some(1)) => posix.push('?'),
-                    (0, None) => posix.push('*'),
-                    (1, None) => posix.push('+'),
-                    (least, None) => *posix += &format!("{{{least},}}"),
-                    (least, Some(most)) => *posix += &format!("{{{least},{most}}}"),
-                }
-            }
-        }
-    }
-}
-
-/// A set as alternatives of a bracket expression and of what cannot stand in one. In a bracket, `]` stands first and `-`
-/// last, and `^` never first (regex(7)); `[` never stands before `.`, `:` or `=`, as it comes after them. `#` and `$` end
-/// sudo's own token there (measured: sudo 1.9.13), so they stand by themselves, as `^` does where nothing could go before it.
-fn print_set(set: Set, posix: &mut String) {
-    let member = |byte: u8| set & 1 << byte != 0;
-    let mut alternatives = Vec::new();
-    let plain = |byte: &u8| !b"]^[-#$".contains(byte);
-    let bulk: Vec<u8> = (b'!'..=b'~').filter(|byte| member(*byte) && plain(byte)).collect();
-    let mut bracket = String::new();
-    if member(b']') {
-        bracket.push(']');
-    }
-    let (words, signs): (Vec<u8>, Vec<u8>) = bulk.iter().partition(|byte| byte.is_ascii_alphanumeric());
-    print_runs(words.into_iter(), &mut bracket);
-    bracket.extend(signs.into_iter().map(char::from));
-    if member(b'[') {
-        bracket.push('[');
-    }
-    if member(b'^') && !bracket.is_empty() {
-        bracket.push('^');
-    } else if member(b'^') {
-        alternatives.push(r"\^".to_owned());
-    }
-    if member(b'-') {
-        bracket.push('-');
-    }
-    match bracket.as_bytes() {
-        [] => {}
-        [lone] if lone.is_ascii_alphanumeric() || *lone == b'-' => alternatives.push(bracket),
-        _ => alternatives.push(format!("[{bracket}]")),
-    }
-    for (byte, text) in [(b'#', "#"), (b'$', r"\$")] {
-        if member(byte) {
-            alternatives.push(text.to_owned());
-        }
-    }
-    match alternatives.as_slice() {
-        [only] => posix.push_str(only),
-        several => *posix += &format!("({})", several.join("|")),
-    }
-}
-
-fn print_runs(bytes: impl Iterator<Item = u8>, posix: &mut String) {
-    let mut runs: Vec<(u8, u8)> = Vec::new();
-    for byte in bytes {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == byte => *last = byte,
-            _ => runs.push((byte, byte)),
-        }
-    }
-    for (first, last) in runs {
-        posix.push(char::from(first));
-        if last > first + 1 {
-            posix.push('-');
-        }
-        if last > first {
-            posix.push(char::from(last));
         }
     }
 }
