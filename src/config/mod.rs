@@ -4,7 +4,7 @@
 //! that a message costs the same with ten users or a hundred thousand. Unknown keys are errors, and a value that a
 //! type here cannot hold is an error that names file, line and remedy.
 //!
-//! It must never follow what others could have written ([`trust`]), and never repeat a secret in an error.
+//! It must never follow what others could have written (`trust.rs`), and never repeat a secret in an error.
 
 mod address;
 mod command;
