@@ -257,3 +257,87 @@ fn the_example_fragment_is_what_the_examples_come_to() {
     assert_eq!(rust.status, 1);
     assert!(rust.err.contains("commands.d/logs.toml") && rust.err.contains("`unit`"), "{}", rust.err);
 }
+
+#[test]
+fn a_code_is_asked_for_without_echo() {
+    let house = House::new();
+    let line = format!("{} sign help --key alice.key", env!("CARGO_BIN_EXE_mailsudo"));
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
+        .current_dir(house.folder.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("script(1), which makes a terminal (package bsdutils)");
+    std::io::Write::write_all(&mut terminal.stdin.take().expect("a pipe"), b"123456\n").expect("typed");
+    let screen = said(terminal.wait_with_output().expect("its end"));
+    assert!(screen.out.contains("Code: "), "{}", screen.out);
+    assert_eq!(screen.out.matches("123456").count(), 1, "only in the block: {}", screen.out);
+    assert!(screen.out.contains("totp: 123456"), "{}", screen.out);
+}
+
+#[test]
+fn guesses_in_parallel_are_all_counted() {
+    let house = House::new();
+    let guesses: Vec<_> = (0..40)
+        .map(|n| {
+            let code = format!("{n:08}");
+            let words = ["sign", "say", "--key", "alice.key", "--code", &code, "--eml", "--from", "alice@example.com"];
+            house.run(&words).out
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for guess in &guesses {
+            let house = &house;
+            scope.spawn(move || assert_eq!(house.run_with(&["deliver"], guess).status, 0));
+        }
+    });
+    let ledger = rusqlite::Connection::open(house.path("ledger/ledger.db")).expect("the ledger");
+    let count = |sql: &str| ledger.query_row(sql, [], |row| row.get::<_, u32>(0)).expect("a count");
+    assert_eq!(count("SELECT count(*) FROM requests WHERE reason = 'bad-code'"), 5, "no sixth guess was judged");
+    assert_eq!(count("SELECT count(*) FROM requests WHERE reason = 'locked-out'"), 35);
+    assert_eq!(count("SELECT count(*) FROM requests WHERE reply IS NOT NULL"), 6, "five, and one for the lockout");
+}
+
+#[test]
+fn copies_of_one_request_run_once() {
+    let house = House::new();
+    let request = house.eml(&["say"]);
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let copies: Vec<_> = (0..30).map(|_| scope.spawn(|| house.run_with(&["deliver"], &request))).collect();
+        copies.into_iter().map(|copy| copy.join().expect("a delivery")).collect()
+    });
+    assert!(ended.iter().all(|said| said.status == 0 || said.status == 75), "handled, refused or deferred");
+    let starts = ended.iter().filter(|said| said.err.contains("event=started")).count();
+    let replies = ended.iter().filter(|said| !said.out.is_empty()).count();
+    assert_eq!((starts, replies), (1, 1));
+    assert!(house.run_with(&["deliver"], &request).err.contains("reason=duplicate"));
+}
+
+#[test]
+fn an_exclusive_command_waits_for_a_run_that_lives() {
+    let house = House::new();
+    house.write(
+        "commands.d/slow.toml",
+        "summary = \"x\"\nrun_as = \"nobody\"\nargv = [\"/bin/sleep\", \"2\"]\n[allow.web]\n",
+    );
+    house.run(&["user", "add", "bob", "--address", "bob@example.com", "--role", "web", "--key-file", "bob.key"]);
+    let secrets = fs::read_to_string(house.path("secrets.d/bob.toml")).expect("secrets");
+    let url = secrets.split('"').find(|word| word.starts_with("otpauth:")).expect("the URL");
+    fs::write(house.path("bob.phone"), url).expect("a phone");
+    fs::set_permissions(house.path("bob.phone"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let words =
+        ["sign", "slow", "--key", "bob.key", "--totp-secret-file", "bob.phone", "--eml", "--from", "bob@example.com"];
+    let requests = [house.eml(&["slow"]), house.run(&words).out];
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> =
+            requests.iter().map(|request| scope.spawn(|| house.run_with(&["deliver"], request))).collect();
+        runs.into_iter().map(|run| run.join().expect("a delivery")).collect()
+    });
+    assert!(
+        ended.iter().all(|said| said.out.contains("slow: ok")),
+        "{:?}",
+        ended.iter().map(|s| &s.err).collect::<Vec<_>>()
+    );
+    assert_eq!(ended.iter().filter(|said| said.err.contains("event=waiting")).count(), 1, "one after the other");
+}

@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rustix::fs::{CWD, RenameFlags};
 
 use super::{Claim, Ledger, LedgerError, Lockout, Page, Record};
 use crate::config::{Distrust, Folder, Span, Trusted};
@@ -113,37 +114,30 @@ impl Sqlite {
         Ok((pragma("application_id")?, pragma("user_version")?))
     }
 
-    /// Makes an empty ledger; see [`super::init`].
+    /// Makes an empty ledger; see [`super::init`]. It is finished under another name and then appears whole, so that a
+    /// delivery that comes at the same time, or after a crash, finds all of it or nothing.
     pub(super) fn init(path: &Path, trusted: Trusted, floor: Option<Timestamp>) -> Result<(), LedgerError> {
-        let path = judged(path, trusted, false)?;
-        let claims = claims_of(&path);
-        for file in [&path, &claims] {
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(LedgerError::Backend(format!("{}: {error}", file.display())));
-                }
-                _ => {}
-            }
+        let path = judged(path, trusted.clone(), false)?;
+        let backend = |error: io::Error| LedgerError::Backend(format!("{}: {error}", path.display()));
+        let new = |file: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop);
+        match new(&claims_of(&path)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(backend(error)),
+            _ => {}
         }
-        let mut connection = Connection::open_with_flags(&path, FLAGS)?;
-        connection.busy_timeout(PATIENCE)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        match (tables, application) {
-            (0, _) => {
-                transaction.execute_batch(TABLES)?;
-                transaction.pragma_update(None, "application_id", APPLICATION)?;
-                transaction.pragma_update(None, "user_version", SCHEMA)?;
-                if let Some(floor) = floor {
-                    transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [floor.seconds()])?;
-                }
-                Ok(transaction.commit()?)
-            }
-            (_, APPLICATION) => Ok(()),
-            _ => Err(LedgerError::Foreign(path)),
+        if path.exists() {
+            return Self::open(&path, trusted).map(drop);
         }
+        let draft = path.with_extension(format!("draft-{}", std::process::id()));
+        new(&draft).map_err(backend)?;
+        let made = draw_up(&draft, floor).and_then(|()| {
+            let moved = rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE);
+            moved.map_err(|errno| backend(errno.into()))
+        });
+        if made.is_err() {
+            let _ = std::fs::remove_file(&draft);
+        }
+        // Somebody else may have been quicker; then his is the ledger.
+        if path.exists() { Self::open(&path, trusted).map(drop) } else { made }
     }
 
     fn claims_file(&self) -> Result<File, LedgerError> {
@@ -153,6 +147,21 @@ impl Sqlite {
             .open(&self.claims)
             .map_err(|error| LedgerError::Backend(format!("{}: {error}", self.claims.display())))
     }
+}
+
+/// Fills the empty file `draft` with the tables, and leaves no file beside it.
+fn draw_up(draft: &Path, floor: Option<Timestamp>) -> Result<(), LedgerError> {
+    let mut connection = Connection::open_with_flags(draft, FLAGS)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    if let Some(floor) = floor {
+        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [floor.seconds()])?;
+    }
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// The ledger's path through a folder that has been judged, with no link in it; where it `must_exist`, its file and those
