@@ -106,7 +106,13 @@ fn enrolling_shows_a_qr_code_and_says_what_it_would_do() {
     let dry = house.run(&["user", "add", "carol", "--address", "c@example.com", "--dry-run"]);
     assert!(dry.out.contains("users.d/carol.toml would be written"), "{}", dry.out);
     assert!(!house.path("users.d/carol.toml").exists());
-    let added = house.run(&["user", "add", "carol", "--address", "c@example.com"]);
+    let line = format!("{} user add carol --address c@example.com --config .", env!("CARGO_BIN_EXE_mailsudo"));
+    let terminal = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .current_dir(house.folder.path())
+        .stdin(std::process::Stdio::null())
+        .output();
+    let added = cli::said(terminal.expect("script(1), which makes a terminal (package bsdutils)"));
     assert!(
         added.out.contains('█') && added.out.contains("otpauth://totp/mailsudo%20berlin:carol?secret="),
         "{}",

@@ -14,7 +14,7 @@ use crate::protocol::UserName;
 
 /// Enrol somebody: make the secrets, write the gateway's two files and the user's key file
 ///
-/// Prints the TOTP secret once, as a QR code for the user's phone. Nothing that exists is written over.
+/// Prints the TOTP secret once, on a terminal as a QR code for the user's phone too. Nothing that exists is written over.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user add alice --address alice@example.com --role web")]
 pub(in crate::cli) struct Add {

@@ -6,6 +6,7 @@ mod rotate;
 mod show;
 mod test;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,8 +76,12 @@ fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
     PathBuf::from(format!("{}.{name}.toml", gateway.settings().gateway))
 }
 
-/// Shows a TOTP secret for a phone to read off the screen.
+/// Shows a TOTP secret, on a terminal as a QR code too, for a phone to read off the screen.
 fn show_totp(url: &str) -> Result<()> {
+    if !std::io::stdout().is_terminal() {
+        println!("TOTP secret, for the user's phone and for nobody else: {url}");
+        return Ok(());
+    }
     let code = QrCode::new(url).context("the secret does not fit into a QR code")?;
     println!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build());
     println!("TOTP secret, for the user's phone and for nobody else: {url}");
