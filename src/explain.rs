@@ -80,6 +80,12 @@ fn stages(
     let authentic = authenticate::judge(&proven, page.as_ref(), settings, max_age, now)?;
     let step = authentic.step().map_or_else(|| "its own".to_owned(), |step| step.to_string());
     say(&format!("code: right, step {step}, not used before"));
+    if let Some(command) = &command
+        && let Ok(values) = authorize::choose(command, proven.roles(), authentic.arguments())
+        && let Some(role) = authorize::deciding_role(command, proven.roles(), &values)
+    {
+        say(&format!("role: {role} permits it"));
+    }
     let grant = authorize::authorize(authentic, command)?;
     let Action::Run(invocation) = grant.action() else {
         say("command: built in; it would be answered");

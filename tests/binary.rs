@@ -341,3 +341,24 @@ fn an_exclusive_command_waits_for_a_run_that_lives() {
     );
     assert_eq!(ended.iter().filter(|said| said.err.contains("event=waiting")).count(), 1, "one after the other");
 }
+
+#[test]
+fn the_gateways_folder_may_be_named_first() {
+    let house = House::new();
+    let request = house.eml(&["say"]);
+    let deliver = |words: &[&str]| {
+        fs::write(house.path("request"), &request).expect("a request");
+        let input = fs::File::open(house.path("request")).expect("a request");
+        said(house.command(words).stdin(input).output().expect("the program"))
+    };
+    for words in
+        [&["--nonsense", "deliver"][..], &["--config", ".", "deliver", "--nonsense"], &["--config=.", "--x", "deliver"]]
+    {
+        let ended = deliver(words);
+        assert_eq!((ended.status, ended.out.as_str(), ended.err.as_str()), (75, "", ""), "{words:?}");
+    }
+    assert!(deliver(&["--config", ".", "deliver"]).out.contains("heard: nothing"));
+    assert!(deliver(&["--config=.", "deliver"]).err.contains("reason=duplicate"));
+    let listed = said(house.command(&["--config", ".", "user", "list"]).output().expect("the program"));
+    assert!(listed.out.starts_with("alice"), "{}", listed.err);
+}

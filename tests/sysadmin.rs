@@ -211,6 +211,7 @@ fn explain_tells_and_leaves_no_trace() {
         "mac: holds, under the current key of alice",
         "ledger: this request is new",
         "code: right, step ",
+        "role: web permits it",
         "command: /bin/echo heard: one as nobody",
         "would run: /usr/bin/timeout --kill-after=5s 60s /bin/echo heard: one",
     ] {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{At, print_json};
+use super::{At, Progress, print_json};
 use crate::check::{Level, check};
 
 /// Look at everything that makes a gateway fail, and say what to do about it
@@ -30,7 +30,9 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
+        let progress = Progress::show("looking");
         let report = check(&self.at.config);
+        drop(progress);
         let shown: Vec<_> =
             report.findings.iter().filter(|finding| !self.quiet || finding.level != Level::Ok).collect();
         if self.json {

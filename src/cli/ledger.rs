@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::confirm::Consent;
-use super::{At, open_ledger, print_json, service_account, when};
+use super::{At, Progress, open_ledger, print_json, service_account, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LedgerUrl, Span, Trusted};
 use crate::ledger::Archive;
@@ -168,14 +168,16 @@ impl Prune {
         }
         let mut ledger = open_ledger(&gateway)?;
         let mut gone: u64 = 0;
+        let mut progress = Progress::show("forgetting");
         loop {
             let batch = ledger.prune(before, BATCH)?;
             gone += u64::from(batch);
             if batch < BATCH {
                 break;
             }
-            super::progress(&format!("{gone} forgotten"));
+            progress = Progress::show(&format!("{gone} forgotten"));
         }
+        drop(progress);
         println!("{gone} requests are forgotten.");
         Ok(ExitCode::SUCCESS)
     }
@@ -186,8 +188,9 @@ impl Vacuum {
         let gateway = self.at.open()?;
         let mut ledger = open_ledger(&gateway)?;
         let before = ledger.health()?.bytes.0;
-        super::progress("compacting");
+        let progress = Progress::show("compacting");
         ledger.vacuum()?;
+        drop(progress);
         println!("{before} bytes before, {} after.", ledger.health()?.bytes.0);
         Ok(ExitCode::SUCCESS)
     }
@@ -202,7 +205,7 @@ impl Backup {
         // Made beforehand, so that the copy has this mode from its first byte on.
         let rights = crate::files::Rights { mode: 0o600, owner: None };
         crate::files::create(&self.file, b"", rights)?;
-        super::progress("copying");
+        let _progress = Progress::show("copying");
         if let Err(error) = open_ledger(&gateway).and_then(|ledger| Ok(ledger.backup(&self.file)?)) {
             let _ = std::fs::remove_file(&self.file);
             return Err(error).context("no copy was made");

@@ -204,10 +204,23 @@ fn when(time: Timestamp) -> String {
     }
 }
 
-/// Shows a person that something long is going on; nothing where nobody looks.
-fn progress(words: &str) {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r{words} … ");
+/// Shows a person that something long is going on, until it is dropped; nothing where nobody looks.
+struct Progress;
+
+impl Progress {
+    fn show(words: &str) -> Self {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\u{1b}[K{words} … ");
+        }
+        Self
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\u{1b}[K");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{One, known};
+use super::{One, Rehearsal, known};
 use crate::cli::{confirm::Consent, open_ledger, service_account};
 use crate::clock::{Clock, SystemClock};
 use crate::enrol::Enrolment;
@@ -17,6 +17,9 @@ use crate::ledger::Ledger;
 pub(in crate::cli) struct Disable {
     #[command(flatten)]
     one: One,
+
+    #[command(flatten)]
+    rehearsal: Rehearsal,
 }
 
 /// Hear a disabled user again
@@ -25,6 +28,9 @@ pub(in crate::cli) struct Disable {
 pub(in crate::cli) struct Enable {
     #[command(flatten)]
     one: One,
+
+    #[command(flatten)]
+    rehearsal: Rehearsal,
 }
 
 /// End a user's lockout; the wrong codes up to now count no more
@@ -33,6 +39,9 @@ pub(in crate::cli) struct Enable {
 pub(in crate::cli) struct Unlock {
     #[command(flatten)]
     one: One,
+
+    #[command(flatten)]
+    rehearsal: Rehearsal,
 }
 
 /// Remove a user's files from the gateway; the ledger keeps what he did
@@ -48,22 +57,22 @@ pub(in crate::cli) struct Remove {
 
 impl Disable {
     pub(super) fn run(self) -> Result<ExitCode> {
-        set_enabled(self.one, false)
+        set_enabled(self.one, &self.rehearsal, false)
     }
 }
 
 impl Enable {
     pub(super) fn run(self) -> Result<ExitCode> {
-        set_enabled(self.one, true)
+        set_enabled(self.one, &self.rehearsal, true)
     }
 }
 
-fn set_enabled(one: One, enabled: bool) -> Result<ExitCode> {
+fn set_enabled(one: One, rehearsal: &Rehearsal, enabled: bool) -> Result<ExitCode> {
     let gateway = one.at.open()?;
     let words = if enabled { "enabled" } else { "disabled" };
     if known(&gateway, &one.name)?.enabled == enabled {
         println!("{} is {words} already.", one.name);
-    } else {
+    } else if !rehearsal.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", one.name)) {
         Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&one.name, enabled)?;
         println!("{} is {words}.", one.name);
     }
@@ -74,6 +83,9 @@ impl Unlock {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.one.at.open()?;
         known(&gateway, &self.one.name)?;
+        if self.rehearsal.is_all(&format!("{}'s lockout would end, and his wrong codes count no more", self.one.name)) {
+            return Ok(ExitCode::SUCCESS);
+        }
         let was_locked = open_ledger(&gateway)?.unlock(&self.one.name, SystemClock.now())?;
         let words = if was_locked { "is locked out no more" } else { "was not locked out; the count begins anew" };
         println!("{} {words}.", self.one.name);

@@ -34,6 +34,24 @@ pub(super) enum User {
     Remove(change::Remove),
 }
 
+/// Whether to change anything.
+#[derive(Debug, Args)]
+struct Rehearsal {
+    /// Say what would be changed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Rehearsal {
+    /// Says what would be done, where it is not to be done.
+    fn is_all(&self, what: &str) -> bool {
+        if self.dry_run {
+            println!("{what}; nothing was changed (--dry-run).");
+        }
+        self.dry_run
+    }
+}
+
 /// The gateway, and one of its users.
 #[derive(Debug, Args)]
 struct One {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{One, default_key_file, known, say_key_file, show_totp};
+use super::{One, Rehearsal, default_key_file, known, say_key_file, show_totp};
 use crate::cli::service_account;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Span;
@@ -34,6 +34,9 @@ pub(in crate::cli) struct Rotate {
     /// Where to write the new key file [default: GATEWAY.NAME.toml, here]
     #[arg(long, value_name = "FILE", conflicts_with = "totp")]
     key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    rehearsal: Rehearsal,
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +60,10 @@ impl Rotate {
         let gateway = self.one.at.open()?;
         let name = self.one.name;
         known(&gateway, &name)?;
+        let which = if self.which.totp { "TOTP secret" } else { "HMAC key" };
+        if self.rehearsal.is_all(&format!("secrets.d/{name}.toml would have a new {which}")) {
+            return Ok(ExitCode::SUCCESS);
+        }
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
         if self.which.totp {
             let totp = fresh_totp(&gateway, &name)?;
