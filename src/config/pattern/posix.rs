@@ -33,12 +33,13 @@ pub(super) fn print(node: &Node, posix: &mut String) {
 }
 
 /// A set as alternatives of a bracket expression and of what cannot stand in one. In a bracket, `]` stands first and `-`
-/// last, and `^` never first (regex(7)); `[` never stands before `.`, `:` or `=`, as it comes after them. `#` and `$` end
-/// sudo's own token there (measured: sudo 1.9.13), so they stand by themselves, as `^` does where nothing could go before it.
+/// last, and `^` never first (regex(7)); `[` never stands before `.`, `:` or `=`, as it comes after them. Measured with sudo
+/// 1.9.13: `#` and `$` end its own token there, and two of `*`, `+` and `?` side by side are refused even there; so these
+/// stand by themselves, as `^` does where nothing could go before it.
 fn print_set(set: Set, posix: &mut String) {
     let member = |byte: u8| set & 1 << byte != 0;
     let mut alternatives = Vec::new();
-    let plain = |byte: &u8| !b"]^[-#$".contains(byte);
+    let plain = |byte: &u8| !b"]^[-#$*+?".contains(byte);
     let bulk: Vec<u8> = (b'!'..=b'~').filter(|byte| member(*byte) && plain(byte)).collect();
     let mut bracket = String::new();
     if member(b']') {
@@ -63,7 +64,7 @@ fn print_set(set: Set, posix: &mut String) {
         [lone] if lone.is_ascii_alphanumeric() || *lone == b'-' => alternatives.push(bracket),
         _ => alternatives.push(format!("[{bracket}]")),
     }
-    for (byte, text) in [(b'#', "#"), (b'$', r"\$")] {
+    for (byte, text) in [(b'#', "#"), (b'$', r"\$"), (b'*', "[*]"), (b'+', "[+]"), (b'?', "[?]")] {
         if member(byte) {
             alternatives.push(text.to_owned());
         }
