@@ -77,8 +77,20 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
         report.error("programs", format!("{what}, {shown}, can be changed by others"), format!("chmod go-w {shown}"));
     }
     let owner = run_as.and_then(|user| accounts::find(user).ok().flatten()).filter(|account| account.uid != 0);
-    if owner.is_some_and(|account| account.uid == about.uid()) {
-        let what = format!("{what}, {shown}, belongs to the account it runs as, which could change it");
-        report.error("programs", what, format!("chown root {shown}"));
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    for place in full.ancestors() {
+        let Ok(about) = std::fs::metadata(place) else {
+            continue;
+        };
+        let shown = place.display();
+        // Whoever may rename in a folder may put another program in its place; in a sticky one, only what is his own.
+        if about.is_dir() && about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0 {
+            let what = format!("{what} is in {shown}, where others can replace it");
+            report.error("programs", what, format!("chmod go-w {shown}"));
+        }
+        if owner.is_some_and(|account| account.uid == about.uid()) {
+            let what = format!("{what}: {shown} belongs to the account it runs as, which could change it");
+            report.error("programs", what, format!("chown root {shown}"));
+        }
     }
 }

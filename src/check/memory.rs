@@ -30,7 +30,8 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     let health = match health {
         Ok(health) => health,
         Err(error) => {
-            return report.error("ledger", error.to_string(), "mend this first; until then all mail is deferred");
+            let what = format!("{}: {error}", path.display());
+            return report.error("ledger", what, "mend this, or restore a backup; until then all mail is deferred");
         }
     };
     if health.integrity == "ok" {

@@ -29,6 +29,7 @@ pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<(UserName, Use
 
 pub(super) fn check(house: &House<'_>, report: &mut Report) {
     let before = report.findings.len();
+    folders(house, report);
     for (name, user) in &house.users {
         addresses(name, user, house, report);
         secrets(name, house, report);
@@ -39,6 +40,33 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
         report.warning("users", "there are no users", "mailsudo user add NAME --address ADDRESS --role ROLE");
     } else if report.findings.len() == before {
         report.ok("users", format!("{} users, each with secrets and an address of his own", house.users.len()));
+    }
+}
+
+/// Whether the service user gets to the files at all.
+fn folders(house: &House<'_>, report: &mut Report) {
+    let Some(service) = house.service.filter(|_| house.is_fenced()) else {
+        return;
+    };
+    for (about, name) in
+        [("configuration", ""), ("users", "users.d"), ("commands", "commands.d"), ("secrets", "secrets.d")]
+    {
+        let folder = house.gateway.path().join(name);
+        let Ok(found) = std::fs::metadata(&folder) else {
+            continue;
+        };
+        let needed = if found.uid() == service.uid {
+            0o100
+        } else if found.gid() == service.gid {
+            0o010
+        } else {
+            0o001
+        };
+        if found.mode() & needed == 0 {
+            let (group, shown) = (&house.settings().service_user, folder.display());
+            let remedy = format!("chgrp {group} {shown} && chmod 0750 {shown}");
+            report.error(about, format!("{group} cannot get into {shown}"), remedy);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ root ALL=(ALL:ALL) ALL
 @includedir /etc/sudoers.d
 ";
 const SUDO_RS: &str = "/usr/local/lib/sudo-rs";
+pub(crate) const SUDO_RS_SUDO: &str = "/usr/local/lib/sudo-rs/sudo";
 
 /// Puts the stock sudoers in the place of this host's.
 pub(crate) fn clear_ground() {
@@ -44,7 +45,7 @@ impl SudoRs {
         }
 
         let guard = Self(());
-        settings(&format!("{SUDO_RS}/sudo"));
+        settings(SUDO_RS_SUDO);
         fs::rename(format!("{CONFIG}/commands.d"), format!("{CONFIG}/commands.away"))
             .expect("the catalogue can be put away");
         catalogue::write(&format!("{CONFIG}/commands.d"), true);

@@ -8,12 +8,22 @@
 //! mail to port 25, and looks at what an administrator could look at: mailbox, syslog, Postfix's log
 //! and queue, processes. Nothing waits for a fixed time: what has to happen is polled for.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test's helper that cannot go on says so and fails the test")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's helper that cannot go on says so and fails the test"
+)]
 
 mod catalogue;
+mod check;
 mod delivered;
 mod fence;
+mod fence_probe;
+mod fence_table;
+mod gateway;
 mod mailbox;
+mod package;
 mod poll;
 mod postfix;
 mod postfix_install;

@@ -12,6 +12,7 @@ pub(crate) const WRONG_CODE: &str = "00000000";
 
 pub(crate) struct User {
     pub(crate) address: String,
+    program: &'static str,
     key: String,
     secret: String,
 }
@@ -19,17 +20,21 @@ pub(crate) struct User {
 impl User {
     /// Enrols a user of this name; a test picks one that no other test has.
     pub(crate) fn enrol(name: &str) -> Self {
+        Self::enrol_by(PROGRAM, name, catalogue::ROLE)
+    }
+
+    /// The same with another mailsudo and another role.
+    pub(crate) fn enrol_by(program: &'static str, name: &str, role: &str) -> Self {
         let address = format!("{name}@users.example");
         let key = format!("/root/{name}.key.toml");
         let secret = format!("/root/{name}.secret");
-        let said =
-            run(PROGRAM, &["user", "add", name, "--address", &address, "--role", catalogue::ROLE, "--key-file", &key]);
+        let said = run(program, &["user", "add", name, "--address", &address, "--role", role, "--key-file", &key]);
         let url = said
             .split_whitespace()
             .find(|word| word.starts_with("otpauth://"))
             .unwrap_or_else(|| panic!("no otpauth URL in what `user add` said: {said}"));
         process::write(&secret, 0o600, &format!("{url}\n"));
-        Self { address, key, secret }
+        Self { address, program, key, secret }
     }
 
     /// A signed request with the code of this moment.
@@ -46,7 +51,7 @@ impl User {
         let mut args = vec!["sign"];
         args.extend(command);
         args.extend(["--key", &self.key, option, value]);
-        run(PROGRAM, &args)
+        run(self.program, &args)
     }
 
     /// A mail such as the user's own client would make of a request.
@@ -65,7 +70,7 @@ impl User {
 
     /// Panics unless the reply is one that the user's key proves genuine and unaltered.
     pub(crate) fn assert_genuine(&self, reply: &str) {
-        let verdict = run_with_input(PROGRAM, &["verify", "--key", &self.key], reply);
+        let verdict = run_with_input(self.program, &["verify", "--key", &self.key], reply);
         let said = String::from_utf8_lossy(&verdict.stdout);
         assert!(
             verdict.status.success() && said.contains("genuine"),

@@ -4,9 +4,10 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::process::{self, run};
-use crate::{catalogue, fence, postfix, syslog};
+use crate::{catalogue, fence, poll, postfix, syslog};
 
 /// Where requests are sent.
 pub(crate) const GATEWAY: &str = "ops@example.com";
@@ -48,14 +49,26 @@ fn make() {
     catalogue::install_programs();
     fence::clear_ground();
 
-    let checkout = checkout().display().to_string();
-    // Cargo knows where it put the program; root may have no Cargo to ask.
-    let program = concat!("program=", env!("CARGO_BIN_EXE_mailsudo"));
-    run("make", &["-C", &checkout, "install", "PREFIX=/usr/local", program]);
+    make_install("install");
     example_commands();
     fence::raise_sudo();
-    run(PROGRAM, &["ledger", "init"]);
+    init_ledger(PROGRAM);
     run(&in_checkout("postfix/install"), &["--yes"]);
+}
+
+/// `make install`, or `make uninstall`.
+pub(crate) fn make_install(target: &str) {
+    // Cargo knows where it put the program; root may have no Cargo to ask.
+    let program = concat!("program=", env!("CARGO_BIN_EXE_mailsudo"));
+    run("make", &["-C", &in_checkout(""), target, "PREFIX=/usr/local", program]);
+}
+
+/// A new ledger refuses whatever was signed up to the second in which it was made; returns after that.
+pub(crate) fn init_ledger(program: &str) {
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+    run(program, &["ledger", "init"]);
+    let made = second();
+    poll::until_true("the next second", || second() > made);
 }
 
 /// The examples are fenced like a gateway's own commands, whether or not their programs are here.

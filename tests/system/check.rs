@@ -1,0 +1,277 @@
+//! `mailsudo check`: silent about a good gateway, and naming each thing that is broken, one at a time.
+
+use crate::gateway::{Gateway, Level};
+use crate::user::User;
+use crate::{poll, postfix, syslog};
+
+/// What breaks it and what mends it, both for sh(1), and the finding: its level, its word, and what it has to name.
+struct Break {
+    by: &'static str,
+    mended_by: &'static str,
+    level: Level,
+    about: &'static str,
+    named: &'static str,
+}
+
+const fn error(by: &'static str, mended_by: &'static str, about: &'static str, named: &'static str) -> Break {
+    Break { by, mended_by, level: Level::Error, about, named }
+}
+
+const fn warning(by: &'static str, mended_by: &'static str, about: &'static str, named: &'static str) -> Break {
+    Break { by, mended_by, level: Level::Warning, about, named }
+}
+
+/// Breaks and mends one thing after the other; nothing of one may be left when the next comes.
+fn each_is_named(breaks: &[Break]) {
+    let gateway = Gateway::make();
+    let good = gateway.check();
+    // Nobody in the sandbox knows about the clock; nothing else is amiss.
+    let worries: Vec<_> = good.complaints().iter().map(|finding| finding.about.clone()).collect();
+    assert_eq!(worries, ["clock"], "{:#?}", good.complaints());
+    assert_eq!(good.status, 1);
+
+    let mut missed = Vec::new();
+    for case in breaks {
+        gateway.sh(case.by);
+        let found = gateway.check();
+        gateway.sh(case.mended_by);
+        if !found.names(case.level, case.about, case.named) {
+            missed.push(format!("`{}` is not named: {:#?}", case.by, found.complaints()));
+        }
+        let worst = found.findings.iter().map(|finding| finding.level).max();
+        assert_eq!(found.status, if worst == Some(Level::Error) { 2 } else { 1 }, "`{}`: {found:#?}", case.by);
+        assert_eq!(gateway.check(), good, "after `{}`, mended by `{}`", case.by, case.mended_by);
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn files_and_people() {
+    each_is_named(&[
+        error("chmod 0666 mailsudo.toml", "chmod 0644 mailsudo.toml", "configuration", "/etc/mailsudo/mailsudo.toml"),
+        error("chmod 0777 .", "chmod 0755 .", "configuration", "/etc/mailsudo"),
+        error("chown worker mailsudo.toml", "chown root mailsudo.toml", "configuration", "mailsudo.toml"),
+        error("echo 'adress = 1' >>mailsudo.toml", "sed -i '$d' mailsudo.toml", "configuration", "adress"),
+        error("chmod 0600 $SECRETS", "chmod 0640 $SECRETS", "secrets", "mailsudo cannot read"),
+        error("chgrp worker $SECRETS", "chgrp mailsudo $SECRETS", "secrets", "secrets.d/checker.toml"),
+        error("chmod 0644 $SECRETS", "chmod 0640 $SECRETS", "secrets", "secrets.d/checker.toml"),
+        error("chmod 0660 $SECRETS", "chmod 0640 $SECRETS", "secrets", "secrets.d/checker.toml"),
+        error("chmod 0700 secrets.d", "chmod 0750 secrets.d", "secrets", "secrets.d"),
+        error(
+            "mv $SECRETS s; sed 's/secret=.*&/secret=1\\&/' s >$SECRETS; chgrp mailsudo $SECRETS; chmod 0640 $SECRETS",
+            "mv s $SECRETS",
+            "secrets",
+            "secrets.d/checker.toml",
+        ),
+        error(
+            "printf 'address = \"ops@example.com\"\\nroles = [\"operator\"]\\n' >users.d/twin.toml",
+            "rm users.d/twin.toml",
+            "users",
+            "twin has the gateway's own address",
+        ),
+        error(
+            "printf 'address = \"a@b.example\"\\nfrom = [\"ops@example.com\"]\\nroles = [\"operator\"]\\n' >users.d/twin.toml",
+            "rm users.d/twin.toml",
+            "users",
+            "twin has the gateway's own address",
+        ),
+        error("printf 'address = 7\\n' >users.d/twin.toml", "rm users.d/twin.toml", "users", "users.d/twin.toml"),
+        warning(
+            "printf 'address = \"a@b.example\"\\nroles = [\"operator\"]\\n' >users.d/twin.toml",
+            "rm users.d/twin.toml",
+            "secrets",
+            "twin has no secrets",
+        ),
+        warning("mv users.d/checker.toml u", "mv u users.d/checker.toml", "secrets", "secrets.d/checker.toml"),
+        warning(
+            "sed -i 's/operator/opreator/' users.d/checker.toml",
+            "sed -i 's/opreator/operator/' users.d/checker.toml",
+            "roles",
+            "opreator, which no command allows",
+        ),
+        error(
+            "mkdir ../mailsudo.old; cp mailsudo.toml ../mailsudo.old",
+            "rm -r ../mailsudo.old",
+            "gateway-name",
+            "/etc/mailsudo.old",
+        ),
+        error(
+            "sed -i s/mailsudo/nobody-here/ mailsudo.toml",
+            "sed -i s/nobody-here/mailsudo/ mailsudo.toml",
+            "service-user",
+            "nobody-here",
+        ),
+    ]);
+}
+
+#[test]
+fn commands_and_the_fence() {
+    const OWN: &str = "/usr/local/libexec/own";
+    each_is_named(&[
+        error("echo nonsense >commands.d/bad.toml", "rm commands.d/bad.toml", "commands", "commands.d/bad.toml"),
+        error("mv /usr/local/libexec/own o", "mv o /usr/local/libexec/own", "programs", OWN),
+        error("chmod 0644 /usr/local/libexec/own", "chmod 0755 /usr/local/libexec/own", "programs", OWN),
+        error(
+            "chmod 0777 /usr/local/libexec/own",
+            "chmod 0755 /usr/local/libexec/own",
+            "programs",
+            "changed by others",
+        ),
+        error(
+            "chown worker /usr/local/libexec/own",
+            "chown root /usr/local/libexec/own",
+            "programs",
+            "belongs to the account",
+        ),
+        error("chmod 0777 /usr/local/libexec", "chmod 0755 /usr/local/libexec", "programs", "/usr/local/libexec"),
+        error("chown worker /usr/local/libexec", "chown root /usr/local/libexec", "programs", "/usr/local/libexec"),
+        error(
+            "sed -i 's/\"worker\"/\"ghost\"/' commands.d/own.toml",
+            "sed -i 's/\"ghost\"/\"worker\"/' commands.d/own.toml",
+            "commands",
+            "ghost",
+        ),
+        warning(
+            "echo '[allow.director]' >>commands.d/own.toml",
+            "sed -i '$d' commands.d/own.toml",
+            "roles",
+            "director, which nobody holds",
+        ),
+        warning(
+            "sed -i 's/^.allow.*/#&/' commands.d/own.toml",
+            "sed -i 's/^#//' commands.d/own.toml",
+            "commands",
+            "nobody may run own",
+        ),
+        error("echo '# more' >>$RULES", "sed -i '$d' $RULES", "sudoers", "/etc/sudoers.d/mailsudo"),
+        error("mv $RULES r", "mv r $RULES", "sudoers", "/etc/sudoers.d/mailsudo"),
+        error("sed -i 's/^@include/#&/' /etc/sudoers", "sed -i 's/^#@/@/' /etc/sudoers", "sudoers", "does not permit"),
+        error(
+            "echo 'mailsudo ALL = (ALL) !/usr/bin/timeout' >/etc/sudoers.d/zz",
+            "rm /etc/sudoers.d/zz",
+            "sudoers",
+            "does not permit",
+        ),
+        warning("seq 2001 | sed 's/^/# /' >/etc/sudoers.d/long", "rm /etc/sudoers.d/long", "sudoers", "lines"),
+        error("chmod u-s /usr/bin/sudo", "chmod u+s /usr/bin/sudo", "sudo", "setuid"),
+        error(
+            "mount --bind /usr/bin /usr/bin; mount -o remount,bind,nosuid /usr/bin",
+            "umount -l /usr/bin",
+            "sudo",
+            "nosuid",
+        ),
+        warning(
+            "sed -i '/execution/a fence = \"none\"' mailsudo.toml",
+            "sed -i /^fence/d mailsudo.toml",
+            "fence",
+            "none",
+        ),
+    ]);
+}
+
+#[test]
+fn the_ledger() {
+    const OWNER: &str = "chown mailsudo:mailsudo $LEDGER";
+    each_is_named(&[
+        error("mv $LEDGER l", "mv l $LEDGER", "ledger", "no ledger at /var/lib/mailsudo/ledger.db"),
+        error("chown root:root $LEDGER", OWNER, "ledger", "mailsudo cannot write to /var/lib/mailsudo/ledger.db"),
+        error("chmod 0400 $LEDGER", "chmod 0600 $LEDGER", "ledger", "ledger.db"),
+        error("chown root:root ${LEDGER%/*}", "chown mailsudo:mailsudo ${LEDGER%/*}", "ledger", "/var/lib/mailsudo"),
+        error("chown worker $LEDGER", OWNER, "ledger", "ledger.db"),
+        warning(
+            "cp -a ${LEDGER%/*} /srv/kept; mount -t tmpfs tmpfs ${LEDGER%/*}; cp -a /srv/kept/. ${LEDGER%/*}/",
+            "umount ${LEDGER%/*}; rm -r /srv/kept",
+            "ledger",
+            "tmpfs",
+        ),
+        // A page that is not also in the write-ahead log, nor the first, which says what the file is.
+        error(
+            "cp -a ${LEDGER%/*} /srv/kept; mailsudo ledger backup /srv/whole; rm -f $LEDGER $LEDGER-wal $LEDGER-shm; \
+             mv /srv/whole $LEDGER; chown mailsudo: $LEDGER; dd if=/dev/urandom of=$LEDGER bs=4096 seek=1 count=2 conv=notrunc",
+            "rm ${LEDGER%/*}/*; cp -a /srv/kept/. ${LEDGER%/*}/; rm -r /srv/kept",
+            "ledger",
+            "malformed",
+        ),
+        error(
+            "cp -a ${LEDGER%/*} /srv/kept; rm -f $LEDGER-wal $LEDGER-shm; echo nonsense >$LEDGER",
+            "rm ${LEDGER%/*}/*; cp -a /srv/kept/. ${LEDGER%/*}/; rm -r /srv/kept",
+            "ledger",
+            "not a database",
+        ),
+    ]);
+}
+
+#[test]
+fn postfix_and_the_neighbours() {
+    const LIMIT: &str = "mailsudo_destination_recipient_limit";
+    each_is_named(&[
+        error("cp $MASTER m; postconf -MX mailsudo/unix", "cp m $MASTER; rm m", "postfix", "no transport"),
+        error("sed -i s/flags=Rq/flags=DRq/ $MASTER", "sed -i s/flags=DRq/flags=Rq/ $MASTER", "postfix", "the flag D"),
+        warning(
+            "sed -i s/flags=Rq/flags=R/ $MASTER",
+            "sed -i s/flags=R/flags=Rq/ $MASTER",
+            "postfix",
+            "lacks the flag q",
+        ),
+        error("sed -i 's/flags=Rq/& size=9/' $MASTER", "sed -i 's/ size=9//' $MASTER", "postfix", "size="),
+        error(
+            "sed -i s/user=mailsudo/user=worker/ $MASTER",
+            "sed -i s/user=worker/user=mailsudo/ $MASTER",
+            "postfix",
+            "does not run as mailsudo",
+        ),
+        error("cp $MASTER m; sed -i 's/--reply-via[^ ]*//' $MASTER", "cp m $MASTER; rm m", "postfix", "--reply-via"),
+        warning(
+            "cp $MASTER m; sed -i 's/null_sender=[^ ]*//' $MASTER",
+            "cp m $MASTER; rm m",
+            "postfix",
+            "null_sender=",
+        ),
+        error("cp $MAIN m; postconf -e mailsudo_destination_recipient_limit=50", "cp m $MAIN; rm m", "postfix", LIMIT),
+        error("cp $MAIN m; postconf -X mailsudo_destination_recipient_limit", "cp m $MAIN; rm m", "postfix", LIMIT),
+        error("cp $MAIN m; postconf -e mailsudo_time_limit=60s", "cp m $MAIN; rm m", "postfix", "mailsudo_time_limit"),
+        error("cp $MAIN m; postconf -e mailsudo_time_limit=7m", "cp m $MAIN; rm m", "postfix", "480 s"),
+        error("cp $MAIN m; postconf -e transport_maps=", "cp m $MAIN; rm m", "postfix", "transport_maps"),
+        error(
+            "cp $MAIN m; postconf -e transport_maps=inline:{ops@example.com=local:}",
+            "cp m $MAIN; rm m",
+            "postfix",
+            "to local:",
+        ),
+        error("mv /usr/sbin/sendmail s", "mv s /usr/sbin/sendmail", "sendmail", "/usr/sbin/sendmail"),
+        error(
+            "mv /etc/postfix/mailsudo_transport t",
+            "mv t /etc/postfix/mailsudo_transport",
+            "postfix",
+            "transport_maps",
+        ),
+    ]);
+}
+
+#[test]
+fn a_silent_syslog() {
+    let gateway = Gateway::make();
+    syslog::stop();
+    let found = gateway.check();
+    syslog::start();
+    assert!(found.names(Level::Error, "syslog", "/dev/log"), "{found:#?}");
+    assert_eq!(found.status, 2);
+    assert!(gateway.check().names(Level::Ok, "syslog", "/dev/log"));
+}
+
+#[test]
+fn mail_that_waits() {
+    let gateway = Gateway::make();
+    let user = User::enrol("waiting");
+    gateway.sh("mv commands.d/own.toml o; echo nonsense >commands.d/own.toml");
+    let id = user.send(&user.request(&["own"]));
+    postfix::wait_until_deferred(&id, 1);
+    let found = gateway.check();
+    gateway.sh("mv o commands.d/own.toml");
+    assert!(found.names(Level::Warning, "queue", "1 mail"), "{found:#?}");
+
+    postfix::retry();
+    user.mailbox().single();
+    postfix::wait_until_gone(&id);
+    poll::until_true("a queue without mail", || gateway.check().names(Level::Ok, "queue", "no mail waits"));
+}
