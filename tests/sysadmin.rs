@@ -355,3 +355,21 @@ fn check_finds_what_is_broken_and_says_what_to_do() {
     breaks("mailsudo.toml", "gateway = 1", 0o644, "mailsudo.toml:1");
     assert_eq!(house.run(&["check", "--quiet"]).status, 2, "no Postfix, and a service user that is not there");
 }
+
+#[test]
+fn the_tab_key_offers_the_gateways_own_names() {
+    let house = house();
+    let offered = |words: &[&str]| {
+        let mut command = house.command(&["--", "mailsudo"]);
+        command.args(words).env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        cli::said(command.output().expect("the program")).out
+    };
+    assert_eq!(offered(&["command", "show", "--config=.", "re"]), "restart");
+    assert_eq!(offered(&["user", "show", "--config=.", "a"]), "alice");
+    let values = offered(&["may", "--config=.", "alice", "restart", "ser"]);
+    assert!(values.contains("service=nginx") && values.contains("service=php"), "{values}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = cli::said(house.command(&[]).env("COMPLETE", shell).output().expect("the program"));
+        assert!(script.out.contains("mailsudo"), "{shell}: {}", script.err);
+    }
+}
