@@ -206,6 +206,9 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     ledger.close_case(&name(1), at(1600), 0, Span::seconds(86_400)).expect("closed");
     let closed = read(&mut ledger, 1).expect("a record");
     assert_eq!((closed.handed_over, closed.audit_lost), (Some(at(1500)), 5));
+    ledger.close_case(&name(2), at(1500), 0, Span::seconds(86_400)).expect("closed");
+    let resumed = read(&mut ledger, 2).expect("a record").audit_lost;
+    assert_eq!(resumed, 2, "a later delivery that loses nothing does not unsay what an earlier one lost");
     let found = |user: &UserName, except, short| {
         ledger.look_up(user, &name(except), short).expect("read").map(|record| record.name)
     };

@@ -240,7 +240,7 @@ impl Ledger for Sqlite {
         self.connection.pragma_update(None, "synchronous", "NORMAL")?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute(
-            "UPDATE requests SET handed_over = ?2, audit_lost = ?3
+            "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
              WHERE name = ?1 AND handed_over IS NULL",
             params![name.as_bytes(), now.seconds(), audit_lost],
         )?;
