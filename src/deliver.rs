@@ -21,7 +21,7 @@ use crate::config::{Command, Gateway, Trusted};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::execute::{self, Outcome};
 use crate::intake::{self, Envelope};
-use crate::ledger::{self, Admission, Ledger, Page, Record, Started, State, Waiting};
+use crate::ledger::{self, Admission, Case, Ledger, Page, Record, Started, State, Waiting};
 use crate::protocol::Request;
 use crate::reply::{Desk, Reply, Road, visible};
 
@@ -91,15 +91,12 @@ impl Delivery<'_> {
         // Read before the page is opened, so that a slow disk holds up nobody else; needed only where something is decided.
         let command = self.gateway.command(proven.request().command());
         let page = ledger.page(&proven.name(), proven.user())?;
-        let reply = match page.record() {
+        let reply = match page.record()? {
             Some(record) if record.is_closed() => {
                 return Err(Refusal::new(Reason::Duplicate, "this request has been answered").into());
             }
-            Some(record) if record.state != State::Waiting => {
-                let record = record.clone();
-                self.resume(page, record, desk, audit)?
-            }
-            _ => match self.decide(page, &proven, command?, desk, audit)? {
+            Some(record) if record.state != State::Waiting => self.resume(page, record, desk, audit)?,
+            waiting => match self.decide(page, &proven, waiting, command?, desk, audit)? {
                 Decision::Refused(reply) => reply,
                 Decision::Admitted(Admission::Started(started)) => Some(self.run(&mut ledger, started, desk, audit)?),
                 Decision::Admitted(Admission::Waiting(waiting)) => {
@@ -119,27 +116,27 @@ impl Delivery<'_> {
         &self,
         page: Box<dyn Page + '_>,
         proven: &'p Proven,
+        waiting: Option<Record>,
         command: Option<Command>,
         desk: Desk<'_>,
         audit: &mut Audit,
     ) -> Result<Decision<'p>, Stop> {
         let (settings, now) = (self.gateway.settings(), self.clock.now());
         let max_age = authorize::max_age(command.as_ref(), proven.roles(), settings);
-        let queue_id = self.queue_id();
-        let verdict = authenticate::judge(proven, page.as_ref(), settings, max_age, now)
+        let case = Case::of(waiting, proven, self.queue_id(), now);
+        let verdict = authenticate::judge(proven, page.as_ref(), case.waiting(), settings, max_age, now)
             .and_then(|authentic| Ok(authorize::authorize(authentic, command)?));
         match verdict {
             Ok(grant) => {
                 let longest = settings.execution.longest.as_duration();
-                let admission = ledger::admit(page, grant, queue_id.as_deref(), longest, self.clock)?;
+                let admission = ledger::admit(page, grant, case, longest, now)?;
                 audit.note(admitted(proven));
                 Ok(Decision::Admitted(admission))
             }
             Err(Stop::Refusal(refusal)) if refusal.reason().effect().recorded => {
                 let compose = |refusal: &Refusal| desk.refusal(refusal, now);
                 let limits = &settings.lockout;
-                let (refusal, reply) =
-                    ledger::refuse(page, proven, refusal, limits, queue_id.as_deref(), now, compose)?;
+                let (refusal, reply) = ledger::refuse(page, case, refusal, limits, now, compose)?;
                 audit.note(refused(&refusal));
                 Ok(Decision::Refused(reply))
             }
@@ -210,7 +207,7 @@ impl Delivery<'_> {
         }
         let now = self.clock.now();
         let reply = desk.unknown(&record, now);
-        page.write(&Record::unknown(record, reply.clone(), now))?;
+        page.update(&Record::unknown(record, reply.clone(), now))?;
         page.commit()?;
         Ok(Some(reply))
     }

@@ -61,7 +61,8 @@ fn stages(
         }
     };
     let page = ledger.page(&proven.name(), proven.user())?;
-    match page.record() {
+    let record = page.record()?;
+    match &record {
         None => say("ledger: this request is new"),
         Some(record) => {
             say(&format!("ledger: on record, {}, seen at {}", record.state.word(), record.first_seen));
@@ -77,7 +78,7 @@ fn stages(
     let command = gateway.command(proven.request().command())?;
     let max_age = authorize::max_age(command.as_ref(), proven.roles(), settings);
     say(&format!("age: {} s, of at most {} s", now.seconds() - proven.request().time().seconds(), max_age.as_secs()));
-    let authentic = authenticate::judge(&proven, page.as_ref(), settings, max_age, now)?;
+    let authentic = authenticate::judge(&proven, page.as_ref(), record.as_ref(), settings, max_age, now)?;
     let step = authentic.step().map_or_else(|| "its own".to_owned(), |step| step.to_string());
     say(&format!("code: right, step {step}, not used before"));
     if let Some(command) = &command

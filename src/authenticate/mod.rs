@@ -20,13 +20,14 @@ pub use code::Factor;
 use crate::config::{Gateway, MailAddress, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::Message;
-use crate::ledger::{Page, State};
+use crate::ledger::{Page, Record};
 use crate::protocol::{Arguments, Key, Request, RequestName, Timestamp, UserName};
 
 /// A request whose mac holds, for this gateway, from a user who may be heard. It proves the first factor only.
 #[derive(Debug)]
 pub struct Proven {
     request: Request,
+    name: RequestName,
     address: MailAddress,
     roles: Vec<String>,
     key: Key,
@@ -36,7 +37,7 @@ pub struct Proven {
 impl Proven {
     /// The request's name for good.
     pub fn name(&self) -> RequestName {
-        self.request.name()
+        self.name
     }
 
     /// What was asked.
@@ -74,6 +75,7 @@ impl Proven {
 #[derive(Debug)]
 pub struct Signed {
     request: Request,
+    name: RequestName,
     key: Key,
     secrets: Secrets,
 }
@@ -81,7 +83,7 @@ pub struct Signed {
 impl Signed {
     /// The request's name for good.
     pub fn name(&self) -> RequestName {
-        self.request.name()
+        self.name
     }
 
     /// Whose key it is.
@@ -103,7 +105,7 @@ pub fn verify(request: Request, gateway: &Gateway) -> Result<Signed, Stop> {
     let previous = secrets.previous.as_ref().filter(|former| request.time() <= former.until);
     let mut keys = std::iter::once(&secrets.key).chain(previous.map(|former| &former.key));
     match keys.find(|key| request.is_signed_by(key)).cloned() {
-        Some(key) if known => Ok(Signed { request, key, secrets }),
+        Some(key) if known => Ok(Signed { name: request.name(), request, key, secrets }),
         _ => Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into()),
     }
 }
@@ -114,7 +116,7 @@ pub fn verify(request: Request, gateway: &Gateway) -> Result<Signed, Stop> {
 ///
 /// Refusals that nobody hears of; a deferral where the user's file cannot be read.
 pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Proven, Stop> {
-    let Signed { request, key, secrets } = signed;
+    let Signed { request, name, key, secrets } = signed;
     if request.gateway() != &gateway.settings().gateway {
         let detail = format!("signed for the gateway {}", request.gateway());
         return Err(Refusal::new(Reason::WrongGateway, detail).into());
@@ -127,7 +129,7 @@ pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Pro
         let detail = format!("From {} is not one of the user's", message.from());
         return Err(Refusal::new(Reason::ForeignFrom, detail).into());
     }
-    Ok(Proven { request, address: user.address, roles: user.roles, key, secrets })
+    Ok(Proven { request, name, address: user.address, roles: user.roles, key, secrets })
 }
 
 /// A request both of whose factors hold. Its step is used up by whatever is recorded next.
@@ -156,7 +158,8 @@ impl<'p> Authentic<'p> {
 }
 
 /// Judges what remains of rule 9's table, in its order, inside the transaction that will record the verdict.
-/// `max_age` is the command's, where the user may run it at all, else the gateway's.
+/// `waiting` is the record of a request that was judged when it was first seen, and has waited since; `max_age` is the command's,
+/// where the user may run it at all, else the gateway's.
 ///
 /// # Errors
 ///
@@ -164,13 +167,12 @@ impl<'p> Authentic<'p> {
 pub fn judge<'p>(
     proven: &'p Proven,
     page: &dyn Page,
+    waiting: Option<&Record>,
     settings: &Settings,
     max_age: Duration,
     now: Timestamp,
 ) -> Result<Authentic<'p>, Stop> {
-    if let Some(record) = page.record()
-        && record.state == State::Waiting
-    {
+    if let Some(record) = waiting {
         return recall(proven, record.first_seen, record.step, max_age, now);
     }
     let request = proven.request();

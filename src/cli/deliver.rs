@@ -13,7 +13,7 @@ use clap::Parser;
 use super::At;
 use crate::audit::Audit;
 use crate::clock::SystemClock;
-use crate::config::{Fence, Gateway, LogTarget, Trusted};
+use crate::config::{DEFAULT_FOLDER, Fence, Gateway, LogTarget, Trusted};
 use crate::deliver::{Delivery, deferred, guarded};
 use crate::error::Deferral;
 use crate::intake::Envelope;
@@ -27,7 +27,7 @@ const TRY_AGAIN: u8 = 75;
 /// This is what Postfix calls (pipe(8)). By hand, pipe a message into it: the reply goes to standard output, and where
 /// [syslog] to = "stderr", the log to standard error. Exit status 0: handled or refused, and done with. 75: not now; the
 /// log says why, and the same message is to be delivered again.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, PartialEq, Eq, Parser)]
 #[command(
     name = "mailsudo deliver",
     max_term_width = 100,
@@ -69,6 +69,9 @@ pub(super) struct Deliver {
 
 /// Runs `deliver` with its words, `deliver` itself first.
 pub(super) fn run(words: &[OsString]) -> ExitCode {
+    if let Some(deliver) = Deliver::read(words) {
+        return deliver.run();
+    }
     match Deliver::try_parse_from(words) {
         Ok(deliver) => deliver.run(),
         // --help is no mistake.
@@ -78,6 +81,38 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 }
 
 impl Deliver {
+    /// Reads a right command line, as each message has one. Building clap's tree for it would cost more than all the rest of a
+    /// mail that holds no request; whatever is not plain is left to clap, which can say what is wrong.
+    fn read(words: &[OsString]) -> Option<Self> {
+        let mut deliver = Self::default();
+        let (mut config, mut reply_via) = (None, None);
+        let mut parser = lexopt::Parser::from_args(words.iter().skip(1));
+        while let Some(word) = parser.next().ok()? {
+            let lexopt::Arg::Long(name) = word else {
+                return None;
+            };
+            let value = match name {
+                "config" => &mut config,
+                "reply-via" => &mut reply_via,
+                "sender" => &mut deliver.sender,
+                "recipient" => &mut deliver.recipient,
+                "queue-id" => &mut deliver.queue_id,
+                "client-address" => &mut deliver.client_address,
+                "sasl-username" => &mut deliver.sasl_username,
+                _ => return None,
+            };
+            if value.replace(parser.value().ok()?).is_some() {
+                return None;
+            }
+        }
+        if [&config, &reply_via].into_iter().flatten().any(|path| path.is_empty()) {
+            return None;
+        }
+        deliver.at.config = config.map_or_else(|| DEFAULT_FOLDER.into(), PathBuf::from);
+        deliver.reply_via = reply_via.map(PathBuf::from);
+        Some(deliver)
+    }
+
     pub(super) fn run(self) -> ExitCode {
         std::panic::set_hook(Box::new(|_| {}));
         let queue_id = self.queue_id.clone();
@@ -132,4 +167,47 @@ fn try_again(deferral: &Deferral) -> ExitCode {
         eprintln!("mailsudo: not now ({}): {}", deferral.part, deferral.detail);
     }
     ExitCode::from(TRY_AGAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        std::iter::once("deliver").chain(words.iter().copied()).map(OsString::from).collect()
+    }
+
+    /// Every option that clap describes, and none that it does not know, is read as clap reads it.
+    #[test]
+    fn the_short_road_through_the_command_line_leads_where_claps_does() {
+        let options: Vec<_> =
+            Deliver::command().get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
+        let mut all = Vec::new();
+        for name in options.iter().filter(|name| *name != "help") {
+            for line in
+                [vec![format!("--{name}=a b")], vec![format!("--{name}"), "x".to_owned()], vec![format!("--{name}=")]]
+            {
+                let line: Vec<_> = line.iter().map(String::as_str).collect();
+                let read = Deliver::read(&words(&line));
+                assert_eq!(read, Deliver::try_parse_from(words(&line)).ok(), "{line:?}");
+            }
+            assert!(Deliver::read(&words(&[&format!("--{name}=x")])).is_some(), "{name}");
+            all.push(format!("--{name}=x"));
+        }
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        assert_eq!(Deliver::read(&words(&all)), Deliver::try_parse_from(words(&all)).ok());
+        assert_eq!(Deliver::read(&words(&[])), Deliver::try_parse_from(words(&[])).ok());
+        for wrong in [
+            &["--nonsense=x"][..],
+            &["x"],
+            &["-x"],
+            &["--help"],
+            &["--sender"],
+            &["--sender=a", "--sender=b"],
+            &["--", "x"],
+        ] {
+            assert_eq!(Deliver::read(&words(wrong)), None, "{wrong:?}: clap explains");
+        }
+    }
 }

@@ -79,7 +79,7 @@ enum Subcommands {
 }
 
 /// Where the gateway's files are.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 struct At {
     /// The gateway's folder
     #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER, global = true)]

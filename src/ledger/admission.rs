@@ -38,6 +38,33 @@ impl<'p> Started<'p> {
 #[derive(Debug)]
 pub struct Waiting<'p> {
     grant: Grant<'p>,
+    case: Case,
+}
+
+/// What is on record of a request that is to be decided: nothing yet, or that it has waited.
+#[derive(Debug)]
+pub struct Case {
+    record: Record,
+    is_new: bool,
+}
+
+impl Case {
+    /// The case of `proven`: as `waiting` recorded it, or opened at `now`.
+    pub fn of(waiting: Option<Record>, proven: &Proven, queue_id: Option<String>, now: Timestamp) -> Self {
+        let is_new = waiting.is_none();
+        let record = waiting.unwrap_or_else(|| Record { queue_id, ..blank(proven, now) });
+        Self { record, is_new }
+    }
+
+    /// The record of a request that has waited.
+    pub fn waiting(&self) -> Option<&Record> {
+        (!self.is_new).then_some(&self.record)
+    }
+
+    /// Writes on `page` what it has come to.
+    fn write(&self, page: &mut dyn Page) -> Result<(), LedgerError> {
+        if self.is_new { page.insert(&self.record) } else { page.update(&self.record) }
+    }
 }
 
 /// What a grant has come to.
@@ -54,37 +81,34 @@ pub enum Admission<'p> {
 pub fn admit<'p>(
     mut page: Box<dyn Page + '_>,
     grant: Grant<'p>,
-    queue_id: Option<&str>,
+    mut case: Case,
     longest: Duration,
-    clock: &dyn Clock,
+    now: Timestamp,
 ) -> Result<Admission<'p>, LedgerError> {
-    // Asked only now: opening the page may have taken its time.
-    let now = clock.now();
-    let mut record = match page.record() {
-        Some(waiting) => waiting.clone(),
-        None => Record { step: grant.step(), queue_id: queue_id.map(str::to_owned), ..blank(grant.proven(), now) },
-    };
+    case.record.step = grant.step();
     if let Action::Run(invocation) = grant.action() {
-        record.run_as = Some(invocation.run_as().to_string());
-        record.argv = Some(invocation.argv().join("\n"));
+        case.record.run_as = Some(invocation.run_as().to_string());
+        case.record.argv = Some(invocation.argv().join("\n"));
         if invocation.is_exclusive() {
             let command = invocation.name().as_str();
             if page.slot(command)?.is_some_and(|slot| slot.is_busy(now, longest + GRACE)) {
                 // Once is enough: a request that waits looks again five times a second.
-                if record.state != State::Waiting {
-                    page.write(&Record { state: State::Waiting, ..record })?;
+                if case.is_new {
+                    case.record.state = State::Waiting;
+                    case.write(page.as_mut())?;
                     page.commit()?;
+                    case.is_new = false;
                 }
-                return Ok(Admission::Waiting(Waiting { grant }));
+                return Ok(Admission::Waiting(Waiting { grant, case }));
             }
             page.take_slot(command, now.plus(invocation.timeout()).plus(GRACE))?;
         }
     }
-    record.state = State::Started;
-    record.started = Some(now);
-    page.write(&record)?;
+    case.record.state = State::Started;
+    case.record.started = Some(now);
+    case.write(page.as_mut())?;
     page.commit()?;
-    Ok(Admission::Started(Started { grant, record }))
+    Ok(Admission::Started(Started { grant, record: case.record }))
 }
 
 /// Tries again to admit a request that waits.
@@ -94,9 +118,10 @@ pub fn retry<'p>(
     longest: Duration,
     clock: &dyn Clock,
 ) -> Result<Admission<'p>, LedgerError> {
-    let proven = waiting.grant.proven();
-    let page = ledger.page(&proven.name(), proven.user())?;
-    admit(page, waiting.grant, None, longest, clock)
+    let Waiting { grant, case } = waiting;
+    let page = ledger.page(&case.record.name, grant.proven().user())?;
+    // Asked only now: opening the page may have taken its time.
+    admit(page, grant, case, longest, clock.now())
 }
 
 /// Records how a run ended, with its finished reply, and frees its command, unless the run may still be going on.
@@ -116,7 +141,7 @@ pub fn finish(
         page.free_slot(invocation.name().as_str())?;
     }
     let reason = (result == RunResult::Refused).then(|| Reason::Fence.code().to_owned());
-    page.write(&Record {
+    page.update(&Record {
         state: State::Finished,
         finished: Some(now),
         result: Some(result),
@@ -132,10 +157,9 @@ pub fn finish(
 /// `compose` writes the reply, from the refusal as it ends up: the wrong code that brings a lockout says so.
 pub fn refuse(
     mut page: Box<dyn Page + '_>,
-    proven: &Proven,
+    mut case: Case,
     refusal: Refusal,
     limits: &config::Lockout,
-    queue_id: Option<&str>,
     now: Timestamp,
     compose: impl FnOnce(&Refusal) -> Reply,
 ) -> Result<(Refusal, Option<Reply>), LedgerError> {
@@ -155,11 +179,7 @@ pub fn refuse(
         page.set_lockout(&Lockout { told: true, ..lockout })?;
     }
     let reply = answered.then(|| compose(&refusal));
-    let record = match page.record() {
-        Some(waiting) => waiting.clone(),
-        None => Record { queue_id: queue_id.map(str::to_owned), ..blank(proven, now) },
-    };
-    page.write(&Record {
+    case.record = Record {
         state: State::Refused,
         reason: Some(refusal.reason().code().to_owned()),
         step: refusal.step(),
@@ -167,8 +187,9 @@ pub fn refuse(
         finished: Some(now),
         reply: reply.clone(),
         handed_over: if answered { None } else { Some(now) },
-        ..record
-    })?;
+        ..case.record
+    };
+    case.write(page.as_mut())?;
     page.commit()?;
     Ok((refusal, reply))
 }

@@ -57,12 +57,12 @@ fn record(n: u8, seen: i64) -> Record {
 
 fn write(ledger: &mut dyn Ledger, record: &Record) -> Result<(), LedgerError> {
     let mut page = ledger.page(&record.name, &alice())?;
-    page.write(record)?;
+    page.insert(record)?;
     page.commit()
 }
 
 fn read(ledger: &mut dyn Ledger, n: u8) -> Option<Record> {
-    ledger.page(&name(n), &alice()).expect("a page").record().cloned()
+    ledger.page(&name(n), &alice()).expect("a page").record().expect("read")
 }
 
 /// Items 1 and 2.
@@ -71,7 +71,7 @@ fn a_page_is_kept_when_committed_and_otherwise_never_was() {
     let (folder, mut ledger) = made();
     let written = record(1, 1000);
     let mut page = ledger.page(&name(1), &alice()).expect("a page");
-    page.write(&written).expect("written");
+    page.insert(&written).expect("written");
     page.set_lockout(&Lockout { until: at(5), told: false, counted_to: at(1) }).expect("written");
     drop(page);
     assert_eq!(read(&mut ledger, 1), None);
@@ -100,7 +100,7 @@ fn pages_take_turns() {
                     step: None,
                     ..record(n, 1000)
                 };
-                page.write(&wrong).expect("written");
+                page.insert(&wrong).expect("written");
                 page.commit().expect("committed");
             });
         }

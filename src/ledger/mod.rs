@@ -22,7 +22,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use admission::{Admission, Started, Waiting, admit, finish, refuse, retry};
+pub use admission::{Admission, Case, Started, Waiting, admit, finish, refuse, retry};
 pub use archive::{Archive, BUCKETS, Filter, Health, Tally};
 pub use sqlite::Sqlite;
 
@@ -246,8 +246,8 @@ pub trait Ledger {
 
 /// One request's page: a write transaction in which everything about it is judged and recorded.
 pub trait Page {
-    /// What is on record of the request.
-    fn record(&self) -> Option<&Record>;
+    /// Reads what is on record of the request.
+    fn record(&self) -> Result<Option<Record>, LedgerError>;
 
     /// The newest signed time that pruning has forgotten.
     fn floor(&self) -> Result<Option<Timestamp>, LedgerError>;
@@ -264,8 +264,11 @@ pub trait Page {
     /// Who holds the exclusive command.
     fn slot(&self, command: &str) -> Result<Option<Slot>, LedgerError>;
 
-    /// Writes the request's record, new or changed.
-    fn write(&mut self, record: &Record) -> Result<(), LedgerError>;
+    /// Writes the request's first record; an error where there is one.
+    fn insert(&mut self, record: &Record) -> Result<(), LedgerError>;
+
+    /// Writes the request's record over the one that there is. What was signed and when it was first seen never change.
+    fn update(&mut self, record: &Record) -> Result<(), LedgerError>;
 
     /// Sets the user's lockout.
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError>;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
-use super::{COLUMNS, Sqlite, prune, record};
+use super::{COLUMNS, Sqlite, Synchronous, prune, record};
 use crate::ledger::archive::{Archive, BUCKETS, Filter, Health, Tally, bounds};
 use crate::ledger::{LedgerError, Record, State};
 use crate::protocol::{Timestamp, UserName};
@@ -90,6 +90,7 @@ impl Archive for Sqlite {
     }
 
     fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+        self.set(Synchronous::Full)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let gone = prune(&transaction, before, most)?;
         transaction.commit()?;

@@ -84,6 +84,25 @@ const FLAGS: OpenFlags =
 pub struct Sqlite {
     connection: Connection,
     claims: PathBuf,
+    synchronous: Synchronous,
+}
+
+/// When a commit of the write-ahead log is on stable storage (`PRAGMA synchronous`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Synchronous {
+    /// When it returns.
+    Full,
+    /// With the next full one.
+    Normal,
+}
+
+impl Synchronous {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
 }
 
 impl From<rusqlite::Error> for LedgerError {
@@ -99,14 +118,25 @@ impl Sqlite {
         let connection = Connection::open_with_flags(&path, FLAGS)?;
         connection.busy_timeout(PATIENCE)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // No plan here gets better by knowing the values; looking whether it would means preparing statements twice.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let ledger = Self { connection, claims: claims_of(&path) };
+        let synchronous = Synchronous::Full;
+        connection.pragma_update(None, "synchronous", synchronous.word())?;
+        let ledger = Self { connection, claims: claims_of(&path), synchronous };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => Ok(ledger),
             (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
             _ => Err(LedgerError::Foreign(path)),
         }
+    }
+
+    fn set(&mut self, synchronous: Synchronous) -> Result<(), LedgerError> {
+        if self.synchronous != synchronous {
+            self.connection.pragma_update(None, "synchronous", synchronous.word())?;
+            self.synchronous = synchronous;
+        }
+        Ok(())
     }
 
     fn schema(&self) -> Result<(i64, i64), LedgerError> {
@@ -138,14 +168,6 @@ impl Sqlite {
         }
         // Somebody else may have been quicker; then his is the ledger.
         if path.exists() { Self::open(&path, trusted).map(drop) } else { made }
-    }
-
-    fn claims_file(&self) -> Result<File, LedgerError> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&self.claims)
-            .map_err(|error| LedgerError::Backend(format!("{}: {error}", self.claims.display())))
     }
 }
 
@@ -187,6 +209,11 @@ fn judged(path: &Path, trusted: Trusted, must_exist: bool) -> Result<PathBuf, Le
     Ok(folder.path().join(name))
 }
 
+fn claims_file(path: &Path) -> Result<File, LedgerError> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.map_err(|error| LedgerError::Backend(format!("{}: {error}", path.display())))
+}
+
 fn claims_of(path: &Path) -> PathBuf {
     let mut claims = path.as_os_str().to_owned();
     claims.push("-claims");
@@ -210,7 +237,7 @@ fn byte_of(name: &RequestName) -> libc::flock {
 
 impl Ledger for Sqlite {
     fn claim(&self, name: &RequestName) -> Result<Option<Claim>, LedgerError> {
-        let lock = self.claims_file()?;
+        let lock = claims_file(&self.claims)?;
         match fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte_of(name))) {
             Ok(_) => Ok(Some(Claim { held: Box::new(lock) })),
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
@@ -219,14 +246,9 @@ impl Ledger for Sqlite {
     }
 
     fn page(&mut self, name: &RequestName, user: &UserName) -> Result<Box<dyn Page + '_>, LedgerError> {
-        let claims = self.claims_file()?;
+        self.set(Synchronous::Full)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let sql = format!("SELECT {COLUMNS} FROM requests WHERE name = ?1");
-        let record = transaction
-            .query_row(&sql, params![name.as_bytes()], |row| Ok(record::read(row)))
-            .optional()?
-            .transpose()?;
-        Ok(Box::new(SqlitePage { transaction, claims, name: *name, user: user.to_string(), record }))
+        Ok(Box::new(SqlitePage { transaction, claims: &self.claims, name: *name, user: user.to_string() }))
     }
 
     fn close_case(
@@ -236,8 +258,7 @@ impl Ledger for Sqlite {
         audit_lost: u32,
         retention: Span,
     ) -> Result<(), LedgerError> {
-        // NORMAL does not sync a commit of the write-ahead log; the next FULL commit syncs it along.
-        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+        self.set(Synchronous::Normal)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute(
             "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
@@ -246,7 +267,6 @@ impl Ledger for Sqlite {
         )?;
         prune(&transaction, now.minus(retention.as_duration()), PRUNE)?;
         transaction.commit()?;
-        self.connection.pragma_update(None, "synchronous", "FULL")?;
         Ok(())
     }
 
@@ -255,6 +275,7 @@ impl Ledger for Sqlite {
     }
 
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError> {
+        self.set(Synchronous::Full)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = page::lockout_of(&transaction, user.as_str())?;
         page::set_lockout(&transaction, user.as_str(), &Lockout { until: now, told: true, counted_to: now })?;
@@ -290,6 +311,11 @@ impl Ledger for Sqlite {
 fn prune(transaction: &Transaction<'_>, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
     let old = "FROM requests WHERE handed_over IS NOT NULL AND max(signed, first_seen) < ?1
                ORDER BY max(signed, first_seen) LIMIT ?2";
+    // Asked first because it costs little to ask, and most deliveries find nothing to forget.
+    let any = "SELECT 1 FROM requests WHERE handed_over IS NOT NULL AND max(signed, first_seen) < ?1 LIMIT 1";
+    if transaction.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
+        return Ok(0);
+    }
     let newest: Option<i64> = transaction.query_row(
         &format!("SELECT max(signed) FROM (SELECT signed {old})"),
         params![before.seconds(), most],

@@ -1,36 +1,35 @@
 //! One request's page: SQLite's write transaction, begun IMMEDIATE so that pages take turns from their first read on.
 
-use std::fs::File;
+use std::path::Path;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{byte_of, record};
+use super::{byte_of, claims_file, record};
 use crate::ledger::{LedgerError, Lockout, Page, Record, Slot};
 use crate::protocol::{RequestName, Timestamp};
 
 /// An open page.
 pub(super) struct SqlitePage<'l> {
     pub(super) transaction: Transaction<'l>,
-    pub(super) claims: File,
+    pub(super) claims: &'l Path,
     pub(super) name: RequestName,
     pub(super) user: String,
-    pub(super) record: Option<Record>,
 }
 
 impl SqlitePage<'_> {
     fn is_claimed(&self, holder: &RequestName) -> Result<bool, LedgerError> {
         let mut lock = byte_of(holder);
-        fcntl(&self.claims, FcntlArg::F_OFD_GETLK(&mut lock))
+        fcntl(&claims_file(self.claims)?, FcntlArg::F_OFD_GETLK(&mut lock))
             .map_err(|errno| LedgerError::Backend(format!("the claims file: {errno}")))?;
         Ok(i32::from(lock.l_type) != libc::F_UNLCK)
     }
 }
 
 impl Page for SqlitePage<'_> {
-    fn record(&self) -> Option<&Record> {
-        self.record.as_ref()
+    fn record(&self) -> Result<Option<Record>, LedgerError> {
+        record::find(&self.transaction, &self.name)
     }
 
     fn floor(&self) -> Result<Option<Timestamp>, LedgerError> {
@@ -65,8 +64,12 @@ impl Page for SqlitePage<'_> {
         Ok(Some(Slot { holder, until: Timestamp::from_seconds(until), is_claimed }))
     }
 
-    fn write(&mut self, record: &Record) -> Result<(), LedgerError> {
-        record::write(&self.transaction, record)
+    fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
+        record::insert(&self.transaction, record)
+    }
+
+    fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
+        record::update(&self.transaction, record)
     }
 
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {

@@ -1,25 +1,21 @@
 //! A request's row: from a [`Record`] and back. A value that mailsudo does not write is an error, never a guess.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::ledger::{LedgerError, Record, State};
 use crate::protocol::{RequestName, RunResult, Timestamp};
 use crate::reply::Reply;
 
-/// The columns in the order of [`write()`]'s parameters.
+/// The columns in the order of [`insert`]'s parameters.
 pub(super) const COLUMNS: &str = "name, user, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
      started, finished, result, reply_to, reply, handed_over, queue_id, audit_lost";
 
-/// Writes a record, new or changed. What was signed and when it was first seen never change.
-pub(super) fn write(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
+/// Writes a new record.
+pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
     let sql = format!(
         "INSERT INTO requests ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
-         ON CONFLICT (name) DO UPDATE SET
-             state = ?7, reason = ?8, step = ?9, run_as = ?10, argv = ?11, started = ?12, finished = ?13,
-             result = ?14, reply_to = ?15, reply = ?16, handed_over = ?17, audit_lost = ?19"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
     );
-    let seconds = |time: Option<Timestamp>| time.map(Timestamp::seconds);
     connection.execute(
         &sql,
         params![
@@ -45,6 +41,41 @@ pub(super) fn write(connection: &Connection, record: &Record) -> Result<(), Ledg
         ],
     )?;
     Ok(())
+}
+
+/// Writes what changes in a request's life over the record that there is.
+pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
+    connection.execute(
+        "UPDATE requests SET state = ?2, reason = ?3, step = ?4, run_as = ?5, argv = ?6, started = ?7, finished = ?8,
+             result = ?9, reply_to = ?10, reply = ?11, handed_over = ?12, audit_lost = ?13
+         WHERE name = ?1",
+        params![
+            record.name.as_bytes(),
+            record.state.word(),
+            record.reason,
+            record.step.map(u64::cast_signed),
+            record.run_as,
+            record.argv,
+            seconds(record.started),
+            seconds(record.finished),
+            record.result.map(|result| result.to_string()),
+            record.reply.as_ref().map(|reply| &reply.to),
+            record.reply.as_ref().map(|reply| &reply.message),
+            seconds(record.handed_over),
+            record.audit_lost,
+        ],
+    )?;
+    Ok(())
+}
+
+fn seconds(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::seconds)
+}
+
+/// The record of the request `name`.
+pub(super) fn find(connection: &Connection, name: &RequestName) -> Result<Option<Record>, LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM requests WHERE name = ?1");
+    connection.query_row(&sql, params![name.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
 }
 
 /// Reads a row of [`COLUMNS`].
