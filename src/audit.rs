@@ -5,6 +5,7 @@
 //! an HMAC key is written; a syslogd that is missing, full or frozen costs a bounded wait and is reported to the
 //! caller, who defers before admission and records the loss after it.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
@@ -149,7 +150,10 @@ fn quote(value: &str, line: &mut String) {
 }
 
 /// 64 hex digits in a row are a mac, a key or a request's full name: none of them belongs in a log.
-fn mask(value: &str) -> String {
+fn mask(value: &str) -> Cow<'_, str> {
+    if value.len() < 64 {
+        return value.into();
+    }
     let mut masked = String::with_capacity(value.len());
     for run in value.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
         let hex = run.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
@@ -160,7 +164,7 @@ fn mask(value: &str) -> String {
             masked.push_str(run);
         }
     }
-    masked
+    masked.into()
 }
 
 /// The audit trail of one delivery: adds queue id and short id to every line.

@@ -95,8 +95,10 @@ fn stages(
     say(&format!("command: {} as {}", invocation.argv().join(" "), invocation.run_as()));
     say(&format!("would run: {}", command_line(invocation, &settings.execution).join(" ")));
     if invocation.is_exclusive()
-        && let Some(slot) = page.slot(invocation.name().as_str())?
-        && slot.is_busy(now, settings.execution.longest.as_duration() + GRACE)
+        && let Some(slot) = page
+            .slots(invocation.name().as_str())?
+            .iter()
+            .find(|slot| slot.is_busy(now, settings.execution.longest.as_duration() + GRACE))
     {
         say(&format!("waits: request {} holds this exclusive command until {}", slot.holder.short(), slot.until));
         return Ok(false);

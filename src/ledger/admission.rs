@@ -69,7 +69,6 @@ impl Case {
 
 /// What a grant has come to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one is made in a process's life")]
 pub enum Admission<'p> {
     /// It may run.
     Started(Started<'p>),
@@ -91,7 +90,7 @@ pub fn admit<'p>(
         case.record.argv = Some(invocation.argv().join("\n"));
         if invocation.is_exclusive() {
             let command = invocation.name().as_str();
-            if page.slot(command)?.is_some_and(|slot| slot.is_busy(now, longest + GRACE)) {
+            if page.slots(command)?.iter().any(|slot| slot.is_busy(now, longest + GRACE)) {
                 // Once is enough: a request that waits looks again five times a second.
                 if case.is_new {
                     case.record.state = State::Waiting;
@@ -101,7 +100,7 @@ pub fn admit<'p>(
                 }
                 return Ok(Admission::Waiting(Waiting { grant, case }));
             }
-            page.take_slot(command, now.plus(invocation.timeout()).plus(GRACE))?;
+            case.record.holds_until = Some(now.plus(invocation.timeout()).plus(GRACE));
         }
     }
     case.record.state = State::Started;
@@ -135,11 +134,7 @@ pub fn finish(
 ) -> Result<(), LedgerError> {
     let Started { grant, record } = started;
     let mut page = ledger.page(&record.name, grant.proven().user())?;
-    if let Action::Run(invocation) = grant.action()
-        && result != RunResult::Unknown
-    {
-        page.free_slot(invocation.name().as_str())?;
-    }
+    let holds_until = record.holds_until.filter(|_| result == RunResult::Unknown);
     let reason = (result == RunResult::Refused).then(|| Reason::Fence.code().to_owned());
     page.update(&Record {
         state: State::Finished,
@@ -148,6 +143,7 @@ pub fn finish(
         reply: Some(reply),
         reason,
         audit_lost,
+        holds_until,
         ..record
     })?;
     page.commit()
@@ -238,5 +234,6 @@ fn blank(proven: &Proven, now: Timestamp) -> Record {
         handed_over: None,
         queue_id: None,
         audit_lost: 0,
+        holds_until: None,
     }
 }

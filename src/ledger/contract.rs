@@ -52,6 +52,7 @@ fn record(n: u8, seen: i64) -> Record {
         handed_over: None,
         queue_id: Some("4XY".to_owned()),
         audit_lost: 2,
+        holds_until: None,
     }
 }
 
@@ -131,22 +132,24 @@ fn a_claim_is_one_holders() {
     let claim = ledger.claim(&name(1)).expect("asked").expect("claimed");
     assert!(other.claim(&name(1)).expect("asked").is_none());
     assert!(other.claim(&name(2)).expect("asked").is_some());
-    let mut page = ledger.page(&name(1), &alice()).expect("a page");
-    page.take_slot("restart", at(500)).expect("taken");
-    page.commit().expect("committed");
-    let busy = |ledger: &mut Sqlite, now| {
-        let page = ledger.page(&name(3), &alice()).expect("a page");
-        page.slot("restart").expect("read").is_some_and(|slot| slot.is_busy(at(now), Duration::from_mins(10)))
+    write(&mut ledger, &Record { holds_until: Some(at(500)), ..record(1, 100) }).expect("committed");
+    let asked_by = |ledger: &mut Sqlite, n, now| {
+        let page = ledger.page(&name(n), &alice()).expect("a page");
+        page.slots("restart").expect("read").iter().any(|slot| slot.is_busy(at(now), Duration::from_mins(10)))
     };
+    let busy = |ledger: &mut Sqlite, now| asked_by(ledger, 3, now);
+    assert!(!asked_by(&mut ledger, 1, 499), "nobody is in his own way");
     assert!(busy(&mut ledger, 1000), "its holder lives");
     drop(claim);
     assert!(!busy(&mut ledger, 1000), "its holder is gone and its time over");
     assert!(busy(&mut ledger, 499), "its holder is gone, but what it started may not be");
     assert!(!busy(&mut ledger, -200), "no run lasts that long: the clock was wrong when it began");
-    let mut page = ledger.page(&name(2), &alice()).expect("a page");
-    page.free_slot("restart").expect("freed");
+    write(&mut ledger, &record(2, 100)).expect("committed");
+    assert!(busy(&mut ledger, 499), "another request of the same command changes nothing");
+    let mut page = ledger.page(&name(1), &alice()).expect("a page");
+    page.update(&record(1, 100)).expect("freed");
     page.commit().expect("committed");
-    assert!(busy(&mut ledger, 499), "only the holder frees it");
+    assert!(!busy(&mut ledger, 499), "the holder frees it");
     assert!(other.claim(&name(1)).expect("asked").is_some());
 }
 
@@ -157,8 +160,8 @@ fn pruning_forgets_little_and_nothing_that_could_come_back() {
     let day = 86_400;
     let retention = Span::seconds(7 * 86_400);
     for n in 0..30 {
-        write(&mut ledger, &Record { handed_over: Some(at(2000)), ..record(n, 1000 + i64::from(n)) })
-            .expect("committed");
+        let handed_over = Some(at(1000 + i64::from(n)));
+        write(&mut ledger, &Record { handed_over, ..record(n, 1000 + i64::from(n)) }).expect("committed");
     }
     let unanswered = record(100, 900);
     write(&mut ledger, &unanswered).expect("committed");

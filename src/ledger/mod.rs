@@ -98,6 +98,8 @@ pub struct Record {
     pub queue_id: Option<String>,
     /// How many audit lines were lost after admission.
     pub audit_lost: u32,
+    /// Its slot: until when it holds its exclusive command, should its run not be seen to end before.
+    pub holds_until: Option<Timestamp>,
 }
 
 impl Record {
@@ -261,8 +263,8 @@ pub trait Page {
     /// Whether a request of the user has used the TOTP step.
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError>;
 
-    /// Who holds the exclusive command.
-    fn slot(&self, command: &str) -> Result<Option<Slot>, LedgerError>;
+    /// Which other requests hold the exclusive command: the one whose run is under way, and any whose run nobody saw the end of.
+    fn slots(&self, command: &str) -> Result<Vec<Slot>, LedgerError>;
 
     /// Writes the request's first record; an error where there is one.
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError>;
@@ -272,12 +274,6 @@ pub trait Page {
 
     /// Sets the user's lockout.
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError>;
-
-    /// Gives the exclusive command to the request of this page until its run ends, or until `until`.
-    fn take_slot(&mut self, command: &str, until: Timestamp) -> Result<(), LedgerError>;
-
-    /// Frees the exclusive command if the request of this page holds it.
-    fn free_slot(&mut self, command: &str) -> Result<(), LedgerError>;
 
     /// Makes it all durable. Dropping the page instead undoes it.
     fn commit(self: Box<Self>) -> Result<(), LedgerError>;

@@ -130,11 +130,8 @@ pub fn verify_reply(text: &str, key: &Key) -> Verdict {
 
 /// The SHA-256 of `text` without white space (Unicode `White_Space`) and U+FEFF, which mail systems change.
 fn text_hash(text: &str) -> String {
-    let mut hash = Sha256::new();
-    for run in text.split(|c: char| c.is_whitespace() || c == '\u{feff}') {
-        hash.update(run);
-    }
-    hex::encode(hash.finalize())
+    let bare: String = text.chars().filter(|c| !c.is_whitespace() && *c != '\u{feff}').collect();
+    hex::encode(Sha256::digest(bare))
 }
 
 #[cfg(test)]

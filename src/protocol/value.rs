@@ -45,13 +45,15 @@ pub(super) fn is_plain(byte: u8) -> bool {
 /// (`Default_Ignorable_Code_Point`: zero-width spaces and joiners, soft hyphen, fillers, variation selectors, tags); the line
 /// and paragraph separators; the interlinear marks.
 pub fn is_treacherous(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
+    let is_plain = (' '..='~').contains(&c);
+    !is_plain
+        && (c.is_control()
+            || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+            | '\u{e0000}'..='\u{e0fff}'))
 }
 
 /// The characters that encode `value`, one item for each that must stay whole: `a` or `~2D`.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, params};
 
 use super::{COLUMNS, Sqlite, Synchronous, prune, record};
 use crate::ledger::archive::{Archive, BUCKETS, Filter, Health, Tally, bounds};
@@ -91,10 +91,7 @@ impl Archive for Sqlite {
 
     fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
         self.set(Synchronous::Full)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let gone = prune(&transaction, before, most)?;
-        transaction.commit()?;
-        Ok(gone)
+        prune(&mut self.connection, before, most)
     }
 
     fn vacuum(&mut self) -> Result<(), LedgerError> {

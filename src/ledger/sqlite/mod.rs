@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use rustix::fs::{CWD, RenameFlags};
 
 use super::{Claim, Ledger, LedgerError, Lockout, Page, Record};
@@ -61,16 +61,15 @@ const TABLES: &str = "
         reply BLOB,
         handed_over INTEGER,
         queue_id TEXT,
-        audit_lost INTEGER NOT NULL
+        audit_lost INTEGER NOT NULL,
+        holds_until INTEGER
     ) STRICT;
-    CREATE UNIQUE INDEX requests_step ON requests (user, step) WHERE step IS NOT NULL;
+    CREATE UNIQUE INDEX requests_step ON requests (user, step);
     CREATE INDEX requests_user ON requests (user, first_seen);
-    CREATE INDEX requests_age ON requests (max(signed, first_seen)) WHERE handed_over IS NOT NULL;
+    CREATE INDEX requests_handed_over ON requests (handed_over);
+    CREATE INDEX requests_slot ON requests (command) WHERE holds_until IS NOT NULL;
     CREATE TABLE lockouts (
         user TEXT PRIMARY KEY, until INTEGER NOT NULL, told INTEGER NOT NULL, counted_to INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE slots (
-        command TEXT PRIMARY KEY, holder BLOB NOT NULL, until INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE floor (signed INTEGER NOT NULL) STRICT;
 ";
@@ -259,14 +258,12 @@ impl Ledger for Sqlite {
         retention: Span,
     ) -> Result<(), LedgerError> {
         self.set(Synchronous::Normal)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute(
+        self.connection.execute(
             "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
              WHERE name = ?1 AND handed_over IS NULL",
             params![name.as_bytes(), now.seconds(), audit_lost],
         )?;
-        prune(&transaction, now.minus(retention.as_duration()), PRUNE)?;
-        transaction.commit()?;
+        prune(&mut self.connection, now.minus(retention.as_duration()), PRUNE)?;
         Ok(())
     }
 
@@ -306,31 +303,23 @@ impl Ledger for Sqlite {
     }
 }
 
-/// Forgets up to `most` answered requests whose signed time and first sight are both before `before`, oldest first,
-/// and raises the floor to the newest signed time among them.
-fn prune(transaction: &Transaction<'_>, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
-    let old = "FROM requests WHERE handed_over IS NOT NULL AND max(signed, first_seen) < ?1
-               ORDER BY max(signed, first_seen) LIMIT ?2";
-    // Asked first because it costs little to ask, and most deliveries find nothing to forget.
-    let any = "SELECT 1 FROM requests WHERE handed_over IS NOT NULL AND max(signed, first_seen) < ?1 LIMIT 1";
-    if transaction.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
+/// Forgets up to `most` requests that were answered and signed before `before`, the first answered first, and raises the floor
+/// to the newest signed time among them.
+fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+    let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
+    let bounds = params![before.seconds(), most];
+    // Asked first because that costs little, and most deliveries find nothing to forget.
+    if connection.query_row(&format!("SELECT 1 {old}"), bounds, |_| Ok(())).optional()?.is_none() {
         return Ok(0);
     }
-    let newest: Option<i64> = transaction.query_row(
-        &format!("SELECT max(signed) FROM (SELECT signed {old})"),
-        params![before.seconds(), most],
-        |row| row.get(0),
-    )?;
-    let Some(newest) = newest else {
-        return Ok(0);
-    };
-    let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1)", [newest])?;
-    if raised == 0 {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let newest = format!("SELECT max(signed) FROM (SELECT signed {old})");
+    let newest: Option<i64> = transaction.query_row(&newest, bounds, |row| row.get(0))?;
+    let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1) WHERE ?1 IS NOT NULL", [newest])?;
+    if let (0, Some(newest)) = (raised, newest) {
         transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [newest])?;
     }
-    let gone = transaction.execute(
-        &format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"),
-        params![before.seconds(), most],
-    )?;
+    let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
+    transaction.commit()?;
     Ok(u32::try_from(gone).unwrap_or(u32::MAX))
 }

@@ -53,15 +53,18 @@ impl Page for SqlitePage<'_> {
         Ok(found.optional()?.is_some())
     }
 
-    fn slot(&self, command: &str) -> Result<Option<Slot>, LedgerError> {
-        let sql = "SELECT holder, until FROM slots WHERE command = ?1";
-        let row = self.transaction.query_row(sql, [command], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let Some((holder, until)) = row else {
-            return Ok(None);
-        };
-        let holder = RequestName::from_bytes(holder);
-        let is_claimed = self.is_claimed(&holder)?;
-        Ok(Some(Slot { holder, until: Timestamp::from_seconds(until), is_claimed }))
+    fn slots(&self, command: &str) -> Result<Vec<Slot>, LedgerError> {
+        let sql =
+            "SELECT name, holds_until FROM requests WHERE command = ?1 AND holds_until IS NOT NULL AND name <> ?2";
+        let mut statement = self.transaction.prepare(sql)?;
+        let mut rows = statement.query(params![command, self.name.as_bytes()])?;
+        let mut slots = Vec::new();
+        while let Some(row) = rows.next()? {
+            let holder = RequestName::from_bytes(row.get(0)?);
+            let is_claimed = self.is_claimed(&holder)?;
+            slots.push(Slot { holder, until: Timestamp::from_seconds(row.get(1)?), is_claimed });
+        }
+        Ok(slots)
     }
 
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
@@ -74,20 +77,6 @@ impl Page for SqlitePage<'_> {
 
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {
         set_lockout(&self.transaction, &self.user, lockout)
-    }
-
-    fn take_slot(&mut self, command: &str, until: Timestamp) -> Result<(), LedgerError> {
-        self.transaction.execute(
-            "INSERT OR REPLACE INTO slots (command, holder, until) VALUES (?1, ?2, ?3)",
-            params![command, self.name.as_bytes(), until.seconds()],
-        )?;
-        Ok(())
-    }
-
-    fn free_slot(&mut self, command: &str) -> Result<(), LedgerError> {
-        let sql = "DELETE FROM slots WHERE command = ?1 AND holder = ?2";
-        self.transaction.execute(sql, params![command, self.name.as_bytes()])?;
-        Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<(), LedgerError> {

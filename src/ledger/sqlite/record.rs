@@ -8,13 +8,13 @@ use crate::reply::Reply;
 
 /// The columns in the order of [`insert`]'s parameters.
 pub(super) const COLUMNS: &str = "name, user, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
-     started, finished, result, reply_to, reply, handed_over, queue_id, audit_lost";
+     started, finished, result, reply_to, reply, handed_over, queue_id, audit_lost, holds_until";
 
 /// Writes a new record.
 pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
     let sql = format!(
         "INSERT INTO requests ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
     );
     connection.execute(
         &sql,
@@ -38,6 +38,7 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
             seconds(record.handed_over),
             record.queue_id,
             record.audit_lost,
+            seconds(record.holds_until),
         ],
     )?;
     Ok(())
@@ -47,7 +48,7 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
 pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
     connection.execute(
         "UPDATE requests SET state = ?2, reason = ?3, step = ?4, run_as = ?5, argv = ?6, started = ?7, finished = ?8,
-             result = ?9, reply_to = ?10, reply = ?11, handed_over = ?12, audit_lost = ?13
+             result = ?9, reply_to = ?10, reply = ?11, handed_over = ?12, audit_lost = ?13, holds_until = ?14
          WHERE name = ?1",
         params![
             record.name.as_bytes(),
@@ -63,6 +64,7 @@ pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), Led
             record.reply.as_ref().map(|reply| &reply.message),
             seconds(record.handed_over),
             record.audit_lost,
+            seconds(record.holds_until),
         ],
     )?;
     Ok(())
@@ -74,6 +76,11 @@ fn seconds(time: Option<Timestamp>) -> Option<i64> {
 
 /// The record of the request `name`.
 pub(super) fn find(connection: &Connection, name: &RequestName) -> Result<Option<Record>, LedgerError> {
+    // Most requests are new, and for them the long question is not worth preparing.
+    let known = connection.query_row("SELECT 1 FROM requests WHERE name = ?1", params![name.as_bytes()], |_| Ok(()));
+    if known.optional()?.is_none() {
+        return Ok(None);
+    }
     let sql = format!("SELECT {COLUMNS} FROM requests WHERE name = ?1");
     connection.query_row(&sql, params![name.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
 }
@@ -111,5 +118,6 @@ pub(super) fn read(row: &Row<'_>) -> Result<Record, LedgerError> {
         handed_over: time("handed_over")?,
         queue_id: row.get("queue_id")?,
         audit_lost: row.get("audit_lost")?,
+        holds_until: time("holds_until")?,
     })
 }
