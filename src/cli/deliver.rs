@@ -129,6 +129,9 @@ impl Deliver {
         }
         let gateway = Gateway::open(&self.at.config, Trusted::caller());
         let gateway = gateway.map_err(|error| Deferral::new("configuration", error))?;
+        // Where its children are to start; the gateway's folder is held open, and all other paths are absolute.
+        let moved = std::env::set_current_dir("/");
+        moved.map_err(|error| Deferral::new("configuration", format!("/: {error}")))?;
         if self.queue_id.is_some() && gateway.settings().syslog.to == LogTarget::Stderr {
             let what = "[syslog] to = \"stderr\" under Postfix: pipe(8) would put the log into bounces; use a socket";
             return Err(Deferral::new("configuration", what));

@@ -9,6 +9,7 @@ mod watch;
 
 use std::io::{self, PipeReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -119,10 +120,18 @@ fn child(line: &[String]) -> Command {
         .env_clear()
         .env("LC_ALL", "C.UTF-8")
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir("/")
         .stdin(Stdio::null())
         .process_group(0);
+    in_root(&mut command);
     command
+}
+
+/// Lets a child start in `/`. `deliver` is there already, and then it costs nothing: a child that has to change its folder is
+/// made by fork(2), any other by posix_spawn(3), which copies nothing.
+pub fn in_root(command: &mut Command) {
+    if !std::env::current_dir().is_ok_and(|here| here == Path::new("/")) {
+        command.current_dir("/");
+    }
 }
 
 fn start(line: &[String]) -> io::Result<(Child, PipeReader)> {

@@ -1,8 +1,9 @@
 //! Waiting for a child that may hang, flood or leave a daemon behind. In: a child and a deadline. Out: how it ended, or
 //! none when the deadline came first. A descriptor that some grandchild keeps open holds nothing up: the child's own
-//! end (pidfd_open(2)) is what is waited for.
+//! end is what is waited for.
 
 use std::io::{self, ErrorKind, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use super::capture::Capture;
 
 /// How much may still be in the pipe when the child has ended: the largest pipe that Linux lets a user make.
 const LAST_GULP: usize = 1 << 20;
+
+/// How often a child is looked at that no descriptor tells of.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// How a child ended.
 pub(super) struct Ended {
@@ -29,23 +33,14 @@ pub(super) fn watch(
     deadline: Instant,
     capture: &mut Capture,
 ) -> io::Result<Option<Ended>> {
-    let ended = pidfd_open(pid(child), PidfdFlags::empty())?;
+    let sentinel = Sentinel::of(child);
     let flags = rustix::fs::fcntl_getfl(&pipe)?;
     rustix::fs::fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
     let mut buffer = vec![0; 1 << 16];
     let mut open = true;
-    loop {
-        let Some(patience) = left(deadline) else {
-            return Ok(None);
-        };
-        let mut waits = [PollFd::new(&ended, PollFlags::IN), PollFd::new(&pipe, PollFlags::IN)];
+    while let Some(patience) = left(deadline) {
         // A pipe that everybody has closed would be ready for ever; then only the child's end is of interest.
-        let waits = if open { &mut waits[..] } else { &mut waits[..1] };
-        match poll(waits, Some(&patience)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let has_ended = waits.first().is_some_and(|wait| !wait.revents().is_empty());
+        let has_ended = sentinel.look(child, open.then(|| pipe.as_fd()), patience)?;
         let mut gulps = if has_ended { LAST_GULP / buffer.len() } else { 1 };
         while open && gulps > 0 {
             gulps -= 1;
@@ -61,24 +56,47 @@ pub(super) fn watch(
             return child.wait().map(|status| Some(Ended { status, is_survived: open }));
         }
     }
+    Ok(None)
 }
 
 /// Waits for a child whose output is nobody's business.
 ///
 /// # Errors
 ///
-/// The kernel has no pidfd_open(2) (before Linux 5.3), or the child is not ours to wait for.
+/// The child is not ours to wait for.
 pub fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-    let ended = pidfd_open(pid(child), PidfdFlags::empty())?;
-    loop {
-        let Some(patience) = left(deadline) else {
-            return Ok(None);
-        };
-        let mut waits = [PollFd::new(&ended, PollFlags::IN)];
+    let sentinel = Sentinel::of(child);
+    while let Some(patience) = left(deadline) {
+        if sentinel.look(child, None, patience)? {
+            return child.wait().map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// What tells that a child has ended: a descriptor of it (pidfd_open(2)), or, where the kernel has none to give (before
+/// Linux 5.3), a look at it again and again.
+struct Sentinel(Option<OwnedFd>);
+
+impl Sentinel {
+    fn of(child: &Child) -> Self {
+        Self(pidfd_open(pid(child), PidfdFlags::empty()).ok())
+    }
+
+    /// Waits until the child has ended, `pipe` has something to read, or `patience` is over; whether the child has ended.
+    fn look(&self, child: &mut Child, pipe: Option<BorrowedFd<'_>>, patience: Duration) -> io::Result<bool> {
+        let descriptors = self.0.as_ref().map(AsFd::as_fd).into_iter().chain(pipe);
+        let mut waits: Vec<_> =
+            descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
+        let patience = if self.0.is_some() { patience } else { patience.min(BETWEEN_LOOKS) };
+        let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
         match poll(&mut waits, Some(&patience)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => return child.wait().map(Some),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
+        }
+        match (&self.0, waits.first()) {
+            (Some(_), Some(ended)) => Ok(!ended.revents().is_empty()),
+            _ => Ok(child.try_wait()?.is_some()),
         }
     }
 }
@@ -98,8 +116,24 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// The time left until `deadline`, for poll(2); `None` when it has come.
-fn left(deadline: Instant) -> Option<Timespec> {
-    let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-    Timespec::try_from(left).ok()
+/// The time left until `deadline`; `None` when it has come.
+fn left(deadline: Instant) -> Option<Duration> {
+    deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// As on a kernel without pidfd_open(2).
+    #[test]
+    fn a_child_that_no_descriptor_tells_of_is_seen_to_end() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a child");
+        let blind = Sentinel(None);
+        assert!(!blind.look(&mut child, None, Duration::from_millis(1)).expect("a look"), "it waits for its input");
+        drop(child.stdin.take());
+        while !blind.look(&mut child, None, Duration::from_secs(10)).expect("a look") {}
+        assert!(child.wait().expect("its status").success());
+    }
 }

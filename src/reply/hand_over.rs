@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Reply;
 use crate::error::Deferral;
-use crate::execute::{end_group, wait_until};
+use crate::execute::{end_group, in_root, wait_until};
 use crate::patience::Patience;
 
 /// How replies leave.
@@ -64,14 +64,15 @@ impl Road {
 
 /// `sendmail -i -f '<>' -- ADDRESS`: dots stand for themselves, bounces go nowhere, one recipient from argv alone.
 fn sendmail(program: &PathBuf, to: &str) -> io::Result<Child> {
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(["-i", "-f", "<>", "--", to])
-        .current_dir("/")
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
+        .stderr(Stdio::null());
+    in_root(&mut command);
+    command.spawn()
 }
 
 /// Writes the message without ever blocking past `deadline`.
