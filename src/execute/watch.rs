@@ -2,19 +2,23 @@
 //! none when the deadline came first. A descriptor that some grandchild keeps open holds nothing up: the child's own
 //! end is what is waited for.
 
-use std::io::{self, ErrorKind, PipeReader, Read};
+use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::capture::Capture;
 
-/// How much may still be in the pipe when the child has ended: the largest pipe that Linux lets a user make.
-const LAST_GULP: usize = 1 << 20;
+/// How much is read at once, in bytes: what a pipe holds.
+const GULP: usize = 1 << 16;
+
+/// How often it is read once the child has ended: as much as the largest pipe holds that Linux lets a user make, 1 MiB.
+const LAST_GULPS: usize = (1 << 20) / GULP;
 
 /// How often a child is looked at that no descriptor tells of.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
@@ -29,27 +33,28 @@ pub(super) struct Ended {
 /// Takes in the child's output until it ends or `deadline` comes.
 pub(super) fn watch(
     child: &mut Child,
-    mut pipe: PipeReader,
+    pipe: PipeReader,
     deadline: Instant,
     capture: &mut Capture,
 ) -> io::Result<Option<Ended>> {
     let sentinel = Sentinel::of(child);
     let flags = rustix::fs::fcntl_getfl(&pipe)?;
     rustix::fs::fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
-    let mut buffer = vec![0; 1 << 16];
+    let mut buffer = Vec::with_capacity(GULP);
     let mut open = true;
     while let Some(patience) = left(deadline) {
         // A pipe that everybody has closed would be ready for ever; then only the child's end is of interest.
         let has_ended = sentinel.look(child, open.then(|| pipe.as_fd()), patience)?;
-        let mut gulps = if has_ended { LAST_GULP / buffer.len() } else { 1 };
+        let mut gulps = if has_ended { LAST_GULPS } else { 1 };
         while open && gulps > 0 {
             gulps -= 1;
-            match pipe.read(&mut buffer) {
+            buffer.clear();
+            match rustix::io::read(&pipe, rustix::buffer::spare_capacity(&mut buffer)) {
                 Ok(0) => open = false,
-                Ok(read) => capture.take(buffer.get(..read).unwrap_or_default()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Ok(_) => capture.take(&buffer),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(errno) => return Err(errno.into()),
             }
         }
         if has_ended {
@@ -91,7 +96,7 @@ impl Sentinel {
         let patience = if self.0.is_some() { patience } else { patience.min(BETWEEN_LOOKS) };
         let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
         match poll(&mut waits, Some(&patience)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         match (&self.0, waits.first()) {

@@ -5,17 +5,18 @@
 //! an HMAC key is written; a syslogd that is missing, full or frozen costs one bounded wait in all and is reported to the
 //! caller, who defers before admission and records the loss after it.
 
+mod sink;
+
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use syslog::{Formatter3164, LogFormat, LoggerBackend, Severity};
+use sink::Sink;
+use syslog::Severity;
 
 use crate::config::{Facility, LogTarget, Settings};
 use crate::error::Deferral;
@@ -23,9 +24,6 @@ use crate::protocol::{RequestName, UserName, is_treacherous};
 
 /// How long all lines of a delivery together may wait for a full or frozen syslogd.
 pub const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What a line may wait when that is used up; no wait at all cannot be asked for (socket(7), SO_SNDTIMEO).
-const NO_TIME: Duration = Duration::from_millis(1);
 
 /// The longest value, in characters. A longer one is cut, and the SHA-256 of all of it stands in its place, so that nobody can
 /// pad what he runs out of the log unseen.
@@ -172,53 +170,30 @@ fn mask(value: &str) -> Cow<'_, str> {
 
 /// The audit trail of one delivery: adds queue id and short id to every line.
 pub struct Audit {
-    target: Target,
+    sink: Sink,
     queue_id: Option<String>,
     request: Option<String>,
     user: Option<String>,
     lost: u32,
 }
 
-enum Target {
-    Syslog(Box<Syslog>),
-    Stderr,
-}
-
-struct Syslog {
-    socket: std::path::PathBuf,
-    formatter: Formatter3164,
-    backend: Option<LoggerBackend>,
-    patience: Duration,
-}
-
 impl Audit {
     /// The trail that `settings` ask for. It connects when the first line is written.
     pub fn new(settings: &Settings, queue_id: Option<&OsStr>) -> Self {
         match &settings.syslog.to {
-            LogTarget::Stderr => Self::to(Target::Stderr, queue_id),
-            LogTarget::Socket(path) => Self::syslog(path, settings.syslog.facility, queue_id),
+            LogTarget::Stderr => Self::to(Sink::Stderr, queue_id),
+            LogTarget::Socket(path) => Self::to(Sink::syslog(path, settings.syslog.facility), queue_id),
         }
     }
 
     /// The trail for when the settings themselves cannot be read: `/dev/log`, facility authpriv.
     pub fn without_settings(queue_id: Option<&OsStr>) -> Self {
-        Self::syslog(Path::new("/dev/log"), Facility::Authpriv, queue_id)
+        Self::to(Sink::syslog(Path::new("/dev/log"), Facility::Authpriv), queue_id)
     }
 
-    fn syslog(socket: &Path, facility: Facility, queue_id: Option<&OsStr>) -> Self {
-        let formatter = Formatter3164 {
-            facility: code(facility),
-            hostname: None,
-            process: "mailsudo".to_owned(),
-            pid: std::process::id(),
-        };
-        let syslog = Syslog { socket: socket.to_owned(), formatter, backend: None, patience: PATIENCE };
-        Self::to(Target::Syslog(Box::new(syslog)), queue_id)
-    }
-
-    fn to(target: Target, queue_id: Option<&OsStr>) -> Self {
+    fn to(sink: Sink, queue_id: Option<&OsStr>) -> Self {
         let queue_id = queue_id.map(|id| id.to_string_lossy().into_owned());
-        Self { target, queue_id, request: None, user: None, lost: 0 }
+        Self { sink, queue_id, request: None, user: None, lost: 0 }
     }
 
     /// From here on every line bears the request's short id and its user, both proven by the mac.
@@ -258,82 +233,15 @@ impl Audit {
             }
         }
         text.push_str(&line.text);
-        match &mut self.target {
-            Target::Stderr => {
-                use std::io::Write as _;
-                writeln!(io::stderr(), "mailsudo: {text}").map_err(|error| format!("standard error: {error}"))
-            }
-            Target::Syslog(syslog) => syslog.write(line.event.severity(), &text),
-        }
-    }
-}
-
-impl Syslog {
-    /// Sends one line; a connected socket does not survive a restart of syslogd (FACTS.md), so it tries anew once.
-    fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
-        let reused = self.backend.is_some();
-        let sent = match self.send(severity, text) {
-            // A daemon that is frozen would only cost another wait.
-            Err(error) if reused && error.kind() != io::ErrorKind::WouldBlock => {
-                self.backend = None;
-                self.send(severity, text)
-            }
-            other => other,
-        };
-        sent.map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => format!("{}: the syslog daemon takes no lines", self.socket.display()),
-            _ => format!("{}: {error}; is the syslog daemon running?", self.socket.display()),
-        })
-    }
-
-    fn send(&mut self, severity: Severity, text: &str) -> io::Result<()> {
-        let backend = match &mut self.backend {
-            Some(backend) => backend,
-            none => none.insert(connect(&self.socket, self.patience.max(NO_TIME))?),
-        };
-        let begun = Instant::now();
-        let sent = self.formatter.format(backend, severity, text);
-        let waited = begun.elapsed();
-        if waited >= NO_TIME {
-            // The next line's socket waits for no more than what is left.
-            self.patience = self.patience.saturating_sub(waited);
-            self.backend = None;
-        }
-        sent.map_err(|error| match error {
-            syslog::Error::Write(error) | syslog::Error::Io(error) => error,
-            syslog::Error::Initialization(error) => io::Error::other(error),
-        })
-    }
-}
-
-fn connect(path: &Path, patience: Duration) -> io::Result<LoggerBackend> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(patience))?;
-    socket.connect(path)?;
-    Ok(LoggerBackend::Unix(socket))
-}
-
-fn code(facility: Facility) -> syslog::Facility {
-    match facility {
-        Facility::Auth => syslog::Facility::LOG_AUTH,
-        Facility::Authpriv => syslog::Facility::LOG_AUTHPRIV,
-        Facility::Daemon => syslog::Facility::LOG_DAEMON,
-        Facility::Mail => syslog::Facility::LOG_MAIL,
-        Facility::User => syslog::Facility::LOG_USER,
-        Facility::Local0 => syslog::Facility::LOG_LOCAL0,
-        Facility::Local1 => syslog::Facility::LOG_LOCAL1,
-        Facility::Local2 => syslog::Facility::LOG_LOCAL2,
-        Facility::Local3 => syslog::Facility::LOG_LOCAL3,
-        Facility::Local4 => syslog::Facility::LOG_LOCAL4,
-        Facility::Local5 => syslog::Facility::LOG_LOCAL5,
-        Facility::Local6 => syslog::Facility::LOG_LOCAL6,
-        Facility::Local7 => syslog::Facility::LOG_LOCAL7,
+        self.sink.write(line.event.severity(), &text)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixDatagram;
+
     use proptest::prelude::*;
 
     fn text(value: &str) -> String {
@@ -366,7 +274,7 @@ mod tests {
     fn a_frozen_or_missing_syslogd_is_an_error_and_not_a_hang() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
-        let mut audit = Audit::syslog(&path, Facility::Auth, None);
+        let mut audit = Audit::to(Sink::syslog(&path, Facility::Auth), None);
         assert!(audit.require(Line::new(Event::Received)).is_err());
         let socket = UnixDatagram::bind(&path).expect("a socket");
         assert!(audit.require(Line::new(Event::Received)).is_ok());
@@ -382,7 +290,6 @@ mod tests {
         assert!(written < 1000, "nobody reads, so the socket fills");
         audit.note(Line::new(Event::Finished));
         assert_eq!(audit.lost(), 1);
-        let Target::Syslog(syslog) = &audit.target else { panic!("a syslog") };
-        assert_eq!(syslog.patience, Duration::ZERO, "no other line waits for it");
+        assert_eq!(audit.sink.patience(), Some(Duration::ZERO), "no other line waits for it");
     }
 }

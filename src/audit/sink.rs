@@ -1,0 +1,136 @@
+//! Where lines go. In: a line and its severity. Out: one datagram to a syslog daemon, in the form of RFC 3164, or a line on
+//! standard error. It never waits longer in all than it was given.
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use syslog::{LogFormat, LoggerBackend, Severity};
+
+use super::PATIENCE;
+use crate::config::Facility;
+
+/// What a line may wait when that is used up; no wait at all cannot be asked for (socket(7), SO_SNDTIMEO).
+const NO_TIME: Duration = Duration::from_millis(1);
+
+/// A way out for lines.
+pub(super) enum Sink {
+    /// To a syslog daemon's socket.
+    Syslog(Box<Syslog>),
+    /// For trying things out.
+    Stderr,
+}
+
+pub(super) struct Syslog {
+    socket: PathBuf,
+    format: Rfc3164,
+    backend: Option<LoggerBackend>,
+    patience: Duration,
+}
+
+impl Sink {
+    /// A way to the daemon at `socket`. It connects when the first line is written.
+    pub(super) fn syslog(socket: &Path, facility: Facility) -> Self {
+        let format = Rfc3164 { facility: code(facility), pid: std::process::id() };
+        Self::Syslog(Box::new(Syslog { socket: socket.to_owned(), format, backend: None, patience: PATIENCE }))
+    }
+
+    /// Writes one line; an error says what to look at.
+    pub(super) fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
+        match self {
+            Self::Stderr => {
+                let line = format!("mailsudo: {text}\n");
+                io::stderr().write_all(line.as_bytes()).map_err(|error| format!("standard error: {error}"))
+            }
+            Self::Syslog(syslog) => syslog.write(severity, text),
+        }
+    }
+
+    /// How much longer lines may wait.
+    #[cfg(test)]
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Syslog(syslog) => Some(syslog.patience),
+            Self::Stderr => None,
+        }
+    }
+}
+
+impl Syslog {
+    /// Sends one line; a connected socket does not survive a restart of syslogd (FACTS.md), so it tries anew once.
+    fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
+        let reused = self.backend.is_some();
+        let sent = match self.send(severity, text) {
+            // A daemon that is frozen would only cost another wait.
+            Err(error) if reused && error.kind() != io::ErrorKind::WouldBlock => {
+                self.backend = None;
+                self.send(severity, text)
+            }
+            other => other,
+        };
+        sent.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => format!("{}: the syslog daemon takes no lines", self.socket.display()),
+            _ => format!("{}: {error}; is the syslog daemon running?", self.socket.display()),
+        })
+    }
+
+    fn send(&mut self, severity: Severity, text: &str) -> io::Result<()> {
+        let backend = match &mut self.backend {
+            Some(backend) => backend,
+            none => none.insert(connect(&self.socket, self.patience.max(NO_TIME))?),
+        };
+        let begun = Instant::now();
+        let sent = self.format.format(backend, severity, text);
+        let waited = begun.elapsed();
+        if waited >= NO_TIME {
+            // The next line's socket waits for no more than what is left.
+            self.patience = self.patience.saturating_sub(waited);
+            self.backend = None;
+        }
+        sent.map_err(|error| match error {
+            syslog::Error::Write(error) | syslog::Error::Io(error) => error,
+            syslog::Error::Initialization(error) => io::Error::other(error),
+        })
+    }
+}
+
+/// A line as syslog(3) writes it (RFC 3164 section 4.1), in UTC and without a host name. The crate's own formatter parses its
+/// time format anew for each line, and writes the day with a zero.
+struct Rfc3164 {
+    facility: syslog::Facility,
+    pid: u32,
+}
+
+impl LogFormat<&str> for Rfc3164 {
+    fn format<W: Write>(&self, to: &mut W, severity: Severity, text: &str) -> syslog::Result<()> {
+        let priority = self.facility as u8 | severity as u8;
+        let time = jiff::Timestamp::now().strftime("%b %e %H:%M:%S");
+        write!(to, "<{priority}>{time} mailsudo[{}]: {text}", self.pid).map_err(syslog::Error::Write)
+    }
+}
+
+fn connect(path: &Path, patience: Duration) -> io::Result<LoggerBackend> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(patience))?;
+    socket.connect(path)?;
+    Ok(LoggerBackend::Unix(socket))
+}
+
+fn code(facility: Facility) -> syslog::Facility {
+    match facility {
+        Facility::Auth => syslog::Facility::LOG_AUTH,
+        Facility::Authpriv => syslog::Facility::LOG_AUTHPRIV,
+        Facility::Daemon => syslog::Facility::LOG_DAEMON,
+        Facility::Mail => syslog::Facility::LOG_MAIL,
+        Facility::User => syslog::Facility::LOG_USER,
+        Facility::Local0 => syslog::Facility::LOG_LOCAL0,
+        Facility::Local1 => syslog::Facility::LOG_LOCAL1,
+        Facility::Local2 => syslog::Facility::LOG_LOCAL2,
+        Facility::Local3 => syslog::Facility::LOG_LOCAL3,
+        Facility::Local4 => syslog::Facility::LOG_LOCAL4,
+        Facility::Local5 => syslog::Facility::LOG_LOCAL5,
+        Facility::Local6 => syslog::Facility::LOG_LOCAL6,
+        Facility::Local7 => syslog::Facility::LOG_LOCAL7,
+    }
+}
