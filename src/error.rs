@@ -74,7 +74,7 @@ impl From<Refusal> for Stop {
 /// Not now: something of the gateway's own is broken or busy. Only the log is told.
 #[derive(Debug)]
 pub struct Deferral {
-    /// Which part cannot serve: `configuration`, `ledger`, `syslog`, `sendmail`, `busy`, `usage`, `panic`.
+    /// Which part cannot serve: `configuration`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`, `panic`.
     pub part: &'static str,
     /// What is wrong and what to do.
     pub detail: String,

@@ -33,7 +33,7 @@ pub struct Patience {
     pub sudo: Duration,
     /// For sudo to say whether it would have run a command.
     pub question: Duration,
-    /// For sendmail to take the reply and end.
+    /// For sendmail to take the reply and end, or for the mail server to answer by SMTP.
     pub sendmail: Duration,
     /// For a child that was told to end, and again for one that was killed.
     pub mercy: Duration,

@@ -43,8 +43,8 @@ pub(super) struct Deliver {
     #[command(flatten)]
     at: At,
 
-    /// Hand the reply to this sendmail(1) instead of printing it
-    #[arg(long, value_name = "SENDMAIL")]
+    /// Hand the reply to this sendmail(1), or to the mail server of this host at smtp://127.0.0.1:25, instead of printing it
+    #[arg(long, value_name = "SENDMAIL|URL")]
     reply_via: Option<PathBuf>,
 
     /// The envelope sender, ${sender}; empty for the null sender
@@ -141,7 +141,11 @@ impl Deliver {
             let what = "deliver must not run as root while fence = \"sudo\"; run it as the service user";
             return Ok(report(&Deferral::new("configuration", what), &mut audit));
         }
-        let road = self.reply_via.map_or(Road::Stdout, Road::Sendmail);
+        let road = match self.reply_via.map(Road::via) {
+            None => Road::Stdout,
+            Some(Ok(road)) => road,
+            Some(Err(what)) => return Ok(report(&Deferral::new("usage", format!("--reply-via: {what}")), &mut audit)),
+        };
         let envelope = Envelope {
             sender: self.sender,
             recipient: self.recipient,

@@ -3,6 +3,7 @@
 //! gets a process group of its own and a limit.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::Reply;
+use super::{Reply, smtp};
 use crate::error::Deferral;
 use crate::execute::{end_group, in_root, wait_until};
 use crate::patience::Patience;
@@ -22,9 +23,23 @@ pub enum Road {
     Stdout,
     /// Into this sendmail(1).
     Sendmail(PathBuf),
+    /// To the mail server of this host that listens there.
+    Smtp(SocketAddr),
 }
 
 impl Road {
+    /// The road that `--reply-via` names: `smtp://IP:PORT`, or a program.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the URL.
+    pub fn via(name: PathBuf) -> Result<Self, String> {
+        match name.to_str().filter(|name| name.starts_with("smtp://")) {
+            Some(url) => smtp::address(url).map(Self::Smtp),
+            None => Ok(Self::Sendmail(name)),
+        }
+    }
+
     /// Hands `reply` over.
     ///
     /// # Errors
@@ -37,6 +52,8 @@ impl Road {
                 let written = out.write_all(&reply.message).and_then(|()| out.flush());
                 written.map_err(|error| Deferral::new("output", format!("standard output: {error}")))
             }
+            Self::Smtp(place) => smtp::send(*place, reply, patience.sendmail)
+                .map_err(|error| Deferral::new("smtp", format!("the mail server at {place}: {error}"))),
             Self::Sendmail(program) => {
                 let failed = |what: String| Deferral::new("sendmail", format!("{}: {what}", program.display()));
                 let mut child = sendmail(program, &reply.to).map_err(|error| failed(error.to_string()))?;

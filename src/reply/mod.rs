@@ -3,6 +3,7 @@
 
 mod hand_over;
 mod letter;
+mod smtp;
 mod text;
 
 pub use hand_over::Road;
