@@ -47,16 +47,10 @@ pub(super) fn send(place: SocketAddr, reply: &Reply, patience: Duration) -> Resu
     }
 }
 
-/// Lines end in CRLF on the wire (RFC 5321 section 2.3.8).
+/// Lines end in CRLF on the wire (RFC 5321 section 2.3.8); lettre ends the last one itself.
 fn with_crlf(message: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(message.len() + message.len() / 32);
-    for line in message.split_inclusive(|&byte| byte == b'\n') {
-        match line.strip_suffix(b"\n") {
-            Some(line) => wire.extend([line, b"\r\n"].concat()),
-            None => wire.extend(line),
-        }
-    }
-    wire
+    let lines: Vec<_> = message.strip_suffix(b"\n").unwrap_or(message).split(|&byte| byte == b'\n').collect();
+    lines.join(b"\r\n".as_slice())
 }
 
 #[cfg(test)]
@@ -81,6 +75,6 @@ mod tests {
 
     #[test]
     fn lines_end_as_smtp_wants() {
-        assert_eq!(with_crlf(b"a\n\nb"), b"a\r\n\r\nb");
+        assert_eq!(with_crlf(b"a\n\nb\n"), b"a\r\n\r\nb");
     }
 }
