@@ -2,7 +2,7 @@
 //! right here, so that no caller can forget to.
 //!
 //! MUST: a line is one line, whatever its values hold; no value can pass for a key; nothing that looks like a mac or
-//! an HMAC key is written; a syslogd that is missing, full or frozen costs a bounded wait and is reported to the
+//! an HMAC key is written; a syslogd that is missing, full or frozen costs one bounded wait in all and is reported to the
 //! caller, who defers before admission and records the loss after it.
 
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use syslog::{Formatter3164, LogFormat, LoggerBackend, Severity};
@@ -20,8 +20,11 @@ use crate::config::{Facility, LogTarget, Settings};
 use crate::error::Deferral;
 use crate::protocol::{RequestName, UserName, is_treacherous};
 
-/// How long one line may wait for a full or frozen syslogd.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long all lines of a delivery together may wait for a full or frozen syslogd.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a line may wait when that is used up; no wait at all cannot be asked for (socket(7), SO_SNDTIMEO).
+const NO_TIME: Duration = Duration::from_millis(1);
 
 /// The longest value, in characters. A longer one is cut, and the SHA-256 of all of it stands in its place, so that nobody can
 /// pad what he runs out of the log unseen.
@@ -181,6 +184,7 @@ struct Syslog {
     socket: std::path::PathBuf,
     formatter: Formatter3164,
     backend: Option<LoggerBackend>,
+    patience: Duration,
 }
 
 impl Audit {
@@ -204,7 +208,7 @@ impl Audit {
             process: "mailsudo".to_owned(),
             pid: std::process::id(),
         };
-        let syslog = Syslog { socket: socket.to_owned(), formatter, backend: None };
+        let syslog = Syslog { socket: socket.to_owned(), formatter, backend: None, patience: PATIENCE };
         Self::to(Target::Syslog(Box::new(syslog)), queue_id)
     }
 
@@ -265,7 +269,7 @@ impl Syslog {
     fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
         let reused = self.backend.is_some();
         let sent = match self.send(severity, text) {
-            // A daemon that is frozen would only cost the same wait again.
+            // A daemon that is frozen would only cost another wait.
             Err(error) if reused && error.kind() != io::ErrorKind::WouldBlock => {
                 self.backend = None;
                 self.send(severity, text)
@@ -281,18 +285,26 @@ impl Syslog {
     fn send(&mut self, severity: Severity, text: &str) -> io::Result<()> {
         let backend = match &mut self.backend {
             Some(backend) => backend,
-            none => none.insert(connect(&self.socket)?),
+            none => none.insert(connect(&self.socket, self.patience.max(NO_TIME))?),
         };
-        self.formatter.format(backend, severity, text).map_err(|error| match error {
+        let begun = Instant::now();
+        let sent = self.formatter.format(backend, severity, text);
+        let waited = begun.elapsed();
+        if waited >= NO_TIME {
+            // The next line's socket waits for no more than what is left.
+            self.patience = self.patience.saturating_sub(waited);
+            self.backend = None;
+        }
+        sent.map_err(|error| match error {
             syslog::Error::Write(error) | syslog::Error::Io(error) => error,
             syslog::Error::Initialization(error) => io::Error::other(error),
         })
     }
 }
 
-fn connect(path: &Path) -> io::Result<LoggerBackend> {
+fn connect(path: &Path, patience: Duration) -> io::Result<LoggerBackend> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(patience))?;
     socket.connect(path)?;
     Ok(LoggerBackend::Unix(socket))
 }
@@ -366,5 +378,7 @@ mod tests {
         assert!(written < 1000, "nobody reads, so the socket fills");
         audit.note(Line::new(Event::Finished));
         assert_eq!(audit.lost(), 1);
+        let Target::Syslog(syslog) = &audit.target else { panic!("a syslog") };
+        assert_eq!(syslog.patience, Duration::ZERO, "no other line waits for it");
     }
 }

@@ -1,7 +1,7 @@
 //! What time it is. Only `cli` makes a [`SystemClock`]; everything below it takes the time as an argument, so that no
 //! test waits for time to pass.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::Timestamp;
 
@@ -9,6 +9,11 @@ use crate::protocol::Timestamp;
 pub trait Clock {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// The moment on a clock that nobody sets: what a wait is measured by, so that a stepping clock makes none longer.
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
 
     /// Lets `span` pass.
     fn sleep(&self, span: Duration);

@@ -22,11 +22,11 @@ use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::execute::{self, Outcome};
 use crate::intake::{self, Envelope};
 use crate::ledger::{self, Admission, Ledger, Page, Record, Started, State, Waiting};
+use crate::patience::Patience;
 use crate::protocol::Request;
 use crate::reply::{Desk, Reply, Road, visible};
 
-/// How long a request waits for an exclusive command, and how often it looks (DESIGN.md, decision 11).
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a request that waits for an exclusive command looks whether it is free.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Does `work`, and makes a deferral of a panic anywhere in it: pipe(8) would bounce Rust's exit status 101 to a sender
@@ -53,6 +53,8 @@ pub struct Delivery<'d> {
     pub road: &'d Road,
     /// What time it is.
     pub clock: &'d dyn Clock,
+    /// How long its neighbours may take.
+    pub patience: Patience,
 }
 
 impl Delivery<'_> {
@@ -83,7 +85,7 @@ impl Delivery<'_> {
         audit.identify(&signed.name(), signed.user());
         let proven = authenticate::prove(signed, &message, self.gateway)?;
 
-        let mut ledger = ledger::open(self.gateway.settings(), Trusted::caller())?;
+        let mut ledger = ledger::open(self.gateway.settings(), Trusted::caller(), self.patience.page)?;
         let Some(_claim) = ledger.claim(&proven.name())? else {
             return Err(Deferral::new("busy", "another delivery of the same request is under way").into());
         };
@@ -152,8 +154,8 @@ impl Delivery<'_> {
         audit.note(Line::new(Event::Waiting));
         let mut waiting = waiting;
         let longest = self.gateway.settings().execution.longest.as_duration();
-        let deadline = self.clock.now().plus(PATIENCE);
-        while self.clock.now() < deadline {
+        let deadline = self.clock.instant() + self.patience.turn;
+        while self.clock.instant() < deadline {
             self.clock.sleep(BETWEEN_LOOKS);
             match ledger::retry(ledger, waiting, longest, self.clock)? {
                 Admission::Started(started) => return Ok(started),
@@ -178,7 +180,7 @@ impl Delivery<'_> {
             Action::Run(invocation) => {
                 let line = execute::command_line(invocation, &settings.execution).join(" ");
                 audit.note(Line::new(Event::Started).field("command", line));
-                execute::run(&started, &settings.execution, limit)
+                execute::run(&started, &settings.execution, limit, &self.patience)
             }
             Action::Help => {
                 let text = builtin::help(self.gateway, proven.roles());
@@ -217,7 +219,7 @@ impl Delivery<'_> {
 
     /// Hands the stored reply over and closes the case. From here on nothing may defer: the user has his answer.
     fn answer(&self, ledger: &mut dyn Ledger, proven: &Proven, reply: &Reply, audit: &mut Audit) -> Result<(), Stop> {
-        self.road.hand_over(reply)?;
+        self.road.hand_over(reply, &self.patience)?;
         audit.note(Line::new(Event::Replied).field("to", &reply.to));
         let retention = self.gateway.settings().retention;
         if let Err(error) = ledger.close_case(&proven.name(), self.clock.now(), audit.lost(), retention) {

@@ -344,7 +344,12 @@ fn a_request_that_another_process_works_on_is_deferred() {
     let name = mailsudo::protocol::Request::read(&[&texts[0]]).expect("a request").name();
     let gateway = mailsudo::config::Gateway::open(house.folder.path(), mailsudo::config::Trusted::caller());
     let gateway = gateway.expect("the gateway");
-    let other = mailsudo::ledger::open(gateway.settings(), mailsudo::config::Trusted::caller()).expect("the ledger");
+    let other = mailsudo::ledger::open(
+        gateway.settings(),
+        mailsudo::config::Trusted::caller(),
+        mailsudo::patience::Patience::USUAL.page,
+    );
+    let other = other.expect("the ledger");
     let claim = mailsudo::ledger::Ledger::claim(&other, &name).expect("asked").expect("claimed");
     assert_eq!(house.deliver(&request).deferred, Some("busy"));
     drop(claim);
@@ -381,6 +386,7 @@ fn a_panic_anywhere_is_a_deferral_and_the_next_delivery_resumes() {
             envelope: &house.envelope,
             road: &mailsudo::reply::Road::Sendmail(house.path("sendmail")),
             clock: &Broken { good: &house.clock, asks_left: std::cell::Cell::new(asks) },
+            patience: house.patience,
         };
         delivery.deliver(&mut request.as_bytes(), &mut audit).expect_err("a panic").part
     };

@@ -174,7 +174,17 @@ pub fn judge<'p>(
         return recall(proven, record.first_seen, record.step, max_age, now);
     }
     let request = proven.request();
-    if page.floor()?.is_some_and(|floor| request.time() <= floor) {
+    let (floor, max_future) = (page.floor()?, settings.max_future.as_duration());
+    if let Some(floor) = floor
+        && floor > now.plus(max_future)
+    {
+        let what = format!(
+            "it has forgotten what was signed up to {floor}, which is yet to come: set the clock right, or, if it was wrong \
+             when the ledger was made, move that away and run `mailsudo ledger init`"
+        );
+        return Err(Deferral::new("ledger", what).into());
+    }
+    if floor.is_some_and(|floor| request.time() <= floor) {
         let detail = "signed at or before what the ledger has already forgotten";
         return Err(Refusal::new(Reason::Forgotten, detail).into());
     }
@@ -184,7 +194,7 @@ pub fn judge<'p>(
         let detail = format!("too many wrong codes; locked out until {}", lockout.until);
         return Err(Refusal::new(Reason::LockedOut, detail).into());
     }
-    fresh(request.time(), settings.max_future.as_duration(), max_age, now)?;
+    fresh(request.time(), max_future, max_age, now)?;
     let arguments = arguments(request)?;
     let factor = Factor::from_url(&proven.secrets.totp)
         .map_err(|what| Deferral::new("configuration", format!("secrets.d/{}.toml: {what}", proven.user())))?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{House, Report};
 use crate::config::{LedgerUrl, Trusted};
 use crate::ledger::{self, Archive};
+use crate::patience::Patience;
 
 /// Magic numbers of file systems (statfs(2)) that forget, or whose locks are not to be relied on.
 const UNREAL: [(i64, &str); 5] = [
@@ -26,7 +27,7 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
         let what = format!("there is no ledger at {}", path.display());
         return report.error("ledger", what, "mailsudo ledger init, or mount the file system that it is on");
     }
-    let health = ledger::open(house.settings(), trusted).and_then(|ledger| ledger.health());
+    let health = ledger::open(house.settings(), trusted, Patience::USUAL.page).and_then(|ledger| ledger.health());
     let health = match health {
         Ok(health) => health,
         Err(error) => {

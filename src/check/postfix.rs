@@ -3,9 +3,7 @@
 use std::process::Command;
 
 use super::{House, Report};
-
-/// What a delivery may take besides its command: waiting for an exclusive one, ending it, handing the reply over.
-const MARGIN: u64 = 180;
+use crate::patience;
 
 pub(super) fn check(house: &House<'_>, report: &mut Report) {
     let Some(services) = output("postconf", &["-M"]) else {
@@ -95,7 +93,7 @@ fn limits(name: &str, house: &House<'_>, report: &mut Report) {
     }
     let longest =
         house.commands.iter().map(|command| command.timeout.as_duration().as_secs()).max().unwrap_or_default();
-    let needed = longest + MARGIN;
+    let needed = longest + patience::POSTFIX.as_secs();
     let default = || output("postconf", &["-h", "command_time_limit"]).map(|text| text.trim().to_owned());
     let limit = setting("time_limit").filter(|text| !text.is_empty() && !text.starts_with('$')).or_else(default);
     if limit.as_deref().and_then(seconds).is_some_and(|limit| limit < needed) {

@@ -17,6 +17,7 @@ use crate::config::{Fence, Gateway, LogTarget, Trusted};
 use crate::deliver::{Delivery, deferred, guarded};
 use crate::error::Deferral;
 use crate::intake::Envelope;
+use crate::patience::Patience;
 use crate::reply::Road;
 
 /// EX_TEMPFAIL of sysexits(3): the mail server keeps the message and tries again.
@@ -110,7 +111,8 @@ impl Deliver {
             client_address: self.client_address,
             sasl_username: self.sasl_username,
         };
-        let delivery = Delivery { gateway: &gateway, envelope: &envelope, road: &road, clock: &SystemClock };
+        let patience = Patience::USUAL;
+        let delivery = Delivery { gateway: &gateway, envelope: &envelope, road: &road, clock: &SystemClock, patience };
         let delivered = delivery.deliver(&mut std::io::stdin().lock(), &mut audit);
         Ok(delivered.map_or_else(|deferral| try_again(&deferral), |()| ExitCode::SUCCESS))
     }

@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 use crate::accounts;
 use crate::config::{Command, DEFAULT_FOLDER, Fence, Gateway, Settings, Trusted};
 use crate::ledger::{Sqlite, open as ledger_of};
+use crate::patience::Patience;
 use crate::protocol::Timestamp;
 
 /// Run the few commands you allow, by signed mail.
@@ -191,7 +192,7 @@ fn ask_code() -> Result<Zeroizing<String>> {
 
 /// The gateway's ledger, for a command that a sysadmin runs.
 fn open_ledger(gateway: &Gateway) -> Result<Sqlite> {
-    Ok(ledger_of(gateway.settings(), trusted_for(gateway)?)?)
+    Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Patience::USUAL.page)?)
 }
 
 /// A moment in local time with its offset, for people.

@@ -9,27 +9,23 @@ mod watch;
 
 use std::io::{self, PipeReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use capture::Captured;
 pub use watch::{end_group, wait_until};
 
 use capture::Capture;
+use watch::Ended;
 
 use crate::authorize::{Action, Invocation};
 use crate::config::{Execution, Fence, RunAs};
 use crate::ledger::Started;
+use crate::patience::Patience;
 use crate::protocol::RunResult;
 
 /// How long timeout(1) waits between TERM and KILL.
 pub const GRACE: Duration = Duration::from_secs(5);
-
-/// How much longer than limit and [`GRACE`] the caller waits before it gives up on sudo itself.
-const BACKSTOP: Duration = Duration::from_secs(10);
-
-/// How long sudo may take to say whether it would have run a command.
-const QUESTION: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -63,7 +59,7 @@ impl Outcome {
 }
 
 /// Runs the command that `started` admits and waits for its end.
-pub fn run(started: &Started<'_>, execution: &Execution, limit: u64) -> Outcome {
+pub fn run(started: &Started<'_>, execution: &Execution, limit: u64, patience: &Patience) -> Outcome {
     let Action::Run(invocation) = started.grant().action() else {
         return answer(started, "", limit);
     };
@@ -72,8 +68,7 @@ pub fn run(started: &Started<'_>, execution: &Execution, limit: u64) -> Outcome 
     let begun = Instant::now();
     let mut capture = Capture::new(limit);
     let ended = start(&line).map(|(process, reader)| {
-        let margin = if execution.fence == Fence::Sudo { BACKSTOP } else { Duration::from_secs(2) };
-        wait(process, reader, begun + invocation.timeout() + GRACE + margin, &mut capture)
+        wait(process, reader, begun + invocation.timeout() + GRACE + patience.sudo, &mut capture, patience.mercy)
     });
     let took = begun.elapsed();
     let output = capture.finish();
@@ -81,7 +76,7 @@ pub fn run(started: &Started<'_>, execution: &Execution, limit: u64) -> Outcome 
         // Only where nothing was started may it be said that nothing was run.
         Err(error) => (RunResult::Refused, Some(format!("cannot run {}: {error}", line.join(" ")))),
         Ok(Err(fault)) => (RunResult::Unknown, Some(fault)),
-        Ok(Ok(status)) => judge(status, took, &output, invocation, execution),
+        Ok(Ok(ended)) => judge(&ended, took, &output, invocation, execution, patience),
     };
     Outcome { result, output, took, fault }
 }
@@ -147,24 +142,26 @@ fn wait(
     reader: PipeReader,
     deadline: Instant,
     capture: &mut Capture,
-) -> Result<ExitStatus, String> {
+    mercy: Duration,
+) -> Result<Ended, String> {
     let fault = match watch::watch(&mut process, reader, deadline, capture) {
-        Ok(Some(status)) => return Ok(status),
+        Ok(Some(ended)) => return Ok(ended),
         Ok(None) => "sudo or timeout did not end in time".to_owned(),
         Err(error) => format!("the command could not be watched: {error}"),
     };
-    end_group(&mut process);
+    end_group(&mut process, mercy);
     Err(format!("{fault}; it may still be running"))
 }
 
 fn judge(
-    status: ExitStatus,
+    ended: &Ended,
     took: Duration,
     output: &Captured,
     invocation: &Invocation,
     execution: &Execution,
+    patience: &Patience,
 ) -> (RunResult, Option<String>) {
-    let result = match (status.code(), status.signal()) {
+    let result = match (ended.status.code(), ended.status.signal()) {
         (Some(code), _) => u8::try_from(code).map_or(RunResult::Unknown, RunResult::Exit),
         (None, Some(signal)) => RunResult::Signal(signal),
         (None, None) => RunResult::Unknown,
@@ -172,18 +169,30 @@ fn judge(
     let over = took >= invocation.timeout();
     match result {
         RunResult::Exit(124 | 137) | RunResult::Signal(9) if over => (RunResult::TimedOut, None),
+        // sudo and timeout die as their command did. Whoever kills one of them alone ends nothing else: its child goes on.
+        RunResult::Signal(signal) if ended.is_survived => {
+            let fault = format!("signal {signal} ended sudo, timeout or the command, and something of it goes on");
+            (RunResult::Unknown, Some(fault))
+        }
         // sudo says 1 when it refuses, and so may any command: only then is it worth asking.
-        RunResult::Exit(1) if execution.fence == Fence::Sudo => match refusal_of_sudo(output, invocation, execution) {
-            Some(fault) => (RunResult::Refused, Some(fault)),
-            None => (result, None),
-        },
+        RunResult::Exit(1) if execution.fence == Fence::Sudo => {
+            match refusal_of_sudo(output, invocation, execution, patience) {
+                Some(fault) => (RunResult::Refused, Some(fault)),
+                None => (result, None),
+            }
+        }
         _ => (result, None),
     }
 }
 
 /// What sudoers lacks, if sudo refused. Whatever else was printed was printed by the command: then it ran, and nobody may be
 /// told that it did not. A sudo that wants a password even for `-l` (listpw in sudoers(5)) cannot tell either.
-fn refusal_of_sudo(output: &Captured, invocation: &Invocation, execution: &Execution) -> Option<String> {
+fn refusal_of_sudo(
+    output: &Captured,
+    invocation: &Invocation,
+    execution: &Execution,
+    patience: &Patience,
+) -> Option<String> {
     let text = output.text();
     if !only_sudo_spoke(&text) {
         return None;
@@ -196,12 +205,12 @@ fn refusal_of_sudo(output: &Captured, invocation: &Invocation, execution: &Execu
     question.extend(invocation.fenced(execution));
     let (mut process, reader) = start(&question).ok()?;
     let mut said = Capture::new(1 << 14);
-    let answer = watch::watch(&mut process, reader, Instant::now() + QUESTION, &mut said);
-    let Ok(Some(status)) = answer else {
-        end_group(&mut process);
+    let answer = watch::watch(&mut process, reader, Instant::now() + patience.question, &mut said);
+    let Ok(Some(ended)) = answer else {
+        end_group(&mut process, patience.mercy);
         return None;
     };
-    (status.code() == Some(1) && !wants_password(&said.finish().text())).then(|| {
+    (ended.status.code() == Some(1) && !wants_password(&said.finish().text())).then(|| {
         format!(
             "sudo does not permit `{}` as {}; `mailsudo sudoers --install` mends it",
             invocation.fenced(execution).join(" "),

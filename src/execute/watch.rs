@@ -1,5 +1,5 @@
-//! Waiting for a child that may hang, flood or leave a daemon behind. In: a child and a deadline. Out: its exit status,
-//! or none when the deadline came first. A descriptor that some grandchild keeps open holds nothing up: the child's own
+//! Waiting for a child that may hang, flood or leave a daemon behind. In: a child and a deadline. Out: how it ended, or
+//! none when the deadline came first. A descriptor that some grandchild keeps open holds nothing up: the child's own
 //! end (pidfd_open(2)) is what is waited for.
 
 use std::io::{self, ErrorKind, PipeReader, Read};
@@ -15,8 +15,12 @@ use super::capture::Capture;
 /// How much may still be in the pipe when the child has ended: the largest pipe that Linux lets a user make.
 const LAST_GULP: usize = 1 << 20;
 
-/// How long an ended group may take to be gone before it is killed.
-const MERCY: Duration = Duration::from_secs(2);
+/// How a child ended.
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    /// Whether somebody still holds its output open: what it started and did not wait for.
+    pub(super) is_survived: bool,
+}
 
 /// Takes in the child's output until it ends or `deadline` comes.
 pub(super) fn watch(
@@ -24,7 +28,7 @@ pub(super) fn watch(
     mut pipe: PipeReader,
     deadline: Instant,
     capture: &mut Capture,
-) -> io::Result<Option<ExitStatus>> {
+) -> io::Result<Option<Ended>> {
     let ended = pidfd_open(pid(child), PidfdFlags::empty())?;
     let flags = rustix::fs::fcntl_getfl(&pipe)?;
     rustix::fs::fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
@@ -54,7 +58,7 @@ pub(super) fn watch(
             }
         }
         if has_ended {
-            return child.wait().map(Some);
+            return child.wait().map(|status| Some(Ended { status, is_survived: open }));
         }
     }
 }
@@ -79,15 +83,15 @@ pub fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<Exi
     }
 }
 
-/// Ends a child and its process group: TERM, which sudo relays to what it runs, then KILL.
-pub fn end_group(child: &mut Child) {
+/// Ends a child and its process group: TERM, which sudo relays to what it runs, then, after `mercy`, KILL.
+pub fn end_group(child: &mut Child, mercy: Duration) {
     let group = pid(child);
     let _ = kill_process_group(group, Signal::TERM);
-    if matches!(wait_until(child, Instant::now() + MERCY), Ok(Some(_))) {
+    if matches!(wait_until(child, Instant::now() + mercy), Ok(Some(_))) {
         return;
     }
     let _ = kill_process_group(group, Signal::KILL);
-    let _ = wait_until(child, Instant::now() + MERCY);
+    let _ = wait_until(child, Instant::now() + mercy);
 }
 
 fn pid(child: &Child) -> Pid {

@@ -180,10 +180,11 @@ fn count(
     limits: &config::Lockout,
     now: Timestamp,
 ) -> Result<Refusal, LedgerError> {
-    let counted_to = page.lockout()?.map(|lockout| lockout.counted_to);
+    // One that ends in the future was set while the clock was wrong; until then nothing would be counted.
+    let counted_to = page.lockout()?.map(|lockout| lockout.counted_to).filter(|counted| *counted <= now);
     let window = now.minus(limits.within.as_duration());
     let since = counted_to.map_or(window, |counted| counted.max(window));
-    let count = page.wrong_codes(since)?.saturating_add(1);
+    let count = page.wrong_codes(since, now)?.saturating_add(1);
     if count < limits.wrong_codes.get() {
         return Ok(refusal);
     }

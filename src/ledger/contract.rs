@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::{Ledger, LedgerError, Lockout, Record, Sqlite, State};
 use crate::config::{Span, Trusted};
+use crate::patience::Patience;
 use crate::protocol::{RequestName, RunResult, Timestamp, UserName};
 use crate::reply::Reply;
 
 fn open(folder: &Path) -> Result<Sqlite, LedgerError> {
-    Sqlite::open(&folder.join("ledger.db"), Trusted::caller())
+    Sqlite::open(&folder.join("ledger.db"), Trusted::caller(), Patience::USUAL.page)
 }
 
 fn made() -> (tempfile::TempDir, Sqlite) {
@@ -92,7 +93,7 @@ fn pages_take_turns() {
             scope.spawn(move || {
                 let mut ledger = open(folder).expect("the ledger");
                 let mut page = ledger.page(&name(n), &alice()).expect("a page");
-                let before = page.wrong_codes(at(0)).expect("a count");
+                let before = page.wrong_codes(at(0), at(2000)).expect("a count");
                 highest.fetch_max(before, Ordering::Relaxed);
                 let wrong = Record {
                     reason: Some("bad-code".to_owned()),

@@ -255,8 +255,9 @@ pub trait Page {
     /// The user's lockout, past or present.
     fn lockout(&self) -> Result<Option<Lockout>, LedgerError>;
 
-    /// How many wrong codes of the user are on record after `since`.
-    fn wrong_codes(&self, since: Timestamp) -> Result<u32, LedgerError>;
+    /// How many wrong codes of the user are on record after `since` and up to `now`. One from the future was recorded while
+    /// the clock was wrong, and must not count for as long as that lies ahead.
+    fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError>;
 
     /// Whether a request of the user has used the TOTP step.
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError>;
@@ -280,17 +281,18 @@ pub trait Page {
     fn commit(self: Box<Self>) -> Result<(), LedgerError>;
 }
 
-/// Opens the ledger that `settings` name. With the fence up it must exist; without, for trying things out, it is made.
+/// Opens the ledger that `settings` name, to wait up to `patience` for each of its pages. With the fence up it must exist;
+/// without, for trying things out, it is made.
 ///
 /// # Errors
 ///
 /// [`LedgerError`]; a ledger that others could have written to is not opened.
-pub fn open(settings: &Settings, trusted: Trusted) -> Result<Sqlite, LedgerError> {
+pub fn open(settings: &Settings, trusted: Trusted, patience: Duration) -> Result<Sqlite, LedgerError> {
     let LedgerUrl::Sqlite(path) = &settings.ledger.url;
     if settings.execution.fence == crate::config::Fence::None && !path.exists() {
         init(path, trusted.clone(), None)?;
     }
-    Sqlite::open(path, trusted)
+    Sqlite::open(path, trusted, patience)
 }
 
 /// Makes an empty ledger at `path`, as the account that runs this, and leaves an existing one alone. A `floor` refuses

@@ -6,16 +6,14 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Reply;
 use crate::error::Deferral;
 use crate::execute::{end_group, wait_until};
-
-/// How long sendmail may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::patience::Patience;
 
 /// How replies leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +30,7 @@ impl Road {
     /// # Errors
     ///
     /// A deferral: the reply is stored, and the next delivery of the same request sends it.
-    pub fn hand_over(&self, reply: &Reply) -> Result<(), Deferral> {
+    pub fn hand_over(&self, reply: &Reply, patience: &Patience) -> Result<(), Deferral> {
         match self {
             Self::Stdout => {
                 let mut out = io::stdout().lock();
@@ -42,20 +40,20 @@ impl Road {
             Self::Sendmail(program) => {
                 let failed = |what: String| Deferral::new("sendmail", format!("{}: {what}", program.display()));
                 let mut child = sendmail(program, &reply.to).map_err(|error| failed(error.to_string()))?;
-                let deadline = Instant::now() + PATIENCE;
+                let deadline = Instant::now() + patience.sendmail;
                 if let Some(mut pipe) = child.stdin.take()
                     && let Err(error) = feed(&mut pipe, &reply.message, deadline)
                 {
                     // Ended before the pipe is closed: to sendmail a closed pipe is the end of a whole message.
-                    end_group(&mut child);
+                    end_group(&mut child, patience.mercy);
                     return Err(failed(format!("takes no message: {error}")));
                 }
                 match wait_until(&mut child, deadline) {
                     Ok(Some(status)) if status.success() => Ok(()),
                     Ok(Some(status)) => Err(failed(format!("{status}; the mail log says why"))),
                     Ok(None) => {
-                        end_group(&mut child);
-                        Err(failed(format!("did not end within {} s", PATIENCE.as_secs())))
+                        end_group(&mut child, patience.mercy);
+                        Err(failed(format!("did not end within {} s", patience.sendmail.as_secs())))
                     }
                     Err(error) => Err(failed(error.to_string())),
                 }

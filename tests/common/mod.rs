@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailsudo::audit::Audit;
 use mailsudo::authenticate::Factor;
@@ -16,6 +16,7 @@ use mailsudo::clock::Clock;
 use mailsudo::config::{Gateway, Trusted};
 use mailsudo::deliver::Delivery;
 use mailsudo::intake::Envelope;
+use mailsudo::patience::Patience;
 use mailsudo::protocol::{Code, CommandName, Draft, GatewayName, Key, ParameterName, Timestamp, UserName};
 use mailsudo::reply::Road;
 use tempfile::TempDir;
@@ -24,26 +25,36 @@ pub const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c
 pub const OTHER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 pub const TOTP: &str = "otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
-pub struct TestClock(Cell<Timestamp>);
+/// Stands still but for what is slept; setting it moves no wait.
+pub struct TestClock {
+    now: Cell<Timestamp>,
+    instant: Cell<Instant>,
+}
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        self.0.get()
+        self.now.get()
+    }
+
+    fn instant(&self) -> Instant {
+        self.instant.get()
     }
 
     fn sleep(&self, span: Duration) {
         // A fifth of a second at a time would never add up to a second.
-        self.0.set(self.0.get().plus(span.max(Duration::from_secs(1))));
+        let span = span.max(Duration::from_secs(1));
+        self.now.set(self.now.get().plus(span));
+        self.instant.set(self.instant.get() + span);
     }
 }
 
 impl TestClock {
     pub fn set(&self, time: Timestamp) {
-        self.0.set(time);
+        self.now.set(time);
     }
 
     pub fn forward(&self, seconds: i64) {
-        self.0.set(Timestamp::from_seconds(self.0.get().seconds() + seconds));
+        self.set(Timestamp::from_seconds(self.now.get().seconds() + seconds));
     }
 }
 
@@ -51,6 +62,7 @@ pub struct House {
     pub folder: TempDir,
     pub clock: TestClock,
     pub envelope: Envelope,
+    pub patience: Patience,
     log: UnixDatagram,
 }
 
@@ -98,8 +110,9 @@ impl House {
         }
         let log = UnixDatagram::bind(folder.path().join("log")).expect("a log");
         log.set_nonblocking(true).expect("a log that does not block");
-        let clock = TestClock(Cell::new(Timestamp::parse("2026-11-23T10:15:05Z").expect("a time")));
-        let house = Self { folder, clock, envelope: Envelope::default(), log };
+        let now = Timestamp::parse("2026-11-23T10:15:05Z").expect("a time");
+        let clock = TestClock { now: Cell::new(now), instant: Cell::new(Instant::now()) };
+        let house = Self { folder, clock, envelope: Envelope::default(), patience: Patience::USUAL, log };
         house.write("mailsudo.toml", 0o644, &settings(&home, ""));
         house.write("sendmail", 0o755, &SENDMAIL.replace("HOME", &home));
         house.write("command", 0o755, &COMMAND.replace("HOME", &home));
@@ -173,7 +186,8 @@ impl House {
         let gateway = gateway.unwrap_or_else(|error| panic!("the test's gateway: {error}"));
         let mut audit = Audit::new(gateway.settings(), None);
         let road = Road::Sendmail(self.path("sendmail"));
-        let delivery = Delivery { gateway: &gateway, envelope: &self.envelope, road: &road, clock: &self.clock };
+        let (envelope, patience) = (&self.envelope, self.patience);
+        let delivery = Delivery { gateway: &gateway, envelope, road: &road, clock: &self.clock, patience };
         let ended = delivery.deliver(&mut &*mail, &mut audit);
         Ended {
             deferred: ended.err().map(|deferral| deferral.part),

@@ -19,6 +19,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use super::{Claim, Ledger, LedgerError, Lockout, Page, Record};
 use crate::config::{Distrust, Folder, Span, Trusted};
+use crate::patience::Patience;
 use crate::protocol::{RequestName, Timestamp, UserName};
 
 use page::SqlitePage;
@@ -29,10 +30,6 @@ const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
 const SCHEMA: i64 = 1;
-
-/// How long one page waits for another: two hundred at once take their turns well within it, and four such waits still fit
-/// into the three minutes that Postfix gives a delivery beyond its command.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many requests one delivery may forget.
 const PRUNE: u32 = 20;
@@ -94,10 +91,10 @@ impl From<rusqlite::Error> for LedgerError {
 
 impl Sqlite {
     /// Opens the ledger at `path` after judging its folder and files.
-    pub(super) fn open(path: &Path, trusted: Trusted) -> Result<Self, LedgerError> {
+    pub(super) fn open(path: &Path, trusted: Trusted, patience: Duration) -> Result<Self, LedgerError> {
         let path = judged(path, trusted, true)?;
         let connection = Connection::open_with_flags(&path, FLAGS)?;
-        connection.busy_timeout(PATIENCE)?;
+        connection.busy_timeout(patience)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -125,7 +122,7 @@ impl Sqlite {
             _ => {}
         }
         if path.exists() {
-            return Self::open(&path, trusted).map(drop);
+            return Self::open(&path, trusted, Patience::USUAL.page).map(drop);
         }
         let draft = path.with_extension(format!("draft-{}", std::process::id()));
         new(&draft).map_err(backend)?;
@@ -137,7 +134,7 @@ impl Sqlite {
             let _ = std::fs::remove_file(&draft);
         }
         // Somebody else may have been quicker; then his is the ledger.
-        if path.exists() { Self::open(&path, trusted).map(drop) } else { made }
+        if path.exists() { Self::open(&path, trusted, Patience::USUAL.page).map(drop) } else { made }
     }
 
     fn claims_file(&self) -> Result<File, LedgerError> {

@@ -42,10 +42,12 @@ impl Page for SqlitePage<'_> {
         lockout_of(&self.transaction, &self.user)
     }
 
-    fn wrong_codes(&self, since: Timestamp) -> Result<u32, LedgerError> {
-        let sql = "SELECT count(*) FROM requests WHERE user = ?1 AND first_seen > ?2 AND reason = ?3";
+    fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError> {
+        let sql =
+            "SELECT count(*) FROM requests WHERE user = ?1 AND first_seen > ?2 AND first_seen <= ?3 AND reason = ?4";
         let reason = crate::error::Reason::BadCode.code();
-        Ok(self.transaction.query_row(sql, params![self.user, since.seconds(), reason], |row| row.get(0))?)
+        let key = params![self.user, since.seconds(), now.seconds(), reason];
+        Ok(self.transaction.query_row(sql, key, |row| row.get(0))?)
     }
 
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError> {
