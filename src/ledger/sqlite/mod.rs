@@ -205,11 +205,27 @@ fn byte_of(name: &RequestName) -> libc::flock {
     }
 }
 
+/// A locked byte. Let go by name and not only by closing the descriptor, of which a child that has not yet called execve(2)
+/// has a copy.
+struct Held {
+    lock: File,
+    byte: libc::flock,
+}
+
+impl Drop for Held {
+    #[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
+    fn drop(&mut self) {
+        self.byte.l_type = libc::F_UNLCK as libc::c_short;
+        let _ = fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&self.byte));
+    }
+}
+
 impl Ledger for Sqlite {
     fn claim(&self, name: &RequestName) -> Result<Option<Claim>, LedgerError> {
         let lock = self.claims_file()?;
-        match fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte_of(name))) {
-            Ok(_) => Ok(Some(Claim { held: Box::new(lock) })),
+        let byte = byte_of(name);
+        match fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte)) {
+            Ok(_) => Ok(Some(Claim { held: Box::new(Held { lock, byte }) })),
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
             Err(errno) => Err(LedgerError::Backend(format!("{}: {errno}", self.claims.display()))),
         }
