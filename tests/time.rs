@@ -141,7 +141,7 @@ fn a_wait_is_measured_on_the_clock_that_nobody_sets() {
     house.clock.forward(60);
     slot(&house, later(house.clock.now(), 500));
     let request = house.request("count", &[]);
-    let (begun, until) = (house.clock.instant(), house.clock.now().plus(Duration::from_secs(9 * 60)));
+    let (begun, until) = (house.clock.instant(), house.clock.now().plus(Duration::from_mins(9)));
     for after in 2..5 {
         // Held by a living process, so that it is busy whatever time it is.
         let gateway = Gateway::open(house.folder.path(), Trusted::caller()).expect("the gateway");
