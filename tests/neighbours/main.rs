@@ -19,5 +19,6 @@ mod common;
 mod house;
 mod ledger;
 mod sendmail;
+mod slowest;
 mod sudo;
 mod syslog;
