@@ -277,44 +277,6 @@ fn a_code_is_asked_for_without_echo() {
 }
 
 #[test]
-fn guesses_in_parallel_are_all_counted() {
-    let house = House::new();
-    let guesses: Vec<_> = (0..40)
-        .map(|n| {
-            let code = format!("{n:08}");
-            let words = ["sign", "say", "--key", "alice.key", "--code", &code, "--eml", "--from", "alice@example.com"];
-            house.run(&words).out
-        })
-        .collect();
-    std::thread::scope(|scope| {
-        for guess in &guesses {
-            let house = &house;
-            scope.spawn(move || assert_eq!(house.run_with(&["deliver"], guess).status, 0));
-        }
-    });
-    let ledger = rusqlite::Connection::open(house.path("ledger/ledger.db")).expect("the ledger");
-    let count = |sql: &str| ledger.query_row(sql, [], |row| row.get::<_, u32>(0)).expect("a count");
-    assert_eq!(count("SELECT count(*) FROM requests WHERE reason = 'bad-code'"), 5, "no sixth guess was judged");
-    assert_eq!(count("SELECT count(*) FROM requests WHERE reason = 'locked-out'"), 35);
-    assert_eq!(count("SELECT count(*) FROM requests WHERE reply IS NOT NULL"), 6, "five, and one for the lockout");
-}
-
-#[test]
-fn copies_of_one_request_run_once() {
-    let house = House::new();
-    let request = house.eml(&["say"]);
-    let ended: Vec<_> = std::thread::scope(|scope| {
-        let copies: Vec<_> = (0..30).map(|_| scope.spawn(|| house.run_with(&["deliver"], &request))).collect();
-        copies.into_iter().map(|copy| copy.join().expect("a delivery")).collect()
-    });
-    assert!(ended.iter().all(|said| said.status == 0 || said.status == 75), "handled, refused or deferred");
-    let starts = ended.iter().filter(|said| said.err.contains("event=started")).count();
-    let replies = ended.iter().filter(|said| !said.out.is_empty()).count();
-    assert_eq!((starts, replies), (1, 1));
-    assert!(house.run_with(&["deliver"], &request).err.contains("reason=duplicate"));
-}
-
-#[test]
 fn an_exclusive_command_waits_for_a_run_that_lives() {
     let house = House::new();
     house.write(

@@ -109,11 +109,7 @@ fn output_cannot_forge_a_block_or_hide_text() {
 }
 
 fn slot(house: &House, seconds: i64) {
-    let until = house.clock.now().seconds() + seconds;
-    let sql = "INSERT OR REPLACE INTO requests
-        (name, user, command, arguments, signed, first_seen, state, audit_lost, holds_until)
-        VALUES (zeroblob(32), 'nobody', 'count', '', 0, 0, 'started', 0, ?1)";
-    house.ledger().execute(sql, [until]).expect("a slot");
+    house.hold(Timestamp::from_seconds(house.clock.now().seconds() + seconds));
 }
 
 #[test]
@@ -125,11 +121,7 @@ fn an_exclusive_command_waits_for_a_dead_runs_time_and_then_runs() {
     let ended = house.deliver(&house.request("count", &[]));
     assert!(ended.log.iter().any(|line| line.contains("event=waiting")), "{ended:?}");
     assert!(text(ended.reply()).starts_with("ok: count"));
-    let slots: u32 = house
-        .ledger()
-        .query_row("SELECT count(holds_until) FROM requests WHERE user = 'alice'", [], |row| row.get(0))
-        .expect("a count");
-    assert_eq!(slots, 0, "the run has freed it");
+    assert_eq!(house.held(), 0, "the run has freed it");
 }
 
 #[test]

@@ -12,6 +12,12 @@ pub(crate) const OUTLIVE_PID: &str = "/srv/outlive.pid";
 pub(crate) const HELD: &str = "/srv/held";
 pub(crate) const HOLD_GO: &str = "/srv/hold.go";
 pub(crate) const FORBIDDEN: &str = "/srv/forbidden";
+/// While it is there, `alone` does not end.
+pub(crate) const GATE: &str = "/srv/gate";
+/// Who has begun to run `alone`, a number on a line.
+pub(crate) const PASSED: &str = "/srv/passed";
+/// Who did while another one was at it.
+pub(crate) const INTRUDERS: &str = "/srv/intruders";
 
 struct Entry {
     name: &'static str,
@@ -20,7 +26,7 @@ struct Entry {
     enumerable: bool,
 }
 
-const COMMANDS: [Entry; 6] = [
+const COMMANDS: [Entry; 7] = [
     Entry {
         name: "whoami",
         toml: r#"
@@ -81,6 +87,19 @@ timeout = "5m"
         enumerable: true,
     },
     Entry {
+        name: "alone",
+        toml: r#"
+summary = "Pass a gate, one at a time"
+run_as  = "root"
+argv    = ["/usr/local/libexec/alone", "{number}"]
+timeout = "5m"
+[parameters.number]
+integer = { min = 1, max = 99 }
+[allow.operator]
+"#,
+        enumerable: true,
+    },
+    Entry {
         name: "forbidden",
         toml: r#"
 summary = "For others"
@@ -92,10 +111,15 @@ argv    = ["/usr/bin/touch", "/srv/forbidden"]
     },
 ];
 
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("append", "printf '%s\\n' \"$2\" >>\"$1\"\n"),
     ("outlive", "trap '' TERM\necho $$ >/srv/outlive.pid\nexec sleep 3600\n"),
     ("hold", "echo held >>/srv/held\nuntil [ -e /srv/hold.go ]; do sleep 0.1; done\n"),
+    (
+        "alone",
+        "mkdir /srv/inside || echo $1 >>/srv/intruders\necho $1 >>/srv/passed\n\
+         while [ -e /srv/gate ]; do sleep 0.05; done\nsleep 0.1\nrmdir /srv/inside\n",
+    ),
 ];
 
 /// Installs the programs and their traces' files.

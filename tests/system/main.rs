@@ -17,11 +17,13 @@
 
 mod catalogue;
 mod check;
+mod crowds;
 mod delivered;
 mod fence;
 mod fence_probe;
 mod fence_table;
 mod gateway;
+mod ledger_disk;
 mod mailbox;
 mod package;
 mod poll;

@@ -86,6 +86,39 @@ pub(crate) fn retry() {
     run("postqueue", &["-f"]);
 }
 
+/// While this is held, what is deferred is tried again every second or two.
+pub(crate) struct Hurry(());
+
+impl Hurry {
+    pub(crate) fn begin() -> Self {
+        retry_every("1s", "2s");
+        Self(())
+    }
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        retry_every("1h", "1h");
+    }
+}
+
+fn retry_every(least: &str, most: &str) {
+    let settings = [
+        format!("queue_run_delay = {least}"),
+        format!("minimal_backoff_time = {least}"),
+        format!("maximal_backoff_time = {most}"),
+    ];
+    run("postconf", &["-e", &settings[0], &settings[1], &settings[2]]);
+    run("touch", &["-d", "1 minute ago", "/etc/postfix/main.cf"]);
+    run("postfix", &["reload"]);
+}
+
+/// Stops the mail system and starts it again; what it had running goes on without it.
+pub(crate) fn restart() {
+    run("postfix", &["stop"]);
+    run("postfix", &["start"]);
+}
+
 /// How Postfix reports a mail's delivery: the lines with its status.
 pub(crate) fn statuses(queue_id: &str) -> Vec<String> {
     let log = log();
@@ -93,6 +126,6 @@ pub(crate) fn statuses(queue_id: &str) -> Vec<String> {
     log.lines().filter(|line| line.contains(&about)).map(str::to_owned).collect()
 }
 
-fn queue_is_empty() -> bool {
+pub(crate) fn queue_is_empty() -> bool {
     run("postqueue", &["-j"]).trim().is_empty()
 }

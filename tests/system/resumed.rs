@@ -8,7 +8,7 @@ use crate::user::{User, in_block};
 use crate::{poll, postfix, process, syslog, world};
 
 /// Has Postfix try again until a mailbox holds something.
-fn retry_until_answered(mailbox: &Mailbox) -> String {
+pub(crate) fn retry_until_answered(mailbox: &Mailbox) -> String {
     // A retry may come too early: Postfix logs a deferral before the mail is back in its queue.
     poll::until_true("a reply after a retry", || {
         postfix::retry();

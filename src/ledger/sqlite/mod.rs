@@ -231,17 +231,36 @@ fn byte_of(name: &RequestName) -> libc::flock {
     }
 }
 
+/// A locked byte. Let go by name and not only by closing the descriptor, of which a child that has not yet called execve(2)
+/// has a copy.
+struct Held {
+    lock: File,
+    byte: libc::flock,
+}
+
+impl Drop for Held {
+    #[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
+    fn drop(&mut self) {
+        self.byte.l_type = libc::F_UNLCK as libc::c_short;
+        let _ = fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&self.byte));
+    }
+}
+
 impl Ledger for Sqlite {
     fn claim(&self, name: &RequestName) -> Result<Option<Claim>, LedgerError> {
         let lock = claims_file(&self.claims)?;
-        match fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte_of(name))) {
-            Ok(_) => Ok(Some(Claim { held: Box::new(lock) })),
+        let byte = byte_of(name);
+        match fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte)) {
+            Ok(_) => Ok(Some(Claim { held: Box::new(Held { lock, byte }) })),
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
             Err(errno) => Err(LedgerError::Backend(format!("{}: {errno}", self.claims.display()))),
         }
     }
 
     fn page(&mut self, name: &RequestName, user: &UserName) -> Result<Box<dyn Page + '_>, LedgerError> {
+        // SQLite goes on writing into files that were moved away or deleted, and nobody would find them again.
+        rustix::fs::stat(&self.claims)
+            .map_err(|errno| LedgerError::Backend(format!("{}: {errno}", self.claims.display())))?;
         self.set(Synchronous::Full)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         Ok(Box::new(SqlitePage { transaction, claims: &self.claims, name: *name, user: user.to_string() }))

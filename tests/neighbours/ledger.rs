@@ -1,0 +1,180 @@
+//! The ledger's disk: what cannot be remembered is deferred, and what may have run does not run again.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use mailsudo::protocol::Timestamp;
+
+use crate::common::{House, KEY, block, mail};
+use crate::house::{deliver, during_the_run, fenced, new};
+
+#[test]
+fn a_ledger_that_somebody_locks_for_long_defers() {
+    let mut house = new();
+    deliver(&mut house);
+    house.clock.forward(60);
+    let request = house.request("count", &[]);
+    let somebody = house.ledger();
+    somebody.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let ended = house.deliver(&request);
+    assert_eq!(ended.deferred, Some("ledger"), "{ended:?}");
+    assert!(ended.log.join("\n").contains("locked"), "{ended:?}");
+    somebody.execute_batch("COMMIT").expect("let go");
+    assert!(house.deliver(&request).reply().contains("ok: count"));
+    // sqlite3's own exclusive mode shuts readers out too: then it is the opening that waits in vain.
+    house.clock.forward(60);
+    let request = house.request("count", &[]);
+    drop(somebody);
+    let hermit = house.ledger();
+    hermit.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT").expect("locked");
+    assert_eq!(house.deliver(&request).deferred, Some("ledger"));
+    drop(hermit);
+    assert!(house.deliver(&request).reply().contains("ok: count"));
+    assert_eq!(house.runs().len(), 3);
+}
+
+/// The run is over and cannot be recorded: the next delivery must not run it again, and says what it can.
+fn in_the_middle<T: Send>(house: &mut House, event: impl FnOnce(&Path) -> T + Send, mend: impl FnOnce(&Path, T)) {
+    house.clock.forward(60);
+    let request = house.request("count", &[]);
+    let ledger = house.path("ledger");
+    let runs = house.runs().len();
+    let (ended, what) = during_the_run(house, &request, || event(&ledger));
+    assert_eq!((ended.deferred, ended.replies.len()), (Some("ledger"), 0), "{ended:?}");
+    mend(&ledger, what);
+    let ended = house.deliver(&request);
+    assert!(ended.reply().contains("outcome unknown: count"), "{ended:?}");
+    assert!(house.deliver(&request).refused("duplicate"));
+    assert_eq!(house.runs().len(), runs + 1);
+}
+
+#[test]
+fn a_ledger_that_somebody_locks_in_the_middle_defers_and_nothing_runs_again() {
+    let lock = |folder: &Path| {
+        let somebody = rusqlite::Connection::open(folder.join("ledger.db")).expect("the ledger");
+        somebody.execute_batch("BEGIN IMMEDIATE").expect("locked");
+        somebody
+    };
+    in_the_middle(&mut new(), lock, |_, somebody| drop(somebody));
+}
+
+#[test]
+fn a_folder_that_vanishes_defers_and_nothing_is_made_in_its_place() {
+    let mut house = fenced("exec \"$@\"", "exit 0");
+    let (folder, away) = (house.path("ledger"), house.path("away"));
+    let request = house.request("count", &[]);
+    fs::rename(&folder, &away).expect("moved");
+    assert_eq!(house.deliver(&request).deferred, Some("ledger"));
+    assert!(!folder.exists());
+    fs::create_dir(&folder).expect("a folder, as of an unmounted disk");
+    let ended = house.deliver(&request);
+    assert_eq!(ended.deferred, Some("ledger"));
+    assert!(ended.log.join("\n").contains("mount what is missing"), "{ended:?}");
+    fs::remove_dir(&folder).expect("nothing was made in it");
+    fs::rename(&away, &folder).expect("moved back");
+    assert!(house.deliver(&request).reply().contains("ok: count"));
+    in_the_middle(
+        &mut house,
+        |folder| fs::rename(folder, &away).expect("moved"),
+        |folder, ()| fs::rename(&away, folder).expect("moved back"),
+    );
+}
+
+#[test]
+fn a_corrupt_ledger_defers_and_is_not_touched() {
+    let mut house = new();
+    deliver(&mut house);
+    house.ledger().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("moved");
+    let path = house.path("ledger/ledger.db");
+    let sound = fs::read(&path).expect("the ledger");
+    house.clock.forward(60);
+    let request = house.request("count", &[]);
+    let page = 4096;
+    // From where, and whether the rest is filled with this or missing.
+    for (what, from, to, filling) in [
+        ("empty", 0, sound.len(), None),
+        ("cut", page + page / 2, sound.len(), None),
+        ("no header", 0, 100, Some(0)),
+        ("another program's", 68, 72, Some(0)),
+        ("no tables", 100, page, Some(0xff)),
+        ("no pages", page, sound.len(), Some(0xff)),
+    ] {
+        let mut bytes = sound.clone();
+        match filling {
+            Some(byte) => bytes[from..to].fill(byte),
+            None => bytes.truncate(from),
+        }
+        fs::write(&path, &bytes).expect("written");
+        let ended = house.deliver(&request);
+        assert_eq!((ended.deferred, ended.replies.len()), (Some("ledger"), 0), "{what}: {ended:?}");
+        assert!(fs::read(&path).expect("the ledger") == bytes, "{what}: for whoever wants to save what can be saved");
+    }
+    for sql in [
+        "UPDATE requests SET state = 'nonsense'",
+        "UPDATE requests SET state = 'started', handed_over = NULL, result = 'exit-x'",
+        "DROP TABLE lockouts",
+        "DROP TABLE floor",
+    ] {
+        fs::write(&path, &sound).expect("written");
+        house.ledger().execute_batch(sql).expect("done");
+        house.clock.forward(-60);
+        let earlier = house.request("count", &[]);
+        house.clock.forward(60);
+        let mail = if sql.starts_with("UPDATE") { &earlier } else { &request };
+        let ended = house.deliver(mail);
+        assert_eq!(ended.deferred, Some("ledger"), "{sql}: {ended:?}");
+    }
+    assert_eq!(house.runs().len(), 1);
+}
+
+/// Every file size at which the disk can end, by RLIMIT_FSIZE: whatever could not be written, a delivery on a mended disk
+/// finishes, and the command has run at most once.
+#[test]
+fn a_full_disk_at_every_size_defers_and_loses_nothing() {
+    let mut deferred = 0;
+    for blocks in (0..240).step_by(8) {
+        let house = House::new();
+        let first = deliver_with_files_up_to(&house, &blocks.to_string());
+        let status = first.status.code().expect("no signal");
+        assert!(status == 0 || status == 75, "{blocks}: {first:?}");
+        deferred += usize::from(status == 75);
+        let second = deliver_with_files_up_to(&house, "unlimited");
+        assert_eq!(second.status.code(), Some(0), "{blocks}: {second:?}");
+        let replies: Vec<_> = fs::read_dir(house.path("replies"))
+            .expect("replies")
+            .map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("a reply"))
+            .collect();
+        // Where the disk was full only when the reply had left, a second one is the same.
+        assert!(replies.len() == 1 || status == 0 && replies.len() == 2, "{blocks}: {first:?} {second:?}");
+        let reply = &replies[0];
+        assert!(replies.iter().all(|other| other == reply), "{blocks}: {replies:?}");
+        let runs = house.runs().len();
+        let told = if runs == 1 { ["ok: count", "outcome unknown: count"] } else { ["outcome unknown: count"; 2] };
+        assert!(runs <= 1 && told.iter().any(|words| reply.contains(words)), "{blocks}: {runs} {reply}");
+        let integrity: String =
+            house.ledger().query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer");
+        assert_eq!(integrity, "ok", "{blocks}");
+    }
+    assert!((8..30).contains(&deferred), "the sizes tried are those that matter: {deferred}");
+}
+
+/// Delivers one and the same mail by the built binary, which can make no file longer than so many blocks of 512 bytes.
+fn deliver_with_files_up_to(house: &House, blocks: &str) -> Output {
+    let home = house.folder.path().display().to_string();
+    if !house.path("mail").exists() {
+        let toml = fs::read_to_string(house.path("mailsudo.toml")).expect("the settings");
+        house.write("mailsudo.toml", 0o644, &toml.replace(&format!("\"{home}/log\""), "\"stderr\""));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+        let now = Timestamp::from_seconds(i64::try_from(now.as_secs()).expect("a time"));
+        let mail = mail("alice@example.com", &block("alice", KEY, now, "count", &[], None));
+        house.write("mail", 0o644, &mail);
+    }
+    // pipe(8) ignores SIGXFSZ as well (docs/operations.md).
+    let line =
+        format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" deliver --config {home} --reply-via {home}/sendmail");
+    let input = fs::File::open(house.path("mail")).expect("a mail");
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &line, env!("CARGO_BIN_EXE_mailsudo")]).stdin(input).stderr(Stdio::piped());
+    shell.output().expect("a shell")
+}
