@@ -5,13 +5,14 @@
 //! answered to nobody.
 
 mod html;
+mod mime;
 mod screen;
 mod text;
 
 use std::ffi::OsString;
 use std::io::Read;
 
-use mail_parser::{HeaderName, HeaderValue, MessageParser, PartType};
+use mime::{Entity, Form};
 
 use crate::config::{Gateway, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
@@ -91,58 +92,28 @@ fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Vec<u8>, Sto
 }
 
 fn parse(raw: &[u8], settings: &Settings) -> Result<Message, Stop> {
-    let parser = MessageParser::new()
-        .with_mime_headers()
-        .header_address(HeaderName::From)
-        .header_text(HeaderName::Subject)
-        .header_id(HeaderName::MessageId);
-    let Some(parsed) = parser.parse(raw) else {
+    let message = Entity::new(raw);
+    if message.fields().next().is_none() {
         return Err(Refusal::new(Reason::NotMail, "no header could be read").into());
-    };
-    let message = take(&parsed, settings);
-    dismantle(parsed);
-    message
-}
-
-fn take(parsed: &mail_parser::Message<'_>, settings: &Settings) -> Result<Message, Stop> {
-    let from = screen::header(parsed.raw_message(), parsed.headers(), settings)?;
-    let id = parsed.headers().iter().find_map(|header| match (&header.name, &header.value) {
-        (HeaderName::MessageId, HeaderValue::Text(id)) => Some(id.to_string()),
-        _ => None,
+    }
+    let from = screen::header(&message, settings)?;
+    let id = message.fields().find(|field| field.is("Message-ID")).and_then(|field| {
+        let id = field.read(Form::Id);
+        id.as_text().map(str::to_owned)
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
-    Ok(Message { from, id: id.filter(quotable), texts: text::texts(parsed) })
-}
-
-/// Drops a message level by level: mail-parser's own drop recurses, and aborts the process where nested messages
-/// are deep enough (FACTS.md).
-fn dismantle(message: mail_parser::Message<'_>) {
-    let mut levels = vec![message];
-    while let Some(mut message) = levels.pop() {
-        for part in message.parts.drain(..) {
-            if let PartType::Message(inner) = part.body {
-                levels.push(inner);
-            }
-        }
-    }
+    Ok(Message { from, id: id.filter(quotable), texts: text::texts(&mime::leaves(&message)?) })
 }
 
 /// What a reader of the message sees, for one who looks for a reply in it: all its plain texts as one, and all its HTML texts
 /// as one. `None` where the input is no mail but, say, pasted text: a mail has a From field.
 pub fn visible_texts(raw: &[u8]) -> Option<Vec<String>> {
-    let parsed = MessageParser::new().with_mime_headers().parse(raw)?;
-    let is_mail = parsed.headers().iter().any(|header| header.name == HeaderName::From);
-    let texts = text::joined(&parsed);
-    dismantle(parsed);
-    is_mail.then_some(texts)
+    let message = Entity::new(raw);
+    let is_mail = message.fields().any(|field| field.is("From"));
+    is_mail.then(|| text::joined(&mime::leaves(&message).unwrap_or_default()))
 }
 
 /// Every inline text of a message, plain ones first.
 pub fn readable(raw: &[u8]) -> Vec<String> {
-    let Some(parsed) = MessageParser::new().with_mime_headers().parse(raw) else {
-        return Vec::new();
-    };
-    let texts = text::all(&parsed);
-    dismantle(parsed);
-    texts
+    text::all(&mime::leaves(&Entity::new(raw)).unwrap_or_default())
 }

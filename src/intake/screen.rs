@@ -1,8 +1,9 @@
 //! Which messages are looked at at all. In: envelope and header. Out: the one From address, or a refusal that the
 //! log explains and nobody else hears of. Cheap and stateless: a loop or a newsletter must end here.
 
-use mail_parser::{Header, HeaderName, HeaderValue};
+use mail_parser::{Address, HeaderValue};
 
+use super::mime::{Entity, Field, Form};
 use super::{Envelope, LOOP_FIELD};
 use crate::config::Settings;
 use crate::error::{Deferral, Reason, Refusal, Stop};
@@ -34,42 +35,41 @@ pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<(), S
 }
 
 /// What the header can settle; gives back the one From address.
-pub(super) fn header(raw: &[u8], headers: &[Header<'_>], settings: &Settings) -> Result<String, Stop> {
-    for header in headers {
-        // The field as it stands: what the parser makes of a structured one is no text.
-        let field = raw.get(header.offset_start as usize..header.offset_end as usize).unwrap_or_default();
-        screen_field(header.name.as_str(), String::from_utf8_lossy(field).trim(), settings)?;
+pub(super) fn header(message: &Entity<'_>, settings: &Settings) -> Result<String, Stop> {
+    for field in message.fields() {
+        screen_field(&field, settings)?;
     }
-    let subject = headers.iter().find(|header| header.name == HeaderName::Subject);
     if let Some(expression) = &settings.intake.subject {
-        let subject = subject.and_then(|header| header.value.as_text()).unwrap_or_default();
+        let subject = message.fields().find(|field| field.is("Subject"));
+        let subject = subject.map(|field| field.read(Form::Words));
+        let subject = subject.as_ref().and_then(HeaderValue::as_text).unwrap_or_default();
         if !matches(expression, "intake.subject", subject)? {
             return refuse(Reason::WrongSubject, "the Subject does not match intake.subject");
         }
     }
-    only_from(headers)
+    only_from(message)
 }
 
-fn screen_field(name: &str, value: &str, settings: &Settings) -> Result<(), Stop> {
-    let named = |other: &str| name.eq_ignore_ascii_case(other);
-    if named(LOOP_FIELD) {
+/// Judges one field as it stands: most say nothing that matters here, and are not read.
+fn screen_field(field: &Field<'_>, settings: &Settings) -> Result<(), Stop> {
+    if field.is(LOOP_FIELD) {
         return refuse(Reason::Loop, "it is a gateway's own reply");
     }
-    if named("Auto-Submitted") && !value.eq_ignore_ascii_case("no") {
+    if field.is("Auto-Submitted") && !field.text().eq_ignore_ascii_case("no") {
         return refuse(Reason::Automatic, "Auto-Submitted says that no person sent it (RFC 3834)");
     }
-    if name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("List-")) {
+    if field.begins("List-") {
         return refuse(Reason::Automatic, "a List-* field: it came through a mailing list (RFC 2369)");
     }
-    if named("Precedence") && ["bulk", "list", "junk"].iter().any(|word| value.eq_ignore_ascii_case(word)) {
+    if field.is("Precedence") && ["bulk", "list", "junk"].iter().any(|word| field.text().eq_ignore_ascii_case(word)) {
         return refuse(Reason::Automatic, "Precedence says that it is bulk mail");
     }
-    if named("Return-Path") && value == "<>" {
+    if field.is("Return-Path") && field.text() == "<>" {
         return refuse(Reason::Automatic, "the null Return-Path: a bounce or an automatic reply");
     }
-    for (field, expression) in &settings.intake.reject {
-        if named(field) && matches(expression, "intake.reject", value)? {
-            return refuse(Reason::Rejected, format!("{field} matches intake.reject"));
+    for (name, expression) in &settings.intake.reject {
+        if field.is(name) && matches(expression, "intake.reject", &field.text())? {
+            return refuse(Reason::Rejected, format!("{name} matches intake.reject"));
         }
     }
     Ok(())
@@ -80,13 +80,14 @@ fn matches(expression: &crate::config::Expression, key: &str, text: &str) -> Res
     result.map_err(|error| Deferral::new("configuration", format!("{key}: {error}")).into())
 }
 
-fn only_from(headers: &[Header<'_>]) -> Result<String, Stop> {
-    let mut fields = headers.iter().filter(|header| header.name == HeaderName::From);
+fn only_from(message: &Entity<'_>) -> Result<String, Stop> {
+    let mut fields = message.fields().filter(|field| field.is("From"));
     let (Some(field), None) = (fields.next(), fields.next()) else {
         return refuse(Reason::BadFrom, "not exactly one From field (RFC 5322 section 3.6.2)");
     };
-    let addresses = match &field.value {
-        HeaderValue::Address(mail_parser::Address::List(list)) => list.as_slice(),
+    let value = field.read(Form::Addresses);
+    let addresses = match &value {
+        HeaderValue::Address(Address::List(list)) => list.as_slice(),
         _ => &[],
     };
     match addresses {

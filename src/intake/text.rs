@@ -1,67 +1,60 @@
-//! Which texts of a message count (reader's rule 2). In: a parsed message. Out: its inline `text/plain` leaves, or,
-//! where none of these has a start line, its inline `text/html` leaves as text. Nothing inside `message/*` counts.
+//! Which texts of a message count (reader's rule 2). In: its inline leaves. Out: the `text/plain` ones, or, where none of
+//! these has a start line, the `text/html` ones as text; all decoded to Unicode.
 
-use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
+use std::borrow::Cow;
+
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::parsers::MessageStream;
 
 use super::html;
+use super::mime::{Encoding, Leaf};
 use crate::protocol::has_start_line;
 
 /// The texts in the order in which they stand.
-pub(super) fn texts(message: &Message<'_>) -> Vec<String> {
-    let plain = plain(message);
+pub(super) fn texts(leaves: &[Leaf<'_>]) -> Vec<String> {
+    let plain = plain(leaves);
     if plain.iter().any(|text| has_start_line(text)) {
         return plain;
     }
-    let rich = rich(message);
+    let rich = rich(leaves);
     if rich.is_empty() { plain } else { rich }
 }
 
 /// The plain texts, then the HTML ones.
-pub(super) fn all(message: &Message<'_>) -> Vec<String> {
-    [plain(message), rich(message)].concat()
+pub(super) fn all(leaves: &[Leaf<'_>]) -> Vec<String> {
+    [plain(leaves), rich(leaves)].concat()
 }
 
 /// The plain texts as one, and the HTML ones as one.
-pub(super) fn joined(message: &Message<'_>) -> Vec<String> {
-    [plain(message), rich(message)].into_iter().filter(|texts| !texts.is_empty()).map(|texts| texts.concat()).collect()
+pub(super) fn joined(leaves: &[Leaf<'_>]) -> Vec<String> {
+    [plain(leaves), rich(leaves)].into_iter().filter(|texts| !texts.is_empty()).map(|texts| texts.join("\n")).collect()
 }
 
-fn plain(message: &Message<'_>) -> Vec<String> {
-    leaves(message).filter_map(plain_text).map(str::to_owned).collect()
+fn plain(leaves: &[Leaf<'_>]) -> Vec<String> {
+    leaves.iter().filter(|leaf| !leaf.is_html).map(decode).collect()
 }
 
-fn rich(message: &Message<'_>) -> Vec<String> {
-    leaves(message).filter_map(html_text).map(html::to_text).collect()
+fn rich(leaves: &[Leaf<'_>]) -> Vec<String> {
+    leaves.iter().filter(|leaf| leaf.is_html).map(|leaf| html::to_text(&decode(leaf))).collect()
 }
 
-/// The inline parts. `parts` holds this message's own only: a nested message keeps its parts to itself.
-fn leaves<'m, 'x>(message: &'m Message<'x>) -> impl Iterator<Item = &'m MessagePart<'x>> {
-    message.parts.iter().filter(|part| is_inline(part))
-}
-
-fn plain_text<'m>(part: &'m MessagePart<'_>) -> Option<&'m str> {
-    match &part.body {
-        PartType::Text(text) if has_type(part, "plain", true) => Some(text),
-        _ => None,
+/// A leaf's text. What is not encoded as its header says stands as it is, and an unknown charset counts as UTF-8: a block
+/// that is legible all the same is judged by its mac.
+fn decode(leaf: &Leaf<'_>) -> String {
+    let bytes = match leaf.encoding {
+        Encoding::Identity => Cow::Borrowed(leaf.body),
+        Encoding::Base64 => decoded(MessageStream::new(leaf.body).decode_base64_mime(&[]), leaf.body),
+        Encoding::QuotedPrintable => {
+            decoded(MessageStream::new(leaf.body).decode_quoted_printable_mime(&[]), leaf.body)
+        }
+    };
+    match leaf.charset.as_deref().and_then(|charset| charset_decoder(charset.as_bytes())) {
+        Some(decoder) => decoder(&bytes),
+        None => String::from_utf8_lossy(&bytes).into_owned(),
     }
 }
 
-fn html_text<'m>(part: &'m MessagePart<'_>) -> Option<&'m str> {
-    match &part.body {
-        PartType::Html(text) if has_type(part, "html", false) => Some(text),
-        _ => None,
-    }
-}
-
-/// Whether the part says it is `text/SUBTYPE`; saying nothing means `text/plain` (RFC 2045 section 5.2).
-fn has_type(part: &MessagePart<'_>, subtype: &str, silence: bool) -> bool {
-    part.content_type().map_or(silence, |found| {
-        found.ctype().eq_ignore_ascii_case("text")
-            && found.subtype().is_some_and(|name| name.eq_ignore_ascii_case(subtype))
-    })
-}
-
-/// Anything but `inline` is an attachment (RFC 2183 section 2.8: so are unknown dispositions).
-fn is_inline(part: &MessagePart<'_>) -> bool {
-    part.content_disposition().is_none_or(|found| found.ctype().eq_ignore_ascii_case("inline"))
+/// mail-parser tells failure by an end that cannot be.
+fn decoded<'m>((end, bytes): (usize, Cow<'m, [u8]>), raw: &'m [u8]) -> Cow<'m, [u8]> {
+    if end == usize::MAX { Cow::Borrowed(raw) } else { bytes }
 }

@@ -1,0 +1,45 @@
+//! A whole mail to `Proven`, the word BLOCK in it replaced by a request that alice has signed: nobody is proven to have asked
+//! for anything but that.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use mailsudo::authenticate::{prove, verify};
+use mailsudo::intake::{Envelope, receive};
+use mailsudo::protocol::Request;
+use mailsudo_fuzz::{GATEWAY, draft, key, name};
+
+static BLOCK: LazyLock<String> =
+    LazyLock::new(|| draft(vec![(name("one"), "nginx".to_owned())]).sign(&key()).expect("a block"));
+
+fuzz_target!(|bytes: &[u8]| {
+    let mail = replace(bytes, b"BLOCK", BLOCK.as_bytes());
+    let Ok(message) = receive(&mut &*mail, &Envelope::default(), &GATEWAY) else {
+        return;
+    };
+    let Ok(request) = Request::read(&message.texts()) else {
+        return;
+    };
+    let Ok(signed) = verify(request, &GATEWAY) else {
+        return;
+    };
+    let Ok(proven) = prove(signed, &message, &GATEWAY) else {
+        return;
+    };
+    let lines = BLOCK.rsplit_once("mac: ").expect("a mac").0;
+    assert_eq!(proven.request().signed_lines(), lines.as_bytes());
+    assert!(message.from().eq_ignore_ascii_case("alice@example.com"));
+});
+
+fn replace(bytes: &[u8], word: &[u8], with: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(word.len()).position(|window| window == word) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(with);
+        rest = &rest[at + word.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}

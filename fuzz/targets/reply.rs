@@ -1,0 +1,27 @@
+//! A reply as it arrives: no text is taken for genuine that the key has not signed, and a signed one survives whatever stands
+//! above its block.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mailsudo::protocol::{
+    GatewayName, Key, ReplyBlock, RequestName, RunResult, Timestamp, UserName, Verdict, verify_reply,
+};
+use mailsudo_fuzz::key;
+
+fuzz_target!(|text: &str| {
+    let unknown = Key::from_bytes([0x5a; 32]);
+    assert_eq!(verify_reply(text, &unknown), Verdict::NotGenuine, "nobody has signed with this key");
+    let _ = verify_reply(text, &key());
+    let block = ReplyBlock {
+        gateway: GatewayName::try_from("berlin").expect("a name"),
+        user: UserName::try_from("alice").expect("a name"),
+        request: RequestName::from_bytes([7; 32]),
+        time: Timestamp::parse("2026-11-23T10:15:04Z").expect("a time"),
+        result: RunResult::Exit(0),
+    };
+    let signed = block.sign(text, &unknown);
+    assert_eq!(verify_reply(&format!("{text}\n{signed}"), &unknown), Verdict::Genuine(block.clone()));
+    let crlf = format!("{text}\n{signed}").replace('\n', " \r\n");
+    assert_eq!(verify_reply(&crlf, &unknown), Verdict::Genuine(block.clone()), "white space decides nothing");
+    assert_eq!(verify_reply(&format!("x{text}\n{signed}"), &unknown), Verdict::Altered(block));
+});
