@@ -33,3 +33,4 @@ pub mod clock;
 pub mod enrol;
 pub mod explain;
 pub mod files;
+pub mod walls;

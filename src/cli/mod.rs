@@ -34,6 +34,7 @@ use crate::accounts;
 use crate::config::{Command, DEFAULT_FOLDER, Fence, Gateway, Settings, Trusted};
 use crate::ledger::{Sqlite, open as ledger_of};
 use crate::protocol::Timestamp;
+use crate::walls;
 
 /// Run the few commands you allow, by signed mail.
 #[derive(Debug, Parser)]
@@ -88,6 +89,7 @@ struct At {
 
 /// Runs the command line `words`, program name first.
 pub fn run(words: Vec<OsString>) -> ExitCode {
+    walls::raise();
     // `deliver` has rules of its own for a wrong command line, and need not build the others' parsers.
     if let Some(words) = deliver_words(&words) {
         return deliver::run(&words);

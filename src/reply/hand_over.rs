@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Reply;
 use crate::error::Deferral;
-use crate::execute::{end_group, wait_until};
+use crate::execute::{CLEAN_ENVIRONMENT, end_group, wait_until};
 
 /// How long sendmail may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -64,10 +64,17 @@ impl Road {
     }
 }
 
+/// The one variable that sendmail(1) gets from whoever called us: it names the configuration of the Postfix instance that
+/// the mail came through (pipe(8) sets it), and the reply belongs into the same one's queue.
+const INSTANCE: &str = "MAIL_CONFIG";
+
 /// `sendmail -i -f '<>' -- ADDRESS`: dots stand for themselves, bounces go nowhere, one recipient from argv alone.
 fn sendmail(program: &PathBuf, to: &str) -> io::Result<Child> {
     Command::new(program)
         .args(["-i", "-f", "<>", "--", to])
+        .env_clear()
+        .envs(CLEAN_ENVIRONMENT)
+        .envs(std::env::var_os(INSTANCE).map(|folder| (INSTANCE, folder)))
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::piped())
