@@ -8,10 +8,12 @@ mod html;
 mod screen;
 mod text;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::Read;
 
 use mail_parser::{HeaderName, HeaderValue, MessageParser, PartType};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
@@ -32,11 +34,12 @@ pub struct Envelope {
     pub sasl_username: Option<OsString>,
 }
 
-/// A message that may hold a request: small enough, not automatic, from exactly one address.
+/// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold a
+/// code, are wiped when dropped.
 pub struct Message {
     from: String,
     id: Option<String>,
-    texts: Vec<String>,
+    texts: Zeroizing<Vec<String>>,
 }
 
 impl std::fmt::Debug for Message {
@@ -61,6 +64,11 @@ impl Message {
     pub fn texts(&self) -> Vec<&str> {
         self.texts.iter().map(String::as_str).collect()
     }
+
+    /// Wipes the texts, once what is asked for in them has been read.
+    pub fn forget_texts(&mut self) {
+        self.texts.zeroize();
+    }
 }
 
 /// The field by which a gateway knows its own replies, and every other gateway's.
@@ -75,15 +83,25 @@ pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> R
     let settings = gateway.settings();
     screen::envelope(envelope, settings)?;
     let raw = read_bounded(mail, settings)?;
-    parse(&raw, settings)
+    parse(&raw.0, settings)
 }
 
-fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Vec<u8>, Stop> {
+/// A message as it came, wiped when dropped; of a buffer as large as the limit, only what was written.
+struct Raw(Vec<u8>);
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     let limit = settings.limits.message.bytes();
-    let mut raw = Vec::new();
-    let read = mail.take(limit + 1).read_to_end(&mut raw);
+    // All the room there can be need for: growing would leave unwiped copies behind. Pages nobody writes to cost nothing.
+    let mut raw = Raw(Vec::with_capacity(usize::try_from(limit + 1).unwrap_or_default()));
+    let read = mail.take(limit + 1).read_to_end(&mut raw.0);
     read.map_err(|error| Deferral::new("input", format!("standard input: {error}")))?;
-    if raw.len() as u64 > limit {
+    if raw.0.len() as u64 > limit {
         let detail = format!("more than limits.message, {limit} bytes");
         return Err(Refusal::new(Reason::TooLarge, detail).into());
     }
@@ -111,17 +129,19 @@ fn take(parsed: &mail_parser::Message<'_>, settings: &Settings) -> Result<Messag
         _ => None,
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
-    Ok(Message { from, id: id.filter(quotable), texts: text::texts(parsed) })
+    Ok(Message { from, id: id.filter(quotable), texts: Zeroizing::new(text::texts(parsed)) })
 }
 
 /// Drops a message level by level: mail-parser's own drop recurses, and aborts the process where nested messages
-/// are deep enough (FACTS.md).
+/// are deep enough (FACTS.md). Texts that it had to decode are wiped first.
 fn dismantle(message: mail_parser::Message<'_>) {
     let mut levels = vec![message];
     while let Some(mut message) = levels.pop() {
         for part in message.parts.drain(..) {
-            if let PartType::Message(inner) = part.body {
-                levels.push(inner);
+            match part.body {
+                PartType::Message(inner) => levels.push(inner),
+                PartType::Text(Cow::Owned(mut text)) | PartType::Html(Cow::Owned(mut text)) => text.zeroize(),
+                _ => {}
             }
         }
     }
