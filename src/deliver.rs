@@ -23,7 +23,7 @@ use crate::execute::{self, Outcome};
 use crate::intake::{self, Envelope};
 use crate::ledger::{self, Admission, Case, Ledger, Page, Record, Started, State, Waiting};
 use crate::patience::Patience;
-use crate::protocol::Request;
+use crate::protocol::{Request, RequestName};
 use crate::reply::{Desk, Reply, Road, visible};
 
 /// How often a request that waits for an exclusive command looks whether it is free.
@@ -79,8 +79,9 @@ impl Delivery<'_> {
     }
 
     fn pass(&self, mail: &mut dyn Read, audit: &mut Audit) -> Result<(), Stop> {
-        let message = intake::receive(mail, self.envelope, self.gateway)?;
+        let mut message = intake::receive(mail, self.envelope, self.gateway)?;
         let request = Request::read(&message.texts()).map_err(Refusal::from)?;
+        message.forget_texts();
         let signed = authenticate::verify(request, self.gateway)?;
         audit.identify(&signed.name(), signed.user());
         let proven = authenticate::prove(signed, &message, self.gateway)?;
@@ -107,8 +108,11 @@ impl Delivery<'_> {
                 }
             },
         };
+        let name = proven.name();
+        // The key has signed the reply; a sendmail that hangs finds none to be read.
+        drop(proven);
         match reply {
-            Some(reply) => self.answer(&mut ledger, &proven, &reply, audit),
+            Some(reply) => self.answer(&mut ledger, &name, &reply, audit),
             None => Ok(()),
         }
     }
@@ -215,11 +219,17 @@ impl Delivery<'_> {
     }
 
     /// Hands the stored reply over and closes the case. From here on nothing may defer: the user has his answer.
-    fn answer(&self, ledger: &mut dyn Ledger, proven: &Proven, reply: &Reply, audit: &mut Audit) -> Result<(), Stop> {
+    fn answer(
+        &self,
+        ledger: &mut dyn Ledger,
+        name: &RequestName,
+        reply: &Reply,
+        audit: &mut Audit,
+    ) -> Result<(), Stop> {
         self.road.hand_over(reply, &self.patience)?;
         audit.note(Line::new(Event::Replied).field("to", &reply.to));
         let retention = self.gateway.settings().retention;
-        if let Err(error) = ledger.close_case(&proven.name(), self.clock.now(), audit.lost(), retention) {
+        if let Err(error) = ledger.close_case(name, self.clock.now(), audit.lost(), retention) {
             let detail = format!("the reply was handed over, but that could not be recorded: {error}");
             audit.note(Line::new(Event::Deferred).field("part", "ledger").field("detail", detail));
         }

@@ -40,9 +40,7 @@ const TOTP_BYTES: usize = 20;
 ///
 /// The kernel has no randomness to give.
 pub fn fresh_key() -> Result<Key> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes).context("the kernel gives no random bytes")?;
-    Ok(Key::from_bytes(*bytes))
+    Key::filled_by(|bytes| getrandom::fill(bytes)).context("the kernel gives no random bytes")
 }
 
 /// The otpauth URL of a secret from the kernel.

@@ -34,3 +34,4 @@ pub mod enrol;
 pub mod explain;
 pub mod files;
 pub mod patience;
+pub mod walls;

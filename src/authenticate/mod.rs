@@ -24,6 +24,8 @@ use crate::ledger::{Page, Record};
 use crate::protocol::{Arguments, Key, Request, RequestName, Timestamp, UserName};
 
 /// A request whose mac holds, for this gateway, from a user who may be heard. It proves the first factor only.
+///
+/// Of the secrets it keeps the key alone, under which the reply is signed: it lives for as long as the command runs.
 #[derive(Debug)]
 pub struct Proven {
     request: Request,
@@ -31,7 +33,9 @@ pub struct Proven {
     address: MailAddress,
     roles: Vec<String>,
     key: Key,
-    secrets: Secrets,
+    is_under_previous_key: bool,
+    /// The step that the code is of, by the signed time; an error where the user's TOTP secret is not right.
+    step: Result<Option<u64>, &'static str>,
 }
 
 impl Proven {
@@ -62,7 +66,7 @@ impl Proven {
 
     /// Whether that key is the one before the one in force.
     pub fn is_under_previous_key(&self) -> bool {
-        !self.request.is_signed_by(&self.secrets.key)
+        self.is_under_previous_key
     }
 
     /// The key under which the mac held; the reply is signed with it too.
@@ -76,7 +80,7 @@ impl Proven {
 pub struct Signed {
     request: Request,
     name: RequestName,
-    key: Key,
+    is_under_previous_key: bool,
     secrets: Secrets,
 }
 
@@ -104,19 +108,20 @@ pub fn verify(request: Request, gateway: &Gateway) -> Result<Signed, Stop> {
     };
     let previous = secrets.previous.as_ref().filter(|former| request.time() <= former.until);
     let mut keys = std::iter::once(&secrets.key).chain(previous.map(|former| &former.key));
-    match keys.find(|key| request.is_signed_by(key)).cloned() {
-        Some(key) if known => Ok(Signed { name: request.name(), request, key, secrets }),
+    match keys.position(|key| request.is_signed_by(key)) {
+        Some(place) if known => Ok(Signed { name: request.name(), request, is_under_previous_key: place > 0, secrets }),
         _ => Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into()),
     }
 }
 
-/// Finds out whether the user may be heard here.
+/// Finds out whether the user may be heard here. What becomes of the code is known from here on and told to nobody: [`judge`]
+/// says it, at its place in rule 9's table. So the code, the TOTP secret and the other key are wiped with the return.
 ///
 /// # Errors
 ///
 /// Refusals that nobody hears of; a deferral where the user's file cannot be read.
 pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Proven, Stop> {
-    let Signed { request, name, key, secrets } = signed;
+    let Signed { mut request, name, is_under_previous_key, secrets } = signed;
     if request.gateway() != &gateway.settings().gateway {
         let detail = format!("signed for the gateway {}", request.gateway());
         return Err(Refusal::new(Reason::WrongGateway, detail).into());
@@ -129,7 +134,13 @@ pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Pro
         let detail = format!("From {} is not one of the user's", message.from());
         return Err(Refusal::new(Reason::ForeignFrom, detail).into());
     }
-    Ok(Proven { request, name, address: user.address, roles: user.roles, key, secrets })
+    let step = Factor::from_url(&secrets.totp).map(|factor| factor.matching_step(request.code(), request.time()));
+    request.forget_code();
+    let key = match secrets.previous {
+        Some(former) if is_under_previous_key => former.key,
+        _ => secrets.key,
+    };
+    Ok(Proven { request, name, address: user.address, roles: user.roles, key, is_under_previous_key, step })
 }
 
 /// A request both of whose factors hold. Its step is used up by whatever is recorded next.
@@ -198,9 +209,10 @@ pub fn judge<'p>(
     }
     fresh(request.time(), max_future, max_age, now)?;
     let arguments = arguments(request)?;
-    let factor = Factor::from_url(&proven.secrets.totp)
+    let step = proven
+        .step
         .map_err(|what| Deferral::new("configuration", format!("secrets.d/{}.toml: {what}", proven.user())))?;
-    let Some(step) = factor.matching_step(request.code(), request.time()) else {
+    let Some(step) = step else {
         return Err(Refusal::new(Reason::BadCode, "the code is not right for the signed time").into());
     };
     if page.is_step_used(step)? {

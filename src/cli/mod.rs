@@ -21,7 +21,6 @@ mod verify;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,6 +34,7 @@ use crate::config::{Command, DEFAULT_FOLDER, Fence, Gateway, Settings, Trusted};
 use crate::ledger::{Sqlite, open as ledger_of};
 use crate::patience::Patience;
 use crate::protocol::Timestamp;
+use crate::walls;
 
 /// Run the few commands you allow, by signed mail.
 #[derive(Debug, Parser)]
@@ -89,6 +89,7 @@ struct At {
 
 /// Runs the command line `words`, program name first.
 pub fn run(words: Vec<OsString>) -> ExitCode {
+    walls::raise();
     // `deliver` has rules of its own for a wrong command line, and need not build the others' parsers.
     if let Some(words) = deliver_words(&words) {
         return deliver::run(&words);
@@ -140,18 +141,20 @@ impl At {
     fn open(&self) -> Result<Gateway> {
         open(&self.config)
     }
+
+    /// The gateway by files of the caller's own alone (and root's): for what is to widen what others may do.
+    fn open_own(&self) -> Result<Gateway> {
+        let problem = || format!("the gateway in {} cannot be used", self.config.display());
+        Gateway::open(&self.config, Trusted::caller()).with_context(problem)
+    }
 }
 
-/// Opens a gateway for root as for the service user: what either may own is trusted. Who that user is stands in a file that
-/// he may own himself, so its owner is trusted for reading it, and then has to be him.
+/// Opens a gateway for root as for the service user: what either may own is trusted. Who that user is stands in
+/// `mailsudo.toml`, and only the caller's own word is taken for it: a folder of somebody else's could name its owner, and
+/// programs of his that root then starts.
 fn open(folder: &Path) -> Result<Gateway> {
     let problem = || format!("the gateway in {} cannot be used", folder.display());
-    let owner = std::fs::metadata(folder.join("mailsudo.toml")).map(|about| (about.uid(), about.gid()));
-    let trusted = match owner {
-        Ok((uid, gid)) if rustix::process::geteuid().is_root() => Trusted::caller().and(uid, gid),
-        _ => Trusted::caller(),
-    };
-    let gateway = Gateway::open(folder, trusted).with_context(problem)?;
+    let gateway = Gateway::open(folder, Trusted::caller()).with_context(problem)?;
     Gateway::open(folder, trusted_for(&gateway)?).with_context(problem)
 }
 

@@ -46,7 +46,8 @@ pub(super) struct Sudoers {
 
 impl Sudoers {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        // The service user may own commands for its own use; none of its making becomes a rule that lets it be root.
+        let gateway = self.at.open_own()?;
         let settings = gateway.settings();
         let tools = Tools::find(&settings.execution);
         let dialect = match (self.dialect, &tools) {

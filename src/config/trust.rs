@@ -41,11 +41,9 @@ impl fmt::Display for Distrust {
         match self {
             Self::Missing(path) => write!(f, "{} does not exist", path.display()),
             Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Owner(path, uid) => write!(
-                f,
-                "{0} belongs to uid {uid}; only root or the service user may own it: chown root {0}",
-                path.display()
-            ),
+            Self::Owner(path, uid) => {
+                write!(f, "{0} belongs to uid {uid}, whose word does not count here: chown root {0}", path.display())
+            }
             Self::Mode(path, mode, wanted) => {
                 write!(f, "{0} has mode {mode:04o}, which lets others in: chmod {wanted} {0}", path.display())
             }

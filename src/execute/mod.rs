@@ -111,17 +111,14 @@ fn sudo(execution: &Execution, options: &[&str], run_as: &RunAs) -> Vec<String> 
     line
 }
 
+/// All the environment that a child of ours gets, whatever ours is.
+pub const CLEAN_ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")];
+
 /// A child with nothing of ours but its arguments: own process group, `/` as folder, no input, a clean environment.
 fn child(line: &[String]) -> Command {
     let mut words = line.iter();
     let mut command = Command::new(words.next().map_or("", String::as_str));
-    command
-        .args(words)
-        .env_clear()
-        .env("LC_ALL", "C.UTF-8")
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::null())
-        .process_group(0);
+    command.args(words).env_clear().envs(CLEAN_ENVIRONMENT).stdin(Stdio::null()).process_group(0);
     in_root(&mut command);
     command
 }

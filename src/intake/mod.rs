@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::io::Read;
 
 use mime::{Entity, Form};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
@@ -33,11 +34,12 @@ pub struct Envelope {
     pub sasl_username: Option<OsString>,
 }
 
-/// A message that may hold a request: small enough, not automatic, from exactly one address.
+/// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold a
+/// code, are wiped when dropped.
 pub struct Message {
     from: String,
     id: Option<String>,
-    texts: Vec<String>,
+    texts: Zeroizing<Vec<String>>,
 }
 
 impl std::fmt::Debug for Message {
@@ -62,6 +64,11 @@ impl Message {
     pub fn texts(&self) -> Vec<&str> {
         self.texts.iter().map(String::as_str).collect()
     }
+
+    /// Wipes the texts, once what is asked for in them has been read.
+    pub fn forget_texts(&mut self) {
+        self.texts.zeroize();
+    }
 }
 
 /// The field by which a gateway knows its own replies, and every other gateway's.
@@ -76,15 +83,25 @@ pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> R
     let settings = gateway.settings();
     screen::envelope(envelope, settings)?;
     let raw = read_bounded(mail, settings)?;
-    parse(&raw, settings)
+    parse(&raw.0, settings)
 }
 
-fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Vec<u8>, Stop> {
+/// A message as it came, wiped when dropped; of a buffer as large as the limit, only what was written.
+struct Raw(Vec<u8>);
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     let limit = settings.limits.message.bytes();
-    let mut raw = Vec::new();
-    let read = mail.take(limit + 1).read_to_end(&mut raw);
+    // All the room there can be need for: growing would leave unwiped copies behind. Pages nobody writes to cost nothing.
+    let mut raw = Raw(Vec::with_capacity(usize::try_from(limit + 1).unwrap_or_default()));
+    let read = mail.take(limit + 1).read_to_end(&mut raw.0);
     read.map_err(|error| Deferral::new("input", format!("standard input: {error}")))?;
-    if raw.len() as u64 > limit {
+    if raw.0.len() as u64 > limit {
         let detail = format!("more than limits.message, {limit} bytes");
         return Err(Refusal::new(Reason::TooLarge, detail).into());
     }
@@ -102,7 +119,7 @@ fn parse(raw: &[u8], settings: &Settings) -> Result<Message, Stop> {
         id.as_text().map(str::to_owned)
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
-    Ok(Message { from, id: id.filter(quotable), texts: text::texts(&mime::leaves(&message)?) })
+    Ok(Message { from, id: id.filter(quotable), texts: Zeroizing::new(text::texts(&mime::leaves(&message)?)) })
 }
 
 /// What a reader of the message sees, for one who looks for a reply in it: all its plain texts as one, and all its HTML texts

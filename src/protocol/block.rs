@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::mac::Mac;
 
 /// The longest line of a block, in octets (RFC 5322 section 2.1.1).
@@ -64,8 +66,8 @@ impl Kind {
 pub(super) struct Block<'t> {
     /// Key in lower case, value untouched; start line and mac line left out.
     pub(super) fields: Vec<(Cow<'t, str>, &'t str)>,
-    /// What the mac covers: every line before it, rebuilt by rule 6.
-    pub(super) signed: Vec<u8>,
+    /// What the mac covers: every line before it, rebuilt by rule 6. A code is in it.
+    pub(super) signed: Zeroizing<Vec<u8>>,
     pub(super) mac: Mac,
 }
 
@@ -92,7 +94,8 @@ impl<'t> Block<'t> {
             return Err(Unreadable::UnsupportedVersion(start.version.to_owned()));
         }
         let mut fields = Vec::new();
-        let mut signed = line(kind.start_key(), start.version).into_bytes();
+        let mut signed = Zeroizing::new(Vec::with_capacity(USUAL_BLOCK));
+        push_line(&mut signed, kind.start_key(), start.version);
         if start.too_long {
             return Err(Unreadable::Malformed { line: 1, why: TOO_LONG });
         }
@@ -109,14 +112,31 @@ impl<'t> Block<'t> {
                 let mac = Mac::from_hex(value).ok_or(malformed("a mac is 64 hex digits"))?;
                 return Ok(Self { fields, signed, mac });
             }
-            signed.extend_from_slice(line(&key, value).as_bytes());
+            push_line(&mut signed, &key, value);
             fields.push((key, value));
         }
         Err(Unreadable::Malformed { line: count, why: "the block ends without a mac line" })
     }
 }
 
+/// What most blocks come to, in octets, twice over.
+const USUAL_BLOCK: usize = 1024;
+
 const TOO_LONG: &str = "longer than 998 octets";
+
+/// Appends one line as the mac covers it. Room is made by hand: a vector that grows leaves an unwiped copy behind.
+fn push_line(lines: &mut Zeroizing<Vec<u8>>, key: &str, value: &str) {
+    let parts = [key, ": ", value, "\n"];
+    let more: usize = parts.iter().map(|part| part.len()).sum();
+    if lines.capacity() - lines.len() < more {
+        let mut wider = Zeroizing::new(Vec::with_capacity(2 * (lines.len() + more)));
+        wider.extend_from_slice(lines);
+        *lines = wider;
+    }
+    for part in parts {
+        lines.extend_from_slice(part.as_bytes());
+    }
+}
 
 /// One line as the mac covers it.
 pub(super) fn line(key: &str, value: &str) -> String {

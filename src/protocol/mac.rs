@@ -5,11 +5,12 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
-/// A user's HMAC key, 32 bytes. Wiped when dropped; its `Debug` form shows nothing.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Key([u8; 32]);
+/// A user's HMAC key, 32 bytes. Wiped when dropped; its `Debug` form shows nothing. It stays where it was first written, on
+/// the heap: a value that moves leaves unwiped copies of itself behind.
+#[derive(Clone)]
+pub struct Key(Box<Zeroizing<[u8; 32]>>);
 
 /// The text given for a key is not 64 hex digits. It is never repeated in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,21 +25,25 @@ impl fmt::Display for BadKey {
 impl std::error::Error for BadKey {}
 
 impl Key {
-    /// Takes 32 bytes of key material.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    /// Takes 32 bytes of key material from `fill`, in the place where they are to stay.
+    ///
+    /// # Errors
+    ///
+    /// The error of `fill`.
+    pub fn filled_by<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
+        fill(&mut bytes)?;
+        Ok(Self(bytes))
     }
 
     /// Reads 64 hex digits of either case.
     pub fn from_hex(text: &str) -> Result<Self, BadKey> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| BadKey)?;
-        Ok(Self(bytes))
+        Self::filled_by(|bytes| hex::decode_to_slice(text, bytes).map_err(|_| BadKey))
     }
 
     /// The key as 64 hex digits, for writing a secrets file and for nothing else.
     pub fn to_hex(&self) -> Zeroizing<String> {
-        Zeroizing::new(hex::encode(self.0))
+        Zeroizing::new(hex::encode(**self.0))
     }
 
     /// The mac over `lines`.
@@ -54,7 +59,7 @@ impl Key {
     fn hmac(&self, lines: &[u8]) -> Hmac<Sha256> {
         // `new` takes exactly the block size and so cannot fail; a 32-byte key is padded with zeros (RFC 2104).
         let mut block = Zeroizing::new([0; 64]);
-        block.iter_mut().zip(&self.0).for_each(|(to, from)| *to = *from);
+        block.iter_mut().zip(self.0.iter()).for_each(|(to, from)| *to = *from);
         let mut hmac = Hmac::<Sha256>::new((&*block).into());
         hmac.update(lines);
         hmac
@@ -141,9 +146,10 @@ mod tests {
 
     #[test]
     fn keys_show_nothing() {
-        let key = Key::from_bytes([0xab; 32]);
+        let key = Key::from_hex(&"ab".repeat(32)).expect("a key");
         assert_eq!(format!("{key:?}"), "Key(..)");
-        assert_eq!(Key::from_hex(&key.to_hex()).map(|key| key.0), Ok([0xab; 32]));
+        assert_eq!(key.to_hex().as_str(), "ab".repeat(32));
+        assert_eq!(Key::from_hex(&"AB".repeat(32)).map(|key| key.to_hex()), Ok(key.to_hex()));
         for bad in ["", "ab", &"g".repeat(64), &"a".repeat(65)] {
             assert_eq!(Key::from_hex(bad).err(), Some(BadKey));
         }

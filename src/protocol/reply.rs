@@ -138,6 +138,10 @@ fn text_hash(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn key(byte: &str) -> Key {
+        Key::from_hex(&byte.repeat(32)).expect("a key")
+    }
+
     fn block() -> Option<ReplyBlock> {
         Some(ReplyBlock {
             gateway: GatewayName::try_from("berlin").ok()?,
@@ -150,28 +154,28 @@ mod tests {
 
     #[test]
     fn a_reply_survives_wrapping_and_nothing_else() {
-        let key = Key::from_bytes([7; 32]);
+        let own = key("07");
         let block = block().expect("a block");
         let text = "ok: restart service=nginx\n\nall is well\n";
-        let reply = format!("{text}\n{}", block.sign(text, &key));
-        assert_eq!(verify_reply(&reply, &key), Verdict::Genuine(block.clone()));
+        let reply = format!("{text}\n{}", block.sign(text, &own));
+        assert_eq!(verify_reply(&reply, &own), Verdict::Genuine(block.clone()));
         let wrapped = reply.replace("all is", "\u{feff}all\r\n  is\u{a0}");
-        assert_eq!(verify_reply(&wrapped, &key), Verdict::Genuine(block.clone()));
+        assert_eq!(verify_reply(&wrapped, &own), Verdict::Genuine(block.clone()));
         let altered = reply.replace("all is well", "all is lost");
-        assert_eq!(verify_reply(&altered, &key), Verdict::Altered(block.clone()));
-        assert_eq!(verify_reply(&reply, &Key::from_bytes([8; 32])), Verdict::NotGenuine);
-        assert_eq!(verify_reply(&reply.replace("exit-0", "exit-1"), &key), Verdict::NotGenuine);
-        assert_eq!(verify_reply("no block", &key), Verdict::NotGenuine);
+        assert_eq!(verify_reply(&altered, &own), Verdict::Altered(block.clone()));
+        assert_eq!(verify_reply(&reply, &key("08")), Verdict::NotGenuine);
+        assert_eq!(verify_reply(&reply.replace("exit-0", "exit-1"), &own), Verdict::NotGenuine);
+        assert_eq!(verify_reply("no block", &own), Verdict::NotGenuine);
     }
 
     #[test]
     fn an_imitation_above_the_block_does_not_count() {
-        let (key, foreign) = (Key::from_bytes([7; 32]), Key::from_bytes([9; 32]));
+        let (own, foreign) = (key("07"), key("09"));
         let block = block().expect("a block");
         let imitation = block.sign("", &foreign);
         let text = format!("ok\n{imitation}\n");
-        let reply = format!("{text}{}", block.sign(&text, &key));
-        assert_eq!(verify_reply(&reply, &key), Verdict::Genuine(block));
+        let reply = format!("{text}{}", block.sign(&text, &own));
+        assert_eq!(verify_reply(&reply, &own), Verdict::Genuine(block));
     }
 
     #[test]

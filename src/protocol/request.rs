@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::block::{Block, Kind, Unreadable, line};
 use super::mac::{Key, Mac, RequestName};
@@ -49,7 +49,7 @@ pub struct Request {
     command: CommandName,
     /// Names with their values as they stand on the wire, `more` lines joined.
     encoded: Vec<(ParameterName, String)>,
-    signed: Vec<u8>,
+    signed: Zeroizing<Vec<u8>>,
     mac: Mac,
 }
 
@@ -115,6 +115,13 @@ impl Request {
     /// Whether the mac holds under `key`, in constant time (reader's rule 6).
     pub fn is_signed_by(&self, key: &Key) -> bool {
         key.verifies(&self.signed, &self.mac)
+    }
+
+    /// Wipes the code and the lines that it is in, which nobody needs once both factors have been looked at. The mac holds
+    /// under no key from here on.
+    pub(crate) fn forget_code(&mut self) {
+        self.code.zeroize();
+        self.signed.zeroize();
     }
 
     /// The lines that the mac covers, for `mailsudo explain`; the code is among them.
@@ -292,7 +299,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn key() -> Key {
-        Key::from_bytes([7; 32])
+        Key::from_hex(&"07".repeat(32)).expect("a key")
     }
 
     fn draft(arguments: &[(&str, &str)]) -> Option<Draft> {

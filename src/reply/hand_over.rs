@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Reply, smtp};
 use crate::error::Deferral;
-use crate::execute::{end_group, in_root, wait_until};
+use crate::execute::{CLEAN_ENVIRONMENT, end_group, in_root, wait_until};
 use crate::patience::Patience;
 
 /// How replies leave.
@@ -79,11 +79,18 @@ impl Road {
     }
 }
 
+/// The one variable that sendmail(1) gets from whoever called us: it names the configuration of the Postfix instance that
+/// the mail came through (pipe(8) sets it), and the reply belongs into the same one's queue.
+const INSTANCE: &str = "MAIL_CONFIG";
+
 /// `sendmail -i -f '<>' -- ADDRESS`: dots stand for themselves, bounces go nowhere, one recipient from argv alone.
 fn sendmail(program: &PathBuf, to: &str) -> io::Result<Child> {
     let mut command = Command::new(program);
     command
         .args(["-i", "-f", "<>", "--", to])
+        .env_clear()
+        .envs(CLEAN_ENVIRONMENT)
+        .envs(std::env::var_os(INSTANCE).map(|folder| (INSTANCE, folder)))
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -244,7 +244,8 @@ impl House {
 
     /// As if a run of `count` held it until then whose delivery has died.
     pub fn hold(&self, until: Timestamp) {
-        let sql = "INSERT OR REPLACE INTO requests (name, user, command, arguments, signed, first_seen, state, handed_over,
+        let sql =
+            "INSERT OR REPLACE INTO requests (name, user, command, arguments, signed, first_seen, state, handed_over,
                                                     audit_lost, holds_until)
                    VALUES (zeroblob(32), 'nobody', 'count', '', ?1, ?1, 'finished', ?1, 0, ?1)";
         self.ledger().execute(sql, [until.seconds()]).expect("a slot");
