@@ -59,11 +59,6 @@ impl Proven {
         &self.roles
     }
 
-    /// Whether that key is the one before the one in force.
-    pub fn is_under_previous_key(&self) -> bool {
-        !self.request.is_signed_by(&self.secrets.key)
-    }
-
     /// The key under which the mac held; the reply is signed with it too.
     pub fn key(&self) -> &Key {
         &self.key
@@ -87,6 +82,11 @@ impl Signed {
     /// Whose key it is.
     pub fn user(&self) -> &UserName {
         self.request.user()
+    }
+
+    /// Whether his key here is the one before the one in force.
+    pub fn is_under_previous_key(&self) -> bool {
+        !self.request.is_signed_by(&self.secrets.key)
     }
 }
 
