@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{At, open_ledger};
+use super::{At, open_ledger, say};
 use crate::clock::{Clock, SystemClock};
 use crate::files::{Rights, replace};
 use crate::ledger::{Archive, BUCKETS, Tally};
@@ -31,7 +31,7 @@ impl Metrics {
         let text = exposition(&open_ledger(&gateway)?.tally(now)?, gateway.settings().gateway.as_str(), now);
         match &self.output {
             Some(path) => replace(path, text.as_bytes(), Rights { mode: 0o644, owner: None })?,
-            None => print!("{text}"),
+            None => say::text(&text)?,
         }
         Ok(ExitCode::SUCCESS)
     }
