@@ -17,12 +17,14 @@
 
 mod catalogue;
 mod check;
+mod check_around;
 mod delivered;
 mod fence;
 mod fence_probe;
 mod fence_table;
 mod gateway;
 mod mailbox;
+mod metrics;
 mod package;
 mod poll;
 mod postfix;
@@ -33,6 +35,7 @@ mod resumed;
 mod smtp;
 mod sudo_rs;
 mod syslog;
+mod systemd;
 mod timed_out;
 mod user;
 mod world;
