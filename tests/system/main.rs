@@ -18,6 +18,7 @@
 mod catalogue;
 mod check;
 mod check_around;
+mod completion;
 mod delivered;
 mod fence;
 mod fence_probe;
