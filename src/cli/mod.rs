@@ -119,9 +119,9 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(UNREAD);
         }
         if is_users_own {
-            tell(format_args!("mailsudo: {error:#}"))
+            tell(format_args!("mailsudo: {error:#}"));
         } else {
-            complain(&error)
+            complain(&error);
         }
         ExitCode::FAILURE
     })

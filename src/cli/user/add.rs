@@ -70,8 +70,8 @@ impl Add {
         let user = NewUser { name, address: self.address, roles: self.roles };
         enrolment.add(&user, &key, &totp, &key_file)?;
         say!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
-        say_key_file(&key_file, &gateway)?;
         show_totp(&totp)?;
+        say_key_file(&key_file, &gateway)?;
         Ok(ExitCode::SUCCESS)
     }
 }
