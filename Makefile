@@ -32,6 +32,7 @@ build: ## Build the release binary, its man pages and completions
 papers: # Man pages of section 1 and completions, made by the program itself.
 	$(CARGO) run --quiet --locked --example papers -- $(papers)/man
 	for shell in bash zsh fish; do COMPLETE=$$shell $(program) >$(papers)/mailsudo.$$shell || exit 1; done
+	cat packaging/words.bash >>$(papers)/mailsudo.bash
 
 check: lint deny ## Format, lints, docs, licences: what a change must pass besides the tests
 

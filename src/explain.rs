@@ -3,15 +3,15 @@
 
 use std::io::Read;
 
-use crate::authenticate::{self, Proven};
+use crate::authenticate::{self, Signed};
 use crate::authorize::{self, Action};
 use crate::clock::Clock;
 use crate::config::Gateway;
-use crate::error::{Refusal, Stop};
+use crate::error::{Reason, Refusal, Stop};
 use crate::execute::{GRACE, command_line};
 use crate::intake::{self, Envelope, Message};
 use crate::ledger::{Ledger, State};
-use crate::protocol::Request;
+use crate::protocol::{CommandName, Request, UserName};
 
 /// How the ledger is opened, if the message gets that far.
 pub type OpenLedger<'o> = &'o dyn Fn() -> anyhow::Result<Box<dyn Ledger>>;
@@ -25,10 +25,14 @@ pub fn explain(
     open: OpenLedger<'_>,
     say: &mut dyn FnMut(&str),
 ) -> bool {
-    match stages(gateway, envelope, mail, clock, open, say) {
+    let mut asked = None;
+    match stages(gateway, envelope, mail, clock, open, &mut asked, say) {
         Ok(would_run) => would_run,
         Err(Stop::Refusal(refusal)) => {
             tell_refusal(&refusal, say);
+            if let Some(advice) = asked.and_then(|(user, command)| advice(&refusal, gateway, &user, &command)) {
+                say(&format!("next: {advice}"));
+            }
             false
         }
         Err(Stop::Deferral(deferral)) => {
@@ -44,14 +48,17 @@ fn stages(
     mail: &mut dyn Read,
     clock: &dyn Clock,
     open: OpenLedger<'_>,
+    asked: &mut Option<(UserName, CommandName)>,
     say: &mut dyn FnMut(&str),
 ) -> Result<bool, Stop> {
     let message = intake::receive(mail, envelope, gateway)?;
     tell_message(&message, say);
     let request = Request::read(&message.texts()).map_err(Refusal::from)?;
     tell_request(&request, say);
-    let proven = authenticate::prove(authenticate::verify(request, gateway)?, &message, gateway)?;
-    say(&format!("mac: holds, under the {} key of {}", which_key(&proven), proven.user()));
+    *asked = Some((request.user().clone(), request.command().clone()));
+    let signed = authenticate::verify(request, gateway)?;
+    say(&format!("mac: holds, under the {} key of {}", which_key(&signed), signed.user()));
+    let proven = authenticate::prove(signed, &message, gateway)?;
     say(&format!("user: enabled, From accepted, roles: {}", proven.roles().join(", ")));
     let mut ledger = match open() {
         Ok(ledger) => ledger,
@@ -77,7 +84,10 @@ fn stages(
     let (settings, now) = (gateway.settings(), clock.now());
     let command = gateway.command(proven.request().command())?;
     let max_age = authorize::max_age(command.as_ref(), proven.roles(), settings);
-    say(&format!("age: {} s, of at most {} s", now.seconds() - proven.request().time().seconds(), max_age.as_secs()));
+    match now.seconds() - proven.request().time().seconds() {
+        age @ 0.. => say(&format!("age: {age} s, of at most {} s", max_age.as_secs())),
+        age => say(&format!("age: {} s ahead of this clock", age.unsigned_abs())),
+    }
     let authentic = authenticate::judge(&proven, page.as_ref(), record.as_ref(), settings, max_age, now)?;
     let step = authentic.step().map_or_else(|| "its own".to_owned(), |step| step.to_string());
     say(&format!("code: right, step {step}, not used before"));
@@ -118,25 +128,49 @@ fn tell_request(request: &Request, say: &mut dyn FnMut(&str)) {
     say("block, as the mac covers it:");
     for line in String::from_utf8_lossy(request.signed_lines()).lines() {
         // A code is a secret for as long as its step has not served.
-        say(if line.starts_with("totp: ") { "  totp: (not shown)" } else { line });
+        let shown = if line.starts_with("totp: ") { "totp: (not shown)" } else { line };
+        say(&format!("  {shown}"));
     }
     say(&format!("request: {}", request.name().short()));
 }
 
-fn which_key(proven: &Proven) -> &'static str {
-    if proven.is_under_previous_key() { "previous" } else { "current" }
+fn which_key(signed: &Signed) -> &'static str {
+    if signed.is_under_previous_key() { "previous" } else { "current" }
 }
 
 fn tell_refusal(refusal: &Refusal, say: &mut dyn FnMut(&str)) {
     let effect = refusal.reason().effect();
     let yes = |yes: bool| if yes { "yes" } else { "no" };
+    say(&format!("refused: {} ({})", refusal.reason().code(), refusal.detail()));
     say(&format!(
-        "refused: {} ({}); recorded: {}, step used: {}, counts to lockout: {}, answered: {}",
-        refusal.reason().code(),
-        refusal.detail(),
+        "on delivery: recorded: {}, step used: {}, counts to lockout: {}, answered: {}",
         yes(effect.recorded),
         yes(refusal.step().is_some()),
         yes(effect.counts),
         yes(effect.answered),
     ));
+}
+
+/// What the sysadmin may look at or do next. (The refusal's own words are for the user, who must not learn as much.)
+fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &CommandName) -> Option<String> {
+    Some(match refusal.reason() {
+        Reason::BadMac if matches!(gateway.secrets(user), Ok(None)) => {
+            format!("there are no secrets of {user} here; `mailsudo user list` shows who there is")
+        }
+        Reason::BadMac => format!(
+            "{user} is known, so the block was changed on its way or signed under another key; `mailsudo user show {user}` \
+             tells of a rotation"
+        ),
+        Reason::Disabled => format!("mailsudo user enable {user}"),
+        Reason::ForeignFrom => format!("if it is his, add it to `from` in users.d/{user}.toml"),
+        Reason::BadCode => format!("`mailsudo user test {user}` tells a wrong clock from a wrong secret"),
+        Reason::LockedOut => format!("mailsudo user unlock {user}"),
+        Reason::Stale | Reason::Future => {
+            "compare the clocks, look how long the mail was under way; sign it anew".to_owned()
+        }
+        Reason::NotPermitted | Reason::BadParameter => {
+            format!("`mailsudo command show {command}` and `mailsudo may {user} {command} ...` show the rules")
+        }
+        _ => return None,
+    })
 }

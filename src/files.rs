@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use rustix::fs::{CWD, RenameFlags};
 
 /// Who is to own a file, and who may read it.
@@ -26,7 +26,7 @@ pub struct Rights {
 pub fn create(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
     match put(path, content, rights, RenameFlags::NOREPLACE) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("{} exists already, and is left as it is", path.display()))
+            Err(anyhow!("{} exists already, and is left as it is", path.display()))
         }
         other => other.with_context(|| format!("cannot write {}", path.display())),
     }

@@ -33,7 +33,6 @@ pub struct Proven {
     address: MailAddress,
     roles: Vec<String>,
     key: Key,
-    is_under_previous_key: bool,
     /// The step that the code is of, by the signed time; an error where the user's TOTP secret is not right.
     step: Result<Option<u64>, &'static str>,
 }
@@ -64,11 +63,6 @@ impl Proven {
         &self.roles
     }
 
-    /// Whether that key is the one before the one in force.
-    pub fn is_under_previous_key(&self) -> bool {
-        self.is_under_previous_key
-    }
-
     /// The key under which the mac held; the reply is signed with it too.
     pub fn key(&self) -> &Key {
         &self.key
@@ -93,6 +87,11 @@ impl Signed {
     /// Whose key it is.
     pub fn user(&self) -> &UserName {
         self.request.user()
+    }
+
+    /// Whether his key here is the one before the one in force.
+    pub fn is_under_previous_key(&self) -> bool {
+        self.is_under_previous_key
     }
 }
 
@@ -140,7 +139,7 @@ pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Pro
         Some(former) if is_under_previous_key => former.key,
         _ => secrets.key,
     };
-    Ok(Proven { request, name, address: user.address, roles: user.roles, key, is_under_previous_key, step })
+    Ok(Proven { request, name, address: user.address, roles: user.roles, key, step })
 }
 
 /// A request both of whose factors hold. Its step is used up by whatever is recorded next.

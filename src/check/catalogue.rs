@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{House, Report};
+use super::{House, Report, count};
 use crate::accounts;
 use crate::config::{Command, Gateway};
 
@@ -45,7 +45,8 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     if house.commands.is_empty() {
         report.warning("commands", "there are no commands", "mailsudo-commands(5) says how to write one");
     } else if report.findings.len() == before {
-        report.ok("commands", format!("{} commands, whose programs nobody else can change", house.commands.len()));
+        let what = format!("{}, whose programs nobody else can change", count(house.commands.len(), "command"));
+        report.ok("commands", what);
     }
 }
 

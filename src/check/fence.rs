@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::StatVfsMountFlags;
 
-use super::{House, Report};
+use super::postfix::output;
+use super::{House, Report, count};
 use crate::authorize::Invocation;
-use crate::sudoers::{FRAGMENT, Tools, drift, fragment, vectors};
+use crate::sudoers::{Dialect, FRAGMENT, Tools, drift, drift_in_force, fragment, vectors};
 
 /// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (FACTS.md).
 const MANY_LINES: usize = 2000;
@@ -37,9 +38,25 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
             format!("{FRAGMENT} is not what the catalogue comes to (`mailsudo sudoers --check` shows how)"),
             "mailsudo sudoers --install",
         ),
-        Err(error) => return report.warning("sudoers", format!("{error:#}"), "run mailsudo check as root"),
+        Err(_) => return in_force(house, tools.dialect, &wanted, report),
     }
     effective(house, report);
+}
+
+/// What the service user can find out, to whom the fragment is closed: what sudo permits him, all in all.
+fn in_force(house: &House<'_>, dialect: Dialect, wanted: &str, report: &mut Report) {
+    if report.outsider {
+        return report.unseen("sudoers");
+    }
+    match drift_in_force(&house.settings().execution.sudo, dialect, wanted) {
+        Ok(None) => report.ok("sudoers", "sudo -l lists what the catalogue comes to"),
+        Ok(Some(_)) => report.error(
+            "sudoers",
+            "sudo -l does not list what the catalogue comes to (`mailsudo sudoers --check` shows how)",
+            "mailsudo sudoers --install, as root",
+        ),
+        Err(error) => report.warning("sudoers", format!("{error:#}"), "run mailsudo check as root"),
+    }
 }
 
 fn setuid(sudo: &Path, report: &mut Report) {
@@ -56,23 +73,32 @@ fn setuid(sudo: &Path, report: &mut Report) {
     }
 }
 
-/// A service manager that sets it for Postfix takes sudo's rights away from everything that Postfix starts.
+/// A service manager that sets it for Postfix takes sudo's rights away from everything that Postfix starts. In a shell that
+/// has it, sudo works for root alone.
 fn no_new_privileges(report: &mut Report) {
-    let pid = Command::new("postconf").args(["-h", "queue_directory"]).output().ok();
-    let queue = pid.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let master = fs::read_to_string(format!("{queue}/pid/master.pid")).unwrap_or_default();
-    let processes = [master.trim(), "self"];
-    for process in processes.into_iter().filter(|process| !process.is_empty()) {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        if status.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"])) {
-            let what = if process == "self" { "this shell" } else { "Postfix" };
-            report.error(
-                "sudo",
-                format!("{what} runs with NoNewPrivileges, under which sudo cannot become root"),
-                "take NoNewPrivileges= (and what implies it) out of the unit: systemctl edit postfix@.service",
-            );
-        }
+    let queue = output("postconf", &["-h", "queue_directory"]).unwrap_or_default();
+    let master = fs::read_to_string(format!("{}/pid/master.pid", queue.trim())).unwrap_or_default();
+    let master = Path::new("/proc").join(master.trim());
+    // The number may be left from before, and somebody else's by now.
+    if fs::read_to_string(master.join("comm")).is_ok_and(|name| name.trim() == "master") && has_flag(&master) {
+        report.error(
+            "sudo",
+            "Postfix runs with NoNewPrivileges, under which sudo cannot become root",
+            "take NoNewPrivileges= (and what implies it, systemd.exec(5)) out of its unit: systemctl edit postfix@.service",
+        );
     }
+    if has_flag(Path::new("/proc/self")) {
+        report.warning(
+            "sudo",
+            "this shell has NoNewPrivileges, so Postfix may have been started with it too",
+            "where it was, sudo cannot become root: start Postfix from elsewhere",
+        );
+    }
+}
+
+fn has_flag(process: &Path) -> bool {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    status.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"]))
 }
 
 fn length(report: &mut Report) {
@@ -115,5 +141,8 @@ fn effective(house: &House<'_>, report: &mut Report) {
             return;
         }
     }
-    report.ok("sudo", format!("it permits the service user {asked} commands, one vector of each tried"));
+    if asked > 0 {
+        let what = format!("it permits the service user {}, one vector of each tried", count(asked, "command"));
+        report.ok("sudo", what);
+    }
 }

@@ -1,5 +1,6 @@
 //! The ledger: whether it is there, whole, on a disk, and the service user's.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -23,6 +24,9 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     if let Some(service) = house.service {
         trusted = trusted.and(service.uid, service.gid);
     }
+    if report.outsider && path.try_exists().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        return report.unseen("ledger");
+    }
     if !path.exists() {
         let what = format!("there is no ledger at {}", path.display());
         return report.error("ledger", what, "mailsudo ledger init, or mount the file system that it is on");
@@ -30,6 +34,7 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     let health = ledger::open(house.settings(), trusted, Patience::USUAL.page).and_then(|ledger| ledger.health());
     let health = match health {
         Ok(health) => health,
+        Err(error) if report.outsider && error.is_closed() => return report.unseen("ledger"),
         Err(error) => {
             let what = format!("{}: {error}", path.display());
             return report.error("ledger", what, "mend this, or restore a backup; until then all mail is deferred");

@@ -54,6 +54,8 @@ pub struct Finding {
 pub struct Report {
     /// The lines.
     pub findings: Vec<Finding>,
+    /// Whoever looks is neither root nor the service user: what is closed to him may well be as it should be.
+    outsider: bool,
 }
 
 impl Report {
@@ -78,10 +80,26 @@ impl Report {
         self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into() });
     }
 
+    /// Something closed to an outsider, said once for each kind of thing.
+    fn unseen(&mut self, about: &'static str) {
+        let what = "only root and the service user may look";
+        if !self.findings.iter().any(|finding| finding.about == about && finding.what == what) {
+            self.warning(about, what, "run mailsudo check as root");
+        }
+    }
+
     /// A file of the gateway's own that cannot be used; the error names file, line and remedy.
     fn broken(&mut self, about: &'static str, error: &ConfigError) {
+        if self.outsider && error.is_closed() {
+            return self.unseen(about);
+        }
         self.error(about, error.to_string(), "until it is mended, mail that needs it stays in the queue");
     }
+}
+
+/// `1 user`, `2 users`.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What the checks share: read once.
@@ -104,10 +122,12 @@ impl House<'_> {
 
 /// Looks at everything that belongs to the gateway in `folder`.
 pub fn check(folder: &Path) -> Report {
-    let mut report = Report::default();
+    let caller = rustix::process::geteuid();
+    let mut report = Report { outsider: !caller.is_root(), ..Report::default() };
     let Some((gateway, service)) = open(folder, &mut report) else {
         return report;
     };
+    report.outsider &= service.is_none_or(|account| account.uid != caller.as_raw());
     let commands = catalogue::read(&gateway, &mut report);
     let users = people::read(&gateway, &mut report);
     let house = House { gateway: &gateway, service, commands, users };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
-use super::{House, Report};
+use super::{House, Report, count};
 use crate::authenticate::Factor;
 use crate::config::{Gateway, User};
 use crate::protocol::UserName;
@@ -35,12 +35,13 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
         secrets(name, house, report);
     }
     strays(house, report);
-    roles(house, report);
     if house.users.is_empty() {
         report.warning("users", "there are no users", "mailsudo user add NAME --address ADDRESS --role ROLE");
     } else if report.findings.len() == before {
-        report.ok("users", format!("{} users, each with secrets and an address of his own", house.users.len()));
+        let what = format!("{}, each with secrets and an address of his own", count(house.users.len(), "user"));
+        report.ok("users", what);
     }
+    roles(house, report);
 }
 
 /// Whether the service user gets to the files at all.

@@ -1,8 +1,9 @@
 //! Postfix: the transport that calls `deliver`, what leads to it, and what waits for it.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::{House, Report};
+use super::{House, Report, count};
 use crate::patience;
 
 pub(super) fn check(house: &House<'_>, report: &mut Report) {
@@ -14,7 +15,8 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     let ours = services.lines().filter(|line| line.contains(" deliver") && line.contains("mailsudo"));
     let mut named = ours.filter(|line| serves(line, house));
     let Some(service) = named.next() else {
-        let remedy = "postfix/install (in /usr/share/mailsudo or /usr/local/share/mailsudo)";
+        let places = ["/usr/share/mailsudo/postfix/install", "/usr/local/share/mailsudo/postfix/install"];
+        let remedy = places.into_iter().find(|place| Path::new(place).exists()).unwrap_or("postfix/install");
         return report.error(
             "postfix",
             "master.cf has no transport that calls mailsudo deliver for this gateway",
@@ -45,7 +47,7 @@ fn serves(line: &str, house: &House<'_>) -> bool {
         Some(Some(folder)) => folder,
         Some(None) => words.next().unwrap_or_default().to_owned(),
     };
-    std::path::Path::new(&folder).canonicalize().is_ok_and(|folder| folder == house.gateway.path())
+    Path::new(&folder).canonicalize().is_ok_and(|folder| folder == house.gateway.path())
 }
 
 fn transport(service: &str, name: &str, house: &House<'_>, report: &mut Report) {
@@ -144,9 +146,9 @@ fn queue(name: &str, address: &str, report: &mut Report) {
     });
     match waiting.count() {
         0 => report.ok("queue", format!("no mail waits for {name}")),
-        count => report.warning(
+        mails => report.warning(
             "queue",
-            format!("{count} mails wait for {name}; Postfix gives up after {}", lifetime()),
+            format!("waiting for {name}: {}; Postfix gives up after {}", count(mails, "mail"), lifetime()),
             "the log's event=deferred lines say why; then postqueue -f",
         ),
     }
@@ -157,7 +159,7 @@ fn lifetime() -> String {
 }
 
 /// What a command of Postfix prints, if it succeeds.
-fn output(program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn output(program: &str, arguments: &[&str]) -> Option<String> {
     // Debian keeps them in /usr/sbin, which is not on everybody's PATH.
     let paths = [program.to_owned(), format!("/usr/sbin/{program}")];
     let output = paths.iter().find_map(|path| Command::new(path).args(arguments).output().ok())?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{At, Progress, print_json};
+use super::{At, Progress, print_json, say};
 use crate::check::{Level, check};
 
 /// Look at everything that makes a gateway fail, and say what to do about it
@@ -48,9 +48,10 @@ impl Check {
                     Level::Error => 31,
                 };
                 let word = finding.level.word();
-                anstream::println!("\u{1b}[{colour}m{word:<8}\u{1b}[0m{}: {}", finding.about, finding.what);
+                let (about, what) = (finding.about, &finding.what);
+                say::painted(format_args!("\u{1b}[{colour}m{word:<8}\u{1b}[0m{about}: {what}"))?;
                 if !finding.remedy.is_empty() {
-                    println!("        remedy: {}", finding.remedy);
+                    say!("        remedy: {}", finding.remedy)?;
                 }
             }
         }

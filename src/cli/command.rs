@@ -93,10 +93,10 @@ impl List {
         for command in &commands {
             let roles: Vec<_> = command.allow.keys().map(String::as_str).collect();
             let name = command.name.as_str();
-            println!("{name:width$}  as {}, for {}: {}", command.run_as, roles.join(", "), command.summary);
+            say!("{name:width$}  as {}, for {}: {}", command.run_as, roles.join(", "), command.summary)?;
         }
         if commands.is_empty() {
-            println!("There are no commands yet: mailsudo-commands(5) says how to write one.");
+            say!("There are no commands yet: mailsudo-commands(5) says how to write one.")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -111,22 +111,22 @@ impl Show {
         if self.json {
             return print_json(&about(&command, &gateway));
         }
-        println!("{}: {}", command.name, command.summary);
-        println!("runs as    {}", command.run_as);
-        println!("limit      {}", command.timeout);
-        println!("exclusive  {}", if command.exclusive { "yes" } else { "no" });
+        say!("{}: {}", command.name, command.summary)?;
+        say!("runs as    {}", command.run_as)?;
+        say!("limit      {}", command.timeout)?;
+        say!("exclusive  {}", if command.exclusive { "yes" } else { "no" })?;
         for (name, parameter) in &command.parameters {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
-            println!("parameter  {name}: {}{default}", parameter.kind);
+            say!("parameter  {name}: {}{default}", parameter.kind)?;
         }
         for (role, limits) in &command.allow {
             let limits: Vec<_> = limits.iter().map(|(name, values)| format!("{name}: {}", values.join(", "))).collect();
             let limits = if limits.is_empty() { "every value".to_owned() } else { limits.join("; ") };
-            println!("role       {role}: {limits}");
+            say!("role       {role}: {limits}")?;
         }
-        println!("argument vectors:");
+        say!("argument vectors:")?;
         for vector in spelled_out(&command) {
-            println!("  {}", vector.join(" "));
+            say!("  {}", vector.join(" "))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -172,11 +172,11 @@ impl May {
         let gateway = self.at.open()?;
         match self.decide(&gateway)? {
             Ok(words) => {
-                println!("permit: {words}");
+                say!("permit: {words}")?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(words) => {
-                println!("deny: {words}");
+                say!("deny: {words}")?;
                 Ok(ExitCode::FAILURE)
             }
         }

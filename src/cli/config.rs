@@ -44,10 +44,10 @@ impl Config {
         let gateway = get.at.open()?;
         let settings = gateway.settings();
         match get.key {
-            Setting::Gateway => println!("{}", settings.gateway),
-            Setting::Address => println!("{}", settings.address),
-            Setting::ServiceUser => println!("{}", settings.service_user),
-            Setting::ExecutionLongest => println!("{}", settings.execution.longest.as_duration().as_secs()),
+            Setting::Gateway => say!("{}", settings.gateway)?,
+            Setting::Address => say!("{}", settings.address)?,
+            Setting::ServiceUser => say!("{}", settings.service_user)?,
+            Setting::ExecutionLongest => say!("{}", settings.execution.longest.as_duration().as_secs())?,
         }
         Ok(ExitCode::SUCCESS)
     }

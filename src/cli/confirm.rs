@@ -1,9 +1,12 @@
-//! Asking before something is changed or lost. A prompt never blocks a script: without a terminal, `--yes` must be said.
+//! Asking before something is changed or lost, and saying beforehand what would be. A prompt never blocks a script: without a terminal, `--yes` must be said.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+
+use super::say;
 
 /// Whether the person has agreed.
 #[derive(Debug, Args)]
@@ -18,26 +21,43 @@ pub(super) struct Consent {
 }
 
 impl Consent {
-    /// Asks `question` unless the answer is known already.
-    pub(super) fn given(&self, question: &str) -> Result<bool> {
+    /// Asks `question` unless the answer is known already; without consent, gives the exit status to end with.
+    pub(super) fn missing(&self, question: &str) -> Result<Option<ExitCode>> {
         if self.dry_run {
-            println!("Nothing was changed (--dry-run).");
-            return Ok(false);
+            say!("Nothing was changed (--dry-run).")?;
+            return Ok(Some(ExitCode::SUCCESS));
         }
         if self.yes {
-            return Ok(true);
+            return Ok(None);
         }
         if !std::io::stdin().is_terminal() {
             bail!("there is no terminal to ask on: say --yes, or --dry-run to look first");
         }
-        print!("{question} [y/N] ");
-        std::io::stdout().flush()?;
+        say::text(&format!("{question} [y/N] "))?;
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("standard input")?;
-        let agreed = matches!(answer.trim(), "y" | "Y" | "yes");
-        if !agreed {
-            println!("Nothing was changed.");
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(None);
         }
-        Ok(agreed)
+        say!("Nothing was changed.")?;
+        Ok(Some(ExitCode::FAILURE))
+    }
+}
+
+/// Whether to change anything.
+#[derive(Debug, Args)]
+pub(super) struct Rehearsal {
+    /// Say what would be changed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Rehearsal {
+    /// Says what would be done, where it is not to be done.
+    pub(super) fn is_all(&self, what: &str) -> Result<bool> {
+        if self.dry_run {
+            say!("{what}; nothing was changed (--dry-run).")?;
+        }
+        Ok(self.dry_run)
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{At, open_ledger};
+use super::{At, message_input, open_ledger};
 use crate::clock::SystemClock;
 use crate::explain::explain;
 use crate::intake::Envelope;
@@ -36,9 +36,13 @@ impl Explain {
         let gateway = self.at.open()?;
         let envelope = Envelope { sender: self.sender, recipient: self.recipient, ..Envelope::default() };
         let open = || open_ledger(&gateway).map(|ledger| Box::new(ledger) as Box<dyn Ledger>);
-        let would_run = explain(&gateway, &envelope, &mut std::io::stdin().lock(), &SystemClock, &open, &mut |line| {
-            println!("{line}");
+        let mut said = Ok(());
+        let would_run = explain(&gateway, &envelope, &mut message_input(), &SystemClock, &open, &mut |line| {
+            if said.is_ok() {
+                said = say!("{line}");
+            }
         });
+        said?;
         Ok(if would_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::confirm::Consent;
+use super::confirm::{Consent, Rehearsal};
 use super::{At, Progress, open_ledger, print_json, service_account, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LedgerUrl, Span, Trusted};
@@ -29,13 +29,18 @@ pub(super) enum Ledger {
 /// A new one refuses whatever was signed before it was made: it may take the place of one that was lost, and must not run
 /// again what that one knew.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo ledger init")]
 pub(super) struct Init {
     #[command(flatten)]
     at: At,
+
+    #[command(flatten)]
+    rehearsal: Rehearsal,
 }
 
 /// Show where the ledger is, how large, and whether it is sound
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo ledger status --json")]
 pub(super) struct Status {
     #[command(flatten)]
     at: At,
@@ -62,9 +67,13 @@ pub(super) struct Prune {
 
 /// Give free space back to the file system; deliveries wait meanwhile
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo ledger vacuum")]
 pub(super) struct Vacuum {
     #[command(flatten)]
     at: At,
+
+    #[command(flatten)]
+    rehearsal: Rehearsal,
 }
 
 /// Write a consistent copy to a new file, while deliveries go on
@@ -76,6 +85,9 @@ pub(super) struct Backup {
 
     /// The new file
     file: PathBuf,
+
+    #[command(flatten)]
+    rehearsal: Rehearsal,
 }
 
 /// How many are forgotten in one transaction, so that deliveries need not wait long.
@@ -105,6 +117,9 @@ impl Init {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
         let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
+        if self.rehearsal.is_all(&format!("{} would be made, if it is not there", path.display()))? {
+            return Ok(ExitCode::SUCCESS);
+        }
         // Root would follow whatever the service user has put into his folder, so he makes it himself.
         if let Some(account) = service_account(&gateway)? {
             let status = Command::new(std::env::current_exe()?)
@@ -117,9 +132,11 @@ impl Init {
                 .context("cannot act as the service user")?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        let was_there = path.exists();
         // A new ledger may take the place of a lost one: what was signed before now could have run already.
         crate::ledger::init(path, Trusted::caller(), Some(SystemClock.now()))?;
-        println!("The ledger is at {}.", path.display());
+        let fate = if was_there { "was there already, and is left as it is" } else { "is made" };
+        say!("The ledger {} {fate}.", path.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -142,17 +159,17 @@ impl Status {
                 "integrity": health.integrity,
             }))?;
         } else {
-            println!("path       {}", path.display());
-            println!("requests   {}", health.requests);
+            say!("path       {}", path.display())?;
+            say!("requests   {}", health.requests)?;
             if let Some((oldest, newest)) = health.span {
-                println!("oldest     {}\nnewest     {}", when(oldest), when(newest));
+                say!("oldest     {}\nnewest     {}", when(oldest), when(newest))?;
             }
-            println!(
+            say!(
                 "forgotten  {}",
                 health.floor.map_or_else(|| "nothing".to_owned(), |floor| format!("up to {}", when(floor)))
-            );
-            println!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1);
-            println!("integrity  {}", health.integrity);
+            )?;
+            say!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1)?;
+            say!("integrity  {}", health.integrity)?;
         }
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -162,9 +179,9 @@ impl Prune {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
         let before = SystemClock.now().minus(self.older_than.as_duration());
-        println!("Answered requests from before {} are forgotten for good.", when(before));
-        if !self.consent.given("Forget them?")? {
-            return Ok(ExitCode::FAILURE);
+        say!("Answered requests from before {} are forgotten for good.", when(before))?;
+        if let Some(status) = self.consent.missing("Forget them?")? {
+            return Ok(status);
         }
         let mut ledger = open_ledger(&gateway)?;
         let mut gone: u64 = 0;
@@ -178,7 +195,7 @@ impl Prune {
             progress = Progress::show(&format!("{gone} forgotten"));
         }
         drop(progress);
-        println!("{gone} requests are forgotten.");
+        say!("Forgotten: {gone}.")?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -187,11 +204,14 @@ impl Vacuum {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
         let mut ledger = open_ledger(&gateway)?;
-        let before = ledger.health()?.bytes.0;
+        let (before, free) = ledger.health()?.bytes;
+        if self.rehearsal.is_all(&format!("{free} of {before} bytes would be given back"))? {
+            return Ok(ExitCode::SUCCESS);
+        }
         let progress = Progress::show("compacting");
         ledger.vacuum()?;
         drop(progress);
-        println!("{before} bytes before, {} after.", ledger.health()?.bytes.0);
+        say!("{before} bytes before, {} after.", ledger.health()?.bytes.0)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -202,6 +222,9 @@ impl Backup {
         if self.file.exists() {
             bail!("{} exists already; choose a new file", self.file.display());
         }
+        if self.rehearsal.is_all(&format!("{} would be written", self.file.display()))? {
+            return Ok(ExitCode::SUCCESS);
+        }
         // Made beforehand, so that the copy has this mode from its first byte on.
         let rights = crate::files::Rights { mode: 0o600, owner: None };
         crate::files::create(&self.file, b"", rights)?;
@@ -210,7 +233,7 @@ impl Backup {
             let _ = std::fs::remove_file(&self.file);
             return Err(error).context("no copy was made");
         }
-        println!("The copy is {}.", self.file.display());
+        say!("The copy is {}.", self.file.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }

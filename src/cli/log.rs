@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::{At, complete, open_ledger, print_json, when};
+use super::{At, complete, open_ledger, print_json, say, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, Span};
 use crate::ledger::{Archive, Filter, Record, State};
@@ -73,6 +73,7 @@ struct List {
 
 /// Show one request whole: the times of its steps, argument vector, result and stored reply
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo log show 3e58b7943a65")]
 struct Show {
     #[command(flatten)]
     at: At,
@@ -139,10 +140,10 @@ impl List {
             return print_json(&records.iter().map(about).collect::<Vec<_>>());
         }
         for record in &records {
-            anstream::println!("{}", line(record));
+            say::painted(format_args!("{}", line(record)))?;
         }
         if records.is_empty() {
-            println!("No request fits.");
+            say!("No request fits.")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -194,11 +195,11 @@ impl Show {
         ];
         for (label, value) in rows {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
-                println!("{label:<11} {value}");
+                say!("{label:<11} {value}")?;
             }
         }
         if let Some(reply) = &record.reply {
-            println!("\nreply to {}:\n\n{}", reply.to, stored_text(reply).unwrap_or_default());
+            say!("\nreply to {}:\n\n{}", reply.to, stored_text(reply).unwrap_or_default())?;
         }
         Ok(ExitCode::SUCCESS)
     }

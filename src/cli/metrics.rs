@@ -1,15 +1,17 @@
 //! `mailsudo metrics`: the ledger in Prometheus text format, for node_exporter's textfile collector.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::{At, open_ledger};
+use super::{At, open_ledger, say};
 use crate::clock::{Clock, SystemClock};
+use crate::error::Reason;
 use crate::files::{Rights, replace};
-use crate::ledger::{Archive, BUCKETS, Tally};
+use crate::ledger::{Archive, BUCKETS, State, Tally};
 use crate::protocol::Timestamp;
 
 /// Print counts from the ledger in Prometheus text format
@@ -31,7 +33,7 @@ impl Metrics {
         let text = exposition(&open_ledger(&gateway)?.tally(now)?, gateway.settings().gateway.as_str(), now);
         match &self.output {
             Some(path) => replace(path, text.as_bytes(), Rights { mode: 0o644, owner: None })?,
-            None => print!("{text}"),
+            None => say::text(&text)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -50,14 +52,18 @@ fn exposition(tally: &Tally, gateway: &str, now: Timestamp) -> String {
     let labelled = |key: &str, rows: &[(String, u64)]| {
         rows.iter().map(|(word, count)| (format!(",{key}=\"{word}\""), *count)).collect()
     };
+    // What has not happened yet is 0 and not absent, so that an alert can see it happen.
+    let with_zeros = |rows: &[(String, u64)], words: &mut dyn Iterator<Item = &'static str>| {
+        let mut all: BTreeMap<_, _> = words.map(|word| (word.to_owned(), 0)).collect();
+        all.extend(rows.iter().cloned());
+        all.into_iter().collect::<Vec<_>>()
+    };
+    let states = with_zeros(&tally.states, &mut State::ALL.iter().map(|state| state.word()));
+    let recorded = Reason::ALL.iter().filter(|reason| reason.effect().recorded);
+    let reasons = with_zeros(&tally.reasons, &mut recorded.map(|reason| reason.code()));
     let one = |value: u64| vec![(String::new(), value)];
-    family("mailsudo_requests", "gauge", "Requests on the ledger, by state.", labelled("state", &tally.states));
-    family(
-        "mailsudo_refusals",
-        "gauge",
-        "Refused requests on the ledger, by reason.",
-        labelled("reason", &tally.reasons),
-    );
+    family("mailsudo_requests", "gauge", "Requests on the ledger, by state.", labelled("state", &states));
+    family("mailsudo_refusals", "gauge", "Refused requests on the ledger, by reason.", labelled("reason", &reasons));
     family("mailsudo_lockouts", "gauge", "Users who are locked out now.", one(tally.locked_out));
     let age = tally.oldest_open.map_or(0, |oldest| u64::try_from(now.seconds() - oldest.seconds()).unwrap_or(0));
     let help = "Age of the oldest request whose reply has not been handed over; 0 if there is none.";
@@ -91,6 +97,8 @@ mod tests {
         let text = exposition(&tally, "berlin", Timestamp::from_seconds(100));
         for line in [
             "mailsudo_requests{gateway=\"berlin\",state=\"finished\"} 3",
+            "mailsudo_requests{gateway=\"berlin\",state=\"waiting\"} 0",
+            "mailsudo_refusals{gateway=\"berlin\",reason=\"locked-out\"} 0",
             "mailsudo_refusals{gateway=\"berlin\",reason=\"bad-code\"} 2",
             "mailsudo_lockouts{gateway=\"berlin\"} 1",
             "mailsudo_oldest_unfinished_seconds{gateway=\"berlin\"} 60",

@@ -1,7 +1,11 @@
 //! The command line: one file for each subcommand, each short. Arguments in, library call, words out.
 //!
 //! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 2 for a
-//! command line that is wrong. `deliver` keeps to pipe(8) instead: 0, or 75 for "try again".
+//! command line that is wrong, 141 where whoever read standard output has gone (what a shell reports of SIGPIPE). `check` and
+//! `sudoers --check` say what theirs mean. `deliver` keeps to pipe(8) instead: 0, or 75 for "try again".
+
+#[macro_use]
+mod say;
 
 mod check;
 mod command;
@@ -19,7 +23,7 @@ mod user;
 mod verify;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, StdinLock, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,8 +34,8 @@ use clap_complete::CompleteEnv;
 use zeroize::Zeroizing;
 
 use crate::accounts;
-use crate::config::{Command, DEFAULT_FOLDER, Fence, Gateway, Settings, Trusted};
-use crate::ledger::{Sqlite, open as ledger_of};
+use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Fence, Gateway, Settings, Trusted};
+use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
 use crate::patience::Patience;
 use crate::protocol::Timestamp;
 use crate::walls;
@@ -95,7 +99,9 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         return deliver::run(&words);
     }
     CompleteEnv::with_factory(Cli::command).bin("mailsudo").completer("mailsudo").complete();
-    let result = match Cli::parse_from(words).command {
+    let command = Cli::parse_from(words).command;
+    let is_users_own = matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_));
+    let result = match command {
         Subcommands::Deliver(deliver) => return deliver.run(),
         Subcommands::Sign(sign) => sign.run(),
         Subcommands::Verify(verify) => verify.run(),
@@ -111,9 +117,40 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Config(config) => config.run(),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("mailsudo: {error:#}");
+        if error.downcast_ref().is_some_and(say::Unsaid::is_unread) {
+            return ExitCode::from(UNREAD);
+        }
+        if is_users_own {
+            tell(format_args!("mailsudo: {error:#}"));
+        } else {
+            complain(&error);
+        }
         ExitCode::FAILURE
     })
+}
+
+/// Says why a sysadmin's command could not be done.
+fn complain(error: &anyhow::Error) {
+    let hint = if needs_root(error) { "; run it as root" } else { "" };
+    tell(format_args!("mailsudo: {error:#}{hint}"));
+}
+
+/// 128 and SIGPIPE's number.
+const UNREAD: u8 = 141;
+
+/// Whether a file was closed to somebody who is not root.
+fn needs_root(error: &anyhow::Error) -> bool {
+    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+            || cause.downcast_ref().is_some_and(ConfigError::is_closed)
+            || cause.downcast_ref().is_some_and(LedgerError::is_closed)
+    };
+    !rustix::process::geteuid().is_root() && error.chain().any(is_closed)
+}
+
+/// Says a line on standard error; who cannot hear it is told by the exit status.
+fn tell(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{words}");
 }
 
 /// The command line's description, for the papers that are made of it.
@@ -173,6 +210,12 @@ fn acts_for_service_user(settings: &Settings) -> bool {
     rustix::process::geteuid().is_root() && settings.execution.fence == Fence::Sudo
 }
 
+/// Whether the caller is whom Postfix runs `deliver` as.
+fn is_service_user(settings: &Settings) -> bool {
+    let account = accounts::find(&settings.service_user).ok().flatten();
+    account.is_some_and(|account| account.uid == rustix::process::geteuid().as_raw())
+}
+
 /// The service user's account, where root acts for it and writes what only it may read.
 fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
     if !acts_for_service_user(gateway.settings()) {
@@ -186,11 +229,19 @@ fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
 
 /// Asks for a code on the terminal, without echo.
 fn ask_code() -> Result<Zeroizing<String>> {
-    if !std::io::stdin().is_terminal() {
+    if !io::stdin().is_terminal() {
         bail!("there is no terminal to ask for the code: use --code");
     }
     let code = rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?;
     Ok(Zeroizing::new(code))
+}
+
+/// Standard input, for a command that reads a message; a person who forgot to redirect it is told what is awaited.
+fn message_input() -> StdinLock<'static> {
+    if io::stdin().is_terminal() {
+        tell(format_args!("Paste the message and end it with Ctrl-D; or give a file: < message.eml"));
+    }
+    io::stdin().lock()
 }
 
 /// The gateway's ledger, for a command that a sysadmin runs.
@@ -213,7 +264,7 @@ struct Progress;
 
 impl Progress {
     fn show(words: &str) -> Self {
-        if std::io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
             eprint!("\r\u{1b}[K{words} … ");
         }
         Self
@@ -222,14 +273,14 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if std::io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
             eprint!("\r\u{1b}[K");
         }
     }
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<ExitCode> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

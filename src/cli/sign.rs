@@ -9,7 +9,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use zeroize::Zeroizing;
 
-use super::complete;
+use super::{complete, say, tell};
 use crate::authenticate::Factor;
 use crate::client::{self, KeyFile};
 use crate::clock::{Clock, SystemClock};
@@ -125,16 +125,23 @@ impl Sign {
             None => std::env::var("EMAIL").ok().and_then(|email| MailAddress::try_from(email).ok()),
         };
         if self.form.mailto {
-            println!("{}", client::mailto(&block, &keys.address, &self.subject));
+            say!("{}", client::mailto(&block, &keys.address, &self.subject))?;
         } else if self.form.eml {
             let from = from.context("a message needs a From field that the gateway knows: --from you@example.com")?;
-            print!("{}", client::message(&block, &keys.address, Some(&from), &self.subject, time));
+            say::text(&client::message(&block, &keys.address, Some(&from), &self.subject, time))?;
         } else if self.form.send {
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
             send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
-            eprintln!("handed to {}; the reply goes to the address that the gateway knows", self.sendmail.display());
+            let program = self.sendmail.display();
+            tell(format_args!("handed to {program}; the reply goes to the address that the gateway knows"));
+            if from.is_none() {
+                tell(format_args!(
+                    "The mail system fills in the From field. If it is not one that the gateway knows for you, nothing will \
+                     come of this: say --from, or set EMAIL."
+                ));
+            }
         } else {
-            print!("{block}");
+            say::text(&block)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,19 +1,21 @@
 //! `mailsudo sudoers`: the fence, as text, and on disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::At;
 use super::confirm::Consent;
-use crate::sudoers::{Dialect, FRAGMENT, Tools, drift, fragment, install};
+use super::{At, complain, is_service_user, say, tell};
+use crate::sudoers::{Dialect, FRAGMENT, Tools, drift, drift_in_force, fragment, install};
 
 /// Print, compare or install the sudoers fragment that permits what the catalogue can run, and no more
 ///
-/// Print it with no option. --check shows how the installed one differs (exit status 1 if it does). --install shows that
-/// too, asks, has visudo check the new one, replaces the old one in one step and keeps it as mailsudo~.
+/// Print it with no option. --check shows how the installed one differs; the service user, to whom it is closed, gets what
+/// sudo -l lists instead, and nobody but him and root gets an answer. Exit status 0: as it should be. 1: it differs. 2: that
+/// could not be told. --install shows the difference too, asks, has visudo check the new one, replaces the old one in one
+/// step and keeps it as mailsudo~.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -58,23 +60,40 @@ impl Sudoers {
         };
         let wanted = fragment(&super::catalogue(&gateway)?, settings, dialect)?;
         if !self.check && !self.install {
-            print!("{wanted}");
+            say::text(&wanted)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let Some(diff) = drift(&self.file, &wanted)? else {
-            println!("{} is what the catalogue comes to.", self.file.display());
+        let installed = self.file.display().to_string();
+        let (looked_at, difference) = match (drift(&self.file, &wanted), self.check) {
+            (Err(_), true) if self.file == Path::new(FRAGMENT) && is_service_user(settings) => {
+                ("what sudo -l lists", drift_in_force(&settings.execution.sudo, dialect, &wanted))
+            }
+            (difference, _) => (installed.as_str(), difference),
+        };
+        let difference = match difference {
+            Err(error) if self.check => {
+                complain(&error);
+                return Ok(ExitCode::from(UNKNOWN));
+            }
+            difference => difference?,
+        };
+        let Some(difference) = difference else {
+            say!("{looked_at} is what the catalogue comes to.")?;
             return Ok(ExitCode::SUCCESS);
         };
-        print!("{diff}");
+        say::text(&difference)?;
         if self.check {
-            eprintln!("{} differs; `mailsudo sudoers --install` mends it.", self.file.display());
+            tell(format_args!("{looked_at} differs; `mailsudo sudoers --install` mends it."));
             return Ok(ExitCode::FAILURE);
         }
-        if !self.consent.given(&format!("Install this as {}?", self.file.display()))? {
-            return Ok(ExitCode::FAILURE);
+        if let Some(status) = self.consent.missing(&format!("Install this as {}?", self.file.display()))? {
+            return Ok(status);
         }
         install(&self.file, &wanted, &tools?)?;
-        println!("{} is installed.", self.file.display());
+        say!("{} is installed.", self.file.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// `--check` could not tell.
+const UNKNOWN: u8 = 2;

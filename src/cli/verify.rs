@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::message_input;
 use crate::client::KeyFile;
 use crate::intake;
 use crate::protocol::{GatewayName, ReplyBlock, Verdict, verify_reply};
@@ -38,9 +39,9 @@ impl Verify {
             bail!("there is no key file to verify with; name one with --key FILE");
         }
         let mut raw = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut raw).context("standard input")?;
+        message_input().read_to_end(&mut raw).context("standard input")?;
         let verdict = judge(&raw, &keys);
-        println!("{}", words(&verdict));
+        say!("{}", words(&verdict))?;
         Ok(if matches!(verdict, Verdict::Genuine(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

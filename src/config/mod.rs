@@ -71,6 +71,11 @@ impl ConfigError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Distrust(Distrust::Missing(_)))
     }
+
+    /// Whether the file is closed to whoever runs this.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Distrust(distrust) if distrust.is_closed())
+    }
 }
 
 impl From<Distrust> for ConfigError {

@@ -60,6 +60,13 @@ impl fmt::Display for Distrust {
 
 impl std::error::Error for Distrust {}
 
+impl Distrust {
+    /// Whether it is there, and closed to whoever runs this.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Unreadable(_, error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
 /// Who, besides root, may own the gateway's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted {

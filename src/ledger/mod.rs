@@ -195,6 +195,13 @@ impl fmt::Display for LedgerError {
 
 impl std::error::Error for LedgerError {}
 
+impl LedgerError {
+    /// Whether it is closed to whoever runs this.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Distrust(distrust) if distrust.is_closed())
+    }
+}
+
 impl From<LedgerError> for Stop {
     fn from(error: LedgerError) -> Self {
         Deferral::new("ledger", error).into()

@@ -79,7 +79,7 @@ pub fn drift(path: &Path, wanted: &str) -> Result<Option<String>> {
     let found = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}; only root may", path.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     if found == wanted {
         return Ok(None);

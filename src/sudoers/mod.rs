@@ -8,12 +8,14 @@
 //! (FACTS.md), so literals are escaped, and nothing in them may hold white space (`config` sees to that).
 
 mod install;
+mod listing;
 mod range;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 pub use install::{FRAGMENT, Tools, drift, install};
+pub use listing::drift_in_force;
 
 use crate::authorize::{Invocation, Values, limiter};
 use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};

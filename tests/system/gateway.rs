@@ -3,7 +3,7 @@
 //! In: nothing. Out: findings. The world's own gateway is put away meanwhile and comes back when this is dropped; Postfix,
 //! sudo and the ledger are the world's.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
 
@@ -60,6 +60,17 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Panics where its parts do not fit each other.
+    pub(crate) fn read(output: &Output) -> Self {
+        let mut found: Self =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error} in {output:?}"));
+        found.status = output.status.code().unwrap_or(-1);
+        let worst = found.findings.iter().map(|finding| finding.level).max();
+        assert_eq!(worst, Some(found.worst), "{found:#?}");
+        assert_eq!(found.status, found.worst as i32, "{found:#?}");
+        found
+    }
+
     pub(crate) fn complaints(&self) -> Vec<&Finding> {
         self.findings.iter().filter(|finding| finding.level != Level::Ok).collect()
     }
@@ -97,18 +108,11 @@ impl Gateway {
         run("sh", &["-ec", &format!("cd {}; {files}; {script}", self.folder)]);
     }
 
-    /// Runs `mailsudo check --json`; panics where its parts do not fit each other.
+    /// Runs `mailsudo check --json`.
     pub(crate) fn check(&self) -> Found {
         let output =
             Command::new(PROGRAM).args(["check", "--json", "--config", self.folder]).stdin(Stdio::null()).output();
-        let output = output.unwrap_or_else(|error| panic!("cannot start {PROGRAM}: {error}"));
-        let mut found: Found =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error} in {output:?}"));
-        found.status = output.status.code().unwrap_or(-1);
-        let worst = found.findings.iter().map(|finding| finding.level).max();
-        assert_eq!(worst, Some(found.worst), "{found:#?}");
-        assert_eq!(found.status, found.worst as i32, "{found:#?}");
-        found
+        Found::read(&output.unwrap_or_else(|error| panic!("cannot start {PROGRAM}: {error}")))
     }
 }
 

@@ -17,6 +17,8 @@
 
 mod catalogue;
 mod check;
+mod check_around;
+mod completion;
 mod crowds;
 mod delivered;
 mod fence;
@@ -26,6 +28,7 @@ mod gateway;
 mod ledger_disk;
 mod mailbox;
 mod memory;
+mod metrics;
 mod package;
 mod poll;
 mod postfix;
@@ -37,6 +40,7 @@ mod smtp;
 mod stand;
 mod sudo_rs;
 mod syslog;
+mod systemd;
 mod timed_out;
 mod user;
 mod walls;

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::process::{self, run};
 use crate::user::{User, in_block};
 use crate::world::{self, CONFIG, PROGRAM, SERVICE};
-use crate::{fence, postfix, syslog};
+use crate::{fence, poll, syslog};
 
 const PACKAGED: &str = "/usr/bin/mailsudo";
 const INSTALL: &str = "/usr/share/mailsudo/postfix/install";
@@ -67,12 +67,15 @@ fn rights(path: &str) -> String {
 fn answered(user: &User, command: &str) -> String {
     let before = user.mailbox().messages().len();
     assert_eq!(before, 0, "a user of this test asks once");
-    let id = user.send(&user.request(&[command]));
+    user.sign_and_send(&[command]);
     let reply = user.mailbox().single();
     user.assert_genuine(&reply);
     assert_eq!(in_block(&reply, "result"), "exit-0", "{reply}");
-    syslog::wait_for(&id, "replied");
-    postfix::wait_until_gone(&id);
+    let replied = format!("id={} user={} ", &in_block(&reply, "request")[..12], in_block(&reply, "user"));
+    poll::until_true("the case's end", || {
+        syslog::authpriv().lines().any(|line| line.contains("event=replied") && line.contains(&replied))
+    });
+    poll::until_true("an empty queue", || run("postqueue", &["-j"]).trim().is_empty());
     reply
 }
 
@@ -85,7 +88,7 @@ fn check() -> (Option<i32>, String) {
 fn from_the_package_to_replies_and_back_to_nothing() {
     let _bare = Bare::make();
     let package = world::in_checkout("target/mailsudo.deb");
-    run("dpkg", &["--install", &package]);
+    run("env", &["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-remove", &package]);
     assert_eq!(rights(&format!("{CONFIG}/secrets.d")), "root:mailsudo 750");
     assert_eq!(rights(STATE), "mailsudo:mailsudo 700");
 

@@ -47,6 +47,14 @@ impl User {
         self.signed(command, "--code", WRONG_CODE)
     }
 
+    /// Signs a request and has `sign --send` hand it to sendmail, as the README says.
+    pub(crate) fn sign_and_send(&self, command: &[&str]) {
+        let mut args = vec!["sign"];
+        args.extend(command);
+        args.extend(["--key", &self.key, "--totp-secret-file", &self.secret, "--send", "--from", &self.address]);
+        run(self.program, &args);
+    }
+
     fn signed(&self, command: &[&str], option: &str, value: &str) -> String {
         let mut args = vec!["sign"];
         args.extend(command);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{One, default_key_file, say_key_file, show_totp};
@@ -54,16 +54,24 @@ impl Add {
         if self.dry_run {
             for path in [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)] {
                 let fate = if path.exists() { "exists already" } else { "would be written" };
-                println!("{} {fate}", path.display());
+                say!("{} {fate}", path.display())?;
             }
             return Ok(ExitCode::SUCCESS);
+        }
+        if enrolment.file("users.d", &name).exists() {
+            bail!(
+                "{name} exists already: `mailsudo user rotate {name}` makes new secrets, `user show {name}` shows the rest"
+            );
+        }
+        if key_file.exists() {
+            bail!("{} exists already, and is left as it is: move it away, or say --key-file FILE", key_file.display());
         }
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
         let user = NewUser { name, address: self.address, roles: self.roles };
         enrolment.add(&user, &key, &totp, &key_file)?;
-        println!("{} is enrolled at {}.", user.name, gateway.settings().gateway);
-        say_key_file(&key_file, &gateway);
+        say!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
         show_totp(&totp)?;
+        say_key_file(&key_file, &gateway)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{One, Rehearsal, known};
@@ -71,10 +71,10 @@ fn set_enabled(one: One, rehearsal: &Rehearsal, enabled: bool) -> Result<ExitCod
     let gateway = one.at.open()?;
     let words = if enabled { "enabled" } else { "disabled" };
     if known(&gateway, &one.name)?.enabled == enabled {
-        println!("{} is {words} already.", one.name);
-    } else if !rehearsal.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", one.name)) {
+        say!("{} is {words} already.", one.name)?;
+    } else if !rehearsal.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", one.name))? {
         Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&one.name, enabled)?;
-        println!("{} is {words}.", one.name);
+        say!("{} is {words}.", one.name)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,12 +83,15 @@ impl Unlock {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.one.at.open()?;
         known(&gateway, &self.one.name)?;
-        if self.rehearsal.is_all(&format!("{}'s lockout would end, and his wrong codes count no more", self.one.name)) {
+        if self
+            .rehearsal
+            .is_all(&format!("{}'s lockout would end, and his wrong codes count no more", self.one.name))?
+        {
             return Ok(ExitCode::SUCCESS);
         }
         let was_locked = open_ledger(&gateway)?.unlock(&self.one.name, SystemClock.now())?;
         let words = if was_locked { "is locked out no more" } else { "was not locked out; the count begins anew" };
-        println!("{} {words}.", self.one.name);
+        say!("{} {words}.", self.one.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -97,14 +100,20 @@ impl Remove {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.one.at.open()?;
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
-        for folder in ["secrets.d", "users.d"] {
-            println!("{} goes", enrolment.file(folder, &self.one.name).display());
+        // One of them may be all that is left of him.
+        let files = ["secrets.d", "users.d"].map(|folder| enrolment.file(folder, &self.one.name));
+        let there: Vec<_> = files.iter().filter(|file| !file.try_exists().is_ok_and(|exists| !exists)).collect();
+        if there.is_empty() {
+            bail!("there is no user {}; `mailsudo user list` shows who there is", self.one.name);
         }
-        if !self.consent.given(&format!("Remove {}?", self.one.name))? {
-            return Ok(ExitCode::FAILURE);
+        for file in there {
+            say!("{} goes", file.display())?;
+        }
+        if let Some(status) = self.consent.missing(&format!("Remove {}?", self.one.name))? {
+            return Ok(status);
         }
         enrolment.remove(&self.one.name)?;
-        println!("{} is removed.", self.one.name);
+        say!("{} is removed.", self.one.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }

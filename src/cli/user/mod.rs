@@ -16,6 +16,7 @@ use clap_complete::engine::ArgValueCompleter;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use super::confirm::Rehearsal;
 use super::{At, complete};
 use crate::config::{Gateway, User as Known};
 use crate::protocol::UserName;
@@ -32,24 +33,6 @@ pub(super) enum User {
     Rotate(rotate::Rotate),
     Test(test::Test),
     Remove(change::Remove),
-}
-
-/// Whether to change anything.
-#[derive(Debug, Args)]
-struct Rehearsal {
-    /// Say what would be changed, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-}
-
-impl Rehearsal {
-    /// Says what would be done, where it is not to be done.
-    fn is_all(&self, what: &str) -> bool {
-        if self.dry_run {
-            println!("{what}; nothing was changed (--dry-run).");
-        }
-        self.dry_run
-    }
 }
 
 /// The gateway, and one of its users.
@@ -97,19 +80,20 @@ fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
 /// Shows a TOTP secret, on a terminal as a QR code too, for a phone to read off the screen.
 fn show_totp(url: &str) -> Result<()> {
     if !std::io::stdout().is_terminal() {
-        println!("TOTP secret, for the user's phone and for nobody else: {url}");
+        say!("TOTP secret, for the user's phone and for nobody else: {url}")?;
         return Ok(());
     }
     let code = QrCode::new(url).context("the secret does not fit into a QR code")?;
-    println!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build());
-    println!("TOTP secret, for the user's phone and for nobody else: {url}");
+    say!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())?;
+    say!("TOTP secret, for the user's phone and for nobody else: {url}")?;
     Ok(())
 }
 
-fn say_key_file(path: &std::path::Path, gateway: &Gateway) {
-    println!(
+fn say_key_file(path: &std::path::Path, gateway: &Gateway) -> Result<()> {
+    say!(
         "Key file: {}. Hand it over on a road that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
         path.display(),
         gateway.settings().gateway
-    );
+    )?;
+    Ok(())
 }

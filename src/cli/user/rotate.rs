@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{One, Rehearsal, default_key_file, known, say_key_file, show_totp};
-use crate::cli::service_account;
+use crate::cli::{service_account, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Span;
 use crate::enrol::{Enrolment, OVERLAP, fresh_key, fresh_totp};
@@ -61,21 +61,27 @@ impl Rotate {
         let name = self.one.name;
         known(&gateway, &name)?;
         let which = if self.which.totp { "TOTP secret" } else { "HMAC key" };
-        if self.rehearsal.is_all(&format!("secrets.d/{name}.toml would have a new {which}")) {
+        if self.rehearsal.is_all(&format!("secrets.d/{name}.toml would have a new {which}"))? {
             return Ok(ExitCode::SUCCESS);
         }
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
         if self.which.totp {
             let totp = fresh_totp(&gateway, &name)?;
             enrolment.rotate_totp(&name, &totp)?;
-            println!("{name} has a new TOTP secret; the old one counts no more.");
+            say!("{name} has a new TOTP secret; the old one counts no more.")?;
             show_totp(&totp)?;
         } else {
-            let until = SystemClock.now().plus(self.overlap.map_or(OVERLAP, Span::as_duration));
             let key_file = self.key_file.unwrap_or_else(|| default_key_file(&gateway, &name));
+            if key_file.exists() {
+                bail!(
+                    "{} exists already, and is left as it is: move it away, or say --key-file FILE",
+                    key_file.display()
+                );
+            }
+            let until = SystemClock.now().plus(self.overlap.map_or(OVERLAP, Span::as_duration));
             enrolment.rotate_key(&name, &fresh_key()?, until, &key_file)?;
-            println!("{name} has a new HMAC key; the old one counts for requests signed up to {until}.");
-            say_key_file(&key_file, &gateway);
+            say!("{name} has a new HMAC key; the old one counts for requests signed up to {}.", when(until))?;
+            say_key_file(&key_file, &gateway)?;
         }
         Ok(ExitCode::SUCCESS)
     }

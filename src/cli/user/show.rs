@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{One, known};
-use crate::cli::{At, open_ledger, print_json};
+use crate::cli::{At, open_ledger, print_json, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::MailAddress;
 use crate::enrol::Enrolment;
@@ -54,10 +54,10 @@ impl List {
         let width = rows.iter().map(|(_, name)| name.as_str().len()).max().unwrap_or_default();
         for (user, name) in &rows {
             let state = if user.enabled { "" } else { "  (disabled)" };
-            println!("{:width$}  {}  {}{state}", name.as_str(), user.address, user.roles.join(", "));
+            say!("{:width$}  {}  {}{state}", name.as_str(), user.address, user.roles.join(", "))?;
         }
         if rows.is_empty() {
-            println!("There are no users yet: `mailsudo user add` enrols one.");
+            say!("There are no users yet: `mailsudo user add` enrols one.")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -84,22 +84,22 @@ impl Show {
                 "locked_out_until": lockout.ok().flatten().map(|lockout| lockout.until.to_string()),
             }));
         }
-        println!("name     {name}");
-        println!("address  {}", user.address);
-        println!("from     {}", from.join(", "));
-        println!("roles    {}", user.roles.join(", "));
-        println!("enabled  {}", if user.enabled { "yes" } else { "no" });
+        say!("name     {name}")?;
+        say!("address  {}", user.address)?;
+        say!("from     {}", from.join(", "))?;
+        say!("roles    {}", user.roles.join(", "))?;
+        say!("enabled  {}", if user.enabled { "yes" } else { "no" })?;
         match &secrets {
-            Ok(_) => println!("secrets  present"),
-            Err(error) => println!("secrets  {error:#}"),
+            Ok(_) => say!("secrets  present")?,
+            Err(error) => say!("secrets  {error:#}")?,
         }
         if let Some(until) = previous {
-            println!("old key  counts for requests signed up to {until}");
+            say!("old key  counts for requests signed up to {}", when(until))?;
         }
         match lockout {
-            Ok(Some(lockout)) => println!("lockout  until {}; `mailsudo user unlock {name}` ends it", lockout.until),
-            Ok(None) => println!("lockout  none"),
-            Err(error) => println!("lockout  unknown: {error:#}"),
+            Ok(Some(lockout)) => say!("lockout  until {}; `mailsudo user unlock {name}` ends it", when(lockout.until))?,
+            Ok(None) => say!("lockout  none")?,
+            Err(error) => say!("lockout  unknown: {error:#}")?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -63,7 +63,7 @@ impl Test {
                 ExitCode::FAILURE,
             ),
         };
-        println!("{name}: {words}.");
+        say!("{name}: {words}.")?;
         Ok(status)
     }
 }

@@ -1,0 +1,181 @@
+//! How the commands behave towards scripts, pipes, terminals and people without rights, through the built binary.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod cli;
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use cli::{House, Said, said};
+
+/// The house, with a command that a fence can hold.
+fn house() -> House {
+    let house = House::new();
+    let say = "summary = \"Say it\"\nrun_as = \"nobody\"\nargv = [\"/bin/echo\", \"heard\"]\n[allow.web]\n";
+    house.write("commands.d/say.toml", say);
+    house
+}
+
+/// What a command line says on a terminal of its own, at which nobody types.
+fn terminal(house: &House, line: &str) -> Said {
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", line, "/dev/null"]);
+    let output = script.current_dir(house.folder.path()).stdin(Stdio::null()).output();
+    said(output.expect("script(1), which makes a terminal (package bsdutils)"))
+}
+
+#[test]
+fn every_command_has_an_example() {
+    fn leaves(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() && command.is_subcommand_required_set() {
+            return command
+                .get_subcommands()
+                .filter(|each| each.get_name() != "help")
+                .for_each(|each| leaves(each, &path));
+        }
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("Example") && help.contains("mailsudo"), "{path} has no example");
+    }
+    leaves(&mailsudo::cli::command(), "");
+}
+
+/// Runs it with a standard output that nobody reads any more.
+fn unread(house: &House, words: &[&str]) -> Said {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = house.command(words);
+    command.args(["--config", "."]).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+    said(command.output().expect("the program"))
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_gets_no_noise() {
+    let house = house();
+    house.run_with(&["deliver"], &house.eml(&["say"]));
+    for line in [
+        "log",
+        "log --json",
+        "user list",
+        "user show alice",
+        "command list",
+        "command show say",
+        "may alice say",
+        "ledger status",
+        "metrics",
+        "sudoers",
+        "check",
+        "config get gateway",
+        "explain",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        let said = unread(&house, &words);
+        assert_eq!((said.status, said.err.as_str()), (141, ""), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_shown_is_not_done() {
+    let house = house();
+    assert_eq!(unread(&house, &["user", "remove", "alice", "--yes"]).status, 141);
+    assert!(house.path("users.d/alice.toml").exists() && house.path("secrets.d/alice.toml").exists());
+    assert_eq!(unread(&house, &["sudoers", "--install", "--yes", "--file", "fragment"]).status, 141);
+    assert!(!house.path("fragment").exists());
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_no_panic() {
+    let house = house();
+    for words in [&["user", "list"][..], &["check"], &["metrics"], &["sudoers"], &["may", "alice", "say"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let mut command = house.command(words);
+        command.args(["--config", "."]).stdout(full).stderr(Stdio::piped());
+        let said = said(command.output().expect("the program"));
+        assert_eq!(said.status, 1, "{words:?}: {}", said.err);
+        assert!(said.err.starts_with("mailsudo: standard output: No space left"), "{words:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn only_a_terminal_sees_colours_and_only_a_person_is_told_to_paste() {
+    let house = house();
+    house.run_with(&["deliver"], &house.eml(&["say"]));
+    let line = |words: &str| format!("{} {words} --config .", env!("CARGO_BIN_EXE_mailsudo"));
+    for words in ["log", "check"] {
+        assert!(terminal(&house, &line(words)).out.contains("\u{1b}[3"), "{words} on a terminal");
+        let words: Vec<_> = words.split(' ').collect();
+        assert!(!house.run(&words).out.contains('\u{1b}'), "{words:?} into a pipe");
+    }
+    assert!(terminal(&house, &line("explain")).out.contains("Ctrl-D"));
+    assert!(!house.run(&["explain"]).err.contains("Ctrl-D"));
+}
+
+#[test]
+fn a_rehearsal_changes_nothing_and_succeeds() {
+    let house = house();
+    house.run_with(&["deliver"], &house.eml(&["say"]));
+    let state = |house: &House| {
+        let find =
+            Command::new("find").arg(house.folder.path()).args(["-type", "f", "-printf", "%P %s %T@\n"]).output();
+        let text = said(find.expect("find(1)")).out;
+        let mut lines: Vec<_> = text.lines().filter(|line| !line.contains("-shm ")).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = state(&house);
+    for line in [
+        "user add bob --address b@example.com",
+        "user disable alice",
+        "user unlock alice",
+        "user rotate alice --hmac",
+        "user rotate alice --totp",
+        "user remove alice",
+        "ledger init",
+        "ledger prune --older-than 7d",
+        "ledger vacuum",
+        "ledger backup copy.db",
+        "sudoers --install --file ./fragment",
+    ] {
+        let words: Vec<_> = line.split(' ').chain(["--dry-run"]).collect();
+        let said = house.run(&words);
+        assert_eq!(said.status, 0, "{line}: {}{}", said.out, said.err);
+        assert!(!said.out.is_empty(), "{line} says what it would do");
+        assert_eq!(state(&house), before, "{line}");
+    }
+}
+
+#[test]
+fn errors_say_what_to_do_next() {
+    let house = house();
+    for (line, remedy) in [
+        ("user add alice --address a@example.com", "mailsudo user rotate alice"),
+        ("user add bob --address b@example.com --key-file alice.key", "--key-file FILE"),
+        ("user rotate alice --hmac --key-file alice.key", "--key-file FILE"),
+        ("user remove bob --yes", "mailsudo user list"),
+        ("user show bob", "mailsudo user list"),
+        ("command show nothing", "mailsudo command list"),
+        ("log show 000000000000", "mailsudo log"),
+    ] {
+        let said = house.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.status, said.out.as_str()), (1, ""), "{line}");
+        assert!(said.err.contains(remedy) && !said.err.contains("os error"), "{line}: {}", said.err);
+    }
+    assert!(!house.path("users.d/bob.toml").exists());
+    fs::remove_file(house.path("secrets.d/alice.toml")).expect("secrets");
+    assert_eq!(house.run(&["user", "remove", "alice", "--yes"]).status, 0, "half a user can be removed");
+}
+
+#[test]
+fn a_mail_that_would_be_lost_is_spoken_of() {
+    let house = house();
+    house.write("sendmail", "#!/bin/sh\ncat >mail\n");
+    fs::set_permissions(house.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let send =
+        ["sign", "say", "--key", "alice.key", "--totp-secret-file", "phone", "--send", "--sendmail", "./sendmail"];
+    let said = house.run(&send);
+    assert!(said.status == 0 && said.err.contains("--from"), "{}", said.err);
+    let said = house.run(&[&send[..], &["--from", "alice@example.com"]].concat());
+    assert!(said.status == 0 && !said.err.contains("--from"), "{}", said.err);
+}
