@@ -81,7 +81,7 @@ impl Delivery<'_> {
         let request = Request::read(&message.texts()).map_err(Refusal::from)?;
         let signed = authenticate::verify(request, self.gateway)?;
         audit.identify(&signed.name(), signed.user());
-        let proven = authenticate::prove(signed, &message, self.gateway)?;
+        let proven = authenticate::prove(signed, &message, self.envelope, self.gateway)?;
 
         let mut ledger = ledger::open(self.gateway.settings(), Trusted::caller())?;
         let Some(_claim) = ledger.claim(&proven.name())? else {

@@ -50,7 +50,7 @@ fn stages(
     tell_message(&message, say);
     let request = Request::read(&message.texts()).map_err(Refusal::from)?;
     tell_request(&request, say);
-    let proven = authenticate::prove(authenticate::verify(request, gateway)?, &message, gateway)?;
+    let proven = authenticate::prove(authenticate::verify(request, gateway)?, &message, envelope, gateway)?;
     say(&format!("mac: holds, under the {} key of {}", which_key(&proven), proven.user()));
     say(&format!("user: enabled, From accepted, roles: {}", proven.roles().join(", ")));
     let mut ledger = match open() {

@@ -5,8 +5,10 @@
 //! answered to nobody.
 
 mod html;
+mod results;
 mod screen;
 mod text;
+pub mod vouch;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -37,6 +39,8 @@ pub struct Message {
     from: String,
     id: Option<String>,
     texts: Vec<String>,
+    /// The Authentication-Results fields, where the configuration says whose to believe.
+    verdicts: Vec<String>,
 }
 
 impl std::fmt::Debug for Message {
@@ -105,13 +109,19 @@ fn parse(raw: &[u8], settings: &Settings) -> Result<Message, Stop> {
 }
 
 fn take(parsed: &mail_parser::Message<'_>, settings: &Settings) -> Result<Message, Stop> {
-    let from = screen::header(parsed.raw_message(), parsed.headers(), settings)?;
-    let id = parsed.headers().iter().find_map(|header| match (&header.name, &header.value) {
+    let (raw, headers) = (parsed.raw_message(), parsed.headers());
+    let from = screen::header(raw, headers, settings)?;
+    let id = headers.iter().find_map(|header| match (&header.name, &header.value) {
         (HeaderName::MessageId, HeaderValue::Text(id)) => Some(id.to_string()),
         _ => None,
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
-    Ok(Message { from, id: id.filter(quotable), texts: text::texts(parsed) })
+    let verdicts = settings.intake.authserv_id.as_ref().map(|_| vouch::fields(raw, headers)).unwrap_or_default();
+    let message = Message { from, id: id.filter(quotable), texts: Vec::new(), verdicts };
+    if settings.intake.require_authentication_results {
+        vouch::verdict(&message, &settings.intake)?;
+    }
+    Ok(Message { texts: text::texts(parsed), ..message })
 }
 
 /// Drops a message level by level: mail-parser's own drop recurses, and aborts the process where nested messages
