@@ -6,10 +6,10 @@ use std::io::Read;
 use crate::authenticate::{self, Proven};
 use crate::authorize::{self, Action};
 use crate::clock::Clock;
-use crate::config::Gateway;
+use crate::config::{Gateway, User};
 use crate::error::{Refusal, Stop};
 use crate::execute::{GRACE, command_line};
-use crate::intake::{self, Envelope, Message};
+use crate::intake::{self, Envelope, Message, vouch};
 use crate::ledger::{Ledger, State};
 use crate::protocol::Request;
 
@@ -53,6 +53,7 @@ fn stages(
     let proven = authenticate::prove(authenticate::verify(request, gateway)?, &message, envelope, gateway)?;
     say(&format!("mac: holds, under the {} key of {}", which_key(&proven), proven.user()));
     say(&format!("user: enabled, From accepted, roles: {}", proven.roles().join(", ")));
+    tell_vouchers(&gateway.user(proven.user())?, &message, envelope, gateway, say)?;
     let mut ledger = match open() {
         Ok(ledger) => ledger,
         Err(error) => {
@@ -118,6 +119,30 @@ fn tell_request(request: &Request, say: &mut dyn FnMut(&str)) {
         say(if line.starts_with("totp: ") { "  totp: (not shown)" } else { line });
     }
     say(&format!("request: {}", request.name().short()));
+}
+
+/// Who vouches, as far as anybody is asked to; each has been judged already.
+fn tell_vouchers(
+    user: &User,
+    message: &Message,
+    envelope: &Envelope,
+    gateway: &Gateway,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Stop> {
+    let intake = &gateway.settings().intake;
+    let (everybody, own) = (intake.demands(), user.demands());
+    if everybody.sasl || own.sasl {
+        say(&format!("login: {}, one of the user's", vouch::login(envelope)?.to_string_lossy()));
+    }
+    for range in
+        [everybody.clients, own.clients].into_iter().filter_map(|ranges| vouch::client(envelope, ranges).transpose())
+    {
+        say(&format!("client: in {}", range?));
+    }
+    if everybody.authentication_results || own.authentication_results {
+        say(&format!("verdict: {}", vouch::verdict(message, intake)?));
+    }
+    Ok(())
 }
 
 fn which_key(proven: &Proven) -> &'static str {

@@ -9,6 +9,9 @@ use std::ffi::OsString;
 
 use common::{House, KEY, TOTP, block, mail};
 use mailsudo::clock::Clock;
+use mailsudo::config::{Gateway, Trusted};
+use mailsudo::explain::explain;
+use mailsudo::ledger::{self, Ledger};
 
 /// A gateway whose `[intake]` and whose alice ask for something, and a message of alice's.
 struct Case<'c> {
@@ -290,4 +293,44 @@ fn who_is_not_vouched_for_draws_no_reply_and_may_come_again() {
         house.deliver(&request).reply();
         assert_eq!(house.runs().len(), 1);
     }
+}
+
+#[test]
+fn explain_says_who_vouches_and_who_does_not() {
+    let mut house = House::new();
+    house.set(&format!("[intake]\n{RESULTS}\nrequire_sasl = true\nclients = [\"192.0.2.0/24\"]"));
+    let about = "address = \"alice@example.com\"\nroles = [\"web\"]\nlogins = [\"alice\"]\nclients = [\"192.0.2.7\"]\n";
+    house.write("users.d/alice.toml", 0o644, about);
+    house.envelope.sasl_username = Some("alice".into());
+    house.envelope.client_address = Some("192.0.2.7".into());
+    // The ledger that explain looks into.
+    let field = "Authentication-Results: mx.example.com; dmarc=pass header.from=example.com\n";
+    house.deliver(&format!("{field}{}", house.request("count", &[]))).reply();
+    house.clock.forward(60);
+    let mail = format!("{field}{}", house.request("count", &[]));
+
+    let told = |house: &House, mail: &str| {
+        let gateway = Gateway::open(house.folder.path(), Trusted::caller()).expect("the gateway");
+        let open = || Ok(Box::new(ledger::open(gateway.settings(), Trusted::caller())?) as Box<dyn Ledger>);
+        let mut lines = Vec::new();
+        let mut say = |line: &str| lines.push(line.to_owned());
+        let would_run = explain(&gateway, &house.envelope, &mut mail.as_bytes(), &house.clock, &open, &mut say);
+        (would_run, lines)
+    };
+    let (would_run, lines) = told(&house, &mail);
+    assert!(would_run, "{lines:#?}");
+    for line in [
+        "login: alice, one of the user's",
+        "client: in 192.0.2.0/24",
+        "client: in 192.0.2.7/32",
+        "verdict: mx.example.com says dmarc=pass for example.com",
+    ] {
+        assert!(lines.iter().any(|found| found == line), "{line}: {lines:#?}");
+    }
+
+    house.envelope.client_address = Some("192.0.2.8".into());
+    let (would_run, lines) = told(&house, &mail);
+    assert!(!would_run);
+    let last = lines.last().expect("a line");
+    assert!(last.starts_with("refused: foreign-client (the client 192.0.2.8 is in none"), "{last}");
 }

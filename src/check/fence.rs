@@ -9,7 +9,7 @@ use rustix::fs::StatVfsMountFlags;
 
 use super::{House, Report};
 use crate::authorize::Invocation;
-use crate::sudoers::{FRAGMENT, Tools, drift, fragment, vectors};
+use crate::sudoers::{FOLDER, Tools, drift, fragment, place, vectors};
 
 /// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (FACTS.md).
 const MANY_LINES: usize = 2000;
@@ -30,11 +30,13 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
         Ok(wanted) => wanted,
         Err(error) => return report.error("sudoers", error.to_string(), "see mailsudo-commands(5)"),
     };
-    match drift(Path::new(FRAGMENT), &wanted) {
-        Ok(None) => report.ok("sudoers", format!("{FRAGMENT} is what the catalogue comes to")),
+    let place = place(house.gateway);
+    let shown = place.display();
+    match drift(&place, &wanted) {
+        Ok(None) => report.ok("sudoers", format!("{shown} is what the catalogue comes to")),
         Ok(Some(_)) => report.error(
             "sudoers",
-            format!("{FRAGMENT} is not what the catalogue comes to (`mailsudo sudoers --check` shows how)"),
+            format!("{shown} is not what the catalogue comes to (`mailsudo sudoers --check` shows how)"),
             "mailsudo sudoers --install",
         ),
         Err(error) => return report.warning("sudoers", format!("{error:#}"), "run mailsudo check as root"),
@@ -77,7 +79,7 @@ fn no_new_privileges(report: &mut Report) {
 
 fn length(report: &mut Report) {
     let mut files = vec!["/etc/sudoers".into()];
-    files.extend(fs::read_dir("/etc/sudoers.d").into_iter().flatten().flatten().map(|entry| entry.path()));
+    files.extend(fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path()));
     let lines: usize =
         files.iter().filter_map(|path| fs::read_to_string(path).ok()).map(|text| text.lines().count()).sum();
     if lines > MANY_LINES {

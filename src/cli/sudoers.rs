@@ -8,12 +8,13 @@ use clap::Args;
 
 use super::At;
 use super::confirm::Consent;
-use crate::sudoers::{Dialect, FRAGMENT, Tools, drift, fragment, install};
+use crate::sudoers::{Dialect, Tools, drift, fragment, install, place};
 
 /// Print, compare or install the sudoers fragment that permits what the catalogue can run, and no more
 ///
 /// Print it with no option. --check shows how the installed one differs (exit status 1 if it does). --install shows that
-/// too, asks, has visudo check the new one, replaces the old one in one step and keeps it as mailsudo~.
+/// too, asks, has visudo check the new one, replaces the old one in one step and keeps it with a ~ after its name. Each
+/// gateway has a fragment of its own.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,9 +37,10 @@ pub(super) struct Sudoers {
     #[arg(long)]
     install: bool,
 
-    /// Where the fragment is installed
-    #[arg(long, value_name = "FILE", default_value = FRAGMENT)]
-    file: PathBuf,
+    /// Where the fragment is installed [default: /etc/sudoers.d/mailsudo, or mailsudo-GATEWAY there where --config is another
+    /// folder than /etc/mailsudo]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
 
     #[command(flatten)]
     consent: Consent,
@@ -60,20 +62,21 @@ impl Sudoers {
             print!("{wanted}");
             return Ok(ExitCode::SUCCESS);
         }
-        let Some(diff) = drift(&self.file, &wanted)? else {
-            println!("{} is what the catalogue comes to.", self.file.display());
+        let file = self.file.unwrap_or_else(|| place(&gateway));
+        let Some(diff) = drift(&file, &wanted)? else {
+            println!("{} is what the catalogue comes to.", file.display());
             return Ok(ExitCode::SUCCESS);
         };
         print!("{diff}");
         if self.check {
-            eprintln!("{} differs; `mailsudo sudoers --install` mends it.", self.file.display());
+            eprintln!("{} differs; `mailsudo sudoers --install` mends it.", file.display());
             return Ok(ExitCode::FAILURE);
         }
-        if !self.consent.given(&format!("Install this as {}?", self.file.display()))? {
+        if !self.consent.given(&format!("Install this as {}?", file.display()))? {
             return Ok(ExitCode::FAILURE);
         }
-        install(&self.file, &wanted, &tools?)?;
-        println!("{} is installed.", self.file.display());
+        install(&file, &wanted, &tools?)?;
+        println!("{} is installed.", file.display());
         Ok(ExitCode::SUCCESS)
     }
 }

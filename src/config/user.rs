@@ -181,7 +181,7 @@ mod tests {
     fn a_users_from_is_his_address_unless_said() {
         let parse = |text| User::parse(&Source { file: Path::new("u"), text });
         let user = parse("address = \"a@x\"\nroles = []\n").expect("a user");
-        assert_eq!(user.from, [user.address.clone()]);
+        assert_eq!(user.from.as_slice(), std::slice::from_ref(&user.address));
         assert!(user.enabled);
         assert!(user.logins.is_empty() && !user.demands().sasl && user.demands().clients.is_empty());
         let error = parse("address = \"a@x\"\nroles = []\nlogins = [\"\"]\n").map(|_| ()).expect_err("an empty login");
