@@ -84,7 +84,7 @@ impl Delivery<'_> {
         message.forget_texts();
         let signed = authenticate::verify(request, self.gateway)?;
         audit.identify(&signed.name(), signed.user());
-        let proven = authenticate::prove(signed, &message, self.gateway)?;
+        let proven = authenticate::prove(signed, &message, self.envelope, self.gateway)?;
 
         let mut ledger = ledger::open(self.gateway.settings(), Trusted::caller(), self.patience.page)?;
         let Some(_claim) = ledger.claim(&proven.name())? else {

@@ -139,6 +139,17 @@ reasons! {
     WrongSubject = "wrong-subject",
     /// The envelope recipient is not in `intake.recipients`.
     WrongRecipient = "wrong-recipient",
+    // Who vouches: at intake where everybody must be vouched for, after the mac where one user must.
+    /// Nobody has logged in, and `require_sasl` asks for it.
+    NoLogin = "no-login",
+    /// The login is not one of the user's.
+    ForeignLogin = "foreign-login",
+    /// The client's address is in none of the ranges in `clients`.
+    ForeignClient = "foreign-client",
+    /// No verdict that is believed vouches for the From domain.
+    Unvouched = "unvouched",
+    /// More than one field speaks in the name whose verdicts are believed, or one contradicts itself.
+    AmbiguousResults = "ambiguous-results",
     // The block: reader's rules 4 and 5.
     /// No start line.
     NotARequest = "not-a-request",

@@ -6,10 +6,10 @@ use std::io::Read;
 use crate::authenticate::{self, Signed};
 use crate::authorize::{self, Action};
 use crate::clock::Clock;
-use crate::config::Gateway;
+use crate::config::{Gateway, User};
 use crate::error::{Reason, Refusal, Stop};
 use crate::execute::{GRACE, command_line};
-use crate::intake::{self, Envelope, Message};
+use crate::intake::{self, Envelope, Message, vouch};
 use crate::ledger::{Ledger, State};
 use crate::protocol::{CommandName, Request, UserName};
 
@@ -58,8 +58,9 @@ fn stages(
     *asked = Some((request.user().clone(), request.command().clone()));
     let signed = authenticate::verify(request, gateway)?;
     say(&format!("mac: holds, under the {} key of {}", which_key(&signed), signed.user()));
-    let proven = authenticate::prove(signed, &message, gateway)?;
+    let proven = authenticate::prove(signed, &message, envelope, gateway)?;
     say(&format!("user: enabled, From accepted, roles: {}", proven.roles().join(", ")));
+    tell_vouchers(&gateway.user(proven.user())?, &message, envelope, gateway, say)?;
     let mut ledger = match open() {
         Ok(ledger) => ledger,
         Err(error) => {
@@ -132,6 +133,30 @@ fn tell_request(request: &Request, say: &mut dyn FnMut(&str)) {
         say(&format!("  {shown}"));
     }
     say(&format!("request: {}", request.name().short()));
+}
+
+/// Who vouches, as far as anybody is asked to; each has been judged already.
+fn tell_vouchers(
+    user: &User,
+    message: &Message,
+    envelope: &Envelope,
+    gateway: &Gateway,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Stop> {
+    let intake = &gateway.settings().intake;
+    let (everybody, own) = (intake.demands(), user.demands());
+    if everybody.sasl || own.sasl {
+        say(&format!("login: {}, one of the user's", vouch::login(envelope)?.to_string_lossy()));
+    }
+    for range in
+        [everybody.clients, own.clients].into_iter().filter_map(|ranges| vouch::client(envelope, ranges).transpose())
+    {
+        say(&format!("client: in {}", range?));
+    }
+    if everybody.authentication_results || own.authentication_results {
+        say(&format!("verdict: {}", vouch::verdict(message, intake)?));
+    }
+    Ok(())
 }
 
 fn which_key(signed: &Signed) -> &'static str {

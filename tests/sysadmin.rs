@@ -251,7 +251,8 @@ fn the_ledger_is_looked_after() {
     assert_eq!(house.run(&["ledger", "prune", "--older-than", "6d", "--yes"]).status, 2, "never under a week");
     assert!(house.run(&["ledger", "prune", "--older-than", "7d"]).err.contains("--yes"));
     let live = rusqlite::Connection::open(house.path("ledger/ledger.db")).expect("the ledger");
-    live.execute("UPDATE requests SET signed = signed - 864000, first_seen = first_seen - 864000", []).expect("aged");
+    let age = "UPDATE requests SET signed = signed - 864000, handed_over = handed_over - 864000";
+    live.execute(age, []).expect("aged");
     drop(live);
     assert!(house.run(&["ledger", "prune", "--older-than", "7d", "--yes"]).out.contains("Forgotten: 1."));
     assert!(house.run(&["ledger", "status"]).out.contains("forgotten  up to "));

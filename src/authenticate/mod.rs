@@ -12,6 +12,7 @@
 //! ```
 
 mod code;
+mod vouched;
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub use code::Factor;
 
 use crate::config::{Gateway, MailAddress, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::Message;
+use crate::intake::{Envelope, Message};
 use crate::ledger::{Page, Record};
 use crate::protocol::{Arguments, Key, Request, RequestName, Timestamp, UserName};
 
@@ -118,8 +119,9 @@ pub fn verify(request: Request, gateway: &Gateway) -> Result<Signed, Stop> {
 ///
 /// # Errors
 ///
-/// Refusals that nobody hears of; a deferral where the user's file cannot be read.
-pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Proven, Stop> {
+/// Refusals that nobody hears of; a deferral where the user's file cannot be read, or the mail server leaves unsaid what it
+/// asks for.
+pub fn prove(signed: Signed, message: &Message, envelope: &Envelope, gateway: &Gateway) -> Result<Proven, Stop> {
     let Signed { mut request, name, is_under_previous_key, secrets } = signed;
     if request.gateway() != &gateway.settings().gateway {
         let detail = format!("signed for the gateway {}", request.gateway());
@@ -133,6 +135,7 @@ pub fn prove(signed: Signed, message: &Message, gateway: &Gateway) -> Result<Pro
         let detail = format!("From {} is not one of the user's", message.from());
         return Err(Refusal::new(Reason::ForeignFrom, detail).into());
     }
+    vouched::check(&user, message, envelope, &gateway.settings().intake)?;
     let step = Factor::from_url(&secrets.totp).map(|factor| factor.matching_step(request.code(), request.time()));
     request.forget_code();
     let key = match secrets.previous {

@@ -10,7 +10,7 @@ use rustix::fs::StatVfsMountFlags;
 use super::postfix::output;
 use super::{House, Report, count};
 use crate::authorize::Invocation;
-use crate::sudoers::{Dialect, FRAGMENT, Tools, drift, drift_in_force, fragment, vectors};
+use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place, vectors};
 
 /// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (FACTS.md).
 const MANY_LINES: usize = 2000;
@@ -31,11 +31,13 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
         Ok(wanted) => wanted,
         Err(error) => return report.error("sudoers", error.to_string(), "see mailsudo-commands(5)"),
     };
-    match drift(Path::new(FRAGMENT), &wanted) {
-        Ok(None) => report.ok("sudoers", format!("{FRAGMENT} is what the catalogue comes to")),
+    let place = place(house.gateway);
+    let shown = place.display();
+    match drift(&place, &wanted) {
+        Ok(None) => report.ok("sudoers", format!("{shown} is what the catalogue comes to")),
         Ok(Some(_)) => report.error(
             "sudoers",
-            format!("{FRAGMENT} is not what the catalogue comes to (`mailsudo sudoers --check` shows how)"),
+            format!("{shown} is not what the catalogue comes to (`mailsudo sudoers --check` shows how)"),
             "mailsudo sudoers --install",
         ),
         Err(_) => return in_force(house, tools.dialect, &wanted, report),
@@ -103,7 +105,7 @@ fn has_flag(process: &Path) -> bool {
 
 fn length(report: &mut Report) {
     let mut files = vec!["/etc/sudoers".into()];
-    files.extend(fs::read_dir("/etc/sudoers.d").into_iter().flatten().flatten().map(|entry| entry.path()));
+    files.extend(fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path()));
     let lines: usize =
         files.iter().filter_map(|path| fs::read_to_string(path).ok()).map(|text| text.lines().count()).sum();
     if lines > MANY_LINES {

@@ -5,8 +5,10 @@ mod catalogue;
 mod fence;
 mod host;
 mod memory;
+mod neighbours;
 mod people;
 mod postfix;
+mod vouching;
 
 use std::path::Path;
 
@@ -132,7 +134,9 @@ pub fn check(folder: &Path) -> Report {
     let users = people::read(&gateway, &mut report);
     let house = House { gateway: &gateway, service, commands, users };
     settings(&house, &mut report);
+    neighbours::check(&house, &mut report);
     people::check(&house, &mut report);
+    vouching::check(&house, &mut report);
     catalogue::check(&house, &mut report);
     fence::check(&house, &mut report);
     memory::check(&house, &mut report);
@@ -189,25 +193,5 @@ fn settings(house: &House<'_>, report: &mut Report) {
     let expressions = settings.intake.reject.values().chain(&settings.intake.subject);
     for error in expressions.filter_map(|expression| expression.matches("").err()) {
         report.error("intake", error, "mend it in [intake]; until then mail that it is asked about is deferred");
-    }
-    namesakes(house, report);
-}
-
-/// Two gateways of one name would each take the other's requests, with ledgers that know nothing of each other.
-fn namesakes(house: &House<'_>, report: &mut Report) {
-    let (own, name) = (house.gateway.path(), &house.settings().gateway);
-    let Some(parent) = own.parent() else {
-        return;
-    };
-    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
-    for folder in folders.filter(|folder| folder != own && folder.join("mailsudo.toml").exists()) {
-        let trusted = Trusted::caller().and(house.service.map_or(0, |account| account.uid), 0);
-        if Gateway::open(&folder, trusted).is_ok_and(|other| other.settings().gateway == *name) {
-            report.error(
-                "gateway-name",
-                format!("{} calls itself {name} too: a request for one would run at both", folder.display()),
-                "give one of them another name",
-            );
-        }
     }
 }

@@ -1,20 +1,20 @@
 //! Postfix: the transport that calls `deliver`, what leads to it, and what waits for it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{House, Report, count};
+use super::{House, Report, count, vouching};
 use crate::patience;
 
 pub(super) fn check(house: &House<'_>, report: &mut Report) {
-    let Some(services) = output("postconf", &["-M"]) else {
+    let Some(services) = services() else {
         let what = "postconf cannot be run, so Postfix was not looked at";
         return report.warning("postfix", what, "if this host's mail is Postfix's: apt install postfix, run as root");
     };
     let address = house.settings().address.as_str();
-    let ours = services.lines().filter(|line| line.contains(" deliver") && line.contains("mailsudo"));
-    let mut named = ours.filter(|line| serves(line, house));
-    let Some(service) = named.next() else {
+    let is_ours =
+        |line: &&String| Path::new(&folder(line)).canonicalize().is_ok_and(|folder| folder == house.gateway.path());
+    let Some(service) = services.iter().find(is_ours) else {
         let places = ["/usr/share/mailsudo/postfix/install", "/usr/local/share/mailsudo/postfix/install"];
         let remedy = places.into_iter().find(|place| Path::new(place).exists()).unwrap_or("postfix/install");
         return report.error(
@@ -26,6 +26,7 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     let name = service.split_whitespace().next().unwrap_or_default();
     let before = report.findings.len();
     transport(service, name, house, report);
+    vouching::transport(service, name, house, report);
     limits(name, house, report);
     map(name, address, report);
     if report.findings.len() == before {
@@ -34,20 +35,31 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     queue(name, address, report);
 }
 
-/// Whether a line of master.cf is for this gateway: its `--config`, or the default folder.
-fn serves(line: &str, house: &House<'_>) -> bool {
+/// The services of master.cf that call `deliver`; `None` where Postfix cannot be asked.
+fn services() -> Option<Vec<String>> {
+    let services = output("postconf", &["-M"])?;
+    let ours = services.lines().filter(|line| line.contains(" deliver") && line.contains("mailsudo"));
+    Some(ours.map(str::to_owned).collect())
+}
+
+/// The folders of all the gateways that Postfix leads to.
+pub(super) fn folders() -> Vec<PathBuf> {
+    services().unwrap_or_default().iter().map(|line| folder(line).into()).collect()
+}
+
+/// Which gateway a line of master.cf is for: its `--config`, or the default folder.
+fn folder(line: &str) -> String {
     let mut words = line.split_whitespace();
     let told = words.find_map(|word| match word.strip_prefix("--config") {
         Some("") => Some(None),
         Some(rest) => rest.strip_prefix('=').map(|folder| Some(folder.to_owned())),
         None => None,
     });
-    let folder = match told {
+    match told {
         None => crate::config::DEFAULT_FOLDER.to_owned(),
         Some(Some(folder)) => folder,
         Some(None) => words.next().unwrap_or_default().to_owned(),
-    };
-    Path::new(&folder).canonicalize().is_ok_and(|folder| folder == house.gateway.path())
+    }
 }
 
 fn transport(service: &str, name: &str, house: &House<'_>, report: &mut Report) {

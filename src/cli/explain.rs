@@ -29,12 +29,26 @@ pub(super) struct Explain {
     /// The envelope recipient to assume
     #[arg(long, value_name = "ADDRESS")]
     recipient: Option<OsString>,
+
+    /// The SMTP client's address to assume
+    #[arg(long, value_name = "IP")]
+    client_address: Option<OsString>,
+
+    /// The SASL login to assume; empty for none
+    #[arg(long, value_name = "LOGIN")]
+    sasl_username: Option<OsString>,
 }
 
 impl Explain {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
-        let envelope = Envelope { sender: self.sender, recipient: self.recipient, ..Envelope::default() };
+        let envelope = Envelope {
+            sender: self.sender,
+            recipient: self.recipient,
+            queue_id: None,
+            client_address: self.client_address,
+            sasl_username: self.sasl_username,
+        };
         let open = || open_ledger(&gateway).map(|ledger| Box::new(ledger) as Box<dyn Ledger>);
         let mut said = Ok(());
         let would_run = explain(&gateway, &envelope, &mut message_input(), &SystemClock, &open, &mut |line| {

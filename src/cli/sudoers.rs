@@ -1,6 +1,6 @@
 //! `mailsudo sudoers`: the fence, as text, and on disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,14 +8,14 @@ use clap::Args;
 
 use super::confirm::Consent;
 use super::{At, complain, is_service_user, say, tell};
-use crate::sudoers::{Dialect, FRAGMENT, Tools, drift, drift_in_force, fragment, install};
+use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, place};
 
 /// Print, compare or install the sudoers fragment that permits what the catalogue can run, and no more
 ///
 /// Print it with no option. --check shows how the installed one differs; the service user, to whom it is closed, gets what
 /// sudo -l lists instead, and nobody but him and root gets an answer. Exit status 0: as it should be. 1: it differs. 2: that
 /// could not be told. --install shows the difference too, asks, has visudo check the new one, replaces the old one in one
-/// step and keeps it as mailsudo~.
+/// step and keeps it with a ~ after its name. Each gateway has a fragment of its own.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,9 +38,10 @@ pub(super) struct Sudoers {
     #[arg(long)]
     install: bool,
 
-    /// Where the fragment is installed
-    #[arg(long, value_name = "FILE", default_value = FRAGMENT)]
-    file: PathBuf,
+    /// Where the fragment is installed [default: /etc/sudoers.d/mailsudo, or mailsudo-GATEWAY there where --config is another
+    /// folder than /etc/mailsudo]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
 
     #[command(flatten)]
     consent: Consent,
@@ -63,9 +64,11 @@ impl Sudoers {
             say::text(&wanted)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let installed = self.file.display().to_string();
-        let (looked_at, difference) = match (drift(&self.file, &wanted), self.check) {
-            (Err(_), true) if self.file == Path::new(FRAGMENT) && is_service_user(settings) => {
+        let own = place(&gateway);
+        let file = self.file.unwrap_or_else(|| own.clone());
+        let installed = file.display().to_string();
+        let (looked_at, difference) = match (drift(&file, &wanted), self.check) {
+            (Err(_), true) if file == own && is_service_user(settings) => {
                 ("what sudo -l lists", drift_in_force(&settings.execution.sudo, dialect, &wanted))
             }
             (difference, _) => (installed.as_str(), difference),
@@ -86,11 +89,11 @@ impl Sudoers {
             tell(format_args!("{looked_at} differs; `mailsudo sudoers --install` mends it."));
             return Ok(ExitCode::FAILURE);
         }
-        if let Some(status) = self.consent.missing(&format!("Install this as {}?", self.file.display()))? {
+        if let Some(status) = self.consent.missing(&format!("Install this as {installed}?"))? {
             return Ok(status);
         }
-        install(&self.file, &wanted, &tools?)?;
-        say!("{} is installed.", self.file.display())?;
+        install(&file, &wanted, &tools?)?;
+        say!("{installed} is installed.")?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -10,6 +10,7 @@ mod address;
 mod command;
 mod expression;
 mod gateway;
+mod intake;
 mod parameter;
 mod pattern;
 mod settings;
@@ -17,6 +18,7 @@ mod template;
 mod trust;
 mod units;
 mod user;
+mod vouching;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,13 +27,15 @@ pub use address::MailAddress;
 pub use command::{Command, RunAs};
 pub use expression::Expression;
 pub use gateway::Gateway;
+pub use intake::Intake;
 pub use parameter::{Kind, Parameter};
 pub use pattern::Pattern;
-pub use settings::{Execution, Facility, Fence, Intake, LedgerUrl, Lockout, LogTarget, Settings};
+pub use settings::{Execution, Facility, Fence, LedgerUrl, Lockout, LogTarget, Settings};
 pub use template::{Part, Template};
 pub use trust::{Distrust, Folder, Trusted};
 pub use units::{Size, Span};
 pub use user::{Previous, Secrets, User};
+pub use vouching::{AddressRange, AuthservId, Demands, Domain};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_FOLDER: &str = "/etc/mailsudo";

@@ -1,11 +1,10 @@
 //! `mailsudo.toml`: what the gateway is, where its neighbours are, and its limits.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{ConfigError, Expression, MailAddress, Size, Source, Span};
+use super::{ConfigError, Intake, MailAddress, Size, Source, Span};
 use crate::protocol::GatewayName;
 
 /// The settings in `mailsudo.toml`, each with its default where it has one.
@@ -89,29 +88,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { message: Size::kib(256), output: Size::kib(64) }
-    }
-}
-
-/// `[intake]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Intake {
-    /// The envelope recipients that are served; none named: any.
-    pub recipients: Vec<MailAddress>,
-    /// What the Subject field must match.
-    pub subject: Option<Expression>,
-    /// Header fields that refuse a message when they match.
-    pub reject: BTreeMap<String, Expression>,
-}
-
-impl Default for Intake {
-    fn default() -> Self {
-        let reject = [("X-Spam-Flag", "^YES"), ("X-Spam-Status", "^Yes")];
-        Self {
-            recipients: Vec::new(),
-            subject: None,
-            reject: reject.map(|(name, text)| (name.to_owned(), text.into())).into(),
-        }
     }
 }
 
@@ -303,6 +279,7 @@ impl Settings {
         if settings.lockout.within > CENTURY || settings.lockout.lasts > CENTURY {
             return wrong("lasts", "and within are at most 36500d");
         }
+        settings.intake.check(source)?;
         for (key, path) in [("sudo", &settings.execution.sudo), ("timeout", &settings.execution.timeout)] {
             let text = path.to_str().unwrap_or_default();
             if !path.is_absolute() || text.contains(char::is_whitespace) {
@@ -335,6 +312,8 @@ mod tests {
         assert_eq!(settings.limits.message.bytes(), 256 * 1024);
         assert_eq!(settings.limits.output.bytes(), 64 * 1024);
         assert_eq!(settings.intake.reject.len(), 2);
+        let demands = settings.intake.demands();
+        assert!(!demands.sasl && !demands.authentication_results && demands.clients.is_empty());
         assert_eq!(settings.syslog.to, LogTarget::Socket("/dev/log".into()));
         assert_eq!(settings.syslog.facility, Facility::Authpriv);
         assert_eq!(settings.lockout.wrong_codes.get(), 5);
@@ -352,6 +331,13 @@ mod tests {
             ("service_user = \"a b\"", "mailsudo.toml:3: `a b` is not the name of a Unix account"),
             ("[ledger]\nurl = \"mysql:x\"", "mailsudo.toml:4: `mysql:x` is not a ledger"),
             ("[syslog]\nto = \"log\"", "mailsudo.toml:4: `log` is neither"),
+            ("[intake]\nclients = [\"192.0.2.1/24\"]", "mailsudo.toml:4: `192.0.2.1/24` has bits set"),
+            ("[intake]\nauthserv_id = \"a b\"", "mailsudo.toml:4: `a b` is not an authserv-id"),
+            ("[intake]\nsign_for_subdomains = [\"com\"]", "mailsudo.toml:4: `com` is not a domain"),
+            (
+                "[intake]\nrequire_authentication_results = true",
+                "mailsudo.toml:4: require_authentication_results needs",
+            ),
             ("[lockout]\nwrong_codes = 0", "mailsudo.toml:4:"),
             ("[execution]\nsudo = \"sudo\"", "mailsudo.toml:4: sudo must be an absolute path"),
             ("[limits]\noutput = \"5MiB\"", "mailsudo.toml:4: output is at most 4MiB"),

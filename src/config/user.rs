@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{ConfigError, MailAddress, Source};
+use super::{AddressRange, ConfigError, Demands, MailAddress, Source};
 use crate::protocol::{Key, Timestamp};
 
 /// Who a user is and what roles he has.
@@ -19,6 +19,14 @@ pub struct User {
     pub roles: Vec<String>,
     /// Whether he is heard at all.
     pub enabled: bool,
+    /// The SASL logins that are his.
+    pub logins: Vec<String>,
+    /// Whether he must have logged in as one of them.
+    pub require_sasl: bool,
+    /// Whether a verdict of the gateway's `authserv_id` must vouch for his From domain.
+    pub require_authentication_results: bool,
+    /// The ranges from which his mail may come; none named: any.
+    pub clients: Vec<AddressRange>,
 }
 
 impl User {
@@ -30,10 +38,39 @@ impl User {
             from: Option<Vec<MailAddress>>,
             roles: Vec<String>,
             enabled: Option<bool>,
+            #[serde(default)]
+            logins: Vec<String>,
+            #[serde(default)]
+            require_sasl: bool,
+            #[serde(default)]
+            require_authentication_results: bool,
+            #[serde(default)]
+            clients: Vec<AddressRange>,
         }
         let file: File = source.parse()?;
-        let from = file.from.unwrap_or_else(|| vec![file.address.clone()]);
-        Ok(Self { address: file.address, from, roles: file.roles, enabled: file.enabled.unwrap_or(true) })
+        // Nobody who has not logged in must ever pass for somebody: pipe(8) writes his login as nothing at all.
+        if file.logins.iter().any(String::is_empty) {
+            return Err(source.error_at("logins", "logins holds an empty one, which is nobody's"));
+        }
+        Ok(Self {
+            from: file.from.unwrap_or_else(|| vec![file.address.clone()]),
+            address: file.address,
+            roles: file.roles,
+            enabled: file.enabled.unwrap_or(true),
+            logins: file.logins,
+            require_sasl: file.require_sasl,
+            require_authentication_results: file.require_authentication_results,
+            clients: file.clients,
+        })
+    }
+
+    /// What must vouch for him, besides what must for everybody.
+    pub fn demands(&self) -> Demands<'_> {
+        Demands {
+            sasl: self.require_sasl,
+            authentication_results: self.require_authentication_results,
+            clients: &self.clients,
+        }
     }
 }
 
@@ -144,8 +181,11 @@ mod tests {
     fn a_users_from_is_his_address_unless_said() {
         let parse = |text| User::parse(&Source { file: Path::new("u"), text });
         let user = parse("address = \"a@x\"\nroles = []\n").expect("a user");
-        assert_eq!(user.from, [user.address]);
+        assert_eq!(user.from.as_slice(), std::slice::from_ref(&user.address));
         assert!(user.enabled);
+        assert!(user.logins.is_empty() && !user.demands().sasl && user.demands().clients.is_empty());
+        let error = parse("address = \"a@x\"\nroles = []\nlogins = [\"\"]\n").map(|_| ()).expect_err("an empty login");
+        assert_eq!(error.to_string(), "u:3: logins holds an empty one, which is nobody's");
         assert!(parse("address = \"a@x\"\n").is_err(), "roles must be said, if only []");
     }
 }

@@ -47,7 +47,13 @@ pub(super) enum Form {
 impl<'m> Field<'m> {
     /// Whether it has that name.
     pub(super) fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        self.name.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Whether it has that name, or one that somebody might take for it: with blanks in it.
+    pub(super) fn resembles(&self, name: &str) -> bool {
+        let bare = self.name.iter().filter(|byte| !byte.is_ascii_whitespace());
+        bare.map(u8::to_ascii_lowercase).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
     }
 
     /// Whether its name begins like that.
@@ -58,6 +64,11 @@ impl<'m> Field<'m> {
     /// The value as it stands, without the blanks around it.
     pub(super) fn text(&self) -> Cow<'m, str> {
         String::from_utf8_lossy(self.value.trim_ascii())
+    }
+
+    /// Name and value as they stand, on one line or several.
+    pub(super) fn whole(&self) -> String {
+        format!("{}:{}", String::from_utf8_lossy(self.name), String::from_utf8_lossy(self.value.trim_ascii_end()))
     }
 
     /// The value read as `form`; empty where it cannot be, or is longer than [`MAX_FIELD`].
@@ -109,7 +120,7 @@ impl<'m> Entity<'m> {
                 rest = after;
                 if let Some(colon) = field.iter().position(|&byte| byte == b':') {
                     let (name, value) = field.split_at_checked(colon)?;
-                    return Some(Field { name: name.trim_ascii_end(), value: value.get(1..).unwrap_or_default() });
+                    return Some(Field { name, value: value.get(1..).unwrap_or_default() });
                 }
             }
             None

@@ -6,8 +6,10 @@
 
 mod html;
 mod mime;
+mod results;
 mod screen;
 mod text;
+pub mod vouch;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -40,6 +42,8 @@ pub struct Message {
     from: String,
     id: Option<String>,
     texts: Zeroizing<Vec<String>>,
+    /// The Authentication-Results fields, where the configuration says whose to believe.
+    verdicts: Vec<String>,
 }
 
 impl std::fmt::Debug for Message {
@@ -119,7 +123,12 @@ fn parse(raw: &[u8], settings: &Settings) -> Result<Message, Stop> {
         id.as_text().map(str::to_owned)
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
-    Ok(Message { from, id: id.filter(quotable), texts: Zeroizing::new(text::texts(&mime::leaves(&message)?)) })
+    let verdicts = settings.intake.authserv_id.as_ref().map(|_| vouch::fields(&message)).unwrap_or_default();
+    let screened = Message { from, id: id.filter(quotable), texts: Zeroizing::default(), verdicts };
+    if settings.intake.require_authentication_results {
+        vouch::verdict(&screened, &settings.intake)?;
+    }
+    Ok(Message { texts: Zeroizing::new(text::texts(&mime::leaves(&message)?)), ..screened })
 }
 
 /// What a reader of the message sees, for one who looks for a reply in it: all its plain texts as one, and all its HTML texts

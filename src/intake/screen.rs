@@ -4,7 +4,7 @@
 use mail_parser::{Address, HeaderValue};
 
 use super::mime::{Entity, Field, Form};
-use super::{Envelope, LOOP_FIELD};
+use super::{Envelope, LOOP_FIELD, vouch};
 use crate::config::Settings;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 
@@ -15,6 +15,15 @@ pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<(), S
     if sender.is_some_and(|sender| matches!(&*sender, "" | "<>" | "MAILER-DAEMON")) {
         return refuse(Reason::Automatic, "the null sender: a bounce or an automatic reply");
     }
+    let demands = settings.intake.demands();
+    vouch::client(envelope, demands.clients)?;
+    if demands.sasl {
+        vouch::login(envelope)?;
+    }
+    recipient(envelope, settings)
+}
+
+fn recipient(envelope: &Envelope, settings: &Settings) -> Result<(), Stop> {
     let served = &settings.intake.recipients;
     if served.is_empty() {
         return Ok(());

@@ -9,11 +9,32 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::Dialect;
-use crate::config::Execution;
+use crate::config::{DEFAULT_FOLDER, Execution, Gateway};
 use crate::files::{Rights, replace};
 
-/// Where the fragment belongs.
-pub const FRAGMENT: &str = "/etc/sudoers.d/mailsudo";
+/// Where sudo looks for fragments.
+pub const FOLDER: &str = "/etc/sudoers.d";
+
+/// Where the fragment of a gateway belongs: `mailsudo` for the one in the default folder, `mailsudo-NAME` for any other, so
+/// that no gateway of a host writes over what another may run.
+pub fn place(gateway: &Gateway) -> PathBuf {
+    let is_default = Path::new(DEFAULT_FOLDER).canonicalize().is_ok_and(|folder| folder == gateway.path());
+    let file = if is_default {
+        "mailsudo".to_owned()
+    } else {
+        // sudo passes over names with a dot in them (sudoers(5)); no gateway's name has a plus sign.
+        format!("mailsudo-{}", gateway.settings().gateway.as_str().replace('.', "+"))
+    };
+    Path::new(FOLDER).join(file)
+}
+
+/// Whose a fragment is, by its first line.
+pub fn owner(fragment: &str) -> Option<&str> {
+    fragment.strip_prefix(OPENING)?.split_once('`').map(|(name, _)| name)
+}
+
+/// How a fragment begins, up to the gateway's name.
+pub(super) const OPENING: &str = "# What the mailsudo gateway `";
 
 /// The sudo that is installed, and its visudo.
 #[derive(Debug)]

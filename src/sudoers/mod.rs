@@ -14,8 +14,10 @@ mod range;
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub use install::{FRAGMENT, Tools, drift, install};
+pub use install::{FOLDER, Tools, drift, install, owner, place};
 pub use listing::drift_in_force;
+
+use install::OPENING;
 
 use crate::authorize::{Invocation, Values, limiter};
 use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
@@ -57,10 +59,8 @@ impl std::error::Error for Inexpressible {}
 ///
 /// What `dialect` cannot say, with the ways out.
 pub fn fragment(commands: &[Command], settings: &Settings, dialect: Dialect) -> Result<String, Inexpressible> {
-    let mut text = format!(
-        "# What the mailsudo gateway `{}` may run. Written by `mailsudo sudoers`; changes here are lost.\n",
-        settings.gateway
-    );
+    let mut text =
+        format!("{OPENING}{}` may run. Written by `mailsudo sudoers`; changes here are lost.\n", settings.gateway);
     for command in commands {
         text.push_str(&format!("\n# {}: {}\n", command.name, command.summary));
         let lines = command

@@ -1,0 +1,64 @@
+//! `[intake]` of `mailsudo.toml`: which messages are looked at, and who besides his key must vouch for every sender.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{AddressRange, AuthservId, ConfigError, Demands, Domain, Expression, MailAddress, Source};
+
+/// `[intake]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Intake {
+    /// The envelope recipients that are served; none named: any.
+    pub recipients: Vec<MailAddress>,
+    /// What the Subject field must match.
+    pub subject: Option<Expression>,
+    /// Header fields that refuse a message when they match.
+    pub reject: BTreeMap<String, Expression>,
+    /// Whether every sender must have logged in, as one of his user's logins.
+    pub require_sasl: bool,
+    /// The ranges from which mail may come; none named: any.
+    pub clients: Vec<AddressRange>,
+    /// Whether a verdict of `authserv_id` must vouch for every From domain.
+    pub require_authentication_results: bool,
+    /// Whose Authentication-Results fields are believed.
+    pub authserv_id: Option<AuthservId>,
+    /// The domains whose DKIM signature vouches for their subdomains too.
+    pub sign_for_subdomains: Vec<Domain>,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        let reject = [("X-Spam-Flag", "^YES"), ("X-Spam-Status", "^Yes")];
+        Self {
+            recipients: Vec::new(),
+            subject: None,
+            reject: reject.map(|(name, text)| (name.to_owned(), text.into())).into(),
+            require_sasl: false,
+            clients: Vec::new(),
+            require_authentication_results: false,
+            authserv_id: None,
+            sign_for_subdomains: Vec::new(),
+        }
+    }
+}
+
+impl Intake {
+    /// What must vouch for everybody.
+    pub fn demands(&self) -> Demands<'_> {
+        Demands {
+            sasl: self.require_sasl,
+            authentication_results: self.require_authentication_results,
+            clients: &self.clients,
+        }
+    }
+
+    pub(super) fn check(&self, source: &Source<'_>) -> Result<(), ConfigError> {
+        if self.require_authentication_results && self.authserv_id.is_none() {
+            let what = "require_authentication_results needs authserv_id, the name whose verdicts are believed";
+            return Err(source.error_at("require_authentication_results", what));
+        }
+        Ok(())
+    }
+}

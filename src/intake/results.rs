@@ -1,0 +1,356 @@
+//! An Authentication-Results field (RFC 8601 section 2.2). In: one whole field of a header. Out: whose it is and what it
+//! says, or [`Unreadable`]. Anybody may have written it: it is read in one pass, without recursion, and not at all above
+//! [`LONGEST`].
+//!
+//! Where filters in use leave the grammar, what is read is what every reader would take from it: values need not be
+//! quoted (OpenDKIM writes `header.b=h+VA/GY`), a semicolon may stand at the end, and a property without its type
+//! (Exchange's `action=none`) says nothing.
+
+/// The field's name.
+pub(super) const NAME: &str = "Authentication-Results";
+
+/// The longest field that is read, in bytes. A filter writes a line or two for each signature.
+const LONGEST: usize = 16 << 10;
+
+/// A field whose author or content cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+/// What one field says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Results {
+    /// One for each `method=result`.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// `method=result` with its properties.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    method: String,
+    result: String,
+    properties: Vec<(String, String)>,
+}
+
+impl Entry {
+    /// Whether it is the result of `method`.
+    pub(super) fn is_of(&self, method: &str) -> bool {
+        self.method.eq_ignore_ascii_case(method)
+    }
+
+    /// The result's word, in lower case.
+    pub(super) fn result(&self) -> String {
+        self.result.to_ascii_lowercase()
+    }
+
+    /// The one value of the property `name`, such as `header.d`; none where it is missing or said twice.
+    pub(super) fn property(&self, name: &str) -> Option<&str> {
+        let mut values = self.properties.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Whose field it is: its authserv-id. The name must stand as it should: some readers take `Authentication- Results` for
+/// the same field, so that whoever removes forged fields may have passed it over.
+pub(super) fn author(field: &str) -> Result<String, Unreadable> {
+    open(field).map(|(author, _)| author)
+}
+
+/// What the field says.
+pub(super) fn read(field: &str) -> Result<Results, Unreadable> {
+    let (_, mut rest) = open(field)?;
+    rest.space()?;
+    if rest.peek().is_some_and(|c| c.is_ascii_digit()) && rest.word()? != "1" {
+        return Err(Unreadable);
+    }
+    let mut entries = Vec::new();
+    loop {
+        rest.space()?;
+        if rest.is_empty() {
+            return Ok(Results { entries });
+        }
+        rest.expect(';')?;
+        rest.space()?;
+        if !rest.is_empty() {
+            entries.extend(rest.entry()?);
+        }
+    }
+}
+
+fn open(field: &str) -> Result<(String, Reader<'_>), Unreadable> {
+    if field.len() > LONGEST {
+        return Err(Unreadable);
+    }
+    let (name, rest) = field.split_at_checked(NAME.len()).ok_or(Unreadable)?;
+    let mut reader = Reader(rest);
+    if !name.eq_ignore_ascii_case(NAME) {
+        return Err(Unreadable);
+    }
+    reader.expect(':')?;
+    reader.space()?;
+    Ok((reader.word()?, reader))
+}
+
+/// What is left of a field.
+struct Reader<'f>(&'f str);
+
+impl Reader<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.0.chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let mut chars = self.0.chars();
+        let next = chars.next();
+        self.0 = chars.as_str();
+        next
+    }
+
+    fn skip(&mut self, c: char) -> bool {
+        let is_next = self.peek() == Some(c);
+        if is_next {
+            self.next();
+        }
+        is_next
+    }
+
+    fn expect(&mut self, c: char) -> Result<(), Unreadable> {
+        if self.skip(c) { Ok(()) } else { Err(Unreadable) }
+    }
+
+    /// White space, line ends of folding, and comments, which nest (RFC 5322 section 3.2.2).
+    fn space(&mut self) -> Result<(), Unreadable> {
+        let mut depth = 0_usize;
+        while let Some(c) = self.peek() {
+            match c {
+                ' ' | '\t' | '\r' | '\n' => {}
+                '(' => depth += 1,
+                _ if depth == 0 => return Ok(()),
+                ')' => depth -= 1,
+                '\\' => {
+                    self.next();
+                }
+                _ => {}
+            }
+            self.next();
+        }
+        if depth == 0 { Ok(()) } else { Err(Unreadable) }
+    }
+
+    /// A value: quoted strings and characters that end nothing, in a row, as in `"a b"@example.com`.
+    fn word(&mut self) -> Result<String, Unreadable> {
+        let mut word = String::new();
+        let mut is_quoted = false;
+        while let Some(c) = self.peek() {
+            match c {
+                '"' => {
+                    is_quoted = true;
+                    self.quoted(&mut word)?;
+                }
+                ';' | '(' | ' ' | '\t' | '\r' | '\n' => break,
+                ')' | '\\' => return Err(Unreadable),
+                c if c.is_control() || c.is_whitespace() => return Err(Unreadable),
+                c => {
+                    self.next();
+                    word.push(c);
+                }
+            }
+        }
+        if word.is_empty() && !is_quoted { Err(Unreadable) } else { Ok(word) }
+    }
+
+    /// A quoted string (RFC 5322 section 3.2.4), with its folding and quoting undone.
+    fn quoted(&mut self, into: &mut String) -> Result<(), Unreadable> {
+        self.expect('"')?;
+        loop {
+            match self.next().ok_or(Unreadable)? {
+                '"' => return Ok(()),
+                '\r' | '\n' => {}
+                '\\' => into.push(self.next().ok_or(Unreadable)?),
+                c => into.push(c),
+            }
+        }
+    }
+
+    /// The name of a method, a result or a property.
+    fn keyword(&mut self) -> Result<String, Unreadable> {
+        let end = self.0.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(self.0.len());
+        let (word, rest) = self.0.split_at_checked(end).ok_or(Unreadable)?;
+        self.0 = rest;
+        if word.is_empty() { Err(Unreadable) } else { Ok(word.to_owned()) }
+    }
+
+    /// `method[/version]=result`, then properties; nothing where it is `none` alone.
+    fn entry(&mut self) -> Result<Option<Entry>, Unreadable> {
+        let method = self.keyword()?;
+        self.space()?;
+        if method.eq_ignore_ascii_case("none") && matches!(self.peek(), None | Some(';')) {
+            return Ok(None);
+        }
+        if self.skip('/') {
+            self.space()?;
+            if self.keyword()? != "1" {
+                return Err(Unreadable);
+            }
+            self.space()?;
+        }
+        self.expect('=')?;
+        self.space()?;
+        let mut entry = Entry { method, result: self.keyword()?, properties: Vec::new() };
+        loop {
+            // What follows a result follows it at a distance: `dkim=pass.header` is neither.
+            let before = self.0.len();
+            self.space()?;
+            if matches!(self.peek(), None | Some(';')) {
+                return Ok(Some(entry));
+            }
+            if self.0.len() == before {
+                return Err(Unreadable);
+            }
+            entry.properties.extend(self.property()?);
+        }
+    }
+
+    /// `type.property=value`; nothing where it is `reason=value` or the like.
+    fn property(&mut self) -> Result<Option<(String, String)>, Unreadable> {
+        let first = self.keyword()?;
+        self.space()?;
+        let name = if self.skip('.') {
+            self.space()?;
+            let second = self.keyword()?;
+            self.space()?;
+            Some(format!("{first}.{second}"))
+        } else {
+            None
+        };
+        self.expect('=')?;
+        self.space()?;
+        let value = self.word()?;
+        Ok(name.map(|name| (name, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Each entry as `method=result property=value...`.
+    fn told(field: &str) -> Result<Vec<String>, Unreadable> {
+        let tell = |entry: &Entry| {
+            let properties = entry.properties.iter().map(|(name, value)| format!(" {name}={value}"));
+            format!("{}={}{}", entry.method, entry.result, properties.collect::<String>())
+        };
+        read(field).map(|results| results.entries.iter().map(tell).collect())
+    }
+
+    #[test]
+    fn fields_of_filters_in_use_are_read() {
+        for (field, wanted) in [
+            // RFC 8601, appendix B.
+            ("Authentication-Results: example.org 1; none", vec![]),
+            (
+                "Authentication-Results: example.com;\n\tauth=pass (cram-md5) smtp.auth=sender@example.net;\n\tspf=pass smtp.mailfrom=example.net",
+                vec!["auth=pass smtp.auth=sender@example.net", "spf=pass smtp.mailfrom=example.net"],
+            ),
+            (
+                "Authentication-Results: foo.example.net (foobar) 1 (baz);\n    dkim (Because I like it) / 1 (One yay) = (wait for it) fail\n      policy (A dot can go here) . (like that) expired\n      (this surprised me) = (as I wasn't expecting it) 1362471462",
+                vec!["dkim=fail policy.expired=1362471462"],
+            ),
+            // OpenDKIM 2.11 and OpenDMARC 1.4, as the system tests' ones write them.
+            (
+                "Authentication-Results: dkim.example.com;\n\tdkim=pass (2048-bit key; unprotected) header.d=users.example header.i=@users.example header.a=rsa-sha256 header.s=mail header.b=h+VAy/GY;\n\tdkim-atps=neutral",
+                vec![
+                    "dkim=pass header.d=users.example header.i=@users.example header.a=rsa-sha256 header.s=mail header.b=h+VAy/GY",
+                    "dkim-atps=neutral",
+                ],
+            ),
+            (
+                "Authentication-Results: mx.example.com; dmarc=pass (p=reject dis=none) header.from=users.example",
+                vec!["dmarc=pass header.from=users.example"],
+            ),
+            // rspamd, Exchange, and a mail from a sender who would like to add a result of his own.
+            (
+                "Authentication-Results: mx.example.com;\r\n\tdmarc=fail reason=\"SPF; not aligned (relaxed)\" header.from=a.example (policy=none);\r\n",
+                vec!["dmarc=fail header.from=a.example"],
+            ),
+            (
+                "authentication-results:mx.example.com;spf=pass (sender IP is 192.0.2.1) smtp.mailfrom=a.example;dmarc=pass action=none\n header.from=a.example;compauth=pass reason=100",
+                vec!["spf=pass smtp.mailfrom=a.example", "dmarc=pass header.from=a.example", "compauth=pass"],
+            ),
+            (
+                "Authentication-Results: mx.example.com; spf=pass (\"(\\)); dkim=pass header.d=a.example) smtp.mailfrom=\"x; dkim=pass header.d=a.example \\\"\"@evil.example",
+                vec!["spf=pass smtp.mailfrom=x; dkim=pass header.d=a.example \"@evil.example"],
+            ),
+        ] {
+            assert_eq!(told(field), Ok(wanted.into_iter().map(str::to_owned).collect()), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_field_is_unreadable() {
+        for rest in [
+            "",
+            ":",
+            ": ;",
+            " : mx.example.com; none",
+            ": (mx.example.com; none",
+            ": mx.example.com 2; dkim=pass",
+            ": mx.example.com dkim=pass",
+            ": mx.example.com; dkim",
+            ": mx.example.com; dkim=",
+            ": mx.example.com; dkim/2=pass",
+            ": mx.example.com; dkim=pass.header.d=a.example",
+            ": mx.example.com; dkim=pass header.d",
+            ": mx.example.com; dkim=pass header.d=",
+            ": mx.example.com; dkim=pass header.d=\"a.example",
+            ": mx.example.com; dkim=pass header.d=a.example)",
+            ": mx.example.com; dkim=pass header.d=a\u{a0}b",
+            ": mx.example.com; dkim=pass header.d=a\u{0}b",
+            ": mx.example.com; ; dkim=pass",
+        ] {
+            assert_eq!(told(&format!("{NAME}{rest}")), Err(Unreadable), "{rest}");
+        }
+        assert_eq!(told("Authentication- Results: mx.example.com; dkim=pass"), Err(Unreadable));
+        assert_eq!(told(&format!("{NAME}: a; x=y{}", " ".repeat(LONGEST))), Err(Unreadable));
+        assert_eq!(told(&format!("{NAME}: {}", "(".repeat(LONGEST / 2))), Err(Unreadable), "deep, not recursive");
+    }
+
+    #[test]
+    fn a_property_said_twice_says_nothing() {
+        let results = read("Authentication-Results: a; dkim=PASS header.d=x HEADER.D=y header.s=z").expect("results");
+        let entry = &results.entries[0];
+        assert!(entry.is_of("DKIM") && entry.result() == "pass");
+        assert_eq!((entry.property("header.d"), entry.property("header.s")), (None, Some("z")));
+    }
+
+    proptest! {
+        /// Whatever stands in the quoted and commented places, which a sender may fill, it makes no entry.
+        #[test]
+        fn nothing_quoted_or_commented_makes_an_entry(text in "[ -~\t]{0,60}", nested in 0_usize..9) {
+            let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+            let comment = text.replace('\\', "\\\\").replace('(', "\\(").replace(')', "\\)");
+            let comment = format!("{}{comment}{}", "(".repeat(nested + 1), ")".repeat(nested + 1));
+            let field = format!("{NAME}: a {comment}; spf=fail {comment} smtp.mailfrom=\"{quoted}\"@b {comment}; dkim=none");
+            prop_assert_eq!(told(&field), Ok(vec![format!("spf=fail smtp.mailfrom={text}@b"), "dkim=none".to_owned()]));
+        }
+
+        /// Any text is read or not, and never a panic; what is read is as long as the text at most.
+        #[test]
+        fn any_text_is_judged(text in any::<String>(), grammar in "[ad;=./\"()\\\\ \n1]{0,80}") {
+            for field in [text.clone(), format!("{NAME}:{text}"), format!("{NAME}: mx;{grammar}"), grammar] {
+                if let Ok(entries) = told(&field) {
+                    prop_assert!(entries.iter().map(String::len).sum::<usize>() <= 2 * field.len());
+                    prop_assert!(author(&field).is_ok());
+                }
+            }
+        }
+    }
+}
