@@ -17,7 +17,7 @@ papers   = target/papers
 program  = $(or $(firstword $(wildcard target/*/release/mailsudo)),target/$(shell rustc --print host-tuple)/release/mailsudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help demo build papers check lint deny test test-unit test-system soak bench install uninstall deb setup clean
+.PHONY: help demo build papers check lint deny test test-unit test-system soak fuzz bench install uninstall deb setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +58,9 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 
 soak: ## What takes too long for every day, and says what it tried
 	$(CARGO) test --locked --test neighbours -- --ignored --nocapture
+
+fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
+	@fuzz/run
 
 bench: build ## Print what deliveries cost: instructions, size, memory
 	@tests/bench $(program)

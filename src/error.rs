@@ -123,7 +123,7 @@ macro_rules! reasons {
 
 reasons! {
     // Intake: before anything is known of anybody.
-    /// The message is larger than `limits.message`; it was not parsed.
+    /// The message is larger than `limits.message`, and was not parsed; or it has more parts than any mail.
     TooLarge = "too-large",
     /// The message is none: no header could be read.
     NotMail = "not-mail",

@@ -38,7 +38,7 @@ pub static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
     write(&home.join("commands.d/all.toml"), COMMAND);
     write(&home.join("users.d/alice.toml"), "address = \"alice@example.com\"\nroles = [\"web\"]\n");
     let totp = "otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
-    write(&home.join("secrets.d/alice.toml"), &format!("hmac_key = \"{KEY}\"\ntotp = \"{totp}\"\n"));
+    write(&home.join("secrets.d/alice.toml"), format!("hmac_key = \"{KEY}\"\ntotp = \"{totp}\"\n"));
     home
 });
 

@@ -102,7 +102,7 @@ impl fmt::Debug for Secrets {
 /// A mac that happens to hold under this published key still belongs to no user; `authenticate` refuses it.
 const DECOY: &str = r#"
 hmac_key = "0000000000000000000000000000000000000000000000000000000000000000"
-totp     = "otpauth://totp/mailsudo:nobody?secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&issuer=mailsudo"
+totp     = "otpauth://totp/mailsudo%20gateway:nobody?secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&issuer=mailsudo%20gateway"
 "#;
 
 impl Secrets {
@@ -138,9 +138,10 @@ impl Secrets {
         Ok(Self { key: key(file.hmac_key)?, previous, totp: Zeroizing::new(file.totp.to_owned()) })
     }
 
-    /// Nobody's secrets, made by the same work as anybody's.
+    /// Nobody's secrets, made by the same work as anybody's, the wiping of their text included.
     pub fn decoy() -> Result<Self, ConfigError> {
-        Self::parse(&Source { file: "decoy".as_ref(), text: DECOY })
+        let text = Zeroizing::new(DECOY.to_owned());
+        Self::parse(&Source { file: "decoy".as_ref(), text: &text })
     }
 }
 
