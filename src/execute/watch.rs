@@ -3,6 +3,7 @@
 //! end (pidfd_open(2)) is what is waited for.
 
 use std::io::{self, ErrorKind, PipeReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,13 @@ pub(super) struct Ended {
     pub(super) is_survived: bool,
 }
 
-/// Takes in the child's output until it ends or `deadline` comes.
+/// Takes in the child's output until it ends or `deadline` comes. What a killed child leaves behind has until `mercy` is over
+/// to end as well.
 pub(super) fn watch(
     child: &mut Child,
     mut pipe: PipeReader,
     deadline: Instant,
+    mercy: Duration,
     capture: &mut Capture,
 ) -> io::Result<Option<Ended>> {
     let ended = pidfd_open(pid(child), PidfdFlags::empty())?;
@@ -58,9 +61,32 @@ pub(super) fn watch(
             }
         }
         if has_ended {
-            return child.wait().map(|status| Some(Ended { status, is_survived: open }));
+            let status = child.wait()?;
+            let was_killed = status.signal().is_some();
+            let is_survived = open && !(was_killed && closes(&mut pipe, Instant::now() + mercy, capture)?);
+            return Ok(Some(Ended { status, is_survived }));
         }
     }
+}
+
+/// Whether everybody closes the output before `deadline`.
+fn closes(pipe: &mut PipeReader, deadline: Instant, capture: &mut Capture) -> io::Result<bool> {
+    let mut buffer = vec![0; 1 << 12];
+    while let Some(patience) = left(deadline) {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(read) => capture.take(buffer.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                match poll(&mut [PollFd::new(&*pipe, PollFlags::IN)], Some(&patience)) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// Waits for a child whose output is nobody's business.
