@@ -2,7 +2,7 @@
 //!
 //! Postfix kills a delivery that takes longer than its transport's time limit, and *bounces* the mail (pipe(8)). MUST: every
 //! wait of a delivery is counted in [`Patience::whole`]; mailsudo cannot be built unless that sum fits into [`POSTFIX`] and
-//! leaves [`SLACK`]. A wait that is over is a deferral or a lost log line, never a bounce.
+//! leaves `SLACK`. A wait that is over is a deferral or a lost log line, never a bounce.
 
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ pub struct Patience {
     pub question: Duration,
     /// For sendmail to take the reply and end, or for the mail server to answer by SMTP.
     pub sendmail: Duration,
-    /// For a child that was told to end, and again for one that was killed.
+    /// For a child that was told to end, and again for one that was killed; also for what a child that somebody else killed
+    /// has left behind.
     pub mercy: Duration,
 }
 

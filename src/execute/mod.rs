@@ -150,7 +150,7 @@ fn wait(
     capture: &mut Capture,
     mercy: Duration,
 ) -> Result<Ended, String> {
-    let fault = match watch::watch(&mut process, reader, deadline, capture) {
+    let fault = match watch::watch(&mut process, reader, deadline, mercy, capture) {
         Ok(Some(ended)) => return Ok(ended),
         Ok(None) => "sudo or timeout did not end in time".to_owned(),
         Err(error) => format!("the command could not be watched: {error}"),
@@ -211,7 +211,7 @@ fn refusal_of_sudo(
     question.extend(invocation.fenced(execution));
     let (mut process, reader) = start(&question).ok()?;
     let mut said = Capture::new(1 << 14);
-    let answer = watch::watch(&mut process, reader, Instant::now() + patience.question, &mut said);
+    let answer = watch::watch(&mut process, reader, Instant::now() + patience.question, patience.mercy, &mut said);
     let Ok(Some(ended)) = answer else {
         end_group(&mut process, patience.mercy);
         return None;

@@ -4,6 +4,7 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -30,38 +31,62 @@ pub(super) struct Ended {
     pub(super) is_survived: bool,
 }
 
-/// Takes in the child's output until it ends or `deadline` comes.
+/// Takes in the child's output until it ends or `deadline` comes. What a killed child leaves behind has until `mercy` is over
+/// to end as well.
 pub(super) fn watch(
     child: &mut Child,
     pipe: PipeReader,
     deadline: Instant,
+    mercy: Duration,
     capture: &mut Capture,
 ) -> io::Result<Option<Ended>> {
     let sentinel = Sentinel::of(child);
     let flags = rustix::fs::fcntl_getfl(&pipe)?;
     rustix::fs::fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
-    let mut buffer = Vec::with_capacity(GULP);
     let mut open = true;
     while let Some(patience) = left(deadline) {
         // A pipe that everybody has closed would be ready for ever; then only the child's end is of interest.
         let has_ended = sentinel.look(child, open.then(|| pipe.as_fd()), patience)?;
-        let mut gulps = if has_ended { LAST_GULPS } else { 1 };
-        while open && gulps > 0 {
-            gulps -= 1;
-            buffer.clear();
-            match rustix::io::read(&pipe, rustix::buffer::spare_capacity(&mut buffer)) {
-                Ok(0) => open = false,
-                Ok(_) => capture.take(&buffer),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        open = open && drain(&pipe, if has_ended { LAST_GULPS } else { 1 }, capture)?;
         if has_ended {
-            return child.wait().map(|status| Some(Ended { status, is_survived: open }));
+            let status = child.wait()?;
+            let was_killed = status.signal().is_some();
+            let is_survived = open && !(was_killed && closes(&pipe, Instant::now() + mercy, capture)?);
+            return Ok(Some(Ended { status, is_survived }));
         }
     }
     Ok(None)
+}
+
+/// Takes in what `pipe` holds, with at most so many gulps; whether anybody can still write to it.
+fn drain(pipe: &PipeReader, gulps: usize, capture: &mut Capture) -> io::Result<bool> {
+    let mut buffer = Vec::with_capacity(GULP);
+    for _ in 0..gulps {
+        buffer.clear();
+        match rustix::io::read(pipe, rustix::buffer::spare_capacity(&mut buffer)) {
+            Ok(0) => return Ok(false),
+            Ok(_) => capture.take(&buffer),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(true)
+}
+
+/// Whether everybody closes the output before `deadline`.
+fn closes(pipe: &PipeReader, deadline: Instant, capture: &mut Capture) -> io::Result<bool> {
+    while let Some(patience) = left(deadline) {
+        if !drain(pipe, 1, capture)? {
+            return Ok(true);
+        }
+        let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&patience)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// Waits for a child whose output is nobody's business.

@@ -26,7 +26,7 @@ struct Entry {
     enumerable: bool,
 }
 
-const COMMANDS: [Entry; 7] = [
+const COMMANDS: [Entry; 8] = [
     Entry {
         name: "whoami",
         toml: r#"
@@ -95,6 +95,18 @@ argv    = ["/usr/local/libexec/alone", "{number}"]
 timeout = "5m"
 [parameters.number]
 integer = { min = 1, max = 99 }
+[allow.operator]
+"#,
+        enumerable: true,
+    },
+    Entry {
+        name: "linger",
+        toml: r#"
+summary = "Pass a gate, beside others"
+run_as  = "root"
+argv    = ["/usr/local/libexec/alone", "linger"]
+timeout = "5m"
+exclusive = false
 [allow.operator]
 "#,
         enumerable: true,

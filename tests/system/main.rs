@@ -25,6 +25,7 @@ mod fence;
 mod fence_probe;
 mod fence_table;
 mod gateway;
+mod killed;
 mod ledger_disk;
 mod mailbox;
 mod memory;
