@@ -203,12 +203,17 @@ impl May {
                 self.command, self.user
             )));
         }
+        for (at, (name, _)) in self.arguments.iter().enumerate() {
+            if self.arguments.iter().take(at).any(|(earlier, _)| earlier == name) {
+                return Ok(Err(format!("`{name}` is given twice")));
+            }
+        }
         let decided = choose(&command, &user.roles, &self.arguments).and_then(|values| {
             let role = deciding_role(&command, &user.roles, &values).unwrap_or_default();
             let invocation = Invocation::new(&command, &values)?;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
             Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}", self.command))
         });
-        Ok(decided)
+        Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
     }
 }
