@@ -71,6 +71,8 @@ fn may_says_which_rule_decides() {
         assert_eq!(said.status, status, "{words:?}: {}", said.out);
         assert!(said.out.starts_with(wanted), "{words:?}: {}", said.out);
     }
+    let permit = json(&house.run(&["may", "bob", "restart", "service=php", "--json"]));
+    assert!(permit["permit"] == true && permit["why"].as_str().is_some_and(|why| why.starts_with("[allow.oncall]")));
     house.run(&["user", "disable", "alice"]);
     assert!(house.run(&["may", "alice", "help"]).out.starts_with("deny: alice is disabled"));
 }

@@ -70,6 +70,10 @@ pub(super) struct May {
     /// Its arguments
     #[arg(value_name = "NAME=VALUE", value_parser = argument, add = ArgValueCompleter::new(complete::arguments))]
     arguments: Vec<(ParameterName, String)>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Command {
@@ -170,16 +174,16 @@ fn spelled_out(command: &config::Command) -> Vec<Vec<String>> {
 impl May {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
-        match self.decide(&gateway)? {
-            Ok(words) => {
-                say!("permit: {words}")?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(words) => {
-                say!("deny: {words}")?;
-                Ok(ExitCode::FAILURE)
-            }
+        let (permit, why) = match self.decide(&gateway)? {
+            Ok(why) => (true, why),
+            Err(why) => (false, why),
+        };
+        if self.json {
+            print_json(&json!({ "permit": permit, "why": why }))?;
+        } else {
+            say!("{}: {why}", if permit { "permit" } else { "deny" })?;
         }
+        Ok(if permit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn decide(&self, gateway: &Gateway) -> Result<Result<String, String>> {
