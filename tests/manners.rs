@@ -163,6 +163,10 @@ fn errors_say_what_to_do_next() {
         assert!(said.err.contains(remedy) && !said.err.contains("os error"), "{line}: {}", said.err);
     }
     assert!(!house.path("users.d/bob.toml").exists());
+    fs::rename(house.path("ledger"), house.path("away")).expect("a ledger's folder");
+    let said = house.run(&["ledger", "init"]);
+    fs::rename(house.path("away"), house.path("ledger")).expect("a ledger's folder");
+    assert!(said.status == 1 && said.err.contains("install -d"), "{}", said.err);
     fs::remove_file(house.path("secrets.d/alice.toml")).expect("secrets");
     assert_eq!(house.run(&["user", "remove", "alice", "--yes"]).status, 0, "half a user can be removed");
 }

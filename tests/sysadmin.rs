@@ -62,6 +62,7 @@ fn may_says_which_rule_decides() {
         (&["may", "alice", "restart", "service=nginx", "level=3"], 1, "deny: `level` must be a whole number"),
         (&["may", "alice", "restart"], 1, "deny: `service` is missing"),
         (&["may", "bob", "say"], 1, "deny: commands.d/say.toml has no [allow]"),
+        (&["may", "alice", "restart", "service=nginx", "service=nginx"], 1, "deny: `service` is given twice"),
         (&["may", "alice", "nothing"], 1, "deny: there is no commands.d/nothing.toml"),
         (&["may", "eve", "say"], 1, "deny: there is no user eve"),
         (&["may", "bob", "help"], 0, "permit: help is built in"),
@@ -70,6 +71,8 @@ fn may_says_which_rule_decides() {
         assert_eq!(said.status, status, "{words:?}: {}", said.out);
         assert!(said.out.starts_with(wanted), "{words:?}: {}", said.out);
     }
+    let permit = json(&house.run(&["may", "bob", "restart", "service=php", "--json"]));
+    assert!(permit["permit"] == true && permit["why"].as_str().is_some_and(|why| why.starts_with("[allow.oncall]")));
     house.run(&["user", "disable", "alice"]);
     assert!(house.run(&["may", "alice", "help"]).out.starts_with("deny: alice is disabled"));
 }
@@ -196,6 +199,14 @@ fn the_log_shows_what_became_of_requests() {
     assert!(house.run(&["log", "show", "ffffffffffff"]).err.contains("mailsudo log"));
     assert!(house.run(&["log", "show", "xyz"]).err.contains("hex digits"));
     assert_eq!(house.run(&["log", "--since", "yesterday"]).status, 2);
+    let shown = text.get(14..40).expect("the time of the newest");
+    for (since, count) in
+        [(shown, 2), ("2020-01-01", 2), ("2020-01-01 10:15", 2), ("2020-01-01T00:00:00Z", 2), ("2100-01-01", 0)]
+    {
+        let said = json(&house.run(&["log", "--json", "--since", since]));
+        let found = said.as_array().map(Vec::len);
+        assert!(found == Some(count) || since == shown && found == Some(1), "{since}: {said}");
+    }
 }
 
 #[test]
@@ -376,5 +387,16 @@ fn the_tab_key_offers_the_gateways_own_names() {
     for shell in ["bash", "zsh", "fish"] {
         let script = cli::said(house.command(&[]).env("COMPLETE", shell).output().expect("the program"));
         assert!(script.out.contains("mailsudo"), "{shell}: {}", script.err);
+    }
+}
+
+#[test]
+fn check_draws_no_conclusion_from_files_that_it_could_not_read() {
+    let house = house();
+    house.write("commands.d/Bad Name.toml", "summary = \"x\"\n");
+    let said = house.run(&["check", "--quiet"]).out;
+    assert!(said.contains("Bad Name.toml") && said.contains("rename the file"), "{said}");
+    for conclusion in ["there are no commands", "which no command allows", "sudoers --install"] {
+        assert!(!said.contains(conclusion), "{said}");
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
         );
     }
     program(&house.settings().execution.timeout, "execution.timeout", None, report);
-    if house.commands.is_empty() {
+    if house.commands.is_empty() && house.complete {
         report.warning("commands", "there are no commands", "mailsudo-commands(5) says how to write one");
     } else if report.findings.len() == before {
         let what = format!("{}, whose programs nobody else can change", count(house.commands.len(), "command"));

@@ -27,6 +27,13 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     setuid(&execution.sudo, report);
     no_new_privileges(report);
     length(report);
+    if !house.complete {
+        return report.warning(
+            "sudoers",
+            "not compared: not all of the gateway's files can be read",
+            "mend them first",
+        );
+    }
     let wanted = match fragment(&house.commands, house.settings(), tools.dialect) {
         Ok(wanted) => wanted,
         Err(error) => return report.error("sudoers", error.to_string(), "see mailsudo-commands(5)"),

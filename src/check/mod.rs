@@ -95,7 +95,7 @@ impl Report {
         if self.outsider && error.is_closed() {
             return self.unseen(about);
         }
-        self.error(about, error.to_string(), "until it is mended, mail that needs it stays in the queue");
+        self.error(about, error.to_string(), "mend it; until then, mail that needs it stays in the queue");
     }
 }
 
@@ -110,6 +110,8 @@ struct House<'h> {
     service: Option<Account>,
     commands: Vec<Command>,
     users: Vec<(UserName, User)>,
+    /// Whether these are all: what only the whole of them tells is not told where a file cannot be read.
+    complete: bool,
 }
 
 impl House<'_> {
@@ -130,9 +132,11 @@ pub fn check(folder: &Path) -> Report {
         return report;
     };
     report.outsider &= service.is_none_or(|account| account.uid != caller.as_raw());
+    let before = report.findings.len();
     let commands = catalogue::read(&gateway, &mut report);
     let users = people::read(&gateway, &mut report);
-    let house = House { gateway: &gateway, service, commands, users };
+    let complete = report.findings.len() == before;
+    let house = House { gateway: &gateway, service, commands, users, complete };
     settings(&house, &mut report);
     neighbours::check(&house, &mut report);
     people::check(&house, &mut report);

@@ -35,13 +35,15 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
         secrets(name, house, report);
     }
     strays(house, report);
-    if house.users.is_empty() {
+    if house.users.is_empty() && house.complete {
         report.warning("users", "there are no users", "mailsudo user add NAME --address ADDRESS --role ROLE");
     } else if report.findings.len() == before {
         let what = format!("{}, each with secrets and an address of his own", count(house.users.len(), "user"));
         report.ok("users", what);
     }
-    roles(house, report);
+    if house.complete {
+        roles(house, report);
+    }
 }
 
 /// Whether the service user gets to the files at all.

@@ -70,6 +70,10 @@ pub(super) struct May {
     /// Its arguments
     #[arg(value_name = "NAME=VALUE", value_parser = argument, add = ArgValueCompleter::new(complete::arguments))]
     arguments: Vec<(ParameterName, String)>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Command {
@@ -170,16 +174,16 @@ fn spelled_out(command: &config::Command) -> Vec<Vec<String>> {
 impl May {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
-        match self.decide(&gateway)? {
-            Ok(words) => {
-                say!("permit: {words}")?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(words) => {
-                say!("deny: {words}")?;
-                Ok(ExitCode::FAILURE)
-            }
+        let (permit, why) = match self.decide(&gateway)? {
+            Ok(why) => (true, why),
+            Err(why) => (false, why),
+        };
+        if self.json {
+            print_json(&json!({ "permit": permit, "why": why }))?;
+        } else {
+            say!("{}: {why}", if permit { "permit" } else { "deny" })?;
         }
+        Ok(if permit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn decide(&self, gateway: &Gateway) -> Result<Result<String, String>> {
@@ -203,12 +207,17 @@ impl May {
                 self.command, self.user
             )));
         }
+        for (at, (name, _)) in self.arguments.iter().enumerate() {
+            if self.arguments.iter().take(at).any(|(earlier, _)| earlier == name) {
+                return Ok(Err(format!("`{name}` is given twice")));
+            }
+        }
         let decided = choose(&command, &user.roles, &self.arguments).and_then(|values| {
             let role = deciding_role(&command, &user.roles, &values).unwrap_or_default();
             let invocation = Invocation::new(&command, &values)?;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
             Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}", self.command))
         });
-        Ok(decided)
+        Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
     }
 }

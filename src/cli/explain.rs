@@ -15,7 +15,7 @@ use crate::ledger::Ledger;
 /// Take one message through every stage, and say what each saw and decided
 ///
 /// Nothing is run, recorded, sent or used up, and the mail need not be in the queue. Secrets are never printed. Exit
-/// status 0: the message would run. 1: it would not; the last line says why.
+/// status 0: the message would run. 1: it would not; the last lines say why.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  postcat -qbh 4XYZ | mailsudo explain")]
 pub(super) struct Explain {

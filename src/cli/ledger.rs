@@ -120,6 +120,14 @@ impl Init {
         if self.rehearsal.is_all(&format!("{} would be made, if it is not there", path.display()))? {
             return Ok(ExitCode::SUCCESS);
         }
+        if let Some(folder) = path.parent()
+            && folder.try_exists().is_ok_and(|exists| !exists)
+        {
+            let (user, shown) = (&gateway.settings().service_user, folder.display());
+            bail!(
+                "there is no folder {shown}: mount what is missing, or install -d -m 0700 -o {user} -g {user} {shown}"
+            );
+        }
         // Root would follow whatever the service user has put into his folder, so he makes it himself.
         if let Some(account) = service_account(&gateway)? {
             let status = Command::new(std::env::current_exe()?)

@@ -54,7 +54,7 @@ struct List {
     #[arg(long, value_enum)]
     state: Option<StateWord>,
 
-    /// Only since: a span back from now (2h, 7d), or a time like 2026-11-23T10:15:00Z
+    /// Only since: a span back from now (2h, 7d), a day (2026-11-23) or a time (2026-11-23 10:15, local)
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     since: Option<Timestamp>,
 
@@ -95,12 +95,20 @@ enum StateWord {
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Some(time) = Timestamp::parse(text) {
-        return Ok(time);
+    if let Ok(span) = Span::try_from(text.to_owned()) {
+        return Ok(SystemClock.now().minus(span.as_duration()));
     }
-    match Span::try_from(text.to_owned()) {
-        Ok(span) => Ok(SystemClock.now().minus(span.as_duration())),
-        Err(_) => Err("write a span back from now, like 2h or 7d, or a time like 2026-11-23T10:15:00Z".to_owned()),
+    // As the log prints it, with a space before the offset; RFC 3339; or in the zone that the log prints.
+    let compact = text.replace(" +", "+").replace(" -", "-");
+    let instant = compact.parse::<jiff::Timestamp>().or_else(|_| {
+        let here = text.parse::<jiff::civil::DateTime>()?;
+        jiff::tz::TimeZone::system().to_timestamp(here)
+    });
+    match instant {
+        Ok(instant) => Ok(Timestamp::from_seconds(instant.as_second())),
+        Err(_) => {
+            Err("write a span back from now (2h, 7d), a day (2026-11-23) or a time (2026-11-23 10:15)".to_owned())
+        }
     }
 }
 

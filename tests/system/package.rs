@@ -71,9 +71,9 @@ fn answered(user: &User, command: &str) -> String {
     let reply = user.mailbox().single();
     user.assert_genuine(&reply);
     assert_eq!(in_block(&reply, "result"), "exit-0", "{reply}");
-    let replied = format!("id={} user={} ", &in_block(&reply, "request")[..12], in_block(&reply, "user"));
+    let id = format!("id={} ", &in_block(&reply, "request")[..12]);
     poll::until_true("the case's end", || {
-        syslog::authpriv().lines().any(|line| line.contains("event=replied") && line.contains(&replied))
+        syslog::authpriv().lines().any(|line| line.contains("event=replied") && line.contains(&id))
     });
     poll::until_true("an empty queue", || run("postqueue", &["-j"]).trim().is_empty());
     reply

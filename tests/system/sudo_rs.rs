@@ -3,6 +3,7 @@
 use crate::catalogue::LEVELS;
 use crate::fence::SudoRs;
 use crate::user::{User, in_block};
+use crate::world::{PROGRAM, SERVICE};
 use crate::{process, syslog, world};
 
 #[test]
@@ -18,4 +19,8 @@ fn runs_through_the_fragment_for_sudo_rs() {
     assert_eq!(process::text(LEVELS), "heat=17\n");
     syslog::wait_for(&id, "replied");
     assert_eq!(syslog::sudo_ran("heat=17").len(), 1);
+
+    // sudo-rs lists a rule otherwise than sudo, and the service user can compare it all the same.
+    let asked = ["--reuid", SERVICE, "--regid", SERVICE, "--init-groups", PROGRAM, "sudoers", "--check"];
+    assert!(process::run("setpriv", &asked).contains("what sudo -l lists is what"));
 }

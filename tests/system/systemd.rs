@@ -43,7 +43,7 @@ impl Systemd {
         }
         run("mount", &["-t", "cgroup2", "cgroup2", GROUPS]);
         let group = format!("{GROUPS}/mailsudo-test-{}", std::process::id());
-        run("mkdir", &[&group]);
+        run("mkdir", &["-p", &group]);
         let enter = format!(
             "echo 0 >{group}/cgroup.procs; exec unshare --cgroup --pid --mount --uts --fork --kill-child sh -ec '{BOOT}' sh {program}"
         );
