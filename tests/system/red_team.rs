@@ -1,0 +1,279 @@
+//! The red team as the service user: with everything that user owns, to have anything run that is not in the catalogue.
+//!
+//! Attempts are run, not asked for: the permitted program writes down each of its runs, so that whatever gets through is
+//! seen, and a permitted line of each kind gets through, so that the seeing is tested too.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::fence::{SUDO_RS_SUDO, SudoRs};
+use crate::process::{self, run};
+use crate::red_attempts::{Attempt, mutations, options, other_names};
+use crate::red_catalogue::{EVIDENCE, EVIL, LIMITER, Permitted, Red, TARGET};
+use crate::world::{self, CONFIG, PROGRAM, SERVICE};
+
+const SUDO: &str = "/usr/bin/sudo";
+
+/// What the service user sets for itself before it calls sudo.
+const ENVIRONMENT: [(&str, &str); 14] = [
+    ("PATH", "/srv/evil:/usr/bin:/bin"),
+    ("LD_PRELOAD", "/srv/evil/x.so"),
+    ("LD_LIBRARY_PATH", "/srv/evil"),
+    ("BASH_ENV", "/srv/evil/rc"),
+    ("ENV", "/srv/evil/rc"),
+    ("PYTHONPATH", "/srv/evil"),
+    ("PERL5OPT", "-I/srv/evil"),
+    ("IFS", "/"),
+    ("HOME", "/srv/evil"),
+    ("TMPDIR", "/srv/evil"),
+    ("TZ", ":/srv/evil/tz"),
+    ("LC_ALL", "/srv/evil/locale"),
+    ("EDITOR", "/srv/evil/timeout"),
+    ("BASH_FUNC_id%%", "() { touch /srv/evil/evidence; }"),
+];
+
+/// The service user, ready to call a sudo.
+struct Attacker<'r> {
+    red: &'r Red,
+    uid: u32,
+    gid: u32,
+}
+
+impl<'r> Attacker<'r> {
+    fn at(red: &'r Red) -> Self {
+        let id = |option: &str| run("id", &[option, SERVICE]).trim().parse().expect("id prints a number");
+        let attacker = Self { red, uid: id("-u"), gid: id("-g") };
+        let script =
+            format!("#!/bin/sh\n[ \"$(id -u)\" = {} ] || {{ id; echo \"$0 $*\"; }} >>{EVIDENCE}\n", attacker.uid);
+        for name in ["timeout", "red", "id", "rc"] {
+            process::write(format!("{EVIL}/{name}"), 0o755, &script);
+        }
+        symlink("/usr/bin", format!("{EVIL}/link")).expect("a link");
+        fs::create_dir(format!("{EVIL}/bin")).expect("a folder");
+        symlink(LIMITER, format!("{EVIL}/bin/timeout")).expect("a link");
+        symlink(LIMITER, format!("{EVIL}/another-name")).expect("a link");
+        run("chown", &["-R", "-h", SERVICE, EVIL]);
+        attacker
+    }
+
+    /// Calls sudo with what `attempt` says; none where no process can be given such words.
+    fn call(&self, attempt: &Attempt) -> Option<Output> {
+        Command::new(self.red.sudo)
+            .arg("-n")
+            .args(&attempt.options)
+            .args(&attempt.words)
+            .env_clear()
+            .envs(ENVIRONMENT)
+            .current_dir(EVIL)
+            .uid(self.uid)
+            .gid(self.gid)
+            .stdin(Stdio::null())
+            .output()
+            .ok()
+    }
+
+    fn permits(&self, line: &Permitted) -> bool {
+        let words = [vec!["--".to_owned()], line.words.clone()].concat();
+        let attempt = Attempt { what: String::new(), options: line.account.clone(), words };
+        self.call(&attempt).is_some_and(|output| output.status.success())
+    }
+
+    /// Makes every attempt, on both cores; returns those that sudo itself did not refuse.
+    fn get_through(&self, attempts: &[Attempt]) -> Vec<String> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut through = Vec::new();
+            while let Some(attempt) = attempts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Some(output) = self.call(attempt)
+                    && !is_refusal(&output)
+                {
+                    let line = format!("{} {:?} {:?}: {output:?}", attempt.what, attempt.options, attempt.words);
+                    through.push(line.chars().take(600).collect());
+                }
+            }
+            through
+        };
+        std::thread::scope(|scope| {
+            let threads = [scope.spawn(work), scope.spawn(work)];
+            threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+        })
+    }
+}
+
+/// Whether sudo refused, and nobody but sudo said anything.
+fn is_refusal(output: &Output) -> bool {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let starts = ["sudo", "usage: ", " ", "Sorry", "I'm sorry", "invalid option"];
+    let own = |line: &str| starts.iter().any(|start| line.starts_with(start));
+    output.status.code() == Some(1) && output.stdout.is_empty() && said.lines().all(|line| line.is_empty() || own(line))
+}
+
+/// The world's own catalogue, as far as its vectors are written out: two of each command.
+fn worlds_lines() -> (Vec<Permitted>, Vec<String>) {
+    let listed = run(PROGRAM, &["command", "list", "--json", "--config", CONFIG]);
+    let commands: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+    let (mut lines, mut joined) = (Vec::new(), Vec::new());
+    for command in commands {
+        let limit = command["timeout_seconds"].as_u64().expect("seconds");
+        let (user, group) = command["run_as"].as_str().and_then(|text| text.split_once(':')).unwrap_or_default();
+        let account = if user.is_empty() {
+            vec!["-u".to_owned(), command["run_as"].as_str().expect("an account").to_owned()]
+        } else {
+            ["-u", user, "-g", group].map(str::to_owned).into()
+        };
+        let vectors = command["argument_vectors"].as_array().expect("a list");
+        for (at, vector) in vectors.iter().enumerate() {
+            let argv = vector.as_array().expect("a list").iter().filter_map(Value::as_str).map(str::to_owned);
+            let limiter = [LIMITER.to_owned(), "--kill-after=5s".to_owned(), format!("{limit}s")];
+            let words: Vec<String> = limiter.into_iter().chain(argv).collect();
+            joined.push(words[1..].join(" "));
+            if [0, vectors.len() - 1].contains(&at) && !words.iter().any(|word| word.contains('{')) {
+                lines.push(Permitted { account: account.clone(), words });
+            }
+        }
+    }
+    (lines, joined)
+}
+
+/// The whole attack; `is_exact` where the sudo tells arguments from their joined text.
+fn attack(red: &Red, is_exact: bool) {
+    let attacker = Attacker::at(red);
+    for line in red.permitted() {
+        assert!(attacker.permits(&line), "a permitted line is refused, so nothing is shown: {:?}", line.words);
+    }
+    assert_eq!(red.ran().len(), red.permitted().len(), "each permitted line runs");
+
+    let (worlds, known) = worlds_lines();
+    let permitted = |joined: &str| red.looks_permitted(joined) || known.iter().any(|own| own == joined);
+    let plain = &red.permitted()[0];
+    // sudo-rs says that it ignores -E, and does: `by_other_names`.
+    let is_ignored = |attempt: &Attempt| is_exact && attempt.options.contains(&"-E".to_owned());
+    let by_option: Vec<_> = options(plain).into_iter().filter(|attempt| !is_ignored(attempt)).collect();
+    let by_options = by_option.len();
+    // The words of the limiter are the same everywhere; two lines are enough to attack them.
+    let red_lines = red.permitted();
+    let all_lines = red_lines.iter().chain(&worlds).enumerate();
+    let by_mutation = all_lines.flat_map(|(at, line)| mutations(line, if at < 2 { 1 } else { 3 }));
+    let mut attempts: Vec<_> = by_mutation.chain(by_option).collect();
+    let is_line =
+        |attempt: &Attempt| attempt.options.len() % 2 == 0 && attempt.words[0] == "--" && attempt.options.len() <= 4;
+    // What is permitted after all is no attempt; what is a permitted line cut otherwise is one of its own.
+    attempts.retain(|attempt| {
+        attempt.what.contains("option")
+            || !(permitted(&attempt.joined()) && !attempt.is_cut_otherwise() && is_line(attempt))
+    });
+    let (cut, attempts): (Vec<_>, Vec<_>) = attempts
+        .into_iter()
+        .partition(|attempt| !is_exact && attempt.is_cut_otherwise() && permitted(&attempt.joined()));
+
+    let through = attacker.get_through(&attempts);
+    assert!(through.is_empty(), "{} of {} got through:\n{}", through.len(), attempts.len(), through.join("\n"));
+    assert_eq!(red.ran(), Vec::<String>::new());
+    red.assert_no_evidence();
+    println!("{}: {} attempts, {by_options} of them by options, none got through", red.sudo, attempts.len());
+
+    // sudo compares the text of all arguments together (FACTS.md): a line that is cut otherwise has the same text, and no
+    // word that the permitted one has not. No more than that may get through.
+    let glued = attacker.get_through(&cut).len();
+    for line in red.ran() {
+        let words = line.split(['<', '>']).skip(1).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        let joined = format!("--kill-after=5s 60s {TARGET} {words}");
+        assert!(permitted(joined.trim_end()), "{line}");
+    }
+    println!("{}: {glued} of {} lines cut otherwise are let through as the same text", red.sudo, cut.len());
+
+    by_other_names(red, &attacker);
+}
+
+/// Other names for the permitted program, and a hostile environment: if it runs, it is the permitted one, with nothing of ours.
+fn by_other_names(red: &Red, attacker: &Attacker<'_>) {
+    red.environment();
+    let plain = red.permitted()[0].clone();
+    let names = other_names(&plain);
+    for attempt in &names {
+        let _ = attacker.call(attempt);
+    }
+    assert!(attacker.permits(&plain));
+    let ran = red.ran();
+    assert!(ran.iter().all(|line| line == "0:0:") && !ran.is_empty(), "{ran:?}");
+    let environment = red.environment();
+    // The shell's own, of the folder that sudo leaves as it is, and the name that sudo was called with.
+    let told = |line: &&str| !line.starts_with("PWD=") && !line.starts_with("SUDO_COMMAND=");
+    let evil: Vec<_> = environment.lines().filter(told).filter(|line| line.contains("evil")).collect();
+    assert!(environment.contains("SUDO_USER=mailsudo") && evil.is_empty(), "{evil:?}");
+
+    // A program that is another one by the time that sudo starts it.
+    fs::create_dir(format!("{EVIL}/race")).expect("a folder");
+    let (racing, swaps, over) = (format!("{EVIL}/race/timeout"), AtomicUsize::new(0), AtomicBool::new(false));
+    let mut attempt = names.into_iter().next().expect("there are names");
+    attempt.words[1].clone_from(&racing);
+    symlink(LIMITER, &racing).expect("a link");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                for to in [format!("{EVIL}/timeout"), LIMITER.to_owned()] {
+                    let draft = format!("{racing}.draft");
+                    symlink(to, &draft).and_then(|()| fs::rename(&draft, &racing)).expect("swapped");
+                    swaps.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        for _ in 0..100 {
+            let _ = attacker.call(&attempt);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    red.assert_no_evidence();
+    let ran = red.ran();
+    assert!(ran.iter().all(|line| line == "0:0:"), "{ran:?}");
+    println!(
+        "{}: {} swaps of a link during 100 calls; {} calls ran, all the permitted program",
+        red.sudo,
+        swaps.into_inner(),
+        ran.len()
+    );
+}
+
+#[test]
+fn the_service_user_gets_nothing_past_sudo() {
+    let red = Red::raise(SUDO, true);
+    attack(&red, false);
+}
+
+#[test]
+fn the_service_user_gets_nothing_past_sudo_rs() {
+    world::enter();
+    let _fence = SudoRs::raise();
+    let red = Red::raise(SUDO_RS_SUDO, false);
+    attack(&red, true);
+}
+
+/// A rule is worth as much as the program that it names: what runs must be nobody's to replace.
+#[test]
+fn the_service_user_can_replace_nothing_that_it_may_run() {
+    world::enter();
+    let listed = run(PROGRAM, &["command", "list", "--json", "--config", CONFIG]);
+    let commands: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+    let programs = commands.iter().filter_map(|command| command["argument_vectors"][0][0].as_str());
+    let mut paths: Vec<_> = programs.chain([SUDO, LIMITER, PROGRAM, "/usr/sbin/sendmail"]).map(str::to_owned).collect();
+    paths.extend(
+        ["/etc/sudoers.d/mailsudo", "/etc/sudoers", "/etc/mailsudo/x", "/etc/mailsudo/commands.d/x"].map(str::to_owned),
+    );
+    paths.extend(["/etc/mailsudo/users.d/x", "/etc/mailsudo/secrets.d/x"].map(str::to_owned));
+    let script = "for f; do while [ \"$f\" != / ]; do [ ! -w \"$f\" ] || echo \"$f\"; f=$(dirname \"$f\"); done; done";
+    let writable = |paths: &[String]| {
+        let line = ["--reuid", SERVICE, "--regid", SERVICE, "--clear-groups", "sh", "-c", script, "sh"];
+        run("setpriv", &[&line.map(str::to_owned), paths].concat())
+    };
+    assert_eq!(writable(&paths), "");
+    let own = writable(&["/var/lib/mailsudo/ledger.db".to_owned()]);
+    assert_eq!(
+        own, "/var/lib/mailsudo/ledger.db\n/var/lib/mailsudo\n",
+        "the ledger is its own, and shows that the test can tell"
+    );
+}
