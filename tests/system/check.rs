@@ -249,6 +249,107 @@ fn postfix_and_the_neighbours() {
 }
 
 #[test]
+fn who_vouches() {
+    const MENDED: &str = "sed -i '$d' users.d/checker.toml";
+    const INTAKE: &str = "sed -i '/^.intake/,$d' mailsudo.toml";
+    each_is_named(&[
+        error(
+            "sed -i '$a require_sasl = true' users.d/checker.toml",
+            MENDED,
+            "vouching",
+            "checker must log in, and no login is his",
+        ),
+        warning(
+            "sed -i '$a logins = [\"checker\"]' users.d/checker.toml",
+            MENDED,
+            "vouching",
+            "checker has logins, and need not log in",
+        ),
+        warning(
+            "sed -i '$a logins = [\"checker\"]\\nrequire_sasl = true' users.d/checker.toml",
+            "sed -i '$d' users.d/checker.toml; sed -i '$d' users.d/checker.toml",
+            "vouching",
+            "no smtpd of this Postfix lets anybody",
+        ),
+        error(
+            "sed -i '$a require_sasl = true' users.d/checker.toml; cp $MASTER m; sed -i 's/--sasl-username=[^ ]*//' $MASTER",
+            "sed -i '$d' users.d/checker.toml; cp m $MASTER; rm m",
+            "postfix",
+            "lacks --sasl-username=${sasl_username}",
+        ),
+        error(
+            "sed -i '$a clients = [\"127.0.0.1\"]' users.d/checker.toml; cp $MASTER m; sed -i 's/--client-address=[^ ]*//' $MASTER",
+            "sed -i '$d' users.d/checker.toml; cp m $MASTER; rm m",
+            "postfix",
+            "lacks --client-address=${client_address}",
+        ),
+        error(
+            "sed -i '$a require_authentication_results = true' users.d/checker.toml",
+            MENDED,
+            "vouching",
+            "nothing says whose is believed",
+        ),
+        warning(
+            "printf '[intake]\nauthserv_id = \"mx.example.com\"\n' >>mailsudo.toml",
+            INTAKE,
+            "vouching",
+            "nobody needs its verdict",
+        ),
+        warning(
+            "printf '[intake]\nauthserv_id = \"mx.example.com\"\nrequire_authentication_results = true\n' >>mailsudo.toml",
+            INTAKE,
+            "vouching",
+            "no filter that could write one",
+        ),
+        warning(
+            "printf '[intake]\nclients = [\"2001:db8::/32\"]\n' >>mailsudo.toml",
+            INTAKE,
+            "vouching",
+            "clients names ipv6 addresses",
+        ),
+        error(
+            "printf '[intake]\nclients = [\"127.0.0.0/8\"]\n' >>mailsudo.toml; \
+             sed -i '$a clients = [\"192.0.2.1\"]' users.d/checker.toml",
+            "sed -i '/^.intake/,$d' mailsudo.toml; sed -i '$d' users.d/checker.toml",
+            "vouching",
+            "checker's clients are none of those in [intake]",
+        ),
+    ]);
+}
+
+#[test]
+fn neighbours() {
+    const OLD: &str = "rm -r ../mailsudo.old";
+    each_is_named(&[
+        error(
+            "mkdir ../mailsudo.old; sed 's/^gateway.*/gateway = \"old\"/; s/ops@/old@/' mailsudo.toml >../mailsudo.old/mailsudo.toml",
+            OLD,
+            "ledger",
+            "/etc/mailsudo.old has the same ledger",
+        ),
+        error(
+            "mkdir inner; printf 'gateway = \"inner\"\naddress = \"OPS@example.com\"\n' >inner/mailsudo.toml",
+            "rm -r inner",
+            "postfix",
+            "/etc/mailsudo/inner has the address ops@example.com too",
+        ),
+        error(
+            "mkdir /srv/far; cp mailsudo.toml /srv/far; cp $MASTER m; \
+             postconf -M 'far/unix=far unix - n n - 4 pipe user=mailsudo argv=/usr/local/bin/mailsudo deliver --config /srv/far'",
+            "cp m $MASTER; rm m; rm -r /srv/far",
+            "gateway-name",
+            "/srv/far calls itself",
+        ),
+        warning(
+            "sed 's/gateway `[a-z]*`/gateway `gone`/' $RULES >/etc/sudoers.d/mailsudo-gone; chmod 0440 /etc/sudoers.d/mailsudo-gone",
+            "rm /etc/sudoers.d/mailsudo-gone",
+            "sudoers",
+            "/etc/sudoers.d/mailsudo-gone permits what the gateway gone may run",
+        ),
+    ]);
+}
+
+#[test]
 fn a_silent_syslog() {
     let gateway = Gateway::make();
     syslog::stop();

@@ -6,22 +6,26 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
+use crate::process::run;
+
 /// Hands over `message`; `Err` is the server's refusal, whichever step drew it.
 pub(crate) fn send(from: &str, to: &str, message: &str) -> Result<String, String> {
-    let mut session = Session::open();
-    session.command(&format!("MAIL FROM:<{from}>"))?;
-    session.command(&format!("RCPT TO:<{to}>"))?;
-    session.command("DATA")?;
-    let queued = session.command(&stuffed(message))?;
-    let _ = session.command("QUIT");
-    // 250 2.0.0 Ok: queued as 4TxYz123
-    let id = queued.rsplit(' ').next().unwrap_or_default();
-    Ok(id.to_owned())
+    Session::open(25).send(from, to, message)
+}
+
+/// The same at another port, after logging in where `login` names somebody whose password is `secret`.
+pub(crate) fn submit(port: u16, login: Option<&str>, from: &str, to: &str, message: &str) -> Result<String, String> {
+    let mut session = Session::open(port);
+    if let Some(login) = login {
+        let plain = run("sh", &["-c", "printf '\\0%s\\0secret' \"$0\" | base64", login]);
+        session.command(&format!("AUTH PLAIN {}", plain.trim()))?;
+    }
+    session.send(from, to, message)
 }
 
 /// Whether the server would take a message for `to`.
 pub(crate) fn accepts(to: &str) -> Result<(), String> {
-    let mut session = Session::open();
+    let mut session = Session::open(25);
     session.command("MAIL FROM:<someone@elsewhere.example>")?;
     session.command(&format!("RCPT TO:<{to}>")).map(drop)
 }
@@ -44,14 +48,25 @@ struct Session {
 }
 
 impl Session {
-    fn open() -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", 25))
-            .unwrap_or_else(|error| panic!("cannot connect to Postfix on port 25: {error}"));
+    fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port))
+            .unwrap_or_else(|error| panic!("cannot connect to Postfix on port {port}: {error}"));
         let mut session = Self { stream: BufReader::new(stream) };
         let greeting = session.answer();
         assert!(greeting.is_ok(), "Postfix greets with {greeting:?}");
         session.command("EHLO client.example").unwrap_or_else(|error| panic!("Postfix answers EHLO with {error}"));
         session
+    }
+
+    fn send(&mut self, from: &str, to: &str, message: &str) -> Result<String, String> {
+        self.command(&format!("MAIL FROM:<{from}>"))?;
+        self.command(&format!("RCPT TO:<{to}>"))?;
+        self.command("DATA")?;
+        let queued = self.command(&stuffed(message))?;
+        let _ = self.command("QUIT");
+        // 250 2.0.0 Ok: queued as 4TxYz123
+        let id = queued.rsplit(' ').next().unwrap_or_default();
+        Ok(id.to_owned())
     }
 
     fn command(&mut self, line: &str) -> Result<String, String> {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::mailbox::Mailbox;
 use crate::process::{self, run, run_with_input};
-use crate::world::{GATEWAY, PROGRAM};
+use crate::world::{CONFIG, GATEWAY, PROGRAM};
 use crate::{catalogue, smtp};
 
 /// Longer than any code of an authenticator that the program makes secrets for, so never right.
@@ -25,10 +25,17 @@ impl User {
 
     /// The same with another mailsudo and another role.
     pub(crate) fn enrol_by(program: &'static str, name: &str, role: &str) -> Self {
+        Self::enrol_at(CONFIG, program, name, role)
+    }
+
+    /// The same at the gateway in another folder.
+    pub(crate) fn enrol_at(folder: &str, program: &'static str, name: &str, role: &str) -> Self {
         let address = format!("{name}@users.example");
         let key = format!("/root/{name}.key.toml");
         let secret = format!("/root/{name}.secret");
-        let said = run(program, &["user", "add", name, "--address", &address, "--role", role, "--key-file", &key]);
+        let words =
+            ["user", "add", name, "--config", folder, "--address", &address, "--role", role, "--key-file", &key];
+        let said = run(program, &words);
         let url = said
             .split_whitespace()
             .find(|word| word.starts_with("otpauth://"))

@@ -65,8 +65,13 @@ pub(crate) fn make_install(target: &str) {
 
 /// A new ledger refuses whatever was signed up to the second in which it was made; returns after that.
 pub(crate) fn init_ledger(program: &str) {
+    init_ledger_of(program, CONFIG);
+}
+
+/// The same of the gateway in another folder.
+pub(crate) fn init_ledger_of(program: &str, folder: &str) {
     let second = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
-    run(program, &["ledger", "init"]);
+    run(program, &["ledger", "init", "--config", folder]);
     let made = second();
     poll::until_true("the next second", || second() > made);
 }

@@ -1,0 +1,154 @@
+//! Two gateways on one host, behind one Postfix: the address chooses, each has a fence and a memory of its own, and a request
+//! for one never runs at the other.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::gateway::Gateway;
+use crate::process::{self, run};
+use crate::user::User;
+use crate::world::{self, CONFIG, GATEWAY, PROGRAM};
+use crate::{catalogue, postfix, smtp, syslog};
+
+const FOLDER: &str = "/etc/mailsudo/paris";
+const ADDRESS: &str = "ops+paris@example.com";
+const TRANSPORT: &str = "mailsudo-paris";
+const FRAGMENT: &str = "/etc/sudoers.d/mailsudo";
+/// sudo passes over names with a dot.
+const OTHER_FRAGMENT: &str = "/etc/sudoers.d/mailsudo-paris+annex";
+const LEDGER: &str = "/var/lib/mailsudo/paris.db";
+const SETTINGS: &str = "\
+gateway = \"paris.annex\"
+address = \"ops+paris@example.com\"
+[ledger]
+url = \"sqlite:/var/lib/mailsudo/paris.db\"
+";
+/// Called as one of the first gateway's commands is, and another program.
+const DISK: &str = r#"
+summary = "Not how full it is"
+run_as  = "worker"
+argv    = ["/usr/bin/id"]
+[allow.operator]
+"#;
+
+/// The second gateway, made by the steps of docs/several-gateways.md; gone when this is dropped.
+struct Paris;
+
+impl Paris {
+    fn make() -> Self {
+        let paris = Self;
+        run("install", &["-d", FOLDER, &format!("{FOLDER}/users.d"), &format!("{FOLDER}/commands.d")]);
+        run("install", &["-d", "-m", "0750", "-g", world::SERVICE, &format!("{FOLDER}/secrets.d")]);
+        process::write(format!("{FOLDER}/mailsudo.toml"), 0o644, SETTINGS);
+        process::write(format!("{FOLDER}/commands.d/disk.toml"), 0o644, DISK);
+        world::init_ledger_of(PROGRAM, FOLDER);
+        run(PROGRAM, &["sudoers", "--install", "--yes", "--config", FOLDER]);
+        paris
+    }
+}
+
+impl Drop for Paris {
+    fn drop(&mut self) {
+        let _ = install(&["--undo", "--yes", "--transport", TRANSPORT]);
+        run("postconf", &["-X", "recipient_delimiter"]);
+        run("postfix", &["reload"]);
+        for path in [FOLDER, OTHER_FRAGMENT] {
+            process::remove(path);
+        }
+        run("sh", &["-c", &format!("rm -f {LEDGER}*")]);
+    }
+}
+
+fn install(options: &[&str]) -> Output {
+    let script = Command::new(world::in_checkout("postfix/install")).args(options).stdin(Stdio::null()).output();
+    script.unwrap_or_else(|error| panic!("cannot start postfix/install: {error}"))
+}
+
+/// What is not as it should be; nobody in the sandbox knows about the clock.
+fn complaints(folder: &str) -> String {
+    let output = Command::new(PROGRAM).args(["check", "--quiet", "--config", folder]).stdin(Stdio::null()).output();
+    let said = String::from_utf8_lossy(&output.expect("the program is installed").stdout).into_owned();
+    let lines: Vec<_> = said.lines().filter(|line| !line.starts_with(' ') && !line.contains("clock: ")).collect();
+    lines.join("\n")
+}
+
+fn send(user: &User, to: &str, request: &str) -> String {
+    smtp::send(&user.address, to, &user.mail(request)).unwrap_or_else(|error| panic!("{to}: {error}"))
+}
+
+/// Waits for the end of a mail that must be refused for `reason`, without a reply.
+fn assert_refused(user: &User, id: &str, reason: &str) {
+    postfix::wait_until_gone(id);
+    let audit = syslog::audit(id);
+    assert!(audit.iter().any(|line| line.contains(&format!("reason={reason} "))), "{reason}: {audit:#?}");
+    assert_eq!(user.mailbox().messages(), Vec::<String>::new());
+}
+
+#[test]
+fn each_serves_its_own_address_and_its_own_requests() {
+    let _first = Gateway::make();
+    let fragment = process::text(FRAGMENT);
+    let _paris = Paris::make();
+    assert_eq!(process::text(FRAGMENT), fragment, "the first gateway's fragment is as it was");
+    assert!(process::text(OTHER_FRAGMENT).contains("/usr/bin/id"), "the second gateway's own");
+    run("visudo", &["-c"]);
+
+    // One transport cannot serve two.
+    let refused = install(&["--yes", "--config", FOLDER]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("--transport, such as\nmailsudo-paris.annex"), "{refused:?}");
+    let installed = install(&["--yes", "--config", FOLDER, "--transport", TRANSPORT]);
+    assert!(installed.status.success(), "{installed:?}");
+    run("postconf", &["-e", "recipient_delimiter=+"]);
+    run("postfix", &["reload"]);
+    let parisian = User::enrol_at(FOLDER, PROGRAM, "parisian", catalogue::ROLE);
+    assert_eq!(complaints(CONFIG), "");
+    assert_eq!(complaints(FOLDER), "");
+
+    // The same command, by name, is another one at each.
+    let id = send(&parisian, ADDRESS, &parisian.request(&["disk"]));
+    let reply = parisian.mailbox().single();
+    parisian.assert_genuine(&reply);
+    assert!(reply.contains("(worker)"), "{reply}");
+    assert!(postfix::statuses(&id)[0].contains(&format!("relay={TRANSPORT}")), "{:?}", postfix::statuses(&id));
+    for (name, to) in [("berliner", GATEWAY), ("extended", "ops+anything@example.com")] {
+        let user = User::enrol(name);
+        send(&user, to, &user.request(&["disk"]));
+        let reply = user.mailbox().single();
+        user.assert_genuine(&reply);
+        assert!(reply.contains("Filesystem"), "{to}: {reply}");
+    }
+
+    // Whoever the second gateway does not know is nobody there, and whoever it knows under the same key has still signed for
+    // the first.
+    let traveller = User::enrol("traveller");
+    let request = traveller.request(&["disk"]);
+    assert_refused(&traveller, &send(&traveller, ADDRESS, &request), "bad-mac");
+    for part in ["users.d", "secrets.d"] {
+        run("cp", &["-a", &format!("{CONFIG}/{part}/traveller.toml"), &format!("{FOLDER}/{part}/")]);
+    }
+    assert_refused(&traveller, &send(&traveller, ADDRESS, &request), "wrong-gateway");
+    send(&traveller, GATEWAY, &request);
+    assert!(traveller.mailbox().single().contains("Filesystem"));
+    let requests = run(PROGRAM, &["log", "--config", FOLDER]);
+    assert!(requests.contains("parisian") && !requests.contains("traveller"), "{requests}");
+}
+
+#[test]
+fn one_address_is_one_gateways() {
+    let _first = Gateway::make();
+    let _paris = Paris::make();
+    let same = SETTINGS.replace(ADDRESS, GATEWAY);
+    process::write(format!("{FOLDER}/mailsudo.toml"), 0o644, &same);
+    let refused = install(&["--yes", "--config", FOLDER, "--transport", TRANSPORT]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("behind the transport mailsudo already"), "{refused:?}");
+    assert!(!Path::new("/etc/postfix/mailsudo-paris_transport").exists());
+    assert!(complaints(FOLDER).contains("has the address ops@example.com too"), "{}", complaints(FOLDER));
+
+    // Nor is a transport that somebody else put there.
+    run("postconf", &["-M", "mailsudo-paris/unix=mailsudo-paris unix - n n - - pipe user=nobody argv=/bin/true"]);
+    let refused = install(&["--yes", "--config", FOLDER, "--transport", TRANSPORT]);
+    run("postconf", &["-MX", "mailsudo-paris/unix"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("somebody else's"), "{refused:?}");
+}
