@@ -5,8 +5,9 @@
 mod cli;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use cli::{House, mode, said};
 
@@ -73,6 +74,21 @@ fn deliver_ends_with_0_or_75_and_prints_nothing_else() {
     assert!(help.out.contains("--reply-via"));
     let junk = house.run_with(&["deliver", "--sender=-x", "--recipient=\u{e9}@x"], "From: a@b\n\nhello\n");
     assert_eq!((junk.status, junk.out.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_refused_unread_closes_no_pipe_early() {
+    let house = House::new();
+    let mail = format!("From: alice@example.com\n\n{}", "and another thing\n".repeat(100_000));
+    for (words, reason) in [(&["deliver"][..], "too-large"), (&["deliver", "--sender="][..], "automatic")] {
+        let mut command = house.command(&[words, &["--config", "."]].concat());
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        let written = child.stdin.take().expect("a pipe").write_all(mail.as_bytes());
+        let said = said(child.wait_with_output().expect("its end"));
+        assert!(said.err.contains(&format!("reason={reason}")), "{}", said.err);
+        assert_eq!(said.status, 0);
+        assert!(written.is_ok(), "{reason}: {written:?}");
+    }
 }
 
 #[test]
@@ -265,11 +281,11 @@ fn a_code_is_asked_for_without_echo() {
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
         .current_dir(house.folder.path())
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("script(1), which makes a terminal (package bsdutils)");
-    std::io::Write::write_all(&mut terminal.stdin.take().expect("a pipe"), b"123456\n").expect("typed");
+    terminal.stdin.take().expect("a pipe").write_all(b"123456\n").expect("typed");
     let screen = said(terminal.wait_with_output().expect("its end"));
     assert!(screen.out.contains("Code: "), "{}", screen.out);
     assert_eq!(screen.out.matches("123456").count(), 1, "only in the block: {}", screen.out);
@@ -311,7 +327,7 @@ fn the_gateways_folder_may_be_named_first() {
     let deliver = |words: &[&str]| {
         fs::write(house.path("request"), &request).expect("a request");
         let input = fs::File::open(house.path("request")).expect("a request");
-        said(house.command(words).stdin(input).output().expect("the program"))
+        said(house.command(&[words, &["--config", "."]].concat()).stdin(input).output().expect("the program"))
     };
     for words in
         [&["--nonsense", "deliver"][..], &["--config", ".", "deliver", "--nonsense"], &["--config=.", "--x", "deliver"]]

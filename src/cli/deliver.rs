@@ -117,7 +117,9 @@ impl Deliver {
     pub(super) fn run(self) -> ExitCode {
         std::panic::set_hook(Box::new(|_| {}));
         let queue_id = self.queue_id.clone();
-        guarded(|| self.attempt()).unwrap_or_else(|deferral| give_up(&deferral, queue_id.as_deref()))
+        let status = guarded(|| self.attempt()).unwrap_or_else(|deferral| give_up(&deferral, queue_id.as_deref()));
+        drain();
+        status
     }
 
     /// Delivers. An error is one that the gateway's own log has not been told of.
@@ -157,6 +159,15 @@ impl Deliver {
         let delivery = Delivery { gateway: &gateway, envelope: &envelope, road: &road, clock: &SystemClock, patience };
         let delivered = delivery.deliver(&mut std::io::stdin().lock(), &mut audit);
         Ok(delivered.map_or_else(|deferral| try_again(&deferral), |()| ExitCode::SUCCESS))
+    }
+}
+
+/// Reads what was left unread. Postfix does not mind a pipe that closes early; to OpenSMTPD, procmail and fetchmail it is a
+/// failed delivery, whatever the exit status, and they would try for ever what was refused unread.
+fn drain() {
+    let mut stdin = std::io::stdin().lock();
+    if !stdin.is_terminal() {
+        let _ = std::io::copy(&mut stdin, &mut std::io::sink());
     }
 }
 
