@@ -56,7 +56,8 @@ test-unit: ## Tests that need no root: units, properties, protocol vectors, the 
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
 
-soak: ## What takes too long for every day, and says what it tried
+soak: setup ## What takes longer than `make test` should: each says what it tried and what it found
+	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crashes -- --nocapture
 	$(CARGO) test --locked --test neighbours -- --ignored --nocapture
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)

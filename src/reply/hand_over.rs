@@ -2,14 +2,15 @@
 //! ledger marks it only after the former. sendmail never gives up by itself where its spool is broken (FACTS.md), so it
 //! gets a process group of its own and a limit.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::{Reply, smtp};
 use crate::error::Deferral;
@@ -56,16 +57,9 @@ impl Road {
                 .map_err(|error| Deferral::new("smtp", format!("the mail server at {place}: {error}"))),
             Self::Sendmail(program) => {
                 let failed = |what: String| Deferral::new("sendmail", format!("{}: {what}", program.display()));
-                let mut child = sendmail(program, &reply.to).map_err(|error| failed(error.to_string()))?;
-                let deadline = Instant::now() + patience.sendmail;
-                if let Some(mut pipe) = child.stdin.take()
-                    && let Err(error) = feed(&mut pipe, &reply.message, deadline)
-                {
-                    // Ended before the pipe is closed: to sendmail a closed pipe is the end of a whole message.
-                    end_group(&mut child, patience.mercy);
-                    return Err(failed(format!("takes no message: {error}")));
-                }
-                match wait_until(&mut child, deadline) {
+                let message = whole(&reply.message).map_err(|error| failed(format!("no message: {error}")))?;
+                let mut child = sendmail(program, &reply.to, message).map_err(|error| failed(error.to_string()))?;
+                match wait_until(&mut child, Instant::now() + patience.sendmail) {
                     Ok(Some(status)) if status.success() => Ok(()),
                     Ok(Some(status)) => Err(failed(format!("{status}; the mail log says why"))),
                     Ok(None) => {
@@ -79,12 +73,21 @@ impl Road {
     }
 }
 
+/// The message as a file in memory. Through a pipe, sendmail would take a delivery that dies while it writes for the end of
+/// the message, and send the user the half of it, or nothing at all.
+fn whole(message: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("reply", MemfdFlags::CLOEXEC)?);
+    file.write_all(message)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 /// The one variable that sendmail(1) gets from whoever called us: it names the configuration of the Postfix instance that
 /// the mail came through (pipe(8) sets it), and the reply belongs into the same one's queue.
 const INSTANCE: &str = "MAIL_CONFIG";
 
 /// `sendmail -i -f '<>' -- ADDRESS`: dots stand for themselves, bounces go nowhere, one recipient from argv alone.
-fn sendmail(program: &PathBuf, to: &str) -> io::Result<Child> {
+fn sendmail(program: &PathBuf, to: &str, message: File) -> io::Result<Child> {
     let mut command = Command::new(program);
     command
         .args(["-i", "-f", "<>", "--", to])
@@ -92,31 +95,9 @@ fn sendmail(program: &PathBuf, to: &str) -> io::Result<Child> {
         .envs(CLEAN_ENVIRONMENT)
         .envs(std::env::var_os(INSTANCE).map(|folder| (INSTANCE, folder)))
         .process_group(0)
-        .stdin(Stdio::piped())
+        .stdin(message)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     in_root(&mut command);
     command.spawn()
-}
-
-/// Writes the message without ever blocking past `deadline`.
-fn feed(pipe: &mut ChildStdin, message: &[u8], deadline: Instant) -> io::Result<()> {
-    let flags = rustix::fs::fcntl_getfl(&*pipe)?;
-    rustix::fs::fcntl_setfl(&*pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
-    let mut rest = message;
-    while !rest.is_empty() {
-        match pipe.write(rest) {
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::TimedOut)?;
-                if poll(&mut [PollFd::new(&*pipe, PollFlags::OUT)], Some(&left))? == 0 {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -150,27 +150,32 @@ impl Sqlite {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(backend(error)),
             _ => {}
         }
-        if path.exists() {
-            return Self::open(&path, trusted, Patience::USUAL.page).map(drop);
+        if !path.exists() {
+            let draft = path.with_extension(format!("draft-{}", std::process::id()));
+            new(&draft).map_err(backend)?;
+            let made = draw_up(&draft, floor).and_then(|()| {
+                let moved = rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE);
+                moved.map_err(|errno| backend(errno.into()))
+            });
+            if let Err(error) = made {
+                let _ = std::fs::remove_file(&draft);
+                // Somebody else may have been quicker; then his is the ledger.
+                if !path.exists() {
+                    return Err(error);
+                }
+            }
         }
-        let draft = path.with_extension(format!("draft-{}", std::process::id()));
-        new(&draft).map_err(backend)?;
-        let made = draw_up(&draft, floor).and_then(|()| {
-            let moved = rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE);
-            moved.map_err(|errno| backend(errno.into()))
-        });
-        if made.is_err() {
-            let _ = std::fs::remove_file(&draft);
-        }
-        // Somebody else may have been quicker; then his is the ledger.
-        if path.exists() { Self::open(&path, trusted, Patience::USUAL.page).map(drop) } else { made }
+        // Names are on disk only when their folder is.
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(backend)?;
+        Self::open(&path, trusted, Patience::USUAL.page).map(drop)
     }
 }
 
-/// Fills the empty file `draft` with the tables, and leaves no file beside it.
+/// Fills the empty file `draft` with the tables, and leaves no file beside it. The write-ahead log comes last: what is in
+/// one is moved when it is closed, and SQLite does not say if that fails.
 fn draw_up(draft: &Path, floor: Option<Timestamp>) -> Result<(), LedgerError> {
     let mut connection = Connection::open_with_flags(draft, FLAGS)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
@@ -179,6 +184,7 @@ fn draw_up(draft: &Path, floor: Option<Timestamp>) -> Result<(), LedgerError> {
         transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [floor.seconds()])?;
     }
     transaction.commit()?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
     connection.close().map_err(|(_, error)| error.into())
 }
 
