@@ -175,7 +175,7 @@ pub(crate) fn options(line: &Permitted) -> Vec<Attempt> {
         attempt.words.insert(1, variable.to_owned());
         all.push(attempt);
     }
-    let beside: [&[&str]; 14] = [
+    let beside: [&[&str]; 15] = [
         &["--", "--", "/usr/bin/timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "-n", "/usr/bin/timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "/bin/sh"],
@@ -187,6 +187,7 @@ pub(crate) fn options(line: &Permitted) -> Vec<Attempt> {
         &["-e", "--", "/etc/mailsudo/mailsudo.toml"],
         &["-s"],
         &["-i"],
+        &["-e", "-s", "--", "\\"],
         &["--", "/srv/evil/timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "./timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "evil/../timeout", "--kill-after=5s", "60s", TARGET],
