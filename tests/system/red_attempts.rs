@@ -2,8 +2,18 @@
 
 use crate::red_catalogue::{EVIL, Permitted, TARGET};
 
+/// What an attempt changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The words that sudo matches.
+    Words,
+    /// What else sudo is told, the words being permitted or not.
+    Option,
+}
+
 /// One call of sudo: its options, and the words after them; what it is, for messages.
 pub(crate) struct Attempt {
+    pub(crate) kind: Kind,
     pub(crate) what: String,
     pub(crate) options: Vec<String>,
     pub(crate) words: Vec<String>,
@@ -12,7 +22,12 @@ pub(crate) struct Attempt {
 impl Attempt {
     fn new(what: &str, options: &[&str], line: &Permitted) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        Self { what: what.to_owned(), options, words: [vec!["--".to_owned()], line.words.clone()].concat() }
+        Self {
+            kind: Kind::Option,
+            what: what.to_owned(),
+            options,
+            words: [vec!["--".to_owned()], line.words.clone()].concat(),
+        }
     }
 
     /// The arguments of the program that sudo is asked for, joined by spaces, which is what sudo matches.
@@ -68,6 +83,7 @@ pub(crate) fn mutations(line: &Permitted, first: usize) -> Vec<Attempt> {
     all.push(("nothing but the limiter".to_owned(), vec![words[0].clone()]));
     all.push(("without the limiter".to_owned(), words[3..].to_vec()));
     let attempt = |(what, words): (String, Vec<String>)| Attempt {
+        kind: Kind::Words,
         what,
         options: line.account.clone(),
         words: [vec!["--".to_owned()], words].concat(),
@@ -175,7 +191,7 @@ pub(crate) fn options(line: &Permitted) -> Vec<Attempt> {
         attempt.words.insert(1, variable.to_owned());
         all.push(attempt);
     }
-    let beside: [&[&str]; 14] = [
+    let beside: [&[&str]; 15] = [
         &["--", "--", "/usr/bin/timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "-n", "/usr/bin/timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "/bin/sh"],
@@ -187,12 +203,14 @@ pub(crate) fn options(line: &Permitted) -> Vec<Attempt> {
         &["-e", "--", "/etc/mailsudo/mailsudo.toml"],
         &["-s"],
         &["-i"],
+        &["-e", "-s", "--", "\\"],
         &["--", "/srv/evil/timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "./timeout", "--kill-after=5s", "60s", TARGET],
         &["--", "evil/../timeout", "--kill-after=5s", "60s", TARGET],
     ];
     for words in beside {
         all.push(Attempt {
+            kind: Kind::Option,
             what: "beside it".to_owned(),
             options: target.map(str::to_owned).into(),
             words: words.iter().map(|&word| word.to_owned()).collect(),
@@ -216,7 +234,7 @@ pub(crate) fn other_names(line: &Permitted) -> Vec<Attempt> {
         format!("{EVIL}/link/timeout"),
         format!("{EVIL}/another-name"),
     ];
-    let named = |name: String| {
+    let say = |name: String| {
         let mut attempt = Attempt::new(&name, &["-u", "root"], line);
         attempt.words[1] = name;
         attempt
@@ -234,5 +252,5 @@ pub(crate) fn other_names(line: &Permitted) -> Vec<Attempt> {
         &["-u", "#0"],
     ];
     let optional = |more: &&[&str]| Attempt::new("passed over", &[&["-u", "root"], *more].concat(), line);
-    names.into_iter().map(named).chain(passed_over.iter().map(optional)).collect()
+    names.into_iter().map(say).chain(passed_over.iter().map(optional)).collect()
 }

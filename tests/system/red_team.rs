@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::fence::{SUDO_RS_SUDO, SudoRs};
 use crate::process::{self, run};
-use crate::red_attempts::{Attempt, mutations, options, other_names};
+use crate::red_attempts::{Attempt, Kind, mutations, options, other_names};
 use crate::red_catalogue::{EVIDENCE, EVIL, LIMITER, Permitted, Red, TARGET};
 use crate::world::{self, CONFIG, PROGRAM, SERVICE};
 
@@ -79,7 +79,7 @@ impl<'r> Attacker<'r> {
 
     fn permits(&self, line: &Permitted) -> bool {
         let words = [vec!["--".to_owned()], line.words.clone()].concat();
-        let attempt = Attempt { what: String::new(), options: line.account.clone(), words };
+        let attempt = Attempt { kind: Kind::Words, what: String::new(), options: line.account.clone(), words };
         self.call(&attempt).is_some_and(|output| output.status.success())
     }
 
@@ -108,12 +108,12 @@ impl<'r> Attacker<'r> {
 /// Whether sudo refused, and nobody but sudo said anything.
 fn is_refusal(output: &Output) -> bool {
     let said = String::from_utf8_lossy(&output.stderr);
-    let starts = ["sudo", "usage: ", " ", "Sorry", "I'm sorry", "invalid option"];
+    let starts = ["sudo", "usage: ", " ", "Sorry", "I'm sorry", "invalid option", "--edit cannot"];
     let own = |line: &str| starts.iter().any(|start| line.starts_with(start));
     output.status.code() == Some(1) && output.stdout.is_empty() && said.lines().all(|line| line.is_empty() || own(line))
 }
 
-/// The world's own catalogue, as far as its vectors are written out: two of each command.
+/// The world's own catalogue, as far as its vectors are written out: one of each command.
 fn worlds_lines() -> (Vec<Permitted>, Vec<String>) {
     let listed = run(PROGRAM, &["command", "list", "--json", "--config", CONFIG]);
     let commands: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
@@ -132,7 +132,7 @@ fn worlds_lines() -> (Vec<Permitted>, Vec<String>) {
             let limiter = [LIMITER.to_owned(), "--kill-after=5s".to_owned(), format!("{limit}s")];
             let words: Vec<String> = limiter.into_iter().chain(argv).collect();
             joined.push(words[1..].join(" "));
-            if [0, vectors.len() - 1].contains(&at) && !words.iter().any(|word| word.contains('{')) {
+            if at == 0 && !words.iter().any(|word| word.contains('{')) {
                 lines.push(Permitted { account: account.clone(), words });
             }
         }
@@ -160,13 +160,10 @@ fn attack(red: &Red, is_exact: bool) {
     let all_lines = red_lines.iter().chain(&worlds).enumerate();
     let by_mutation = all_lines.flat_map(|(at, line)| mutations(line, if at < 2 { 1 } else { 3 }));
     let mut attempts: Vec<_> = by_mutation.chain(by_option).collect();
-    let is_line =
-        |attempt: &Attempt| attempt.options.len() % 2 == 0 && attempt.words[0] == "--" && attempt.options.len() <= 4;
     // What is permitted after all is no attempt; what is a permitted line cut otherwise is one of its own.
-    attempts.retain(|attempt| {
-        attempt.what.contains("option")
-            || !(permitted(&attempt.joined()) && !attempt.is_cut_otherwise() && is_line(attempt))
-    });
+    let is_another =
+        |attempt: &Attempt| attempt.kind == Kind::Option || attempt.words.get(1).is_none_or(|word| word != LIMITER);
+    attempts.retain(|attempt| is_another(attempt) || attempt.is_cut_otherwise() || !permitted(&attempt.joined()));
     let (cut, attempts): (Vec<_>, Vec<_>) = attempts
         .into_iter()
         .partition(|attempt| !is_exact && attempt.is_cut_otherwise() && permitted(&attempt.joined()));
@@ -181,9 +178,9 @@ fn attack(red: &Red, is_exact: bool) {
     // word that the permitted one has not. No more than that may get through.
     let glued = attacker.get_through(&cut).len();
     for line in red.ran() {
-        let words = line.split(['<', '>']).skip(1).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-        let joined = format!("--kill-after=5s 60s {TARGET} {words}");
-        assert!(permitted(joined.trim_end()), "{line}");
+        let arguments: Vec<_> = line.split(['<', '>']).skip(1).filter(|word| !word.is_empty()).collect();
+        let text = format!("--kill-after=5s 60s {TARGET} {}", arguments.join(" "));
+        assert!(permitted(text.trim_end()), "{line}");
     }
     println!("{}: {glued} of {} lines cut otherwise are let through as the same text", red.sudo, cut.len());
 
@@ -223,7 +220,7 @@ fn by_other_names(red: &Red, attacker: &Attacker<'_>) {
                 }
             }
         });
-        for _ in 0..100 {
+        for _ in 0..50 {
             let _ = attacker.call(&attempt);
         }
         over.store(true, Ordering::Relaxed);
@@ -232,7 +229,7 @@ fn by_other_names(red: &Red, attacker: &Attacker<'_>) {
     let ran = red.ran();
     assert!(ran.iter().all(|line| line == "0:0:"), "{ran:?}");
     println!(
-        "{}: {} swaps of a link during 100 calls; {} calls ran, all the permitted program",
+        "{}: {} swaps of a link during 50 calls; {} calls ran, all the permitted program",
         red.sudo,
         swaps.into_inner(),
         ran.len()

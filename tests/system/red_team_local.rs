@@ -153,7 +153,7 @@ fn a_gateway_of_ones_own_is_ones_own() {
 fn forged_mail_and_forged_log_lines_stay_what_they_are() {
     enter();
     let user = User::enrol("forged");
-    let request = user.request(&["level", "name=light", "level=3"]);
+    let request = user.request(&["whoami"]);
     let mail = |text: &str| process::write(format!("{HOME}/forged"), 0o644, &user.mail(text));
     let submit = format!("/usr/sbin/sendmail -i -f {} {GATEWAY} <forged", user.address);
     let refused = |text: &str| {
@@ -163,7 +163,7 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
         crate::poll::until_true("a refusal", || syslog::authpriv().matches("reason=bad-mac").count() > before);
     };
     // Whose name is on it counts for nothing: sender, From and every header are the user's own here.
-    refused(&request.replace("level=3", "level=4"));
+    refused(&request.replace("command: whoami", "command: outlive"));
     refused(&request.replace("user: forged", "user: guarded"));
     assert!(user.mailbox().messages().is_empty());
     // And who brings a genuine one does not matter either.
@@ -180,7 +180,7 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
     ));
     crate::poll::until_true("the forged line", || syslog::authpriv().contains("command=forgery"));
     let log = run(PROGRAM, &["log"]);
-    assert!(log.contains("level") && !log.contains("forgery"), "{log}");
+    assert!(log.contains("whoami") && !log.contains("forgery"), "{log}");
 }
 
 /// What root's own commands may come to in a folder of hers: errors, and nothing of hers started.

@@ -15,6 +15,8 @@ use crate::{catalogue, poll};
 pub(crate) const FOLDER: &str = "/srv/stand";
 /// What the delivery's parent leaves open in it, to read and to write.
 pub(crate) const LEFT_OPEN: [&str; 2] = ["/srv/stand/open.r", "/srv/stand/open.w"];
+/// Where the world's own gateway has the command too, while [`Stand::lend_to_the_world`] has put it there.
+const LENT: &str = "/etc/mailsudo/commands.d/stay.toml";
 const FRAGMENT: &str = "/etc/sudoers.d/stand";
 const LEDGER: &str = "/srv/stand-ledger";
 const KEY: &str = "/root/stand.key.toml";
@@ -33,7 +35,7 @@ pub(crate) struct Delivery(Child);
 impl Stand {
     pub(crate) fn raise() -> Self {
         world::enter();
-        for path in [FOLDER, LEDGER, KEY] {
+        for path in [FOLDER, LEDGER, KEY, "/srv/spy"] {
             process::remove(path);
         }
         let script = "echo $$ >/srv/spy/$1.draft && mv /srv/spy/$1.draft /srv/spy/$1\n\
@@ -76,6 +78,12 @@ impl Stand {
         run(PROGRAM, &[&["sign", "stay"][..], &form].concat())
     }
 
+    /// Has the world's own gateway know the spy as well: the rule in sudoers is the same.
+    #[expect(clippy::unused_self, reason = "there is no spy where there is no stand")]
+    pub(crate) fn lend_to_the_world(&self) {
+        process::write(LENT, 0o644, SPY);
+    }
+
     /// Begins to deliver `mail`. `environment` is in sh(1)'s words; two descriptors more than pipe(8) gives are open.
     #[expect(clippy::unused_self, reason = "nothing can be delivered where there is no gateway")]
     pub(crate) fn deliver(&self, mail: &str, environment: &str) -> Delivery {
@@ -85,9 +93,6 @@ impl Stand {
              --reply-via /usr/local/libexec/spy-sendmail",
             LEFT_OPEN[0], LEFT_OPEN[1]
         );
-        for mark in ["command", "command.go", "sendmail", "sendmail.go"] {
-            process::remove(&format!("/srv/spy/{mark}"));
-        }
         let mut child = Command::new("sh")
             .args(["-c", &script])
             .stdin(Stdio::piped())
@@ -106,16 +111,6 @@ impl Delivery {
         self.0.id()
     }
 
-    /// The process id of the spy `which` (`command` or `sendmail`), once it is there.
-    pub(crate) fn spy(&self, which: &str) -> u32 {
-        poll::until(&format!("the {which}'s start"), || process::text(format!("/srv/spy/{which}")).trim().parse().ok())
-    }
-
-    /// Lets the spy `which` end.
-    pub(crate) fn let_go(&self, which: &str) {
-        fs::write(format!("/srv/spy/{which}.go"), "").expect("/srv is writable in the sandbox");
-    }
-
     /// Waits for its end, which has to be a good one, without a word said.
     pub(crate) fn end(self) {
         let output = self.0.wait_with_output().expect("it can be waited for");
@@ -129,10 +124,20 @@ impl Drop for Stand {
         for which in ["command", "sendmail"] {
             let _ = fs::write(format!("/srv/spy/{which}.go"), "");
         }
-        for path in [FRAGMENT, FOLDER, LEDGER, KEY, PHONE] {
+        for path in [FRAGMENT, FOLDER, LEDGER, KEY, PHONE, LENT] {
             process::remove(path);
         }
     }
+}
+
+/// The process id of the spy `which` (`command` or `sendmail`), once it is there.
+pub(crate) fn spy(which: &str) -> u32 {
+    poll::until(&format!("the {which}'s start"), || process::text(format!("/srv/spy/{which}")).trim().parse().ok())
+}
+
+/// Lets the spy `which` end.
+pub(crate) fn let_go(which: &str) {
+    fs::write(format!("/srv/spy/{which}.go"), "").expect("/srv is writable in the sandbox");
 }
 
 /// The files that the stand's secrets are in: the user's key file, and his phone.

@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use crate::memory::{Image, Secret};
-use crate::stand::{LEFT_OPEN, Stand, secrets};
+use crate::stand::{LEFT_OPEN, Stand, let_go, secrets, spy};
 use crate::user::User;
 use crate::world::SERVICE;
-use crate::{catalogue, poll, process, world};
+use crate::{poll, process};
 
 /// What a hostile or careless parent could set.
 const HOSTILE: &str = "MAIL_CONFIG=/etc/postfix PATH=/usr/bin:/bin:/srv/evil LD_PRELOAD_=x BASH_ENV=/srv/evil ENV=/srv/evil \
@@ -70,20 +70,20 @@ fn while_the_command_runs_only_the_key_is_left_and_while_sendmail_runs_nothing()
     };
 
     let delivery = stand.deliver(&mail, HOSTILE);
-    delivery.spy("command");
+    spy("command");
     let image = Image::of(delivery.pid());
     // What must be there shows that what is not there is not just not found.
     assert!(image.count(b"ann@users.example") > 0, "the image is not a delivery's");
     assert_eq!(image.count(&raw_key), 1, "the reply is signed under the key; it is in one place until then");
     assert_eq!(image.holds(&others()), [], "secrets that have served, while the command runs");
 
-    delivery.let_go("command");
-    delivery.spy("sendmail");
+    let_go("command");
+    spy("sendmail");
     let image = Image::of(delivery.pid());
     assert!(image.count(b"ann@users.example") > 0, "the image is not a delivery's");
     let all: Vec<_> = others().into_iter().chain([key()]).collect();
     assert_eq!(image.holds(&all), [], "secrets that have served, while sendmail runs");
-    delivery.let_go("sendmail");
+    let_go("sendmail");
     delivery.end();
 }
 
@@ -91,7 +91,7 @@ fn while_the_command_runs_only_the_key_is_left_and_while_sendmail_runs_nothing()
 fn a_delivery_shows_itself_to_nobody_and_leaves_no_core() {
     let stand = Stand::raise();
     let delivery = stand.deliver(&stand.mail(), "MAIL_CONFIG=/etc/postfix");
-    delivery.spy("command");
+    spy("command");
     // proc(5): what is not dumpable, and so leaves no core and cannot be traced by its own user, belongs to root.
     let owner = fs::metadata(format!("/proc/{}/environ", delivery.pid())).expect("it is there").uid();
     assert_eq!(owner, 0, "the delivery is dumpable");
@@ -110,7 +110,7 @@ fn a_delivery_shows_itself_to_nobody_and_leaves_no_core() {
     other.kill().and_then(|()| other.wait()).expect("the other's end");
 
     for which in ["command", "sendmail"] {
-        delivery.let_go(which);
+        let_go(which);
     }
     delivery.end();
 }
@@ -119,7 +119,7 @@ fn a_delivery_shows_itself_to_nobody_and_leaves_no_core() {
 fn neither_command_nor_sendmail_gets_descriptors_or_environment_of_the_delivery() {
     let stand = Stand::raise();
     let delivery = stand.deliver(&stand.mail(), HOSTILE);
-    let command = delivery.spy("command");
+    let command = spy("command");
     let inherited: BTreeSet<_> = [0, 1, 2, 7, 8].iter().map(|&number| link(delivery.pid(), number)).collect();
     assert!(LEFT_OPEN.iter().all(|path| inherited.contains(*path)), "the delivery itself has them: {inherited:?}");
     let ledger = |link: &String| link.contains("ledger");
@@ -136,8 +136,8 @@ fn neither_command_nor_sendmail_gets_descriptors_or_environment_of_the_delivery(
     let status = process::text(format!("/proc/{command}/status"));
     assert!(status.contains("\nUmask:\t0022\n"), "{status}");
 
-    delivery.let_go("command");
-    let sendmail = delivery.spy("sendmail");
+    let_go("command");
+    let sendmail = spy("sendmail");
     let found = links(sendmail);
     let foreign: BTreeSet<_> = found.intersection(&inherited).cloned().collect();
     assert!(foreign.is_empty() && !found.iter().any(ledger), "{found:?} of {inherited:?}");
@@ -145,23 +145,22 @@ fn neither_command_nor_sendmail_gets_descriptors_or_environment_of_the_delivery(
     // A shell adds PWD to its own environment, but not to what it was given.
     let wanted = ["LC_ALL=C.UTF-8", "MAIL_CONFIG=/etc/postfix", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
     assert_eq!(environment(sendmail), wanted);
-    delivery.let_go("sendmail");
+    let_go("sendmail");
     delivery.end();
 }
 
 #[test]
 fn under_postfix_no_descriptor_of_its_own_reaches_the_command() {
-    world::enter();
+    let stand = Stand::raise();
+    stand.lend_to_the_world();
     let user = User::enrol("inheritor");
-    process::remove(catalogue::HOLD_GO);
-    let before = process::text(catalogue::HELD);
-    user.send(&user.request(&["hold"]));
-    poll::until_true("the command's start", || process::text(catalogue::HELD) != before);
-    let of = |start: &str| process::find(|line| line.starts_with(start)).into_iter().next().expect("it runs");
-    let (delivery, command) = (of("/usr/local/bin/mailsudo deliver "), of("/bin/sh /usr/local/libexec/hold"));
+    user.send(&user.request(&["stay"]));
+    let command = spy("command");
+    let is_delivery = |line: &str| line.starts_with("/usr/local/bin/mailsudo deliver ");
+    let delivery = process::find(is_delivery).into_iter().next().expect("it waits for its command");
     let inherited: BTreeSet<_> = (0..3).map(|number| link(delivery, number)).collect();
     let found = links(command);
     assert!(found.is_disjoint(&inherited), "{found:?} of {inherited:?}");
-    fs::write(catalogue::HOLD_GO, "").expect("/srv is writable in the sandbox");
+    let_go("command");
     user.assert_genuine(&user.mailbox().single());
 }
