@@ -213,3 +213,33 @@ fn the_inline_plain_texts_count() {
         assert_eq!(verdict(&mut { House::new() }, crlf.as_bytes()), wanted, "{what}, CRLF");
     }
 }
+
+#[test]
+fn a_field_too_long_to_be_honest_is_not_read() {
+    let long = |size: usize| "x".repeat(size);
+    for (fields, wanted) in [
+        (format!("{FROM}Content-Type: text/plain; x={}\n", long(7_900)), "ran"),
+        (format!("{FROM}Content-Type: text/plain; x={}\n", long(8_000)), "not-a-request"),
+        (format!("{FROM}Content-Disposition: inline; x={}\n", long(8_000)), "not-a-request"),
+        (format!("From: {} <alice@example.com>\n", long(7_900)), "ran"),
+        (format!("From: {} <alice@example.com>\n", long(8_000)), "bad-from"),
+        (format!("{FROM}Message-ID: <{}>\n", long(8_000)), "ran"),
+        (format!("{FROM}X-Other: {}\n", long(200 * 1024)), "ran"),
+    ] {
+        assert_eq!(arrive(&format!("{fields}\nBLOCK")), wanted, "{}", &fields[..60]);
+    }
+}
+
+#[test]
+fn parts_are_counted_and_so_is_their_depth() {
+    let wide = |parts: usize| {
+        let others = "--x\nContent-Type: image/gif\n\nx\n".repeat(parts - 2);
+        format!("{FROM}Content-Type: multipart/mixed; boundary=x\n\n{others}--x\n\nBLOCK\n--x--\n")
+    };
+    let deep = |levels: usize| {
+        let open = |n| format!("Content-Type: multipart/mixed; boundary=b{n}.\n\n--b{n}.\n");
+        format!("{FROM}{}\nBLOCK", (0..levels).map(open).collect::<String>())
+    };
+    assert_eq!((arrive(&wide(1000)), arrive(&wide(1001))), ("ran".to_owned(), "too-large".to_owned()));
+    assert_eq!((arrive(&deep(32)), arrive(&deep(33))), ("ran".to_owned(), "too-large".to_owned()));
+}

@@ -1,5 +1,5 @@
-//! A message's structure: its header fields, and the leaves of its tree of parts (RFC 5322 section 2.2, RFC 2046 section
-//! 5.1). In: any bytes. Out: slices of them; nothing is copied but the few fields that are read.
+//! A message's structure: the leaves of its tree of parts (RFC 2046 section 5.1). In: any bytes. Out: slices of them, with
+//! what their headers say of them.
 //!
 //! mail-parser reads fields, transfer encodings and charsets. The tree is ours, because its own walk has no bounds: a mail
 //! of 256 KiB, messages nested within a base64 part, took 1.2 GB; one of 16 MiB overflowed the stack; parts whose boundary
@@ -8,11 +8,7 @@
 //! MUST: time linear in the input for each of at most [`MAX_DEPTH`] levels; memory for nothing but the texts that may
 //! count; a field that is given twice, or is too long to be honest, is never guessed at.
 
-use std::borrow::Cow;
-
-use mail_parser::HeaderValue;
-use mail_parser::parsers::MessageStream;
-
+use super::header::{self, Field, Form, lines};
 use crate::error::{Reason, Refusal};
 
 /// How many parts a message may have, itself among them. Mail programs make a dozen.
@@ -20,74 +16,6 @@ const MAX_PARTS: usize = 1000;
 
 /// How deep parts may stand. Mail programs make four levels, and gateways on the way add one each.
 const MAX_DEPTH: usize = 32;
-
-/// The longest field that is read, in bytes: eight lines of the longest that RFC 5322 section 2.1.1 allows.
-const MAX_FIELD: usize = 8 * 998;
-
-/// One header field, with its folds.
-#[derive(Clone, Copy)]
-pub(super) struct Field<'m> {
-    name: &'m [u8],
-    value: &'m [u8],
-}
-
-/// How a field is to be read.
-#[derive(Clone, Copy)]
-pub(super) enum Form {
-    /// Addresses (RFC 5322 section 3.4).
-    Addresses,
-    /// A Message-ID (RFC 5322 section 3.6.4).
-    Id,
-    /// A type with parameters (RFC 2045 section 5.1, RFC 2183).
-    Type,
-    /// Text with encoded words (RFC 2047).
-    Words,
-}
-
-impl<'m> Field<'m> {
-    /// Whether it has that name.
-    pub(super) fn is(&self, name: &str) -> bool {
-        self.name.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
-    }
-
-    /// Whether it has that name, or one that somebody might take for it: with blanks in it.
-    pub(super) fn resembles(&self, name: &str) -> bool {
-        let bare = self.name.iter().filter(|byte| !byte.is_ascii_whitespace());
-        bare.map(u8::to_ascii_lowercase).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
-    }
-
-    /// Whether its name begins like that.
-    pub(super) fn begins(&self, start: &str) -> bool {
-        self.name.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
-    }
-
-    /// The value as it stands, without the blanks around it.
-    pub(super) fn text(&self) -> Cow<'m, str> {
-        String::from_utf8_lossy(self.value.trim_ascii())
-    }
-
-    /// Name and value as they stand, on one line or several.
-    pub(super) fn whole(&self) -> String {
-        format!("{}:{}", String::from_utf8_lossy(self.name), String::from_utf8_lossy(self.value.trim_ascii_end()))
-    }
-
-    /// The value read as `form`; empty where it cannot be, or is longer than [`MAX_FIELD`].
-    pub(super) fn read(&self, form: Form) -> HeaderValue<'static> {
-        if self.value.len() > MAX_FIELD {
-            return HeaderValue::Empty;
-        }
-        // mail-parser wants the line end that the last line of a message may lack.
-        let line = [self.value.trim_ascii_end(), b"\n"].concat();
-        let mut stream = MessageStream::new(&line);
-        let read = match form {
-            Form::Addresses => stream.parse_address(),
-            Form::Id => stream.parse_id(),
-            Form::Type => stream.parse_content_type(),
-            Form::Words => stream.parse_unstructured(),
-        };
-        read.into_owned()
-    }
-}
 
 /// A message, or one part of it: a header and a body.
 #[derive(Clone, Copy)]
@@ -111,36 +39,24 @@ impl<'m> Entity<'m> {
         Self { header: raw, body: &[] }
     }
 
-    /// The fields in their order. A line that is none is passed over, as mail systems do.
+    /// Its header fields.
     pub(super) fn fields(&self) -> impl Iterator<Item = Field<'m>> + use<'m> {
-        let mut rest = self.header;
-        std::iter::from_fn(move || {
-            while !rest.is_empty() {
-                let (field, after) = rest.split_at_checked(length_of_field(rest))?;
-                rest = after;
-                if let Some(colon) = field.iter().position(|&byte| byte == b':') {
-                    let (name, value) = field.split_at_checked(colon)?;
-                    return Some(Field { name, value: value.get(1..).unwrap_or_default() });
-                }
-            }
-            None
-        })
+        header::fields(self.header)
     }
 
     /// What its header says of its body. `None` where a field of it is there twice or too long to be read: mail programs
     /// differ in what they make of that, so it is not guessed at.
     fn content(&self) -> Option<Content> {
         let mut content = Content::default();
-        let (mut types, mut dispositions, mut encodings) = (0, 0, 0);
+        let (mut types, mut dispositions, mut encodings, mut is_too_long) = (0, 0, 0, false);
         for field in self.fields().filter(|field| field.begins("Content-")) {
-            if field.value.len() > MAX_FIELD {
-                return None;
-            }
             if field.is("Content-Type") {
                 types += 1;
+                is_too_long |= field.is_too_long();
                 content.read_type(&field);
             } else if field.is("Content-Disposition") {
                 dispositions += 1;
+                is_too_long |= field.is_too_long();
                 let read = field.read(Form::Type);
                 // Anything but `inline` is an attachment (RFC 2183 section 2.8: so are unknown dispositions).
                 content.is_attachment =
@@ -150,24 +66,9 @@ impl<'m> Entity<'m> {
                 content.encoding = Encoding::named(&field.text());
             }
         }
-        (types.max(dispositions).max(encodings) <= 1).then_some(content)
+        let is_told_once = types.max(dispositions).max(encodings) <= 1;
+        (is_told_once && !is_too_long).then_some(content)
     }
-}
-
-/// Up to where the field reaches that `header` begins with: its line, and those after it that begin with a blank.
-fn length_of_field(header: &[u8]) -> usize {
-    let mut length = 0;
-    for line in lines(header) {
-        if length > 0 && !line.starts_with(b" ") && !line.starts_with(b"\t") {
-            break;
-        }
-        length += line.len();
-    }
-    length
-}
-
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|&byte| byte == b'\n')
 }
 
 /// How a body is encoded for the way. Anything unknown counts as no encoding.

@@ -4,6 +4,7 @@
 //! texts may be searched for a block. Nothing in here knows users, keys or the ledger, and what is refused here is
 //! answered to nobody.
 
+mod header;
 mod html;
 mod mime;
 mod results;
@@ -14,7 +15,8 @@ pub mod vouch;
 use std::ffi::OsString;
 use std::io::Read;
 
-use mime::{Entity, Form};
+use header::Form;
+use mime::Entity;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, Settings};

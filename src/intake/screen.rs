@@ -3,7 +3,8 @@
 
 use mail_parser::{Address, HeaderValue};
 
-use super::mime::{Entity, Field, Form};
+use super::header::{Field, Form};
+use super::mime::Entity;
 use super::{Envelope, LOOP_FIELD, vouch};
 use crate::config::Settings;
 use crate::error::{Deferral, Reason, Refusal, Stop};
