@@ -109,10 +109,18 @@ pub(super) fn transport(service: &str, name: &str, house: &House<'_>, report: &m
             "set smtpd_milters, unless another host of yours filters and removes forged fields",
         );
     }
+    if asked.clients {
+        families(house, report);
+    }
+}
+
+/// Whether clients of the families that ranges are of can connect at all.
+fn families(house: &House<'_>, report: &mut Report) {
     let families = values("inet_protocols").join(" ");
+    let intake = &house.settings().intake;
     let ranges = || house.users.iter().flat_map(|(_, user)| &user.clients).chain(&intake.clients);
     for (family, is_of) in [("ipv4", true), ("ipv6", false)] {
-        if families != "all" && !families.contains(family) && ranges().any(|range| range.is_ipv4() == is_of) {
+        if !families.contains("all") && !families.contains(family) && ranges().any(|range| range.is_ipv4() == is_of) {
             report.warning(
                 "vouching",
                 format!("clients names {family} addresses, and inet_protocols lets none connect"),

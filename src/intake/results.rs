@@ -319,6 +319,7 @@ mod tests {
             assert_eq!(told(&format!("{NAME}{rest}")), Err(Unreadable), "{rest}");
         }
         assert_eq!(told("Authentication- Results: mx.example.com; dkim=pass"), Err(Unreadable));
+        assert_eq!(told("Authentication_Results: mx.example.com; dkim=pass"), Err(Unreadable));
         assert_eq!(told(&format!("{NAME}: a; x=y{}", " ".repeat(LONGEST))), Err(Unreadable));
         assert_eq!(told(&format!("{NAME}: {}", "(".repeat(LONGEST / 2))), Err(Unreadable), "deep, not recursive");
     }

@@ -15,6 +15,7 @@ const INSTALL: &str = "/usr/share/mailsudo/postfix/install";
 const EXAMPLE: &str = "/usr/share/doc/mailsudo/examples/commands.d/disk.toml";
 const STATE: &str = "/var/lib/mailsudo";
 const FRAGMENT: &str = "/etc/sudoers.d/mailsudo";
+const SECOND_FRAGMENT: &str = "/etc/sudoers.d/mailsudo-second";
 const AWAY: &str = "/srv/world-away";
 
 /// A host on which nobody ever installed mailsudo; the world comes back when this is dropped.
@@ -84,6 +85,17 @@ fn check() -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Another gateway of this host, which leaves with the package too, but for its files.
+fn second_gateway() {
+    const FOLDER: &str = "/srv/second";
+    const SETTINGS: &str = "gateway = \"second\"\naddress = \"second@example.com\"\n";
+    process::write(format!("{FOLDER}/mailsudo.toml"), 0o644, SETTINGS);
+    run("install", &["-d", &format!("{FOLDER}/commands.d")]);
+    run(PACKAGED, &["sudoers", "--install", "--yes", "--config", FOLDER]);
+    run(INSTALL, &["--yes", "--config", FOLDER, "--transport", "mailsudo-second"]);
+    assert!(Path::new(SECOND_FRAGMENT).exists() && run("postconf", &["-M"]).contains("mailsudo-second"));
+}
+
 #[test]
 fn from_the_package_to_replies_and_back_to_nothing() {
     let _bare = Bare::make();
@@ -114,13 +126,15 @@ fn from_the_package_to_replies_and_back_to_nothing() {
     assert!(answered(&bob, "groups").contains("nogroup"));
     assert!(run(PACKAGED, &["command", "list"]).lines().count() == 3);
 
+    second_gateway();
+
     let secrets = format!("{CONFIG}/secrets.d/alice.toml");
     let ledger = format!("{STATE}/ledger.db");
     run("dpkg", &["--remove", "mailsudo"]);
     for kept in [&secrets, &ledger, &format!("{CONFIG}/mailsudo.toml"), &format!("{CONFIG}/users.d/bob.toml")] {
         assert!(Path::new(kept).exists(), "{kept} is gone after removing");
     }
-    for gone in [PACKAGED, INSTALL, FRAGMENT, "/etc/postfix/mailsudo_transport"] {
+    for gone in [PACKAGED, INSTALL, FRAGMENT, SECOND_FRAGMENT, "/etc/postfix/mailsudo_transport"] {
         assert!(!Path::new(gone).exists(), "{gone} is left after removing");
     }
     assert!(!run("postconf", &["-M"]).contains("mailsudo"), "the transport is left after removing");
