@@ -190,7 +190,7 @@ fn the_ledger() {
              mv /srv/whole $LEDGER; chown mailsudo: $LEDGER; dd if=/dev/urandom of=$LEDGER bs=4096 seek=1 count=2 conv=notrunc",
             "rm ${LEDGER%/*}/*; cp -a /srv/kept/. ${LEDGER%/*}/; rm -r /srv/kept",
             "ledger",
-            "malformed",
+            "is damaged",
         ),
         error(
             "cp -a ${LEDGER%/*} /srv/kept; rm -f $LEDGER-wal $LEDGER-shm; echo nonsense >$LEDGER",
