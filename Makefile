@@ -39,6 +39,7 @@ check: lint deny ## Format, lints, docs, licences: what a change must pass besid
 lint: ## cargo fmt, clippy and doc, without a warning
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test system -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
 deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if it is missing)

@@ -48,12 +48,14 @@ fn remount(how: &str) {
     run("mount", &["-o", &format!("remount,{how}"), FOLDER]);
 }
 
+type Deed = fn();
+
 #[test]
 fn a_disk_that_cannot_be_written_defers_and_loses_nothing() {
     world::enter();
     let _disk = Disk::mount();
     process::remove(PASSED);
-    let cases: [(&str, fn(), fn()); 3] = [
+    let cases: [(&str, Deed, Deed); 3] = [
         ("full", fill, || process::remove(FILLER)),
         ("read-only", || remount("ro"), || remount("rw")),
         ("no longer the service user's", || own("root"), || own(SERVICE)),
