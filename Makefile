@@ -17,7 +17,7 @@ papers   = target/papers
 program  = $(or $(firstword $(wildcard target/*/release/mailsudo)),target/$(shell rustc --print host-tuple)/release/mailsudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help demo build papers check lint deny test test-unit test-system bench install uninstall deb setup clean
+.PHONY: help demo build papers check lint deny test test-unit test-system soak bench install uninstall deb setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,6 +54,9 @@ test-unit: ## Tests that need no root: units, properties, protocol vectors, the 
 
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
+
+soak: setup ## What takes longer than `make test` should: each says what it tried and what it found
+	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crashes -- --nocapture
 
 bench: build ## Print what deliveries cost: instructions, size, memory
 	@tests/bench $(program)

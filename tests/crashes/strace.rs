@@ -1,0 +1,105 @@
+//! The stepper: strace(1), which lists a process's calls and, run after run, kills it at one of them or makes one fail.
+//! Only deliver's own process is traced: what it starts goes its own way, as it does on a real machine.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// The classes of calls that touch files, descriptors, processes or sockets, and the one by which time passes. What only
+/// touches memory can be seen by nobody else.
+const CLASSES: &str = "%file,%desc,%process,%network,clock_nanosleep";
+
+/// What cannot be watched by anybody else, or is over before there is anything to lose.
+const NOT_STEPPED: [&str; 5] = ["mmap", "munmap", "execve", "arch_prctl", "prctl"];
+
+/// Shortens every wait: for its neighbour, and not for the clock.
+pub const HURRY: &str = "--inject=clock_nanosleep:retval=0:delay_enter=50ms";
+
+/// Keeps the program from hiding its memory (PR_SET_DUMPABLE), in which strace(1) reads paths and bytes: whoever is not root
+/// may not look into what is hidden.
+const LOOK_IN: &str = "--inject=prctl:retval=0";
+
+/// One call of a delivery: the `nth` of its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Call {
+    pub name: String,
+    pub nth: u32,
+    /// Whether it comes after the delivery has begun to look at the ledger.
+    pub after_ledger: bool,
+    /// Whether a child may have been started by then.
+    pub after_start: bool,
+    /// Whether it gives a lock up.
+    pub unlocks: bool,
+}
+
+/// Options that only list the calls, with the paths of their descriptors and up to `bytes` of what is written, in hex.
+pub fn listing(trace: &Path, bytes: u32) -> Vec<String> {
+    let mut words = options(trace, CLASSES);
+    words.extend(["-y", "-xx", "-s"].map(str::to_owned));
+    words.push(bytes.to_string());
+    words
+}
+
+/// Options that kill the process when it is about to make `call`, so that the call before is the last one made.
+pub fn kill(trace: &Path, call: &Call) -> Vec<String> {
+    inject(trace, call, "signal=KILL")
+}
+
+/// Options that let `call` return `error` instead of being made.
+pub fn fail(trace: &Path, call: &Call, error: &str) -> Vec<String> {
+    inject(trace, call, &format!("error={error}"))
+}
+
+fn inject(trace: &Path, call: &Call, what: &str) -> Vec<String> {
+    let mut words = options(trace, &format!("{},clock_nanosleep", call.name));
+    words.push(format!("--inject={}:{what}:when={}", call.name, call.nth));
+    if call.name != "clock_nanosleep" {
+        words.push(HURRY.to_owned());
+    }
+    words
+}
+
+fn options(trace: &Path, calls: &str) -> Vec<String> {
+    let mut words = ["-qq", "-e"].map(str::to_owned).to_vec();
+    words.push(format!("trace={calls},prctl"));
+    words.extend([LOOK_IN.to_owned(), "-o".to_owned(), trace.display().to_string()]);
+    words
+}
+
+/// The calls that a listing shows, in their order. `ledger` is the folder that it is in.
+pub fn calls(trace: &Path, ledger: &Path) -> Vec<Call> {
+    let listing = fs::read_to_string(trace).expect("what strace wrote");
+    let ledger = hex(ledger.as_os_str().as_encoded_bytes());
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    let (mut after_ledger, mut after_start) = (false, false);
+    let mut calls = Vec::new();
+    for line in listing.lines() {
+        after_ledger |= line.contains(&ledger);
+        let Some((name, _)) = line.split_once('(') else { continue };
+        if name.contains(' ') || NOT_STEPPED.contains(&name) {
+            continue;
+        }
+        after_start |= name.starts_with("clone") || name == "vfork";
+        let nth = counts.entry(name).or_default();
+        *nth += 1;
+        calls.push(Call {
+            name: name.to_owned(),
+            nth: *nth,
+            after_ledger,
+            after_start,
+            unlocks: line.contains("F_UNLCK"),
+        });
+    }
+    calls
+}
+
+/// `ab` as strace(1) writes it with `-xx`.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("\\x{byte:02x}"))
+}
+
+/// Whether the last run's `call` was in fact made to fail.
+pub fn was_injected(trace: &Path, call: &Call) -> bool {
+    let listing = fs::read_to_string(trace).expect("what strace wrote");
+    listing.lines().any(|line| line.ends_with("(INJECTED)") && line.starts_with(&format!("{}(", call.name)))
+}
