@@ -69,7 +69,7 @@ fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
     let ended = point.case.deliver(site, &words)?;
     let happened = match point.error {
         None => ended.signal == Some(9),
-        Some(_) => strace::was_injected(&trace),
+        Some(_) => strace::was_injected(&trace, &point.call),
     };
     let deferred = point.error.is_some() && ended.status == Some(75);
     ensure!(ended.status == Some(0) || deferred || (point.error.is_none() && happened), "{ended:?}");

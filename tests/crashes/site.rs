@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use mailsudo::clock::{Clock, SystemClock};
 use mailsudo::config::Fence;
 use mailsudo::execute::wait_until;
 use mailsudo::protocol::Timestamp;
@@ -220,8 +221,7 @@ impl Site {
             "INSERT INTO requests (name, user, command, arguments, signed, first_seen, state, audit_lost, holds_until)
              VALUES ({NEIGHBOUR}, 'neighbour', 'count', '', ?1, ?1, 'started', 0, ?1 + 120)"
         );
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        self.ledger()?.execute(&sql, [now])?;
+        self.ledger()?.execute(&sql, [SystemClock.now().seconds()])?;
         Ok(())
     }
 
@@ -253,12 +253,11 @@ impl Site {
 }
 
 /// The program, under strace(1) if there are words for it. Root may not deliver through sudo, so that here root calls himself
-/// by another number; and anybody else needs a capability to look into a process that is not dumpable (ptrace(2)).
+/// by another number.
 fn program(fence: Fence, strace: &[String]) -> Command {
     let mut words = Vec::new();
-    let is_root = rustix::process::geteuid().is_root();
-    if if is_root { fence == Fence::Sudo } else { !strace.is_empty() } {
-        words.extend(["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "--"]);
+    if fence == Fence::Sudo && rustix::process::geteuid().is_root() {
+        words.extend(["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]);
     }
     if !strace.is_empty() {
         words.push("strace");
