@@ -59,7 +59,7 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 
 soak: setup ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crashes -- --nocapture
-	$(CARGO) test --locked --test neighbours -- --ignored --nocapture
+	$(CARGO) test --locked --test neighbours --test hostile -- --ignored --nocapture
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run

@@ -75,7 +75,7 @@ mod tests {
         let root = env!("CARGO_MANIFEST_DIR");
         let read = |name: &str| std::fs::read_to_string(format!("{root}/postfix/{name}")).expect("the checkout");
         let margin = POSTFIX.as_secs();
-        assert!(read("install").contains(&format!("mailsudo_time_limit = $((longest + {margin}))s")));
+        assert!(read("install").contains(&format!("_time_limit = $((longest + {margin}))s")));
         let usual = crate::config::Execution::default().longest.as_duration() + POSTFIX;
         assert!(read("main.cf").contains(&format!("\nmailsudo_time_limit = {}s\n", usual.as_secs())));
     }

@@ -57,10 +57,17 @@ impl Road {
                 .map_err(|error| Deferral::new("smtp", format!("the mail server at {place}: {error}"))),
             Self::Sendmail(program) => {
                 let failed = |what: String| Deferral::new("sendmail", format!("{}: {what}", program.display()));
-                let message = whole(&reply.message).map_err(|error| failed(format!("no message: {error}")))?;
-                let mut child = sendmail(program, &reply.to, message).map_err(|error| failed(error.to_string()))?;
+                let mut message = whole(&reply.message).map_err(|error| failed(format!("no message: {error}")))?;
+                let mut child = message
+                    .try_clone()
+                    .and_then(|message| sendmail(program, &reply.to, message))
+                    .map_err(|error| failed(error.to_string()))?;
                 match wait_until(&mut child, Instant::now() + patience.sendmail) {
-                    Ok(Some(status)) if status.success() => Ok(()),
+                    Ok(Some(status)) if status.success() => match message.stream_position() {
+                        // Its place in the message is ours too: the descriptor is a copy (dup(2)).
+                        Ok(read) if read == reply.message.len() as u64 => Ok(()),
+                        _ => Err(failed("says yes, and has not read the reply to its end".to_owned())),
+                    },
                     Ok(Some(status)) => Err(failed(format!("{status}; the mail log says why"))),
                     Ok(None) => {
                         end_group(&mut child, patience.mercy);
