@@ -30,6 +30,7 @@ mod postfix_install;
 mod process;
 mod refused;
 mod resumed;
+mod roads;
 mod smtp;
 mod sudo_rs;
 mod syslog;
