@@ -23,7 +23,7 @@ impl Fetcher {
     fn set_up(words: Vec<String>) -> Self {
         let program = Packaged::program();
         let provider = Provider::start();
-        file("/etc/mailsudo/imap-password", SERVICE, 0o600, Provider::password());
+        secret("/etc/mailsudo/imap-password", &format!("{}\n", Provider::password()));
         file(&format!("{HOME}/.msmtprc"), SERVICE, 0o600, &example("imap/msmtprc"));
         Self { words, running: RefCell::new(None), _provider: provider, _program: program }
     }
@@ -32,7 +32,7 @@ impl Fetcher {
         let unit = process::text(in_checkout("packaging/mailsudo-fetch.service"));
         let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a service starts something");
         let road = Self::set_up(start.split_whitespace().map(str::to_owned).collect());
-        process::write("/etc/mailsudo/getmailrc", 0o644, &example("imap/getmailrc"));
+        secret("/etc/mailsudo/getmailrc", &example("imap/getmailrc"));
         folder(&format!("{HOME}/getmail"), SERVICE, "700");
         road
     }
@@ -63,6 +63,12 @@ impl Fetcher {
         process::kill(self.running.borrow().as_ref().expect("a fetch is under way").id());
         self.finish();
     }
+}
+
+/// Writes a file that the service user may read and not change, as docs/imap.md says.
+fn secret(path: &str, content: &str) {
+    process::write(path, 0o640, content);
+    process::run("chgrp", &[SERVICE, path]);
 }
 
 impl Road for Fetcher {
