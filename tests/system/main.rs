@@ -42,6 +42,7 @@ mod red_team;
 mod red_team_local;
 mod refused;
 mod resumed;
+mod roads;
 mod smtp;
 mod stand;
 mod sudo_rs;

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Runs `program` to its end and gives its output; panics unless it exits 0.
 pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
@@ -28,6 +28,21 @@ pub(crate) fn run_with_input<S: AsRef<OsStr>>(program: &str, args: &[S], input: 
         let _ = stdin.write_all(input.as_bytes());
     }
     child.wait_with_output().unwrap_or_else(|error| panic!("cannot wait for {program}: {error}"))
+}
+
+/// Starts a program as another user in his home, with an environment such as systemd gives to a service.
+pub(crate) fn run_as(user: &str, home: &str, words: &[&str]) -> Child {
+    let (uid, gid) = (format!("--reuid={user}"), format!("--regid={user}"));
+    Command::new("setpriv")
+        .args([&uid, &gid, "--clear-groups", "env", "--ignore-environment", "PATH=/usr/local/bin:/usr/bin:/bin"])
+        .args([&format!("HOME={home}"), &format!("USER={user}"), &format!("LOGNAME={user}")])
+        .args(words)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {words:?} as {user}: {error}"))
 }
 
 fn said<S: AsRef<OsStr>>(program: &str, args: &[S], output: std::io::Result<Output>) -> String {

@@ -1,4 +1,4 @@
-//! An SMTP client: hands one message to the Postfix on port 25 of the sandbox.
+//! An SMTP client: hands one message to the Postfix on port 25 of the sandbox, or to another server.
 //!
 //! In: envelope and message with LF line ends. Out: Postfix's queue id for it, or the line with which it
 //! refused. RFC 5321 as far as a test needs it: no extensions, one recipient.
@@ -8,9 +8,16 @@ use std::net::TcpStream;
 
 use crate::process::run;
 
+const POSTFIX: u16 = 25;
+
 /// Hands over `message`; `Err` is the server's refusal, whichever step drew it.
 pub(crate) fn send(from: &str, to: &str, message: &str) -> Result<String, String> {
-    Session::open(25).send(from, to, message)
+    send_to(POSTFIX, from, to, message)
+}
+
+/// The same with the server on another port.
+pub(crate) fn send_to(port: u16, from: &str, to: &str, message: &str) -> Result<String, String> {
+    Session::open(port).send(from, to, message)
 }
 
 /// The same at another port, after logging in where `login` names somebody whose password is `secret`.
@@ -25,7 +32,7 @@ pub(crate) fn submit(port: u16, login: Option<&str>, from: &str, to: &str, messa
 
 /// Whether the server would take a message for `to`.
 pub(crate) fn accepts(to: &str) -> Result<(), String> {
-    let mut session = Session::open(25);
+    let mut session = Session::open(POSTFIX);
     session.command("MAIL FROM:<someone@elsewhere.example>")?;
     session.command(&format!("RCPT TO:<{to}>")).map(drop)
 }
@@ -50,11 +57,11 @@ struct Session {
 impl Session {
     fn open(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port))
-            .unwrap_or_else(|error| panic!("cannot connect to Postfix on port {port}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot connect to the mail server on port {port}: {error}"));
         let mut session = Self { stream: BufReader::new(stream) };
         let greeting = session.answer();
-        assert!(greeting.is_ok(), "Postfix greets with {greeting:?}");
-        session.command("EHLO client.example").unwrap_or_else(|error| panic!("Postfix answers EHLO with {error}"));
+        assert!(greeting.is_ok(), "it greets with {greeting:?}");
+        session.command("EHLO client.example").unwrap_or_else(|error| panic!("it answers EHLO with {error}"));
         session
     }
 
@@ -73,7 +80,7 @@ impl Session {
         self.stream
             .get_mut()
             .write_all(format!("{line}\r\n").as_bytes())
-            .unwrap_or_else(|error| panic!("cannot write to Postfix: {error}"));
+            .unwrap_or_else(|error| panic!("cannot write to the mail server: {error}"));
         self.answer()
     }
 
@@ -81,7 +88,9 @@ impl Session {
     fn answer(&mut self) -> Result<String, String> {
         loop {
             let mut line = String::new();
-            self.stream.read_line(&mut line).unwrap_or_else(|error| panic!("cannot read from Postfix: {error}"));
+            self.stream
+                .read_line(&mut line)
+                .unwrap_or_else(|error| panic!("cannot read from the mail server: {error}"));
             let line = line.trim_end().to_owned();
             // A line of an answer that goes on has a hyphen after its code.
             if line.as_bytes().get(3) == Some(&b'-') {
