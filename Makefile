@@ -55,8 +55,8 @@ test-unit: ## Tests that need no root: units, properties, protocol vectors, the 
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
 
-bench: build ## Print what deliveries cost: instructions, size, memory
-	@tests/bench $(program)
+bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1: a short run; asks for sudo if need be)
+	@QUICK=$(QUICK) bench/run $(program)
 
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
