@@ -64,8 +64,8 @@ soak: setup ## What takes longer than `make test` should: each says what it trie
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run
 
-bench: build ## Print what deliveries cost: instructions, size, memory
-	@tests/bench $(program)
+bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1: a short run; asks for sudo if need be)
+	@QUICK=$(QUICK) bench/run $(program)
 
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }

@@ -1,0 +1,48 @@
+"""Proof that the rivals do the same work: each runs the same good request once and answers it, and runs none of the bad
+ones. In: the world and Postfix. Out: what was asked, or the end of the bench. Nothing is measured before this has passed."""
+
+import time
+
+from people import JUNK, forged
+from world import MARKS
+
+
+def cases(world):
+    """Mails in the order in which they are delivered: what it is, the mail, whether its command must run."""
+    a, b, c, d = world.people[:4]
+    now = int(time.time())
+    good = a.mail(a.block("mark"))
+    wrong = "000000" if b.code(now) != "000000" else "111111"
+    return [
+        ("a good request", good, True),
+        ("the same mail again", good, False),
+        ("another request with the same code", a.mail(a.block("nothing", now)), False),
+        ("no request", JUNK, False),
+        ("a forged mac", forged(b.mail(b.block("mark"))), False),
+        ("a wrong code", b.mail(b.block("mark", now, code=wrong)), False),
+        ("a stale request", b.mail(b.block("mark", now - 13 * 3600)), False),
+        ("a request from the future", b.mail(b.block("mark", now + 3600)), False),
+        ("another gateway", b.mail(b.block("mark", gateway="paris")), False),
+        ("somebody else's From", b.mail(b.block("mark"), sender=c.address), False),
+        ("two requests in one mail", c.mail(c.block("mark", now) + c.block("mark", now + 30)), False),
+        ("a command of another role", c.mail(c.block("forbidden")), False),
+        ("no such command", d.mail(d.block("unheard-of")), False),
+        ("a good request of the one who was forged", b.mail(b.block("mark", now + 60)), True),
+    ]
+
+
+def agree(world, postfix, rivals):
+    """Delivers every case to every rival through the real Postfix."""
+    asked = cases(world)
+    for rival in rivals:
+        # Both floors check nothing: that is what they are for.
+        if rival == "true" or rival.startswith("floor"):
+            continue
+        world.forget()
+        for what, mail, must_run in asked:
+            before = MARKS.read_text().count("\n")
+            _, replies = postfix.deliver(rival, 1, [mail])
+            ran = MARKS.read_text().count("\n") - before
+            if ran != must_run or (must_run and replies != 1):
+                raise SystemExit(f"bench: {rival}, {what}: ran {ran} times, {replies} replies")
+    return [(what, must_run) for what, _, must_run in asked]

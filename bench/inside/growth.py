@@ -1,0 +1,162 @@
+"""What grows, and what must not: users and commands, ledger rows, the message, the output. In: the world. Out: curves, as
+lists of [size, cost]: instructions by callgrind, or the peak of memory."""
+
+import os
+import sqlite3
+import statistics
+import time
+from pathlib import Path
+
+import counted
+import memory
+from people import JUNK, Person, enrol, forged, write
+from world import COMMAND, GATEWAY, run
+
+MANY = "/srv/many"
+LIMIT = 256 << 10
+
+
+def executed(world, folder, person, times=4):
+    """Mean instructions of `times` executed requests in a row, each with a code of its own."""
+    words = [counted.PROGRAM, "deliver", "--config", folder]
+    now = int(time.time())
+    mails = [person.mail(person.block("nothing", now + 30 * turn)) for turn in range(-times, 0)]
+    return round(statistics.mean(counted.instructions(world, words, mail) for mail in mails))
+
+
+def gateway(world, folder, name, people):
+    """A gateway without a fence and with a ledger of its own."""
+    write(f"{folder}/mailsudo.toml", GATEWAY.format(fence="none", name=name))
+    write(f"{folder}/commands.d/nothing.toml", COMMAND.format(name="nothing", program="/usr/bin/true", role="web"))
+    enrol(people, folder, f"{folder}-rival", world.ids[1])
+
+
+def new_ledger(world, folder, name):
+    """An empty ledger without a floor: codes of the last minutes count. Each point of a curve begins with a log that is as
+    empty as any other's, since what is in it costs, too."""
+    for path in Path("/var/lib/mailsudo").glob(f"{name}.db*"):
+        path.unlink()
+    run(*world.as_service(counted.PROGRAM, "ledger", "init", "--config", folder))
+    ledger = sqlite3.connect(f"/var/lib/mailsudo/{name}.db")
+    with ledger:
+        ledger.execute("DELETE FROM floor")
+    ledger.close()
+    own(world, name)
+
+
+def own(world, name):
+    """Gives the ledger back to the service user, after root has had it open."""
+    for path in Path("/var/lib/mailsudo").glob(f"{name}.db*"):
+        os.chown(path, *world.ids)
+        path.chmod(0o600)
+
+
+def people_and_commands(world, sizes, say):
+    """Names that lead to the same three files: what counts is how many there are in each folder."""
+    base = [Person(number) for number in range(10)]
+    gateway(world, MANY, "many", base)
+    have, curve = 10, []
+    for number, size in enumerate(sizes):
+        say(f"growth: {size} users and commands")
+        for extra in range(have, size):
+            for place in ["users.d/u0", "secrets.d/u0", "commands.d/nothing"]:
+                folder = Path(MANY) / place.partition("/")[0]
+                os.link(f"{MANY}/{place}.toml", folder / f"x{extra}.toml")
+        have = size
+        new_ledger(world, MANY, "many")
+        curve.append([size, executed(world, MANY, base[number])])
+    return curve
+
+
+def move_log(name):
+    """Moves the log back into the ledger, so that it is empty."""
+    ledger = sqlite3.connect(f"/var/lib/mailsudo/{name}.db")
+    ledger.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    ledger.close()
+
+
+ROWS = """
+INSERT INTO requests
+WITH RECURSIVE number (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM number WHERE n + 1 < :last)
+SELECT randomblob(32), 'user' || (n / 1000), 'nothing', '', :now - 7000000 + n, :now - 7000000 + n, 'finished', NULL, n,
+       'nobody', '/usr/bin/true', :now - 7000000 + n, :now - 7000000 + n, 'exit-0', 'user@users.example',
+       CAST('the reply' AS BLOB), :now - 7000000 + n, 'queue', 0
+FROM number
+"""
+
+
+def ledger_rows(world, sizes, say):
+    """Finished requests, none of them old enough to be forgotten, with replies of a few bytes."""
+    base = [Person(number) for number in range(len(sizes))]
+    gateway(world, "/srv/rows", "rows", base)
+    new_ledger(world, "/srv/rows", "rows")
+    have, curve = 0, []
+    for person, size in zip(base, sizes, strict=True):
+        say(f"growth: {size} ledger rows")
+        if size > have:
+            ledger = sqlite3.connect("/var/lib/mailsudo/rows.db")
+            # Filled without a log, which would hold the whole of it once more.
+            for setting in ["journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000", "temp_store = MEMORY"]:
+                ledger.execute(f"PRAGMA {setting}").fetchall()
+            with ledger:
+                ledger.execute(ROWS, {"first": have, "last": size, "now": int(time.time())})
+            ledger.execute("PRAGMA journal_mode = WAL").fetchall()
+            ledger.close()
+            own(world, "rows")
+            have = size
+        curve.append([size, executed(world, "/srv/rows", person)])
+        move_log("rows")
+    for path in Path("/var/lib/mailsudo").glob("rows.db*"):
+        path.unlink()
+    return curve
+
+
+def padded(mail, size):
+    """`mail` with text of ordinary lines before its own, so that it is `size` bytes long."""
+    head, body = mail.split(b"\n\n", 1)
+    line = b"The quick brown fox jumps over the lazy dog, and the dog takes no notice.\n"
+    need = size - len(mail)
+    text = (line * (need // len(line) + 1))[: max(need - 1, 0)] + b"\n"
+    return head + b"\n\n" + text + body
+
+
+def message_sizes(world, sizes, say):
+    """Two curves: mails that hold no block, and mails with a forged request at their end."""
+    person = world.people[0]
+    request = forged(person.mail(person.block("nothing")))
+    words = counted.deliver("open")
+    curves = {"junk": [], "refused": []}
+    for size in sizes:
+        say(f"growth: a message of {size} bytes")
+        for name, mail in [("junk", JUNK), ("refused", request)]:
+            curves[name].append([size, counted.instructions(world, words, padded(mail, size))])
+    return curves
+
+
+def message_memory(world, sizes):
+    return [[size, memory.peak(world.as_service(*counted.deliver("open")), padded(JUNK, size))] for size in sizes]
+
+
+PRINT = """
+summary   = "Prints so many bytes"
+run_as    = "nobody"
+argv      = ["/usr/local/libexec/print", "{bytes}"]
+timeout   = "5m"
+exclusive = false
+[parameters.bytes]
+integer   = { min = 0, max = 2000000000 }
+[allow.web]
+"""
+
+
+def output_memory(world, sizes, say):
+    """The peak of the process that runs a command which prints so much."""
+    write("/usr/local/libexec/print", "#!/bin/sh\nyes 'a line of output, as long as they are' | head -c \"$1\"\n", 0o755)
+    write("/etc/mailsudo-open/commands.d/print.toml", PRINT)
+    world.forget()
+    curve = []
+    for person, size in zip(world.people, sizes, strict=False):
+        say(f"growth: an output of {size} bytes")
+        mail = person.mail(person.block(f"print\narg: bytes={size}"))
+        curve.append([size, memory.peak(world.as_service(*counted.deliver("open")), mail)])
+    return curve

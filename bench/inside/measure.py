@@ -1,0 +1,94 @@
+"""Everything that `make bench` measures, inside the sandbox, started by bench/run as root. Out: the measures as JSON on
+standard output, and what is being done on standard error."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import agree
+import counted
+import growth
+import oneshot
+import throughput
+from postfix import Postfix
+from world import DISK, PROGRAM, SENDMAIL, SMTP, World, fenced, rivals, run
+
+if not Path("/run/mailsudo-sandbox").exists():
+    sys.exit("measure.py changes users, sudoers and mail, and so runs in the sandbox only: make bench")
+
+QUICK = os.environ.get("QUICK", "") not in ["", "0"]
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+# How many seconds after the start the last round of the queue is to end, if two have been made.
+BUDGET = 0 if QUICK else 840
+
+
+def say(what):
+    print(f"bench: {time.monotonic() - START:4.0f} s: {what}", file=sys.stderr, flush=True)
+
+
+def machine():
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "kernel": platform.release(),
+        "disk": run("findmnt", "-n", "-o", "FSTYPE", "-T", DISK).strip(),
+        "load": os.getloadavg()[0],
+        "quick": QUICK,
+        "versions": {
+            "mailsudo": run(PROGRAM, "--version").strip(),
+            "Postfix": run("postconf", "-h", "mail_version").strip(),
+            "sudo": run("sudo", "--version").splitlines()[0],
+            "Python": platform.python_version(),
+            "valgrind": run("valgrind", "--version").strip().removeprefix("valgrind-"),
+        },
+    }
+
+
+def takes_smtp(world):
+    """Whether this mailsudo hands replies over by SMTP: asked with a request, since it might take the words for a path."""
+    person = world.people[0]
+    words = [PROGRAM, "deliver", "--config", fenced("open"), "--reply-via", SMTP]
+    done = subprocess.run(world.as_service(*words), input=person.mail(person.block("nothing")), cwd="/", check=False)
+    world.forget()
+    return done.returncode == 0
+
+
+def main():
+    world = World(100 if QUICK else 600)
+    postfix = Postfix(rivals(True))
+    has_smtp = takes_smtp(world)
+    say(f"replies by SMTP: {'yes' if has_smtp else 'not with this mailsudo'}")
+    ways = rivals(has_smtp)
+    roads = {"print": None, "sendmail": SENDMAIL} | ({"smtp": SMTP} if has_smtp else {})
+    results = {"machine": machine(), "size": Path(PROGRAM).stat().st_size, "has_smtp": has_smtp}
+    say("do the rivals agree?")
+    results["agree"] = agree.agree(world, postfix, ways)
+    say("instructions")
+    results["instructions"] = counted.all_instructions(world)
+    say("system calls")
+    results["calls"] = counted.all_calls(world, roads)
+    sizes = [KIB, 64 * KIB, MIB, 64 * MIB, GIB]
+    results["growth"] = {
+        "output": growth.output_memory(world, sizes[:4] if QUICK else sizes, say),
+        "mail_memory": growth.message_memory(world, [KIB, 256 * KIB, MIB, 25 * MIB]),
+        "mail": growth.message_sizes(world, [KIB, 16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 257 * KIB, MIB, 25 * MIB], say),
+        "names": growth.people_and_commands(world, [10, 100, 1000, 10000] + ([] if QUICK else [100_000]), say),
+        "rows": growth.ledger_rows(world, [0, 1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000]), say),
+    }
+    results["oneshot"] = oneshot.measure(world, ways, 40 if QUICK else 200, say)
+    results["queue"] = throughput.measure(world, postfix, ways, START + BUDGET, say)
+    results["machine"]["took"] = round(time.monotonic() - START)
+    json.dump(results, sys.stdout)
+
+
+START = time.monotonic()
+main()

@@ -1,0 +1,53 @@
+"""What one message costs in time, without Postfix. In: the world. Out: the time of every run.
+
+(hyperfine(1), as Debian 12 has it, gives no standard input without a shell, whose noise is larger than what is looked for.)
+The runs are made by timer.py, as the service user and in turns."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from people import JUNK, forged
+from throughput import FENCES, contests
+from world import DISK, FRESH, PROGRAM, fenced
+
+# One run in so many turns: what is quick has the tightest targets.
+EVERY = {"python": 10, "shell": 10, "procmail": 10}
+EXECUTED = 10
+
+
+def printing(rivals):
+    """mailsudo and its floor with the reply on standard output: what the reply's road costs is the difference to these."""
+    ways = {}
+    for fence in FENCES:
+        ways[f"mailsudoprint-{fence}"] = [PROGRAM, "deliver", "--config", fenced(fence)]
+        floor, log, _, *rest = rivals[f"floor-{fence}"]
+        ways[f"floorprint-{fence}"] = [floor, log, "-", *rest]
+    return ways
+
+
+def measure(world, rivals, turns, say):
+    say(f"one-shot: {turns} turns")
+    world.forget()
+    person = world.people[0]
+    good = person.mail(person.block("nothing"))
+    mails = {"true": JUNK, "junk": JUNK, "refused": forged(good), "open": good, "sudo": good}
+    for kind, mail in mails.items():
+        (DISK / f"{kind}.eml").write_bytes(mail)
+    ways = rivals | printing(rivals)
+    everybody = contests(rivals) + [(way.partition("-")[2], way) for way in printing(rivals)]
+    jobs = [
+        {
+            "name": f"{kind} {way}",
+            "words": ways[way],
+            "mail": str(DISK / f"{kind}.eml"),
+            # An executed request must be new each time.
+            "before": [FRESH] if kind in FENCES else None,
+            "every": EXECUTED if kind in FENCES else EVERY.get(way.partition("-")[0], 1),
+        }
+        for kind, way in everybody
+    ]
+    timer = world.as_service(sys.executable, "-B", str(Path(__file__).with_name("timer.py")))
+    done = subprocess.run(timer, input=json.dumps([turns, jobs]), text=True, stdout=subprocess.PIPE, cwd="/", check=True)
+    return json.loads(done.stdout)

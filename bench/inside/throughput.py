@@ -1,0 +1,63 @@
+"""Deliveries for each second from a filled queue. In: the world and Postfix. Out: for each kind of mail, rival and
+concurrency one rate for each round. All rivals take turns, the other way round in each second round, so that a machine
+that grows slower or faster does so for all alike."""
+
+import time
+
+from people import JUNK, forged
+from postfix import CONCURRENCIES
+
+KINDS = ["junk", "refused", "open", "sudo"]
+# The kinds that are executed are named after their fence.
+FENCES = ["open", "sudo"]
+
+# How many mails of a kind are executed in a batch at each concurrency, and what part of a batch a rival is given: so that
+# each takes about as long, and no batch is over before it is under way.
+EXECUTED = {1: 60, 2: 120, 8: 240, 32: 320}
+SHARES = {"true": 1, "mailsudo": 1, "floor": 1, "procmail": 0.25, "shell": 0.25, "python": 0.15}
+
+
+def contests(rivals):
+    """Who does what: (kind, rival)."""
+    found = [("true", "true")]
+    for kind in KINDS:
+        fence = kind if kind in FENCES else "sudo"
+        for rival in rivals:
+            name, _, its_fence = rival.partition("-")
+            # What is not executed needs neither fence nor reply nor floor.
+            if its_fence != fence or (kind not in FENCES and name in ["floor", "floorsmtp", "mailsudosmtp"]):
+                continue
+            found.append((kind, rival))
+    return found
+
+
+def size(rival, kind, most, count):
+    name = rival.partition("-")[0].removesuffix("smtp")
+    share = 1 if (name, kind) == ("procmail", "junk") else SHARES[name]
+    whole = min(count, EXECUTED[most]) if kind in FENCES else count
+    return min(count, max(int(whole * share), 2 * most, 12))
+
+
+def measure(world, postfix, rivals, until, say):
+    """Takes whole rounds, two at least, as many as end before the time `until` if each takes as long as the one before."""
+    good = [person.mail(person.block("nothing")) for person in world.people]
+    bad = [forged(mail) for mail in good]
+    junk = [JUNK] * len(good)
+    mails = {"true": junk, "junk": junk, "refused": bad, "open": good, "sudo": good}
+    rates = {}
+    everybody = contests(rivals)
+    turn = took = 0
+    while turn < 2 or time.monotonic() + took < until:
+        begun = time.monotonic()
+        say(f"queue: round {turn + 1}")
+        for most in CONCURRENCIES:
+            for kind, rival in everybody if turn % 2 == 0 else reversed(everybody):
+                world.forget()
+                batch = mails[kind][: size(rival, kind, most, len(good))]
+                seconds, replies = postfix.deliver(rival, most, batch)
+                if replies != (len(batch) if kind in FENCES else 0):
+                    raise SystemExit(f"bench: {rival} answered {replies} of {len(batch)} {kind} mails")
+                rates.setdefault(f"{kind} {rival} {most}", []).append(len(batch) / seconds)
+        turn += 1
+        took = time.monotonic() - begun
+    return rates

@@ -1,0 +1,177 @@
+"""The machine that is measured: the sandbox of tests/system with a gateway, its rivals, Postfix and rsyslog, set up as
+an administrator would. In: a built mailsudo and the compiled floor. Out: a machine whose memory can be set back.
+
+Postfix's queue and every memory are on a real disk (DISK), since fsync(2) on the sandbox's own tmpfs costs nothing. Each
+rival has a transport for each concurrency and speaks for itself: mail to `RIVAL@C.bench.example` goes to it, C at a time.
+Replies go to discard(8)."""
+
+import os
+import pwd
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+from people import Person, enrol, twin, write
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DISK = Path("/mnt")
+PROGRAM = "/usr/local/bin/mailsudo"
+FLOOR = "/usr/local/libexec/floor"
+SENDMAIL = "/usr/sbin/sendmail"
+SMTP = "smtp://127.0.0.1:25"
+MARKS = DISK / "marks"
+MEMORY = DISK / "lib/opsmail"
+FRESH = "/usr/local/libexec/fresh"
+SERVICE = "mailsudo"
+
+RSYSLOG = """\
+module(load="imuxsock" SysSock.RateLimit.Interval="0")
+module(load="builtin:omfile" Template="RSYSLOG_TraditionalFileFormat")
+*.*  /var/log/syslog
+"""
+GATEWAY = """\
+gateway = "berlin"
+address = "ops@example.com"
+max_age = "12h"
+[ledger]
+url = "sqlite:/var/lib/mailsudo/{name}.db"
+[execution]
+fence = "{fence}"
+"""
+COMMAND = """\
+summary   = "{name}"
+run_as    = "nobody"
+argv      = ["{program}"]
+exclusive = false
+[allow.{role}]
+"""
+# name: program, role; the same for mailsudo and its rivals.
+COMMANDS = {
+    "nothing": ("/usr/bin/true", "web"),
+    "mark": ("/usr/local/libexec/mark", "web"),
+    "forbidden": ("/usr/local/libexec/mark", "oncall"),
+}
+RIVAL = """\
+name=berlin
+reply_from=ops@example.com
+max_age=43200
+fence={fence}
+memory={memory}
+"""
+FORGET = """\
+#!/bin/sh -e
+cd {disk}/lib
+rm -rf mailsudo/* opsmail/*
+cp -a ../template/mailsudo/. mailsudo/
+exec cp -a ../template/opsmail/. opsmail/
+"""
+
+
+def run(*words, **options):
+    done = subprocess.run(words, check=False, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        raise SystemExit(f"bench: {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def fenced(name):
+    return "/etc/mailsudo" if name == "sudo" else "/etc/mailsudo-open"
+
+
+def command_line(fence, program="/usr/bin/true"):
+    """What mailsudo runs for a command of ours, to the word."""
+    line = ["/usr/bin/timeout", "--kill-after=5s", "60s", program]
+    return line if fence == "open" else ["/usr/bin/sudo", "-n", "-u", "nobody", "--", *line]
+
+
+def rivals(has_smtp):
+    """Every way to handle a message: name -> the words that pipe(8) runs. `sudo` and `open` say whether sudo is the fence."""
+    log = f"{DISK}/lib/opsmail/floor.log"
+    ways = {"true": ["/bin/true"]}
+    for fence in ["sudo", "open"]:
+        mailsudo = [PROGRAM, "deliver", "--config", fenced(fence)]
+        folder = f"/etc/opsmail-{fence}"
+        ways[f"mailsudo-{fence}"] = [*mailsudo, "--reply-via", SENDMAIL]
+        ways[f"floor-{fence}"] = [FLOOR, log, SENDMAIL, "u0@users.example", *command_line(fence)]
+        if has_smtp:
+            ways[f"mailsudosmtp-{fence}"] = [*mailsudo, "--reply-via", SMTP]
+            ways[f"floorsmtp-{fence}"] = [FLOOR, log, "smtp:25", "u0@users.example", *command_line(fence)]
+        ways[f"python-{fence}"] = ["/usr/local/libexec/opsmail.py", folder]
+        ways[f"shell-{fence}"] = ["/usr/local/libexec/opsmail.sh", folder]
+        ways[f"procmail-{fence}"] = ["/usr/bin/procmail", "-m", f"FOLDER={folder}", "/etc/opsmail.procmailrc"]
+    return ways
+
+
+class World:
+    def __init__(self, count):
+        self.people = [Person(number) for number in range(count)]
+        run("make", "-C", str(CHECKOUT), "install", "PREFIX=/usr/local", f"program={os.environ['PROGRAM']}")
+        account = pwd.getpwnam(SERVICE)
+        self.ids = (account.pw_uid, account.pw_gid)
+        self._programs()
+        self._memories()
+        self._gateways()
+        run("cp", "-a", DISK / "lib", DISK / "template")
+        self._syslog()
+        # `ledger init` refuses whatever was signed up to the second in which the ledger was made.
+        time.sleep(1.1)
+
+    def _programs(self):
+        for name in ["opsmail.py", "opsmail.sh"]:
+            run("install", "-D", "-m", "755", CHECKOUT / "bench/rivals" / name, f"/usr/local/libexec/{name}")
+        run("install", "-m", "755", os.environ["FLOOR"], FLOOR)
+        run("install", "-m", "644", CHECKOUT / "bench/rivals/procmailrc", "/etc/opsmail.procmailrc")
+        write("/usr/local/libexec/mark", f"#!/bin/sh\necho run >>{MARKS}\n", 0o755)
+        write(MARKS, "", 0o666)
+        write(FRESH, FORGET.format(disk=DISK), 0o755)
+
+    def _memories(self):
+        for place in ["mailsudo", "opsmail"]:
+            (DISK / "lib" / place).mkdir(parents=True)
+            (DISK / "lib" / place).chmod(0o700)
+            os.chown(DISK / "lib" / place, *self.ids)
+        run("mount", "--bind", DISK / "lib/mailsudo", "/var/lib/mailsudo")
+        database = MEMORY / "requests.db"
+        memory = sqlite3.connect(database)
+        # As one who knows SQLite would: the write-ahead log was measured to be the faster for the script, too.
+        memory.execute("PRAGMA journal_mode = WAL")
+        memory.execute("CREATE TABLE requests (name TEXT PRIMARY KEY, user TEXT, step INTEGER, state TEXT, UNIQUE (user, step))")
+        memory.close()
+        os.chown(database, *self.ids)
+
+    def _gateways(self):
+        for name, (program, role) in COMMANDS.items():
+            write(f"/etc/mailsudo/commands.d/{name}.toml", COMMAND.format(name=name, program=program, role=role))
+            write(f"/etc/opsmail-sudo/commands.d/{name}", f"run_as=nobody\nroles={role}\nargv={program}\n")
+        enrol(self.people, "/etc/mailsudo", "/etc/opsmail-sudo", self.ids[1])
+        twin("/etc/mailsudo", "/etc/mailsudo-open")
+        twin("/etc/opsmail-sudo", "/etc/opsmail-open")
+        for fence, name in [("sudo", "sudo"), ("none", "open")]:
+            write(f"{fenced(name)}/mailsudo.toml", GATEWAY.format(fence=fence, name=name))
+            run(*self.as_service(PROGRAM, "ledger", "init", "--config", fenced(name)))
+            write(f"/etc/opsmail-{name}/gateway", RIVAL.format(fence=fence, memory=MEMORY))
+        run(PROGRAM, "sudoers", "--install", "--yes")
+
+    def _syslog(self):
+        write("/etc/rsyslog.conf", RSYSLOG)
+        run("rsyslogd", "-i", "/run/rsyslogd.pid")
+        until("rsyslogd's socket", lambda: Path("/dev/log").exists())
+
+    @staticmethod
+    def forget():
+        """Sets every memory back to the morning after the installation."""
+        run(FRESH)
+
+    def as_service(self, *words):
+        """The words that run `words` as the service user, as pipe(8) would."""
+        uid, gid = self.ids
+        return ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--", *words]
+
+
+def until(what, holds, patience=60):
+    deadline = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"bench: waited in vain for {what}")
+        time.sleep(0.01)

@@ -1,0 +1,216 @@
+"""What was measured, as Markdown. In: the measures and the judged targets. Out: docs/performance.md and README's part."""
+
+import statistics
+
+from plots import KINDS, way
+from targets import CONCURRENCIES, rate, reasons
+
+RIVALS = {"floor": "floor", "mailsudo": "mailsudo", "procmail": "procmail + shell", "shell": "shell", "python": "Python"}
+EXECUTED = ["open", "sudo"]
+MIB = 1 << 20
+
+
+def table(head, rows):
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def figure(number):
+    """Three digits, as many as two runs agree on at best."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def milliseconds(measures, name):
+    return 1000 * statistics.median(measures["oneshot"][name])
+
+
+def size(number):
+    for unit, name in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]:
+        if number >= unit:
+            return f"{number / unit:g} {name}"
+    return f"{number} B"
+
+
+def machine(measures):
+    about = measures["machine"]
+    versions = ", ".join(f"{name} {version.split()[-1]}" for name, version in about["versions"].items())
+    quick = " **Quick, with few rounds: for trying the bench out, not for figures.**" if about["quick"] else ""
+    # Other work shares cores and disk unevenly: then only the counts can be trusted.
+    busy = " **The machine was busy with other work: its ratios in time are not to be relied on.**" if about["load"] > 1 else ""
+    return (
+        f"Measured {about['when']} in {about['took'] // 60 + 1} minutes: {about['cores']} cores ({about['cpu']}), Linux "
+        f"{about['kernel']}, queue and memories on {about['disk']}, load {about['load']:.1f} before it began; {versions}.{busy}{quick}\n"
+    )
+
+
+def verdicts(judged):
+    rows = [[target.what, target.wanted, target.measured, "met" if target.met else "**missed**"] for target in judged]
+    return table(["target", "wanted", "measured", ""], rows)
+
+
+def deliveries(measures):
+    text = ""
+    for kind, title in KINDS.items():
+        rows = []
+        for rival, name in RIVALS.items():
+            if rival == "floor" and kind not in EXECUTED:
+                name = "/bin/true"
+            rows.append([name, *[figure(rate(measures, *way(rival, kind), most)) for most in CONCURRENCIES]])
+            smtp = f"{rival}smtp"
+            if kind in EXECUTED and f"{kind} {smtp}-{kind} 1" in measures["queue"]:
+                each = [figure(rate(measures, *way(smtp, kind), most)) for most in CONCURRENCIES]
+                rows.append([f"{name}, reply by SMTP", *each])
+        text += f"\n{title}:\n\n" + table(["deliveries a second, at a time:", *CONCURRENCIES], rows)
+    return text
+
+
+def one_message(measures):
+    rows = []
+    floor = milliseconds(measures, "true true")
+    for kind, title in KINDS.items():
+        cells = [milliseconds(measures, " ".join(way(rival, kind))) for rival in RIVALS]
+        rows.append([title, *[figure(cell) for cell in cells], f"{cells[1] / floor:.1f}"])
+    head = ["milliseconds", "floor (/bin/true)", *list(RIVALS.values())[1:], "mailsudo against /bin/true"]
+    return table(head, rows)
+
+
+def instructions(measures):
+    counts = measures["instructions"]
+    names = KINDS | {"duplicate": "the same mail again"}
+    rows = [[name, f"{counts[kind] / 1e6:.3f}"] for kind, name in names.items()]
+    text = table(["million instructions of mailsudo itself", ""], rows)
+    if counts["executed_ended"] != "exit-0":
+        text += (
+            f"\nvalgrind {measures['machine']['versions']['valgrind']} knows no pidfd_open(2), so under it a run ends as "
+            f"`{counts['executed_ended']}` and not as `exit-0`: the figures of executed requests are upper bounds.\n"
+        )
+    return text
+
+
+def calls(measures):
+    rows = []
+    titles = {
+        "junk": "not a request", "refused": "refused", "open print": "executed, reply to standard output",
+        "sudo print": "executed with sudo, reply to standard output", "open sendmail": "executed, sendmail",
+        "sudo sendmail": "executed with sudo, sendmail", "open smtp": "executed, SMTP",
+        "sudo smtp": "executed with sudo, SMTP",
+    }
+    for name, title in titles.items():
+        if name in measures["calls"]:
+            found = measures["calls"][name]
+            syncs = f"{found['syncs_median']:g} ({found['syncs_mean']:g})"
+            rows.append([title, found["own_total"], syncs, found["children"], found["children_total"], found["children_syncs"]])
+    head = ["", "system calls", "fsyncs: usual (mean)", "child processes", "their calls", "their fsyncs"]
+    why = reasons()
+    own = measures["calls"]["sudo sendmail"]["own"]
+    each = [[f"`{name}`", count, why.get(name, "**none**")] for name, count in own.items()]
+    return f"{table(head, rows)}\nEach of mailsudo's own, executed with sudo and sendmail (bench/syscalls):\n\n" + table(
+        ["call", "times", "why"], each
+    ).replace("| --- | ---: | ---: |", "| --- | ---: | --- |")
+
+
+def roads(measures):
+    rows = []
+    names = {"print": "standard output", "": "sendmail", "smtp": "SMTP"}
+    for suffix, title in names.items():
+        if f"sudo mailsudo{suffix}-sudo" in measures["oneshot"]:
+            cells = [
+                milliseconds(measures, f"{kind} {rival}{suffix}-{kind}") for kind in EXECUTED for rival in ["mailsudo", "floor"]
+            ]
+            rows.append([title, *[figure(cell) for cell in cells]])
+    return table(["milliseconds, reply by", "mailsudo", "floor", "mailsudo, with sudo", "floor, with sudo"], rows)
+
+
+def memory(measures):
+    curves = measures["growth"]
+    rows = [[f"a command's output of {size(given)}", f"{peak / MIB:.1f}"] for given, peak in curves["output"]]
+    rows += [[f"a mail of {size(given)}", f"{peak / MIB:.1f}"] for given, peak in curves["mail_memory"]]
+    return table(["peak memory with", "MiB"], rows)
+
+
+def growth(measures):
+    text = ""
+    for name, head in [("names", "users and commands"), ("rows", "ledger rows")]:
+        rows = [[f"{given:,}", f"{cost / 1e6:.3f}"] for given, cost in measures["growth"][name]]
+        text += table([head, "million instructions"], rows) + f"\n![{head}](performance/{name}.svg)\n\n"
+    curves = measures["growth"]["mail"]
+    rows = [
+        [size(given), f"{junk / 1e6:.3f}", f"{refused / 1e6:.3f}"]
+        for (given, junk), (_, refused) in zip(curves["junk"], curves["refused"], strict=True)
+    ]
+    head = ["a message of", "not a request: million instructions", "refused"]
+    return text + table(head, rows) + "\n![message](performance/message.svg)\n\n![memory](performance/memory.svg)\n"
+
+
+def performance(measures, judged):
+    agreed = "".join(f"- {what}: {'runs once, is answered' if runs else 'runs nothing'}\n" for what, runs in measures["agree"])
+    return f"""\
+<!-- Written by `make bench`; changes here are lost. -->
+
+# Performance
+
+What a delivery costs, beside what else could stand in its place. `make bench` measures all of it in one run and writes this
+page; every figure below is shown again by that command. Between machines only ratios mean anything, and the counts:
+instructions, system calls, memory.
+
+{machine(measures)}
+The rivals (bench/rivals/): `/bin/true`, which reads nothing; the floor of an executed request, a C program that checks
+nothing, appends and fsyncs twice, runs the very same sudo command line and hands a reply over the same way; and what a
+sysadmin would write, in Python, in shell with openssl and oathtool, and procmail in front of that shell script. These three
+make the same checks as mailsudo on the same mails. Before anything was measured, each of them did what mailsudo did with:
+
+{agreed}
+## Targets
+
+A target in instructions, calls, bytes is a count, and `make bench` fails where one is missed. A ratio in time is the median
+over rounds in which all rivals take turns, for 1, 2, 8 and 32 deliveries at a time; it is met where all four are.
+
+{verdicts(judged)}
+## Deliveries
+
+From a queue that was filled while Postfix's queue manager stood still, until nothing was left in it, replies included; the
+request is executed by running `/usr/bin/true`.
+
+![deliveries a second](performance/deliveries.svg)
+
+![deliveries a second, by how many at a time](performance/concurrency.svg)
+{deliveries(measures)}
+## One message
+
+Without Postfix, from the start of the process to its end; the floor of an executed request is the C program, and replies go
+to sendmail.
+
+{one_message(measures)}
+{instructions(measures)}
+## The reply's road
+
+{roads(measures)}
+## System calls
+
+By strace, means of 12 deliveries in a row. A fsync more than usual is the write-ahead log being moved back into the ledger.
+
+{calls(measures)}
+## Memory
+
+Of the process itself, at its peak.
+
+{memory(measures)}
+## Growth
+
+{growth(measures)}"""
+
+
+def readme(measures, most=8):
+    rows = []
+    for kind, title in KINDS.items():
+        cells = [rate(measures, *way(rival, kind), most) for rival in RIVALS]
+        rows.append([title, *[figure(cell) for cell in cells]])
+    head = [f"deliveries a second, {most} at a time", "floor", *[name for name in list(RIVALS.values())[1:]]]
+    about = measures["machine"]
+    return f"""\
+{table(head, rows)}
+![deliveries a second](docs/performance/deliveries.svg)
+
+From a filled queue through Postfix on {about['cores']} cores, {about['when'].partition(' ')[0]}. The floor runs the same
+commands and checks nothing; the scripts check what mailsudo checks. [docs/performance.md](docs/performance.md) has the rest.
+"""
