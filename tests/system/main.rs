@@ -44,6 +44,7 @@ mod refused;
 mod resumed;
 mod roads;
 mod smtp;
+mod smtp_road;
 mod stand;
 mod sudo_rs;
 mod syslog;
