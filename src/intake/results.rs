@@ -71,7 +71,7 @@ pub(super) fn read(field: &str) -> Result<Results, Unreadable> {
         if rest.is_empty() {
             return Ok(Results { entries });
         }
-        rest.expect(';')?;
+        rest.take(';')?;
         rest.space()?;
         if !rest.is_empty() {
             entries.extend(rest.entry()?);
@@ -88,7 +88,7 @@ fn open(field: &str) -> Result<(String, Reader<'_>), Unreadable> {
     if !name.eq_ignore_ascii_case(NAME) {
         return Err(Unreadable);
     }
-    reader.expect(':')?;
+    reader.take(':')?;
     reader.space()?;
     Ok((reader.word()?, reader))
 }
@@ -120,7 +120,7 @@ impl Reader<'_> {
         is_next
     }
 
-    fn expect(&mut self, c: char) -> Result<(), Unreadable> {
+    fn take(&mut self, c: char) -> Result<(), Unreadable> {
         if self.skip(c) { Ok(()) } else { Err(Unreadable) }
     }
 
@@ -167,7 +167,7 @@ impl Reader<'_> {
 
     /// A quoted string (RFC 5322 section 3.2.4), with its folding and quoting undone.
     fn quoted(&mut self, into: &mut String) -> Result<(), Unreadable> {
-        self.expect('"')?;
+        self.take('"')?;
         loop {
             match self.next().ok_or(Unreadable)? {
                 '"' => return Ok(()),
@@ -200,7 +200,7 @@ impl Reader<'_> {
             }
             self.space()?;
         }
-        self.expect('=')?;
+        self.take('=')?;
         self.space()?;
         let mut entry = Entry { method, result: self.keyword()?, properties: Vec::new() };
         loop {
@@ -229,7 +229,7 @@ impl Reader<'_> {
         } else {
             None
         };
-        self.expect('=')?;
+        self.take('=')?;
         self.space()?;
         let value = self.word()?;
         Ok(name.map(|name| (name, value)))

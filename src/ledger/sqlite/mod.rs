@@ -1,7 +1,7 @@
-//! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit; claims are locks on
-//! single bytes of a file beside it (`-claims`), which the kernel releases with the process.
+//! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit.
 
 mod archive;
+mod claims;
 mod page;
 mod record;
 
@@ -11,8 +11,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use rustix::fs::{CWD, RenameFlags};
@@ -119,7 +117,7 @@ impl Sqlite {
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         let synchronous = Synchronous::Full;
         connection.pragma_update(None, "synchronous", synchronous.word())?;
-        let ledger = Self { connection, claims: claims_of(&path), synchronous };
+        let ledger = Self { connection, claims: claims::beside(&path), synchronous };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => Ok(ledger),
             (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
@@ -146,7 +144,7 @@ impl Sqlite {
         let path = judged(path, trusted.clone(), false)?;
         let backend = |error: io::Error| LedgerError::Backend(format!("{}: {error}", path.display()));
         let new = |file: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop);
-        match new(&claims_of(&path)) {
+        match new(&claims::beside(&path)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(backend(error)),
             _ => {}
         }
@@ -211,56 +209,9 @@ fn judged(path: &Path, trusted: Trusted, must_exist: bool) -> Result<PathBuf, Le
     Ok(folder.path().join(name))
 }
 
-fn claims_file(path: &Path) -> Result<File, LedgerError> {
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    file.map_err(|error| LedgerError::Backend(format!("{}: {error}", path.display())))
-}
-
-fn claims_of(path: &Path) -> PathBuf {
-    let mut claims = path.as_os_str().to_owned();
-    claims.push("-claims");
-    claims.into()
-}
-
-/// A write lock on the one byte that stands for a request: 62 bits of its name. Two names that share it would only
-/// wait for each other. Open-file-description locks (fcntl(2)) end with the descriptor and know no process id.
-#[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
-fn byte_of(name: &RequestName) -> libc::flock {
-    let mut offset = [0; 8];
-    offset.copy_from_slice(name.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
-    libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: i64::from_be_bytes(offset) & (i64::MAX >> 1),
-        l_len: 1,
-        l_pid: 0,
-    }
-}
-
-/// A locked byte. Let go by name and not only by closing the descriptor, of which a child that has not yet called execve(2)
-/// has a copy.
-struct Held {
-    lock: File,
-    byte: libc::flock,
-}
-
-impl Drop for Held {
-    #[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
-    fn drop(&mut self) {
-        self.byte.l_type = libc::F_UNLCK as libc::c_short;
-        let _ = fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&self.byte));
-    }
-}
-
 impl Ledger for Sqlite {
     fn claim(&self, name: &RequestName) -> Result<Option<Claim>, LedgerError> {
-        let lock = claims_file(&self.claims)?;
-        let byte = byte_of(name);
-        match fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte)) {
-            Ok(_) => Ok(Some(Claim { held: Box::new(Held { lock, byte }) })),
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
-            Err(errno) => Err(LedgerError::Backend(format!("{}: {errno}", self.claims.display()))),
-        }
+        claims::claim(&self.claims, name)
     }
 
     fn page(&mut self, name: &RequestName, user: &UserName) -> Result<Box<dyn Page + '_>, LedgerError> {

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{byte_of, claims_file, record};
+use super::{claims, record};
 use crate::ledger::{LedgerError, Lockout, Page, Record, Slot};
 use crate::protocol::{RequestName, Timestamp};
 
@@ -16,15 +14,6 @@ pub(super) struct SqlitePage<'l> {
     pub(super) claims: &'l Path,
     pub(super) name: RequestName,
     pub(super) user: String,
-}
-
-impl SqlitePage<'_> {
-    fn is_claimed(&self, holder: &RequestName) -> Result<bool, LedgerError> {
-        let mut lock = byte_of(holder);
-        fcntl(&claims_file(self.claims)?, FcntlArg::F_OFD_GETLK(&mut lock))
-            .map_err(|errno| LedgerError::Backend(format!("the claims file: {errno}")))?;
-        Ok(i32::from(lock.l_type) != libc::F_UNLCK)
-    }
 }
 
 impl Page for SqlitePage<'_> {
@@ -63,7 +52,7 @@ impl Page for SqlitePage<'_> {
         let mut slots = Vec::new();
         while let Some(row) = rows.next()? {
             let holder = RequestName::from_bytes(row.get(0)?);
-            let is_claimed = self.is_claimed(&holder)?;
+            let is_claimed = claims::is_claimed(self.claims, &holder)?;
             slots.push(Slot { holder, until: Timestamp::from_seconds(row.get(1)?), is_claimed });
         }
         Ok(slots)

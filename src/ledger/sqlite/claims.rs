@@ -1,0 +1,77 @@
+//! Who is at work on a request: locks on single bytes of a file beside the ledger, which the kernel releases with the process.
+//! In: a request's name. Out: a [`Claim`], or whether somebody has one.
+//!
+//! MUST: no dead process holds one, and no reused process id can; open-file-description locks (fcntl(2)) end with the
+//! descriptor and know no process id.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::ledger::{Claim, LedgerError};
+use crate::protocol::RequestName;
+
+/// The file beside the ledger at `ledger`.
+pub(super) fn beside(ledger: &Path) -> PathBuf {
+    let mut path = ledger.as_os_str().to_owned();
+    path.push("-claims");
+    path.into()
+}
+
+/// Claims the request for this process; `None` while another has it.
+pub(super) fn claim(path: &Path, name: &RequestName) -> Result<Option<Claim>, LedgerError> {
+    let held = Held { lock: open(path)?, byte: byte_of(name) };
+    match fcntl(&held.lock, FcntlArg::F_OFD_SETLK(&held.byte)) {
+        Ok(_) => Ok(Some(Claim { held: Box::new(held) })),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+        Err(errno) => Err(failed(path, errno)),
+    }
+}
+
+/// Whether a living process claims the request.
+pub(super) fn is_claimed(path: &Path, name: &RequestName) -> Result<bool, LedgerError> {
+    let mut lock = byte_of(name);
+    fcntl(&open(path)?, FcntlArg::F_OFD_GETLK(&mut lock)).map_err(|errno| failed(path, errno))?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+fn open(path: &Path) -> Result<File, LedgerError> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(path, error))
+}
+
+fn failed(path: &Path, what: impl std::fmt::Display) -> LedgerError {
+    LedgerError::Backend(format!("{}: {what}", path.display()))
+}
+
+/// A write lock on the one byte that stands for a request: 62 bits of its name. Two names that share it would only
+/// wait for each other.
+#[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
+fn byte_of(name: &RequestName) -> libc::flock {
+    let mut offset = [0; 8];
+    offset.copy_from_slice(name.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: i64::from_be_bytes(offset) & (i64::MAX >> 1),
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// A locked byte. Let go by name and not only by closing the descriptor, of which a child that has not yet called execve(2)
+/// has a copy.
+struct Held {
+    lock: File,
+    byte: libc::flock,
+}
+
+impl Drop for Held {
+    #[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
+    fn drop(&mut self) {
+        self.byte.l_type = libc::F_UNLCK as libc::c_short;
+        let _ = fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&self.byte));
+    }
+}
