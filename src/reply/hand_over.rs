@@ -42,10 +42,15 @@ impl Road {
             }
             Self::Sendmail(program) => {
                 let failed = |what: String| Deferral::new("sendmail", format!("{}: {what}", program.display()));
-                let message = whole(&reply.message).map_err(|error| failed(format!("no message: {error}")))?;
+                let (message, mut reader) =
+                    whole(&reply.message).map_err(|error| failed(format!("no message: {error}")))?;
                 let mut child = sendmail(program, &reply.to, message).map_err(|error| failed(error.to_string()))?;
                 match wait_until(&mut child, Instant::now() + PATIENCE) {
-                    Ok(Some(status)) if status.success() => Ok(()),
+                    Ok(Some(status)) if status.success() => match reader.stream_position() {
+                        Ok(read) if read >= reply.message.len() as u64 => Ok(()),
+                        Ok(read) => Err(failed(format!("{status}, but it has read only {read} bytes of the reply"))),
+                        Err(error) => Err(failed(error.to_string())),
+                    },
                     Ok(Some(status)) => Err(failed(format!("{status}; the mail log says why"))),
                     Ok(None) => {
                         end_group(&mut child);
@@ -58,13 +63,14 @@ impl Road {
     }
 }
 
-/// The message as a file in memory. Through a pipe, sendmail would take a delivery that dies while it writes for the end of
-/// the message, and send the user the half of it, or nothing at all.
-fn whole(message: &[u8]) -> io::Result<File> {
+/// The message as a file in memory, for sendmail to read, and what tells how far it has read (both share one offset, dup(2)).
+/// Through a pipe, sendmail would take a delivery that dies while it writes for the end of the message, and send the user the
+/// half of it, or nothing at all.
+fn whole(message: &[u8]) -> io::Result<(File, File)> {
     let mut file = File::from(memfd_create("reply", MemfdFlags::CLOEXEC)?);
     file.write_all(message)?;
     file.rewind()?;
-    Ok(file)
+    Ok((file.try_clone()?, file))
 }
 
 /// `sendmail -i -f '<>' -- ADDRESS`: dots stand for themselves, bounces go nowhere, one recipient from argv alone.
