@@ -57,16 +57,14 @@ impl Road {
                 .map_err(|error| Deferral::new("smtp", format!("the mail server at {place}: {error}"))),
             Self::Sendmail(program) => {
                 let failed = |what: String| Deferral::new("sendmail", format!("{}: {what}", program.display()));
-                let mut message = whole(&reply.message).map_err(|error| failed(format!("no message: {error}")))?;
-                let mut child = message
-                    .try_clone()
-                    .and_then(|message| sendmail(program, &reply.to, message))
-                    .map_err(|error| failed(error.to_string()))?;
+                let (message, mut reader) =
+                    whole(&reply.message).map_err(|error| failed(format!("no message: {error}")))?;
+                let mut child = sendmail(program, &reply.to, message).map_err(|error| failed(error.to_string()))?;
                 match wait_until(&mut child, Instant::now() + patience.sendmail) {
-                    Ok(Some(status)) if status.success() => match message.stream_position() {
-                        // Its place in the message is ours too: the descriptor is a copy (dup(2)).
-                        Ok(read) if read == reply.message.len() as u64 => Ok(()),
-                        _ => Err(failed("says yes, and has not read the reply to its end".to_owned())),
+                    Ok(Some(status)) if status.success() => match reader.stream_position() {
+                        Ok(read) if read >= reply.message.len() as u64 => Ok(()),
+                        Ok(read) => Err(failed(format!("{status}, but it has read only {read} bytes of the reply"))),
+                        Err(error) => Err(failed(error.to_string())),
                     },
                     Ok(Some(status)) => Err(failed(format!("{status}; the mail log says why"))),
                     Ok(None) => {
@@ -80,13 +78,14 @@ impl Road {
     }
 }
 
-/// The message as a file in memory. Through a pipe, sendmail would take a delivery that dies while it writes for the end of
-/// the message, and send the user the half of it, or nothing at all.
-fn whole(message: &[u8]) -> io::Result<File> {
+/// The message as a file in memory, for sendmail to read, and what tells how far it has read (both share one offset, dup(2)).
+/// Through a pipe, sendmail would take a delivery that dies while it writes for the end of the message, and send the user the
+/// half of it, or nothing at all.
+fn whole(message: &[u8]) -> io::Result<(File, File)> {
     let mut file = File::from(memfd_create("reply", MemfdFlags::CLOEXEC)?);
     file.write_all(message)?;
     file.rewind()?;
-    Ok(file)
+    Ok((file.try_clone()?, file))
 }
 
 /// The one variable that sendmail(1) gets from whoever called us: it names the configuration of the Postfix instance that

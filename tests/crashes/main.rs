@@ -130,3 +130,19 @@ fn a_call_at_which_a_process_is_killed_is_not_made() {
     assert!(!status.success(), "{status}");
     assert_eq!(std::fs::read_to_string(folder.path().join("out")).expect("read"), "1\n");
 }
+
+/// Whatever it says: a reply that fits into a pipe would be gone unread.
+#[test]
+fn a_sendmail_that_has_not_read_the_reply_has_not_taken_it() {
+    let site = Case::Exclusive.site().expect("a gateway");
+    let good = std::fs::read_to_string(site.house.path("sendmail")).expect("sendmail");
+    for bad in ["exit 0", "exec <&-; exit 0", "head -c 10 >/dev/null; exit 0"] {
+        site.house.write("sendmail", 0o755, &format!("#!/bin/sh\n{bad}\n"));
+        let ended = site.deliver(&[], |_| false).expect("a delivery");
+        assert_eq!(ended.status, Some(75), "{bad}: {ended:?}");
+        assert!(ended.log.iter().any(|line| line.contains("bytes of the reply")), "{ended:?}");
+    }
+    site.house.write("sendmail", 0o755, &good);
+    let before = site.look().expect("the ledger");
+    site.settle(before.as_ref()).expect("the reply that was stored");
+}
