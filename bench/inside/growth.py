@@ -80,7 +80,7 @@ INSERT INTO requests
 WITH RECURSIVE number (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM number WHERE n + 1 < :last)
 SELECT randomblob(32), 'user' || (n / 1000), 'nothing', '', :now - 7000000 + n, :now - 7000000 + n, 'finished', NULL, n,
        'nobody', '/usr/bin/true', :now - 7000000 + n, :now - 7000000 + n, 'exit-0', 'user@users.example',
-       CAST('the reply' AS BLOB), :now - 7000000 + n, 'queue', 0
+       CAST('the reply' AS BLOB), :now - 7000000 + n, 'queue', 0, NULL
 FROM number
 """
 
