@@ -365,7 +365,7 @@ fn the_gateways_folder_may_be_named_first() {
     let deliver = |words: &[&str]| {
         fs::write(house.path("request"), &request).expect("a request");
         let input = fs::File::open(house.path("request")).expect("a request");
-        said(house.command(&[words, &["--config", "."]].concat()).stdin(input).output().expect("the program"))
+        said(house.command(words).stdin(input).output().expect("the program"))
     };
     for words in
         [&["--nonsense", "deliver"][..], &["--config", ".", "deliver", "--nonsense"], &["--config=.", "--x", "deliver"]]
