@@ -70,6 +70,10 @@ impl From<u32> for Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = std::process::Command::new("kill").arg(self.pid.to_string()).status();
+        // The next one needs its ports. After a failed test only that test's message counts.
+        if !std::thread::panicking() {
+            crate::poll::until_true("a daemon's end", || !process::lives(self.pid));
+        }
     }
 }
 

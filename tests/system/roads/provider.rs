@@ -1,6 +1,7 @@
 //! A mail provider: Dovecot with one mailbox over TLS, and a submission server that asks for its password and hands on to the
 //! sandbox's Postfix. Its certificate is one that this machine trusts, as far as the sandbox goes.
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::neighbours::{self, Daemon, file, folder, mails_in};
@@ -11,6 +12,8 @@ use crate::process::{self, run};
 pub(crate) const TRUSTED: &str = "/etc/ssl/certs/ca-certificates.crt";
 const MAILBOX: &str = "/srv/imap/ops@example.com";
 const KEYS: &str = "/srv/provider";
+/// IMAP with TLS, and submission.
+const PORTS: [u16; 2] = [993, 587];
 const PASSWORD: &str = "an app password";
 
 const DOVECOT: &str = "\
@@ -53,12 +56,12 @@ impl Provider {
         for path in ["/srv/imap", MAILBOX, "/srv/imap/ops@example.com/new", "/srv/imap/ops@example.com/tmp"] {
             folder(path, "vmail", "700");
         }
+        // An earlier one's processes may outlive it for a moment.
+        poll::until_true("free ports", || !PORTS.into_iter().any(listens));
         // It keeps its standard output and error.
         run("sh", &["-c", "dovecot >/srv/provider/output 2>&1"]);
         let daemon = Daemon::in_file("/run/dovecot/master.pid");
-        poll::until_true("Dovecot's ports", || {
-            [993, 587].iter().all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok())
-        });
+        poll::until_true("Dovecot's ports", || PORTS.into_iter().all(listens));
         Self { _daemon: daemon }
     }
 
@@ -80,6 +83,10 @@ impl Provider {
     pub(crate) fn mails() -> usize {
         mails_in(MAILBOX)
     }
+}
+
+fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 impl Drop for Provider {
