@@ -103,7 +103,7 @@ def calls(measures):
             syncs = f"{found['syncs_median']:g} ({found['syncs_mean']:g})"
             theirs = [found["children"], found["children_total"], found["children_syncs"]]
             rows.append([title, found["own_total"], syncs, *theirs])
-    head = ["", "system calls", "fsyncs: usual (mean)", "child processes", "their calls", "their fsyncs"]
+    head = ["", "system calls", "fsyncs: usual (mean)", "child processes and threads", "their calls", "their fsyncs"]
     why = reasons()
     own = measures["calls"]["sudo sendmail"]["own"]
     each = [[f"`{name}`", count, why.get(name, "**none**")] for name, count in own.items()]
