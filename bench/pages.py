@@ -36,10 +36,12 @@ def machine(measures):
     versions = ", ".join(f"{name} {version.split()[-1]}" for name, version in about["versions"].items())
     quick = " **Quick, with few rounds: for trying the bench out, not for figures.**" if about["quick"] else ""
     # Other work shares cores and disk unevenly: then only the counts can be trusted.
-    busy = " **The machine was busy with other work: its ratios in time are not to be relied on.**" if about["load"] > 1 else ""
+    others = about["others"]
+    busy = " **Ratios in time are not to be relied on: the machine had other work.**" if others > 0.1 else ""
     return (
         f"Measured {about['when']} in {about['took'] // 60 + 1} minutes: {about['cores']} cores ({about['cpu']}), Linux "
-        f"{about['kernel']}, queue and memories on {about['disk']}, load {about['load']:.1f} before it began; {versions}.{busy}{quick}\n"
+        f"{about['kernel']}, queue and memories on {about['disk']}; other work took {100 * others:.0f} % of the cores. "
+        f"{versions}.{busy}{quick}\n"
     )
 
 
@@ -99,8 +101,9 @@ def calls(measures):
         if name in measures["calls"]:
             found = measures["calls"][name]
             syncs = f"{found['syncs_median']:g} ({found['syncs_mean']:g})"
-            rows.append([title, found["own_total"], syncs, found["children"], found["children_total"], found["children_syncs"]])
-    head = ["", "system calls", "fsyncs: usual (mean)", "child processes", "their calls", "their fsyncs"]
+            theirs = [found["children"], found["children_total"], found["children_syncs"]]
+            rows.append([title, found["own_total"], syncs, *theirs])
+    head = ["", "system calls", "fsyncs: usual (mean)", "child processes and threads", "their calls", "their fsyncs"]
     why = reasons()
     own = measures["calls"]["sudo sendmail"]["own"]
     each = [[f"`{name}`", count, why.get(name, "**none**")] for name, count in own.items()]
@@ -114,9 +117,8 @@ def roads(measures):
     names = {"print": "standard output", "": "sendmail", "smtp": "SMTP"}
     for suffix, title in names.items():
         if f"sudo mailsudo{suffix}-sudo" in measures["oneshot"]:
-            cells = [
-                milliseconds(measures, f"{kind} {rival}{suffix}-{kind}") for kind in EXECUTED for rival in ["mailsudo", "floor"]
-            ]
+            ways = [f"{kind} {rival}{suffix}-{kind}" for kind in EXECUTED for rival in ["mailsudo", "floor"]]
+            cells = [milliseconds(measures, name) for name in ways]
             rows.append([title, *[figure(cell) for cell in cells]])
     return table(["milliseconds, reply by", "mailsudo", "floor", "mailsudo, with sudo", "floor, with sudo"], rows)
 
@@ -143,7 +145,8 @@ def growth(measures):
 
 
 def performance(measures, judged):
-    agreed = "".join(f"- {what}: {'runs once, is answered' if runs else 'runs nothing'}\n" for what, runs in measures["agree"])
+    does = {True: "runs once, is answered", False: "runs nothing"}
+    agreed = "".join(f"- {what}: {does[runs]}\n" for what, runs in measures["agree"])
     return f"""\
 <!-- Written by `make bench`; changes here are lost. -->
 

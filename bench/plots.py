@@ -84,7 +84,8 @@ def concurrency(measures, path):
         (title, colour, dash, [[most, rate(measures, kind, rival, most)] for most in CONCURRENCIES])
         for title, (kind, rival, colour, dash) in lines.items()
     ]
-    lined(path, curves, "deliveries at a time", "deliveries a second", 'set xtics (1, 2, 8, 32)\nset key outside right vertical')
+    more = "set xtics (1, 2, 8, 32)\nset xrange [1:32]"
+    lined(path, curves, "deliveries at a time", "deliveries a second", more)
 
 
 def lined(path, curves, across, up, more="", scales="xy", height=400):
@@ -114,7 +115,8 @@ def growth(measures, folder):
     lined(folder / "names.svg", names, "users and commands", "million instructions", "set yrange [0:]", "x", 300)
     # A logarithm has no place for no rows at all: they stand at the left edge.
     rows = [("executed request", blue, 1, [[max(size, 10), cost] for size, cost in millions(curves["rows"])])]
-    more = 'set yrange [0:]\nset format x "10^{%L}"\nset xtics add ("0" 10)'
+    ticks = '"0" 10, "1,000" 1000, "100,000" 100000, "1 million" 1000000, "5 million" 5000000'
+    more = f"set yrange [0:]\nset xtics ({ticks})"
     lined(folder / "rows.svg", rows, "rows on the ledger", "million instructions", more, "x", 300)
     mail = [
         ("not a request", blue, 1, millions(curves["mail"]["junk"])),
@@ -126,7 +128,8 @@ def growth(measures, folder):
         ("with the command's output", blue, 1, mebibytes(curves["output"])),
         ("with the message", orange, 1, mebibytes(curves["mail_memory"])),
     ]
-    more = 'set yrange [0:9]\nset xtics ("1 KiB" 1024, "64 KiB" 65536, "1 MiB" 1048576, "64 MiB" 67108864, "1 GiB" 1073741824)'
+    sizes = '"1 KiB" 1024, "64 KiB" 65536, "1 MiB" 1048576, "64 MiB" 67108864, "1 GiB" 1073741824'
+    more = f"set yrange [0:9]\nset xtics ({sizes})"
     lined(folder / "memory.svg", memory, "size", "peak memory in MiB", more, "x", 300)
 
 

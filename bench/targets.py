@@ -2,6 +2,7 @@
 it is met, and whether it counts: a count is the same on any machine, while a ratio in time is not."""
 
 import statistics
+from pathlib import Path
 from typing import NamedTuple
 
 CONCURRENCIES = [1, 2, 8, 32]
@@ -43,8 +44,8 @@ def in_time(measures):
         ("executed with sudo, against Python", "sudo mailsudo-sudo", "sudo python-sudo", 3),
     ]
     if measures["has_smtp"]:
-        smtp = ("executed with sudo, replies by SMTP, against the floor", "sudo mailsudosmtp-sudo", "sudo floorsmtp-sudo", 0.90)
-        queue.append(smtp)
+        what = "executed with sudo, replies by SMTP, against the floor"
+        queue.append((what, "sudo mailsudosmtp-sudo", "sudo floorsmtp-sudo", 0.90))
     for what, ours, theirs, least in queue:
         each = ratios(measures, ours, theirs)
         shown = ", ".join(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in each)
@@ -59,7 +60,7 @@ def in_counts(measures):
         count = instructions[kind] / 1e6
         yield Target(f"instructions: {what}", f"≤ {most} million", f"{count:.3f} million", count <= most, True)
     commits = measures["calls"]["sudo print"]["syncs_median"]
-    yield Target("durable commits of an executed request", "≤ 2", f"{commits:g}", commits <= 2, True)
+    yield Target("fsyncs of an executed request, checkpoints apart", "≤ 2", f"{commits:g}", commits <= 2, True)
     growth = measures["growth"]
     peak = max(cost for curve in ["output", "mail_memory"] for _, cost in growth[curve]) / MIB
     yield Target("peak memory, whatever the mail or the output", "≤ 8 MiB", f"{peak:.1f} MiB", peak <= 8, True)
@@ -90,8 +91,6 @@ def message_growth(kind, curve):
 
 def reasons():
     """bench/syscalls: a name, and why a delivery calls it."""
-    from pathlib import Path
-
     lines = (Path(__file__).parent / "syscalls").read_text().splitlines()
     return dict(line.split(None, 1) for line in lines if line and not line.startswith("#"))
 

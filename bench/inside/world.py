@@ -86,7 +86,7 @@ def command_line(fence, program="/usr/bin/true"):
 
 
 def rivals(has_smtp):
-    """Every way to handle a message: name -> the words that pipe(8) runs. `sudo` and `open` say whether sudo is the fence."""
+    """Every way to handle a message: name -> what pipe(8) runs. `sudo` and `open` say whether sudo is the fence."""
     log = f"{DISK}/lib/opsmail/floor.log"
     ways = {"true": ["/bin/true"]}
     for fence in ["sudo", "open"]:
@@ -136,7 +136,8 @@ class World:
         memory = sqlite3.connect(database)
         # As one who knows SQLite would: the write-ahead log was measured to be the faster for the script, too.
         memory.execute("PRAGMA journal_mode = WAL")
-        memory.execute("CREATE TABLE requests (name TEXT PRIMARY KEY, user TEXT, step INTEGER, state TEXT, UNIQUE (user, step))")
+        columns = "name TEXT PRIMARY KEY, user TEXT, step INTEGER, state TEXT, UNIQUE (user, step)"
+        memory.execute(f"CREATE TABLE requests ({columns})")
         memory.close()
         os.chown(database, *self.ids)
 
