@@ -5,7 +5,7 @@ use crate::user::{User, in_block};
 use crate::{postfix, process, syslog, world};
 
 const MASTER: &str = "/etc/postfix/master.cf";
-const SENDMAIL: &str = "--reply-via /usr/sbin/sendmail";
+const SENDMAIL: &str = "/usr/sbin/sendmail";
 
 /// A transport whose replies go to this port of this host; as it was when this is dropped.
 struct Road {
@@ -16,7 +16,7 @@ impl Road {
     fn to(port: u16) -> Self {
         let before = process::text(MASTER);
         assert!(before.contains(SENDMAIL), "what postfix/install writes");
-        put(&before.replace(SENDMAIL, &format!("--reply-via smtp://127.0.0.1:{port}")));
+        put(&before.replace(SENDMAIL, &format!("smtp://127.0.0.1:{port}")));
         Self { before }
     }
 }

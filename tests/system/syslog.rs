@@ -55,7 +55,8 @@ pub(crate) fn wait_for(queue_id: &str, event: &str) {
 
 /// The lines in which sudo or sudo-rs says that it ran a command of which `part` is a part.
 pub(crate) fn sudo_ran(part: &str) -> Vec<String> {
-    lines(|line| line.contains(" sudo") && line.contains("COMMAND=") && line.contains(part))
+    let ran = |line: &str| line.contains("COMMAND=") && !line.contains("not allowed");
+    lines(|line| line.contains(" sudo") && ran(line) && line.contains(part))
 }
 
 fn lines(wanted: impl Fn(&str) -> bool) -> Vec<String> {

@@ -9,10 +9,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use rustix::fs::{CWD, RenameFlags};
 
 use super::{Claim, Ledger, LedgerError, Lockout, Page, Record};
@@ -28,6 +28,9 @@ const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
 const SCHEMA: i64 = 1;
+
+/// How long a page that waits for another sleeps between two looks: a fraction of what a page takes.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// How many requests one delivery may forget.
 const PRUNE: u32 = 20;
@@ -79,6 +82,7 @@ pub struct Sqlite {
     connection: Connection,
     claims: PathBuf,
     synchronous: Synchronous,
+    patience: Duration,
 }
 
 /// When a commit of the write-ahead log is on stable storage (`PRAGMA synchronous`).
@@ -117,7 +121,7 @@ impl Sqlite {
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         let synchronous = Synchronous::Full;
         connection.pragma_update(None, "synchronous", synchronous.word())?;
-        let ledger = Self { connection, claims: claims::beside(&path), synchronous };
+        let ledger = Self { connection, claims: claims::beside(&path), synchronous, patience };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => Ok(ledger),
             (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
@@ -131,6 +135,21 @@ impl Sqlite {
             self.synchronous = synchronous;
         }
         Ok(())
+    }
+
+    /// Begins a page when no other is open. SQLite itself would sleep between its looks for up to a tenth of a second, many
+    /// times as long as a page is open.
+    fn take_turn(&self) -> Result<Transaction<'_>, LedgerError> {
+        let deadline = Instant::now() + self.patience;
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let begun = loop {
+            match Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate) {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => std::thread::sleep(BETWEEN_LOOKS),
+                other => break other,
+            }
+        };
+        self.connection.busy_timeout(self.patience)?;
+        Ok(begun?)
     }
 
     fn schema(&self) -> Result<(i64, i64), LedgerError> {
@@ -168,6 +187,10 @@ impl Sqlite {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(backend)?;
         Self::open(&path, trusted, Patience::USUAL.page).map(drop)
     }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 /// Fills the empty file `draft` with the tables, and leaves no file beside it. The write-ahead log comes last: what is in
@@ -219,7 +242,7 @@ impl Ledger for Sqlite {
         rustix::fs::stat(&self.claims)
             .map_err(|errno| LedgerError::Backend(format!("{}: {errno}", self.claims.display())))?;
         self.set(Synchronous::Full)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.take_turn()?;
         Ok(Box::new(SqlitePage { transaction, claims: &self.claims, name: *name, user: user.to_string() }))
     }
 
