@@ -40,7 +40,7 @@ fn the_reply_comes_back_by_smtp_and_survives_a_server_that_is_not_there() {
         let _nobody_listens_there = Road::to(9);
         let id = user.send(&user.request(&["note", "text=posted"]));
         postfix::wait_until_deferred(&id, 1);
-        syslog::wait_for(&id, "part=smtp");
+        syslog::wait_for(&id, "smtp");
         id
     };
     assert_eq!(user.mailbox().messages(), Vec::<String>::new());
