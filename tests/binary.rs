@@ -7,9 +7,10 @@ mod cli;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
-use cli::{House, mode, said};
+use cli::{House, Said, mode, said};
 
 #[test]
 fn a_request_is_signed_delivered_answered_and_verified() {
@@ -79,16 +80,34 @@ fn deliver_ends_with_0_or_75_and_prints_nothing_else() {
 #[test]
 fn what_is_refused_unread_closes_no_pipe_early() {
     let house = House::new();
-    let mail = format!("From: alice@example.com\n\n{}", "and another thing\n".repeat(100_000));
     for (words, reason) in [(&["deliver"][..], "too-large"), (&["deliver", "--sender="][..], "automatic")] {
-        let mut command = house.command(&[words, &["--config", "."]].concat());
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
-        let written = child.stdin.take().expect("a pipe").write_all(mail.as_bytes());
-        let said = said(child.wait_with_output().expect("its end"));
+        let (said, written) = offer_oversized(&house, words);
         assert!(said.err.contains(&format!("reason={reason}")), "{}", said.err);
         assert_eq!(said.status, 0);
         assert!(written.is_ok(), "{reason}: {written:?}");
     }
+}
+
+#[test]
+fn a_mail_server_that_names_its_queue_is_read_no_further_than_needed() {
+    let house = House::new();
+    // Under a mail server there is no log on standard error.
+    let log = house.path("log");
+    let _socket = UnixDatagram::bind(&log).expect("a socket");
+    let settings = fs::read_to_string(house.path("mailsudo.toml")).expect("settings");
+    fs::write(house.path("mailsudo.toml"), settings.replace("stderr", &log.display().to_string())).expect("written");
+    let (said, written) = offer_oversized(&house, &["deliver", "--queue-id=4X", "--reply-via=/bin/false"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    assert_eq!(written.expect_err("more than a pipe holds was left unread").kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+/// Writes a mail far beyond the size limit into a delivery; what that said, and how the writing went.
+fn offer_oversized(house: &House, words: &[&str]) -> (Said, std::io::Result<()>) {
+    let mail = format!("From: alice@example.com\n\n{}", "and another thing\n".repeat(100_000));
+    let mut command = house.command(&[words, &["--config", "."]].concat());
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    let written = child.stdin.take().expect("a pipe").write_all(mail.as_bytes());
+    (said(child.wait_with_output().expect("its end")), written)
 }
 
 #[test]

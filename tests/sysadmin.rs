@@ -270,6 +270,24 @@ fn the_ledger_is_looked_after() {
     assert_eq!(house.run(&["ledger", "vacuum"]).status, 0);
 }
 
+/// SQLite's copies have no write-ahead log, on which the ledger's commits rest.
+#[test]
+fn a_backup_that_is_put_back_is_written_to_as_the_ledger_was() {
+    let house = house();
+    house.run_with(&["deliver"], &house.eml(&["say"]));
+    assert_eq!(house.run(&["ledger", "backup", "copy.db"]).status, 0);
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        fs::remove_file(house.path("ledger").join(name)).expect("removed");
+    }
+    fs::rename(house.path("copy.db"), house.path("ledger/ledger.db")).expect("put back");
+    let said = house.run_with(&["deliver"], &house.eml(&["status"]));
+    assert!(said.err.contains("reason=used-code"), "the copy is the memory: {}", said.err);
+    // sqlite.org/fileformat2.html, 1.3.3: 2 for a write-ahead log.
+    let header = fs::read(house.path("ledger/ledger.db")).expect("the ledger");
+    assert_eq!(header.get(18..20), Some(&[2, 2][..]));
+    assert!(house.path("ledger/ledger.db-wal").exists());
+}
+
 #[test]
 fn metrics_count_the_ledger() {
     let house = house();

@@ -118,7 +118,9 @@ impl Deliver {
         std::panic::set_hook(Box::new(|_| {}));
         let queue_id = self.queue_id.clone();
         let status = guarded(|| self.attempt()).unwrap_or_else(|deferral| give_up(&deferral, queue_id.as_deref()));
-        drain();
+        if queue_id.is_none() {
+            drain();
+        }
         status
     }
 
@@ -162,8 +164,9 @@ impl Deliver {
     }
 }
 
-/// Reads what was left unread. Postfix does not mind a pipe that closes early; to OpenSMTPD, procmail and fetchmail it is a
-/// failed delivery, whatever the exit status, and they would try for ever what was refused unread.
+/// Reads what was left unread. Postfix and Exim, who give their queue's name for the message, go by the exit status alone; to
+/// OpenSMTPD, procmail and fetchmail a pipe that closes early is a failed delivery, and they would try for ever what was
+/// refused unread.
 fn drain() {
     let mut stdin = std::io::stdin().lock();
     if !stdin.is_terminal() {

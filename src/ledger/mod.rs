@@ -277,7 +277,8 @@ pub trait Page {
     /// Writes the request's first record; an error where there is one.
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError>;
 
-    /// Writes the request's record over the one that there is. What was signed and when it was first seen never change.
+    /// Writes the request's record over the one that there is. What was signed, when it was first seen and the step that it
+    /// used never change.
     fn update(&mut self, record: &Record) -> Result<(), LedgerError>;
 
     /// Sets the user's lockout.

@@ -15,15 +15,16 @@ const TRIES: usize = 3;
 impl Site {
     /// Delivers until the message is consumed, and says what the ledger then holds.
     pub fn redeliver(&self) -> Result<Known> {
+        let mut last = Vec::new();
         for _ in 0..TRIES {
             let ended = self.deliver(&[], |_| false)?;
             match (ended.status, ended.signal) {
                 (Some(0), None) => return self.look()?.context("an empty ledger after a delivery"),
-                (Some(75), None) => {}
+                (Some(75), None) => last = ended.log,
                 other => bail!("it ended with {other:?}: {:?}", ended.log),
             }
         }
-        bail!("it was deferred {TRIES} times with nothing in its way")
+        bail!("it was deferred {TRIES} times with nothing in its way: {last:?}")
     }
 
     /// The claim itself: redelivers what was cut short when the ledger held `before` of it, and judges how it all ended.

@@ -187,7 +187,7 @@ fn a_new_ledger_is_on_disk_when_that_is_said() {
     site.trace_init().expect("made");
     disk.record(&site.trace());
     let left = disk.after(disk.steps.len(), Kept::Nothing, true);
-    assert_eq!(left.keys().map(String::as_str).collect::<Vec<_>>(), ["ledger.db", "ledger.db-claims"]);
+    assert_eq!(left.keys().map(String::as_str).collect::<Vec<_>>(), ["ledger.db", "ledger.db-claims", "ledger.db-wal"]);
     lay_down(&site, &left);
     site.judge_ledger().expect("a sound ledger");
 }

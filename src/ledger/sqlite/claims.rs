@@ -5,7 +5,7 @@
 //! descriptor and know no process id.
 
 use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -13,13 +13,6 @@ use nix::libc;
 
 use crate::ledger::{Claim, LedgerError};
 use crate::protocol::RequestName;
-
-/// The file beside the ledger at `ledger`.
-pub(super) fn beside(ledger: &Path) -> PathBuf {
-    let mut path = ledger.as_os_str().to_owned();
-    path.push("-claims");
-    path.into()
-}
 
 /// Claims the request for this process; `None` while another has it.
 pub(super) fn claim(path: &Path, name: &RequestName) -> Result<Option<Claim>, LedgerError> {

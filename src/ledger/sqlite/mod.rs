@@ -39,6 +39,7 @@ const PRUNE: u32 = 20;
 /// more fsyncs), so the next one reads it through: few enough to read, enough to rarely move.
 const LOG_PAGES: i64 = 100;
 
+/// What an executed request passes by stays out of the indices: each costs a page in two of its commits.
 const TABLES: &str = "
     CREATE TABLE requests (
         name BLOB NOT NULL UNIQUE,
@@ -63,8 +64,8 @@ const TABLES: &str = "
         holds_until INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX requests_step ON requests (user, step);
-    CREATE INDEX requests_user ON requests (user, first_seen);
-    CREATE INDEX requests_handed_over ON requests (handed_over);
+    CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL;
+    CREATE INDEX requests_handed_over ON requests (handed_over) WHERE handed_over IS NOT NULL;
     CREATE INDEX requests_slot ON requests (command) WHERE holds_until IS NOT NULL;
     CREATE TABLE lockouts (
         user TEXT PRIMARY KEY, until INTEGER NOT NULL, told INTEGER NOT NULL, counted_to INTEGER NOT NULL
@@ -121,9 +122,12 @@ impl Sqlite {
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         let synchronous = Synchronous::Full;
         connection.pragma_update(None, "synchronous", synchronous.word())?;
-        let ledger = Self { connection, claims: claims::beside(&path), synchronous, patience };
+        let ledger = Self { connection, claims: beside(&path, "-claims"), synchronous, patience };
         match ledger.schema()? {
-            (APPLICATION, SCHEMA) => Ok(ledger),
+            (APPLICATION, SCHEMA) => {
+                ledger.root_log(&path)?;
+                Ok(ledger)
+            }
             (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
             _ => Err(LedgerError::Foreign(path)),
         }
@@ -152,6 +156,24 @@ impl Sqlite {
         Ok(begun?)
     }
 
+    /// Sees to it that the write-ahead log, which reading has opened, would still have its name after a power failure.
+    ///
+    /// MUST: nobody writes into a log that could be lost with what is in it. A log that has anything in it was written by
+    /// somebody who had been here; and none is deleted while a ledger is open.
+    fn root_log(&self, path: &Path) -> Result<(), LedgerError> {
+        let backend = |error: io::Error| LedgerError::Backend(format!("{}: {error}", path.display()));
+        let log = beside(path, "-wal");
+        if !log.try_exists().map_err(backend)? {
+            // A restored backup has none.
+            self.connection.pragma_update(None, "journal_mode", "wal")?;
+            self.schema()?;
+        }
+        if log.metadata().map_err(backend)?.len() == 0 {
+            sync_folder(path).map_err(backend)?;
+        }
+        Ok(())
+    }
+
     fn schema(&self) -> Result<(i64, i64), LedgerError> {
         let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
         Ok((pragma("application_id")?, pragma("user_version")?))
@@ -163,7 +185,7 @@ impl Sqlite {
         let path = judged(path, trusted.clone(), false)?;
         let backend = |error: io::Error| LedgerError::Backend(format!("{}: {error}", path.display()));
         let new = |file: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop);
-        match new(&claims::beside(&path)) {
+        match new(&beside(&path, "-claims")) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(backend(error)),
             _ => {}
         }
@@ -171,8 +193,10 @@ impl Sqlite {
             let draft = path.with_extension(format!("draft-{}", std::process::id()));
             new(&draft).map_err(backend)?;
             let made = draw_up(&draft, floor).and_then(|()| {
-                let moved = rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE);
-                moved.map_err(|errno| backend(errno.into()))
+                // A ledger without its claims would not be made again.
+                let moved = sync_folder(&path)
+                    .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE)?));
+                moved.map_err(backend)
             });
             if let Err(error) = made {
                 let _ = std::fs::remove_file(&draft);
@@ -182,11 +206,21 @@ impl Sqlite {
                 }
             }
         }
-        // Names are on disk only when their folder is.
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(backend)?;
+        sync_folder(&path).map_err(backend)?;
         Self::open(&path, trusted, Patience::USUAL.page).map(drop)
     }
+}
+
+/// The file beside the ledger at `path` whose name ends so.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(suffix);
+    beside.into()
+}
+
+/// Names are on disk only when their folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
@@ -288,8 +322,14 @@ impl Ledger for Sqlite {
             let key = params![user.as_str(), from, to];
             self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
         } else {
+            // Of those that used a step the one of the last step, of those that did not the last: each has its index.
             let sql = format!(
-                "SELECT {COLUMNS} FROM requests WHERE user = ?1 AND name <> ?2
+                "SELECT {COLUMNS} FROM requests WHERE rowid IN (
+                     SELECT * FROM (SELECT rowid FROM requests WHERE user = ?1 AND step >= 0 AND name <> ?2
+                                    ORDER BY step DESC LIMIT 1)
+                     UNION ALL
+                     SELECT * FROM (SELECT rowid FROM requests WHERE user = ?1 AND step IS NULL AND name <> ?2
+                                    ORDER BY first_seen DESC LIMIT 1))
                  ORDER BY first_seen DESC, rowid DESC LIMIT 1"
             );
             let key = params![user.as_str(), except.as_bytes()];
@@ -304,8 +344,9 @@ impl Ledger for Sqlite {
 fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
     let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
     let bounds = params![before.seconds(), most];
-    // Asked first because that costs little, and most deliveries find nothing to forget.
-    if connection.query_row(&format!("SELECT 1 {old}"), bounds, |_| Ok(())).optional()?.is_none() {
+    // Asked first, and shortly, because most deliveries find nothing to forget.
+    let any = "SELECT 1 FROM requests WHERE handed_over < ?1";
+    if connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
         return Ok(0);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

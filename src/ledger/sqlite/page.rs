@@ -31,8 +31,9 @@ impl Page for SqlitePage<'_> {
     }
 
     fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError> {
-        let sql =
-            "SELECT count(*) FROM requests WHERE user = ?1 AND first_seen > ?2 AND first_seen <= ?3 AND reason = ?4";
+        // A wrong code is of no step.
+        let sql = "SELECT count(*) FROM requests
+             WHERE user = ?1 AND step IS NULL AND first_seen > ?2 AND first_seen <= ?3 AND reason = ?4";
         let reason = crate::error::Reason::BadCode.code();
         let key = params![self.user, since.seconds(), now.seconds(), reason];
         Ok(self.transaction.query_row(sql, key, |row| row.get(0))?)

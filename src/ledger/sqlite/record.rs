@@ -44,17 +44,16 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
     Ok(())
 }
 
-/// Writes what changes in a request's life over the record that there is.
+/// Writes what changes in a request's life over the record that there is. A step that was used stays used.
 pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
     connection.execute(
-        "UPDATE requests SET state = ?2, reason = ?3, step = ?4, run_as = ?5, argv = ?6, started = ?7, finished = ?8,
-             result = ?9, reply_to = ?10, reply = ?11, handed_over = ?12, audit_lost = ?13, holds_until = ?14
+        "UPDATE requests SET state = ?2, reason = ?3, run_as = ?4, argv = ?5, started = ?6, finished = ?7, result = ?8,
+             reply_to = ?9, reply = ?10, handed_over = ?11, audit_lost = ?12, holds_until = ?13
          WHERE name = ?1",
         params![
             record.name.as_bytes(),
             record.state.word(),
             record.reason,
-            record.step.map(u64::cast_signed),
             record.run_as,
             record.argv,
             seconds(record.started),
