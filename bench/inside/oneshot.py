@@ -10,7 +10,7 @@ from pathlib import Path
 
 from people import JUNK, forged
 from throughput import FENCES, contests
-from world import DISK, FRESH, PROGRAM, fenced
+from world import DISK, EMPTY, FRESH, PROGRAM, fenced
 
 # One run in so many turns: what is quick has the tightest targets.
 EVERY = {"python": 10, "shell": 10, "procmail": 10}
@@ -35,8 +35,8 @@ def measure(world, rivals, turns, say):
     mails = {"true": JUNK, "junk": JUNK, "refused": forged(good), "open": good, "sudo": good}
     for kind, mail in mails.items():
         (DISK / f"{kind}.eml").write_bytes(mail)
-    ways = rivals | printing(rivals)
-    everybody = contests(rivals) + [(way.partition("-")[2], way) for way in printing(rivals)]
+    ways = rivals | printing(rivals) | {"empty": [EMPTY]}
+    everybody = [("true", "empty"), *contests(rivals)] + [(way.partition("-")[2], way) for way in printing(rivals)]
     jobs = [
         {
             "name": f"{kind} {way}",

@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DISK = Path("/mnt")
 PROGRAM = "/usr/local/bin/mailsudo"
 FLOOR = "/usr/local/libexec/floor"
+EMPTY = "/usr/local/libexec/empty"
 SENDMAIL = "/usr/sbin/sendmail"
 SMTP = "smtp://127.0.0.1:25"
 MARKS = DISK / "marks"
@@ -121,6 +122,7 @@ class World:
         for name in ["opsmail.py", "opsmail.sh"]:
             run("install", "-D", "-m", "755", CHECKOUT / "bench/rivals" / name, f"/usr/local/libexec/{name}")
         run("install", "-m", "755", os.environ["FLOOR"], FLOOR)
+        run("install", "-m", "755", os.environ["EMPTY"], EMPTY)
         run("install", "-m", "644", CHECKOUT / "bench/rivals/procmailrc", "/etc/opsmail.procmailrc")
         write("/usr/local/libexec/mark", f"#!/bin/sh\necho run >>{MARKS}\n", 0o755)
         write(MARKS, "", 0o666)
