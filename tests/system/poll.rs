@@ -21,7 +21,8 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         }
         assert!(
             start.elapsed() < DEADLINE,
-            "never came: {what}\n--- Postfix's log ends\n{}\n--- authpriv's log ends\n{}",
+            "never came: {what}\n--- the queue\n{}--- Postfix's log ends\n{}\n--- authpriv's log ends\n{}",
+            postfix::queue(),
             tail(&postfix::log()),
             tail(&syslog::authpriv()),
         );

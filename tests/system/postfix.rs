@@ -127,5 +127,10 @@ pub(crate) fn statuses(queue_id: &str) -> Vec<String> {
 }
 
 pub(crate) fn queue_is_empty() -> bool {
-    run("postqueue", &["-j"]).trim().is_empty()
+    queue().is_empty()
+}
+
+/// What is in the queue, a mail on each line.
+pub(crate) fn queue() -> String {
+    run("postqueue", &["-j"])
 }
