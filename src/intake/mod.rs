@@ -9,6 +9,7 @@ mod html;
 mod mime;
 mod results;
 mod screen;
+mod structured;
 mod text;
 pub mod vouch;
 

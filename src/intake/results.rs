@@ -6,15 +6,13 @@
 //! quoted (OpenDKIM writes `header.b=h+VA/GY`), a semicolon may stand at the end, and a property without its type
 //! (Exchange's `action=none`) says nothing.
 
+use super::structured::{Reader, Unreadable};
+
 /// The field's name.
 pub(super) const NAME: &str = "Authentication-Results";
 
 /// The longest field that is read, in bytes. A filter writes a line or two for each signature.
 const LONGEST: usize = 16 << 10;
-
-/// A field whose author or content cannot be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unreadable;
 
 /// What one field says.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +72,7 @@ pub(super) fn read(field: &str) -> Result<Results, Unreadable> {
         rest.take(';')?;
         rest.space()?;
         if !rest.is_empty() {
-            entries.extend(rest.entry()?);
+            entries.extend(entry(&mut rest)?);
         }
     }
 }
@@ -84,7 +82,7 @@ fn open(field: &str) -> Result<(String, Reader<'_>), Unreadable> {
         return Err(Unreadable);
     }
     let (name, rest) = field.split_at_checked(NAME.len()).ok_or(Unreadable)?;
-    let mut reader = Reader(rest);
+    let mut reader = Reader::of(rest);
     if !name.eq_ignore_ascii_case(NAME) {
         return Err(Unreadable);
     }
@@ -93,147 +91,53 @@ fn open(field: &str) -> Result<(String, Reader<'_>), Unreadable> {
     Ok((reader.word()?, reader))
 }
 
-/// What is left of a field.
-struct Reader<'f>(&'f str);
-
-impl Reader<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
+/// `method[/version]=result`, then properties; nothing where it is `none` alone.
+fn entry(rest: &mut Reader<'_>) -> Result<Option<Entry>, Unreadable> {
+    let method = rest.keyword()?;
+    rest.space()?;
+    if method.eq_ignore_ascii_case("none") && matches!(rest.peek(), None | Some(';')) {
+        return Ok(None);
     }
-
-    fn peek(&self) -> Option<char> {
-        self.0.chars().next()
-    }
-
-    fn next(&mut self) -> Option<char> {
-        let mut chars = self.0.chars();
-        let next = chars.next();
-        self.0 = chars.as_str();
-        next
-    }
-
-    fn skip(&mut self, c: char) -> bool {
-        let is_next = self.peek() == Some(c);
-        if is_next {
-            self.next();
+    if rest.skip('/') {
+        rest.space()?;
+        if rest.keyword()? != "1" {
+            return Err(Unreadable);
         }
-        is_next
+        rest.space()?;
     }
-
-    fn take(&mut self, c: char) -> Result<(), Unreadable> {
-        if self.skip(c) { Ok(()) } else { Err(Unreadable) }
-    }
-
-    /// White space, line ends of folding, and comments, which nest (RFC 5322 section 3.2.2).
-    fn space(&mut self) -> Result<(), Unreadable> {
-        let mut depth = 0_usize;
-        while let Some(c) = self.peek() {
-            match c {
-                ' ' | '\t' | '\r' | '\n' => {}
-                '(' => depth += 1,
-                _ if depth == 0 => return Ok(()),
-                ')' => depth -= 1,
-                '\\' => {
-                    self.next();
-                }
-                _ => {}
-            }
-            self.next();
+    rest.take('=')?;
+    rest.space()?;
+    let mut entry = Entry { method, result: rest.keyword()?, properties: Vec::new() };
+    loop {
+        // What follows a result follows it at a distance: `dkim=pass.header` is neither.
+        let before = rest.len();
+        rest.space()?;
+        if matches!(rest.peek(), None | Some(';')) {
+            return Ok(Some(entry));
         }
-        if depth == 0 { Ok(()) } else { Err(Unreadable) }
-    }
-
-    /// A value: quoted strings and characters that end nothing, in a row, as in `"a b"@example.com`.
-    fn word(&mut self) -> Result<String, Unreadable> {
-        let mut word = String::new();
-        let mut is_quoted = false;
-        while let Some(c) = self.peek() {
-            match c {
-                '"' => {
-                    is_quoted = true;
-                    self.quoted(&mut word)?;
-                }
-                ';' | '(' | ' ' | '\t' | '\r' | '\n' => break,
-                ')' | '\\' => return Err(Unreadable),
-                c if c.is_control() || c.is_whitespace() => return Err(Unreadable),
-                c => {
-                    self.next();
-                    word.push(c);
-                }
-            }
+        if rest.len() == before {
+            return Err(Unreadable);
         }
-        if word.is_empty() && !is_quoted { Err(Unreadable) } else { Ok(word) }
+        entry.properties.extend(property(rest)?);
     }
+}
 
-    /// A quoted string (RFC 5322 section 3.2.4), with its folding and quoting undone.
-    fn quoted(&mut self, into: &mut String) -> Result<(), Unreadable> {
-        self.take('"')?;
-        loop {
-            match self.next().ok_or(Unreadable)? {
-                '"' => return Ok(()),
-                '\r' | '\n' => {}
-                '\\' => into.push(self.next().ok_or(Unreadable)?),
-                c => into.push(c),
-            }
-        }
-    }
-
-    /// The name of a method, a result or a property.
-    fn keyword(&mut self) -> Result<String, Unreadable> {
-        let end = self.0.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(self.0.len());
-        let (word, rest) = self.0.split_at_checked(end).ok_or(Unreadable)?;
-        self.0 = rest;
-        if word.is_empty() { Err(Unreadable) } else { Ok(word.to_owned()) }
-    }
-
-    /// `method[/version]=result`, then properties; nothing where it is `none` alone.
-    fn entry(&mut self) -> Result<Option<Entry>, Unreadable> {
-        let method = self.keyword()?;
-        self.space()?;
-        if method.eq_ignore_ascii_case("none") && matches!(self.peek(), None | Some(';')) {
-            return Ok(None);
-        }
-        if self.skip('/') {
-            self.space()?;
-            if self.keyword()? != "1" {
-                return Err(Unreadable);
-            }
-            self.space()?;
-        }
-        self.take('=')?;
-        self.space()?;
-        let mut entry = Entry { method, result: self.keyword()?, properties: Vec::new() };
-        loop {
-            // What follows a result follows it at a distance: `dkim=pass.header` is neither.
-            let before = self.0.len();
-            self.space()?;
-            if matches!(self.peek(), None | Some(';')) {
-                return Ok(Some(entry));
-            }
-            if self.0.len() == before {
-                return Err(Unreadable);
-            }
-            entry.properties.extend(self.property()?);
-        }
-    }
-
-    /// `type.property=value`; nothing where it is `reason=value` or the like.
-    fn property(&mut self) -> Result<Option<(String, String)>, Unreadable> {
-        let first = self.keyword()?;
-        self.space()?;
-        let name = if self.skip('.') {
-            self.space()?;
-            let second = self.keyword()?;
-            self.space()?;
-            Some(format!("{first}.{second}"))
-        } else {
-            None
-        };
-        self.take('=')?;
-        self.space()?;
-        let value = self.word()?;
-        Ok(name.map(|name| (name, value)))
-    }
+/// `type.property=value`; nothing where it is `reason=value` or the like.
+fn property(rest: &mut Reader<'_>) -> Result<Option<(String, String)>, Unreadable> {
+    let first = rest.keyword()?;
+    rest.space()?;
+    let name = if rest.skip('.') {
+        rest.space()?;
+        let second = rest.keyword()?;
+        rest.space()?;
+        Some(format!("{first}.{second}"))
+    } else {
+        None
+    };
+    rest.take('=')?;
+    rest.space()?;
+    let value = rest.word()?;
+    Ok(name.map(|name| (name, value)))
 }
 
 #[cfg(test)]
