@@ -1,5 +1,7 @@
 //! What every backend must keep, as one test for each item of the module's list. A new backend adds a line to `backends`.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -121,6 +123,10 @@ fn a_step_serves_once() {
     assert!(page.is_step_used(1).expect("read"));
     assert!(!page.is_step_used(2).expect("read"));
     drop(page);
+    let mut page = ledger.page(&name(1), &alice()).expect("a page");
+    page.update(&Record { step: None, ..record(1, 1000) }).expect("written");
+    assert!(page.is_step_used(1).expect("read"), "a step that was used stays used");
+    drop(page);
     let bob = UserName::try_from("bob").expect("a name");
     assert!(!ledger.page(&name(2), &bob).expect("a page").is_step_used(1).expect("read"), "steps are each user's own");
 }
@@ -222,6 +228,18 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     assert_eq!(found(&alice(), 9, Some(&[7; 6])), None);
     let bob = UserName::try_from("bob").expect("a name");
     assert_eq!((found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))), (None, None), "each sees his own");
+}
+
+#[test]
+fn the_latest_request_is_found_whether_it_used_a_step_or_not() {
+    let (_folder, mut ledger) = made();
+    for (n, uses_step) in [(1, true), (2, false), (3, true)] {
+        let record = record(n, 1000 + i64::from(n));
+        let step = record.step.filter(|_| uses_step);
+        write(&mut ledger, &Record { step, ..record }).expect("committed");
+        let found = ledger.look_up(&alice(), &name(9), None).expect("read");
+        assert_eq!(found.map(|record| record.name), Some(name(n)));
+    }
 }
 
 #[test]

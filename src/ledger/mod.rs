@@ -14,7 +14,6 @@
 
 mod admission;
 mod archive;
-#[cfg(test)]
 mod contract;
 mod sqlite;
 
@@ -244,7 +243,8 @@ pub trait Ledger {
     /// Ends the user's lockout and forgets the wrong codes up to `now`; says whether he was locked out.
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError>;
 
-    /// The newest request of `user` other than `except`, or the one whose name begins with the bytes `short`.
+    /// The newest request of `user` other than `except`, or the one whose name begins with the bytes `short`. Of requests
+    /// that used a step, the newest is that of the last step.
     fn look_up(
         &self,
         user: &UserName,

@@ -184,10 +184,10 @@ fn the_ledger() {
             "ledger",
             "tmpfs",
         ),
-        // Pages that are not also in the write-ahead log, and of indices that only a look at the whole ledger reads.
+        // A page that is not also in the write-ahead log, nor the first, which says what the file is.
         error(
             "cp -a ${LEDGER%/*} /srv/kept; mailsudo ledger backup /srv/whole; rm -f $LEDGER $LEDGER-wal $LEDGER-shm; \
-             mv /srv/whole $LEDGER; chown mailsudo: $LEDGER; dd if=/dev/urandom of=$LEDGER bs=4096 seek=7 count=2 conv=notrunc",
+             mv /srv/whole $LEDGER; chown mailsudo: $LEDGER; dd if=/dev/urandom of=$LEDGER bs=4096 seek=1 count=2 conv=notrunc",
             "rm ${LEDGER%/*}/*; cp -a /srv/kept/. ${LEDGER%/*}/; rm -r /srv/kept",
             "ledger",
             "is damaged",

@@ -74,19 +74,10 @@ impl Archive for Sqlite {
     }
 
     fn health(&self) -> Result<Health, LedgerError> {
-        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, u64>(0));
-        let sql = "SELECT min(first_seen), max(first_seen) FROM requests";
-        let span: (Option<i64>, Option<i64>) =
-            self.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let floor = self.connection.query_row("SELECT signed FROM floor", [], |row| row.get(0)).optional()?;
-        let page = number("PRAGMA page_size")?;
-        Ok(Health {
-            requests: number("SELECT count(*) FROM requests")?,
-            span: span.0.zip(span.1).map(|(a, b)| (Timestamp::from_seconds(a), Timestamp::from_seconds(b))),
-            floor: floor.map(Timestamp::from_seconds),
-            bytes: (page * number("PRAGMA page_count")?, page * number("PRAGMA freelist_count")?),
-            integrity: self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?,
-        })
+        let integrity: String = self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        // Where counting fails for the damage, the damage is what is told.
+        let damaged = (integrity != "ok").then(|| LedgerError::Backend(format!("it is damaged: {integrity}")));
+        self.count(integrity).map_err(|error| damaged.unwrap_or(error))
     }
 
     fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
@@ -102,5 +93,23 @@ impl Archive for Sqlite {
         let to = to.to_str().ok_or_else(|| LedgerError::Backend("the file's name is not UTF-8".to_owned()))?;
         self.connection.execute("VACUUM INTO ?1", [to])?;
         Ok(())
+    }
+}
+
+impl Sqlite {
+    fn count(&self, integrity: String) -> Result<Health, LedgerError> {
+        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+        let sql = "SELECT min(first_seen), max(first_seen) FROM requests";
+        let span: (Option<i64>, Option<i64>) =
+            self.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let floor = self.connection.query_row("SELECT signed FROM floor", [], |row| row.get(0)).optional()?;
+        let page = number("PRAGMA page_size")?;
+        Ok(Health {
+            requests: number("SELECT count(*) FROM requests")?,
+            span: span.0.zip(span.1).map(|(a, b)| (Timestamp::from_seconds(a), Timestamp::from_seconds(b))),
+            floor: floor.map(Timestamp::from_seconds),
+            bytes: (page * number("PRAGMA page_count")?, page * number("PRAGMA freelist_count")?),
+            integrity,
+        })
     }
 }

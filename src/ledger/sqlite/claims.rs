@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
+use super::files::failed;
 use crate::ledger::{Claim, LedgerError};
 use crate::protocol::RequestName;
 
@@ -33,10 +34,6 @@ pub(super) fn is_claimed(path: &Path, name: &RequestName) -> Result<bool, Ledger
 
 fn open(path: &Path) -> Result<File, LedgerError> {
     OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(path, error))
-}
-
-fn failed(path: &Path, what: impl std::fmt::Display) -> LedgerError {
-    LedgerError::Backend(format!("{}: {what}", path.display()))
 }
 
 /// A write lock on the one byte that stands for a request: 62 bits of its name. Two names that share it would only

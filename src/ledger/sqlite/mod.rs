@@ -2,32 +2,26 @@
 
 mod archive;
 mod claims;
+mod files;
+mod init;
 mod page;
 mod record;
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
-use rustix::fs::{CWD, RenameFlags};
 
 use super::{Claim, Ledger, LedgerError, Lockout, Page, Record};
-use crate::config::{Distrust, Folder, Span, Trusted};
-use crate::patience::Patience;
+use crate::config::{Span, Trusted};
 use crate::protocol::{RequestName, Timestamp, UserName};
 
+use files::{beside, failed, judged, sync_folder};
+use init::{APPLICATION, SCHEMA};
 use page::SqlitePage;
 use record::COLUMNS;
-
-/// "mail" in ASCII: tells a ledger from any other SQLite file (`PRAGMA application_id`).
-const APPLICATION: i64 = 0x6d61_696c;
-
-/// The schema that this binary reads and writes (`PRAGMA user_version`).
-const SCHEMA: i64 = 1;
 
 /// How long a page that waits for another sleeps between two looks: a fraction of what a page takes.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
@@ -38,40 +32,6 @@ const PRUNE: u32 = 20;
 /// How many pages the write-ahead log may hold. It is left in place when a delivery ends (moving it back takes two
 /// more fsyncs), so the next one reads it through: few enough to read, enough to rarely move.
 const LOG_PAGES: i64 = 100;
-
-/// What an executed request passes by stays out of the indices: each costs a page in two of its commits.
-const TABLES: &str = "
-    CREATE TABLE requests (
-        name BLOB NOT NULL UNIQUE,
-        user TEXT NOT NULL,
-        command TEXT NOT NULL,
-        arguments TEXT NOT NULL,
-        signed INTEGER NOT NULL,
-        first_seen INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        reason TEXT,
-        step INTEGER,
-        run_as TEXT,
-        argv TEXT,
-        started INTEGER,
-        finished INTEGER,
-        result TEXT,
-        reply_to TEXT,
-        reply BLOB,
-        handed_over INTEGER,
-        queue_id TEXT,
-        audit_lost INTEGER NOT NULL,
-        holds_until INTEGER
-    ) STRICT;
-    CREATE UNIQUE INDEX requests_step ON requests (user, step);
-    CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL;
-    CREATE INDEX requests_handed_over ON requests (handed_over) WHERE handed_over IS NOT NULL;
-    CREATE INDEX requests_slot ON requests (command) WHERE holds_until IS NOT NULL;
-    CREATE TABLE lockouts (
-        user TEXT PRIMARY KEY, until INTEGER NOT NULL, told INTEGER NOT NULL, counted_to INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE floor (signed INTEGER NOT NULL) STRICT;
-";
 
 /// Never made by being opened, and never through a link.
 const FLAGS: OpenFlags =
@@ -161,109 +121,39 @@ impl Sqlite {
     /// MUST: nobody writes into a log that could be lost with what is in it. A log that has anything in it was written by
     /// somebody who had been here; and none is deleted while a ledger is open.
     fn root_log(&self, path: &Path) -> Result<(), LedgerError> {
-        let backend = |error: io::Error| LedgerError::Backend(format!("{}: {error}", path.display()));
         let log = beside(path, "-wal");
-        if !log.try_exists().map_err(backend)? {
-            // A restored backup has none.
-            self.connection.pragma_update(None, "journal_mode", "wal")?;
-            self.schema()?;
-        }
-        if log.metadata().map_err(backend)?.len() == 0 {
-            sync_folder(path).map_err(backend)?;
+        let is_empty = match log.metadata() {
+            Ok(about) => about.len() == 0,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.begin_log(path)?;
+                true
+            }
+            Err(error) => return Err(failed(&log, error)),
+        };
+        if is_empty {
+            sync_folder(path)?;
         }
         Ok(())
+    }
+
+    /// Gives a write-ahead log to a ledger that has none: a backup that was put back.
+    fn begin_log(&self, path: &Path) -> Result<(), LedgerError> {
+        let mode: String = self.connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(failed(path, "it has no write-ahead log, and SQLite does not begin one"));
+        }
+        // The first reader makes the file.
+        self.schema().map(drop)
     }
 
     fn schema(&self) -> Result<(i64, i64), LedgerError> {
         let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
         Ok((pragma("application_id")?, pragma("user_version")?))
     }
-
-    /// Makes an empty ledger; see [`super::init`]. It is finished under another name and then appears whole, so that a
-    /// delivery that comes at the same time, or after a crash, finds all of it or nothing.
-    pub(super) fn init(path: &Path, trusted: Trusted, floor: Option<Timestamp>) -> Result<(), LedgerError> {
-        let path = judged(path, trusted.clone(), false)?;
-        let backend = |error: io::Error| LedgerError::Backend(format!("{}: {error}", path.display()));
-        let new = |file: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop);
-        match new(&beside(&path, "-claims")) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(backend(error)),
-            _ => {}
-        }
-        if !path.exists() {
-            let draft = path.with_extension(format!("draft-{}", std::process::id()));
-            new(&draft).map_err(backend)?;
-            let made = draw_up(&draft, floor).and_then(|()| {
-                // A ledger without its claims would not be made again.
-                let moved = sync_folder(&path)
-                    .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE)?));
-                moved.map_err(backend)
-            });
-            if let Err(error) = made {
-                let _ = std::fs::remove_file(&draft);
-                // Somebody else may have been quicker; then his is the ledger.
-                if !path.exists() {
-                    return Err(error);
-                }
-            }
-        }
-        sync_folder(&path).map_err(backend)?;
-        Self::open(&path, trusted, Patience::USUAL.page).map(drop)
-    }
-}
-
-/// The file beside the ledger at `path` whose name ends so.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(suffix);
-    beside.into()
-}
-
-/// Names are on disk only when their folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-}
-
-/// Fills the empty file `draft` with the tables, and leaves no file beside it. The write-ahead log comes last: what is in
-/// one is moved when it is closed, and SQLite does not say if that fails.
-fn draw_up(draft: &Path, floor: Option<Timestamp>) -> Result<(), LedgerError> {
-    let mut connection = Connection::open_with_flags(draft, FLAGS)?;
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
-    transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.pragma_update(None, "user_version", SCHEMA)?;
-    if let Some(floor) = floor {
-        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [floor.seconds()])?;
-    }
-    transaction.commit()?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.close().map_err(|(_, error)| error.into())
-}
-
-/// The ledger's path through a folder that has been judged, with no link in it; where it `must_exist`, its file and those
-/// that stand beside it are judged too. Its own folder may not even be sticky: whoever may make files there may make a
-/// write-ahead log.
-fn judged(path: &Path, trusted: Trusted, must_exist: bool) -> Result<PathBuf, LedgerError> {
-    let distrust = |distrust| match distrust {
-        Distrust::Missing(_) => LedgerError::Missing(path.to_owned()),
-        other => LedgerError::Distrust(other),
-    };
-    let folder = Folder::open(path.parent().unwrap_or(Path::new("/")), trusted).map_err(distrust)?;
-    folder.judge_private().map_err(distrust)?;
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if must_exist {
-        folder.judge(name).map_err(distrust)?;
-    }
-    for side in ["", "-wal", "-shm", "-claims"] {
-        match folder.judge(&format!("{name}{side}")) {
-            Ok(()) | Err(Distrust::Missing(_)) => {}
-            Err(other) => return Err(LedgerError::Distrust(other)),
-        }
-    }
-    Ok(folder.path().join(name))
 }
 
 impl Ledger for Sqlite {
@@ -273,8 +163,7 @@ impl Ledger for Sqlite {
 
     fn page(&mut self, name: &RequestName, user: &UserName) -> Result<Box<dyn Page + '_>, LedgerError> {
         // SQLite goes on writing into files that were moved away or deleted, and nobody would find them again.
-        rustix::fs::stat(&self.claims)
-            .map_err(|errno| LedgerError::Backend(format!("{}: {errno}", self.claims.display())))?;
+        rustix::fs::stat(&self.claims).map_err(|errno| failed(&self.claims, errno))?;
         self.set(Synchronous::Full)?;
         let transaction = self.take_turn()?;
         Ok(Box::new(SqlitePage { transaction, claims: &self.claims, name: *name, user: user.to_string() }))

@@ -1,0 +1,104 @@
+//! A new ledger: its schema, and how it comes to be there whole or not at all.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rustix::fs::{CWD, RenameFlags};
+
+use super::files::{beside, failed, judged, sync_folder};
+use super::{FLAGS, Sqlite};
+use crate::config::Trusted;
+use crate::ledger::LedgerError;
+use crate::patience::Patience;
+use crate::protocol::Timestamp;
+
+/// "mail" in ASCII: tells a ledger from any other SQLite file (`PRAGMA application_id`).
+pub(super) const APPLICATION: i64 = 0x6d61_696c;
+
+/// The schema that this binary reads and writes (`PRAGMA user_version`).
+pub(super) const SCHEMA: i64 = 1;
+
+/// What an executed request passes by stays out of the indices: each costs a page in two of its commits.
+const TABLES: &str = "
+    CREATE TABLE requests (
+        name BLOB NOT NULL UNIQUE,
+        user TEXT NOT NULL,
+        command TEXT NOT NULL,
+        arguments TEXT NOT NULL,
+        signed INTEGER NOT NULL,
+        first_seen INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT,
+        step INTEGER,
+        run_as TEXT,
+        argv TEXT,
+        started INTEGER,
+        finished INTEGER,
+        result TEXT,
+        reply_to TEXT,
+        reply BLOB,
+        handed_over INTEGER,
+        queue_id TEXT,
+        audit_lost INTEGER NOT NULL,
+        holds_until INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX requests_step ON requests (user, step);
+    CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL;
+    CREATE INDEX requests_handed_over ON requests (handed_over) WHERE handed_over IS NOT NULL;
+    CREATE INDEX requests_slot ON requests (command) WHERE holds_until IS NOT NULL;
+    CREATE TABLE lockouts (
+        user TEXT PRIMARY KEY, until INTEGER NOT NULL, told INTEGER NOT NULL, counted_to INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE floor (signed INTEGER NOT NULL) STRICT;
+";
+
+impl Sqlite {
+    /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so that a
+    /// delivery that comes at the same time, or after a crash, finds all of it or nothing.
+    pub(in crate::ledger) fn init(path: &Path, trusted: Trusted, floor: Option<Timestamp>) -> Result<(), LedgerError> {
+        let path = judged(path, trusted.clone(), false)?;
+        let new = |file: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop);
+        let claims = beside(&path, "-claims");
+        match new(&claims) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&claims, error)),
+            _ => {}
+        }
+        if !path.exists() {
+            let draft = path.with_extension(format!("draft-{}", std::process::id()));
+            new(&draft).map_err(|error| failed(&draft, error))?;
+            // A ledger without its claims would not be made again, so their name must be durable before the ledger has its own.
+            let made = draw_up(&draft, floor).and_then(|()| sync_folder(&path)).and_then(|()| {
+                let moved = rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE);
+                moved.map_err(|errno| failed(&path, errno))
+            });
+            if let Err(error) = made {
+                let _ = std::fs::remove_file(&draft);
+                // Somebody else may have been quicker; then his is the ledger.
+                if !path.exists() {
+                    return Err(error);
+                }
+            }
+        }
+        sync_folder(&path)?;
+        Self::open(&path, trusted, Patience::USUAL.page).map(drop)
+    }
+}
+
+/// Fills the empty file `draft` with the tables, and leaves no file beside it. The write-ahead log comes last: what is in
+/// one is moved when it is closed, and SQLite does not say if that fails.
+fn draw_up(draft: &Path, floor: Option<Timestamp>) -> Result<(), LedgerError> {
+    let mut connection = Connection::open_with_flags(draft, FLAGS)?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    if let Some(floor) = floor {
+        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [floor.seconds()])?;
+    }
+    transaction.commit()?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.close().map_err(|(_, error)| error.into())
+}
