@@ -59,16 +59,31 @@ fn said<S: AsRef<OsStr>>(program: &str, args: &[S], output: std::io::Result<Outp
     stdout
 }
 
-/// The ids of the processes whose command line, its words joined by spaces, satisfies `wanted`.
+/// The ids of the processes whose command line, its words joined by spaces, satisfies `wanted`. A shell that has forked and
+/// whose child has not yet become the program that it will be is there once.
 pub(crate) fn find(wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("/proc is mounted in the sandbox");
-    entries
+    let found: Vec<(u32, String)> = entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| {
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            wanted(String::from_utf8_lossy(&words).replace('\0', " ").trim_end())
-        })
-        .collect()
+        .map(|pid| (pid, command_line(pid)))
+        .filter(|(_, line)| wanted(line))
+        .collect();
+    let is_fork = |pid, line: &str| {
+        line.starts_with("/bin/sh ")
+            && parent(pid).is_some_and(|of| found.iter().any(|known| *known == (of, line.to_owned())))
+    };
+    found.iter().filter(|(pid, line)| !is_fork(*pid, line)).map(|(pid, _)| *pid).collect()
+}
+
+fn command_line(pid: u32) -> String {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    // proc_pid_stat(5): the fourth field, counted after a name that may hold anything.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Ends one process at once.
