@@ -55,7 +55,8 @@ pub(super) struct Deliver {
     #[arg(long, value_name = "ADDRESS")]
     recipient: Option<OsString>,
 
-    /// The mail server's name for the message, ${queue_id}
+    /// The mail server's name for the message, ${queue_id}: of a server that goes by the exit status, even where it could not
+    /// write all of the message
     #[arg(long, value_name = "ID")]
     queue_id: Option<OsString>,
 
