@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use crate::config::ConfigError;
 use crate::protocol::Unreadable;
 
 /// Why a message went no further.
@@ -90,12 +89,6 @@ impl Deferral {
 impl From<Deferral> for Stop {
     fn from(deferral: Deferral) -> Self {
         Self::Deferral(deferral)
-    }
-}
-
-impl From<ConfigError> for Stop {
-    fn from(error: ConfigError) -> Self {
-        Deferral::new("configuration", error).into()
     }
 }
 
@@ -192,7 +185,7 @@ reasons! {
     /// Another run held an exclusive command until this request was too old.
     Waited = "waited",
     /// sudo refused what the gateway permits: the fence and the catalogue differ.
-    Fence = "fence",
+    SudoRules = "sudo-rules",
 }
 
 /// What a refusal does to the ledger and whether the user hears of it: PROTOCOL.md, reader's rule 9.
@@ -221,7 +214,7 @@ impl Reason {
             | Self::NotPermitted
             | Self::BadParameter
             | Self::Waited
-            | Self::Fence => effect(true, false, true),
+            | Self::SudoRules => effect(true, false, true),
             _ => effect(false, false, false),
         }
     }

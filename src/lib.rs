@@ -1,37 +1,46 @@
-//! mailsudo: the few commands you allow, for the people you name, by mail.
+//! mailsudo: the users you name run the few commands you allow, by mail.
 //!
-//! The program is one pipeline; [`deliver`] is the story of one message, and the modules stand here in the order in
-//! which a message meets them. Each step's output is the next one's input and is made in one place only, so that
-//! nothing can be run that was not proven, permitted and durably recorded, in that order.
+//! One message is one call of [`pipeline::run`]. Each stage's output is the next stage's input, and each such type is made
+//! in one module only. So nothing runs that was not authenticated, authorized and durably recorded, in that order.
 //!
-//! The wire contract is `docs/protocol.md`, the files are `docs/configuration.md`, how it behaves is `docs/operations.md`.
+//! The modules stand here from the top to the ground. A module imports only modules that stand below it
+//! (docs/architecture.md; `tests/integration/import_order.rs` holds them to it).
+//!
+//! The wire contract is docs/protocol.md, the files are docs/configuration.md, the operation is docs/operations.md.
 
-pub mod deliver;
+pub mod cli;
 
-pub mod intake;
-pub mod protocol;
+pub mod pipeline;
 
-pub mod authenticate;
-pub mod authorize;
-pub mod ledger;
+pub mod check;
+pub mod enrolment;
 
-pub mod builtin;
-pub mod execute;
+pub mod client;
+
 pub mod reply;
 
-pub mod audit;
-pub mod error;
+pub mod execute;
 
-pub mod config;
 pub mod sudoers;
 
-pub mod accounts;
-pub mod check;
-pub mod cli;
-pub mod client;
-pub mod clock;
-pub mod enrol;
-pub mod explain;
-pub mod files;
-pub mod patience;
-pub mod walls;
+pub mod admission;
+
+pub mod authorize;
+
+pub mod authenticate;
+
+pub mod ledger;
+
+pub mod intake;
+
+pub mod audit;
+
+pub mod config;
+
+pub mod error;
+
+pub mod system;
+
+pub mod protocol;
+
+pub mod limits;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::protocol::{Arguments, Code, CommandName, Draft, GatewayName, Key, ParameterName, Timestamp, UserName};
+use mailsudo::protocol::{Arguments, Code, CommandName, UnsignedRequest, GatewayName, Key, ParameterName, Timestamp, UserName};
 
 /// Alice's key, which is that of `tests/vectors.json`.
 pub const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
-const SETTINGS: &str = "gateway = \"berlin\"\naddress = \"ops@example.com\"\n[execution]\nfence = \"none\"\n";
+const SETTINGS: &str = "gateway = \"berlin\"\naddress = \"ops@example.com\"\n[execution]\nrun_via = \"direct\"\n";
 
 /// Parameters of every kind, in every place of an argument.
 const COMMAND: &str = r#"
@@ -57,8 +57,8 @@ pub fn key() -> Key {
 }
 
 /// What alice signs.
-pub fn draft(arguments: Arguments) -> Draft {
-    Draft {
+pub fn unsigned(arguments: Arguments) -> UnsignedRequest {
+    UnsignedRequest {
         gateway: GatewayName::try_from("berlin").expect("a name"),
         user: UserName::try_from("alice").expect("a name"),
         time: Timestamp::parse("2026-11-23T10:15:00Z").expect("a time"),

@@ -1,17 +1,17 @@
-//! A whole mail to `Proven`, the word BLOCK in it replaced by a request that alice has signed: nobody is proven to have asked
+//! A whole mail to `Identified`, the word BLOCK in it replaced by a request that alice has signed: nobody is proven to have asked
 //! for anything but that, or what she has signed in `tests/mail`.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use mailsudo::authenticate::{prove, verify};
+use mailsudo::authenticate::{identify, verify_mac};
 use mailsudo::intake::{Envelope, receive};
 use mailsudo::protocol::Request;
-use mailsudo_fuzz::{GATEWAY, draft, key, name};
+use mailsudo_fuzz::{GATEWAY, unsigned, key, name};
 
 static BLOCK: LazyLock<String> =
-    LazyLock::new(|| draft(vec![(name("one"), "nginx".to_owned())]).sign(&key()).expect("a block"));
+    LazyLock::new(|| unsigned(vec![(name("one"), "nginx".to_owned())]).sign(&key()).expect("a block"));
 
 const SEED: &str = include_str!("../../tests/mail/no-mime.eml");
 
@@ -23,15 +23,15 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = Request::read(&message.texts()) else {
         return;
     };
-    let Ok(signed) = verify(request, &GATEWAY) else {
+    let Ok(verified) = verify_mac(request, &GATEWAY) else {
         return;
     };
-    let Ok(proven) = prove(signed, &message, &GATEWAY) else {
+    let Ok(identified) = identify(verified, &message, &Envelope::default(), &GATEWAY) else {
         return;
     };
     let signed = [&BLOCK, SEED.split_once("\n\n").expect("a body").1];
     let signed = signed.map(|block| block.rsplit_once("mac: ").expect("a mac").0.as_bytes());
-    assert!(signed.contains(&proven.request().signed_lines()));
+    assert!(signed.contains(&identified.request().signed_lines()));
     assert!(message.from().eq_ignore_ascii_case("alice@example.com"));
 });
 

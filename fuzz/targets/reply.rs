@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mailsudo::protocol::{
-    GatewayName, Key, ReplyBlock, RequestName, RunResult, Timestamp, UserName, Verdict, verify_reply,
+    GatewayName, Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName, Verdict, verify_reply,
 };
 use mailsudo_fuzz::key;
 
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
     let block = ReplyBlock {
         gateway: GatewayName::try_from("berlin").expect("a name"),
         user: UserName::try_from("alice").expect("a name"),
-        request: RequestName::from_bytes([7; 32]),
+        request: RequestId::from_bytes([7; 32]),
         time: Timestamp::parse("2026-11-23T10:15:04Z").expect("a time"),
         result: RunResult::Exit(0),
     };

@@ -5,10 +5,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use mailsudo::authorize::{Invocation, choose};
+use mailsudo::authorize::{Choice, Invocation, choose};
 use mailsudo::config::{Command, Part};
 use mailsudo::protocol::{CommandName, MAX_DECODED, Request, is_treacherous};
-use mailsudo_fuzz::{GATEWAY, draft, key, name};
+use mailsudo_fuzz::{GATEWAY, unsigned, key, name};
 
 static COMMAND: LazyLock<Command> = LazyLock::new(|| {
     let name = CommandName::try_from("all").expect("a name");
@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     let arguments: Vec<_> =
         ["one", "level", "free"].iter().filter_map(|known| Some((name(known), values.next()?.into_owned()))).collect();
     let is_sound = |value: &String| value.len() <= MAX_DECODED && !value.chars().any(is_treacherous);
-    let signed = draft(arguments.clone()).sign(&key());
+    let signed = unsigned(arguments.clone()).sign(&key());
     assert_eq!(signed.is_ok(), arguments.iter().all(|(_, value)| is_sound(value)), "what is refused is not signed");
     let Ok(block) = signed else {
         return;
@@ -33,7 +33,8 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn fill(arguments: &mailsudo::protocol::Arguments) {
     let command = &*COMMAND;
-    let Ok(values) = choose(command, &["web".to_owned()], arguments) else {
+    let roles = ["web".to_owned()];
+    let Ok(Choice { values, .. }) = choose(command, &roles, arguments) else {
         return;
     };
     let Ok(invocation) = Invocation::new(command, &values) else {
@@ -53,6 +54,6 @@ fn fill(arguments: &mailsudo::protocol::Arguments) {
         assert!(rest.is_empty() && !argument.contains('\0'));
         assert!(template.opening().is_none() || !argument.starts_with('-'), "a value is no option");
     }
-    let fenced = invocation.fenced(&GATEWAY.settings().execution);
-    assert_eq!(&fenced[3..], argv, "timeout(1), its two arguments, and nothing more");
+    let time_limited = invocation.time_limited(&GATEWAY.settings().execution);
+    assert_eq!(&time_limited[3..], argv, "timeout(1), its two arguments, and nothing more");
 }

@@ -12,7 +12,6 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sink::Sink;
@@ -20,21 +19,8 @@ use syslog::Severity;
 
 use crate::config::{Facility, LogTarget, Settings};
 use crate::error::Deferral;
-use crate::protocol::{RequestName, UserName, is_treacherous};
-
-/// How long all lines of a delivery together may wait for a full or frozen syslogd.
-pub const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The longest value, in characters. A longer one is cut, and the SHA-256 of all of it stands in its place, so that nobody can
-/// pad what he runs out of the log unseen.
-const LONGEST_VALUE: usize = 1000;
-
-/// The same in bytes, as it stands in the line: an escaped character takes up to nine.
-const LONGEST_QUOTED: usize = 3000;
-
-/// The length in bytes after which a line takes no more fields, so that it ends with its last one before rsyslog cuts it, near
-/// 8 KiB (FACTS.md).
-const LONGEST_LINE: usize = 4500;
+use crate::limits::{LOG_LINE, LOG_QUOTED, LOG_VALUE};
+use crate::protocol::{RequestId, UserName, is_treacherous};
 
 /// A step of a message's way that the audit trail shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,12 +104,12 @@ impl Line {
     }
 
     fn push(&mut self, key: &str, value: &str) {
-        if self.text.len() > LONGEST_LINE {
+        if self.text.len() > LOG_LINE {
             return;
         }
         let value = mask(value);
         let plain = !value.is_empty()
-            && value.len() <= LONGEST_VALUE
+            && value.len() <= LOG_VALUE
             && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@+-".contains(&b));
         let _ = write!(self.text, " {key}=");
         if plain {
@@ -138,7 +124,7 @@ fn quote(value: &str, line: &mut String) {
     line.push('"');
     let begun = line.len();
     for (count, c) in value.chars().enumerate() {
-        if count == LONGEST_VALUE || line.len() - begun >= LONGEST_QUOTED {
+        if count == LOG_VALUE || line.len() - begun >= LOG_QUOTED {
             let digest = hex::encode(Sha256::digest(value));
             let _ = write!(line, "… cut, sha256 of all {}", digest.get(..32).unwrap_or_default());
             break;
@@ -202,8 +188,8 @@ impl Audit {
     }
 
     /// From here on every line bears the request's short id and its user, both proven by the mac.
-    pub fn identify(&mut self, name: &RequestName, user: &UserName) {
-        self.request = Some(name.short());
+    pub fn identify(&mut self, id: &RequestId, user: &UserName) {
+        self.request = Some(id.short());
         self.user = Some(user.to_string());
     }
 
@@ -268,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_line_of_nothing_but_escapes_is_not_cut_by_the_daemon() {
-        let worst = "\u{e0001}".repeat(LONGEST_VALUE);
+        let worst = "\u{e0001}".repeat(LOG_VALUE);
         let line = (0..10).fold(Line::new(Event::Received), |line, _| line.field("x", &worst));
         assert!(line.text.len() < 8000, "{}", line.text.len());
         assert!(line.text.ends_with('"') && line.text.contains("… cut, sha256 of all "), "what is missing is told");
@@ -279,7 +265,7 @@ mod tests {
         fn a_line_stays_one_bounded_line(value in any::<String>()) {
             let text = text(&value);
             prop_assert!(!text.chars().any(is_treacherous));
-            prop_assert!(text.len() <= LONGEST_QUOTED + 80);
+            prop_assert!(text.len() <= LOG_QUOTED + 80);
         }
     }
 
@@ -303,6 +289,6 @@ mod tests {
         assert!(written < 1000, "nobody reads, so the socket fills");
         audit.note(Line::new(Event::Finished));
         assert_eq!(audit.lost(), 1);
-        assert_eq!(audit.sink.patience(), Some(Duration::ZERO), "no other line waits for it");
+        assert_eq!(audit.sink.time_left(), Some(std::time::Duration::ZERO), "no other line waits for it");
     }
 }

@@ -8,11 +8,8 @@ use std::time::{Duration, Instant};
 
 use syslog::{LogFormat, LoggerBackend, Severity};
 
-use super::PATIENCE;
 use crate::config::Facility;
-
-/// What a line may wait when that is used up; no wait at all cannot be asked for (socket(7), SO_SNDTIMEO).
-const NO_TIME: Duration = Duration::from_millis(1);
+use crate::limits::{SYSLOG, SYSLOG_LEAST};
 
 /// A way out for lines.
 pub(super) enum Sink {
@@ -26,14 +23,14 @@ pub(super) struct Syslog {
     socket: PathBuf,
     format: Rfc3164,
     backend: Option<LoggerBackend>,
-    patience: Duration,
+    time_left: Duration,
 }
 
 impl Sink {
     /// A way to the daemon at `socket`. It connects when the first line is written.
     pub(super) fn syslog(socket: &Path, facility: Facility) -> Self {
         let format = Rfc3164 { facility: code(facility), pid: std::process::id() };
-        Self::Syslog(Box::new(Syslog { socket: socket.to_owned(), format, backend: None, patience: PATIENCE }))
+        Self::Syslog(Box::new(Syslog { socket: socket.to_owned(), format, backend: None, time_left: SYSLOG }))
     }
 
     /// Writes one line; an error says what to look at.
@@ -49,9 +46,9 @@ impl Sink {
 
     /// How much longer lines may wait.
     #[cfg(test)]
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn time_left(&self) -> Option<Duration> {
         match self {
-            Self::Syslog(syslog) => Some(syslog.patience),
+            Self::Syslog(syslog) => Some(syslog.time_left),
             Self::Stderr => None,
         }
     }
@@ -78,14 +75,14 @@ impl Syslog {
     fn send(&mut self, severity: Severity, text: &str) -> io::Result<()> {
         let backend = match &mut self.backend {
             Some(backend) => backend,
-            none => none.insert(connect(&self.socket, self.patience.max(NO_TIME))?),
+            none => none.insert(connect(&self.socket, self.time_left.max(SYSLOG_LEAST))?),
         };
         let begun = Instant::now();
         let sent = self.format.format(backend, severity, text);
         let waited = begun.elapsed();
-        if waited >= NO_TIME {
+        if waited >= SYSLOG_LEAST {
             // The next line's socket waits for no more than what is left.
-            self.patience = self.patience.saturating_sub(waited);
+            self.time_left = self.time_left.saturating_sub(waited);
             self.backend = None;
         }
         sent.map_err(|error| match error {
@@ -110,9 +107,9 @@ impl LogFormat<&str> for Rfc3164 {
     }
 }
 
-fn connect(path: &Path, patience: Duration) -> io::Result<LoggerBackend> {
+fn connect(path: &Path, time_left: Duration) -> io::Result<LoggerBackend> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(patience))?;
+    socket.set_write_timeout(Some(time_left))?;
     socket.connect(path)?;
     Ok(LoggerBackend::Unix(socket))
 }

@@ -1,55 +1,75 @@
-//! Who is it really? In: a [`Request`] that nobody has believed. Out: [`Signed`], when the mac holds; [`Proven`],
-//! when the user may be heard; then, inside the ledger's one write transaction, [`Authentic`], when the code does too.
+//! Who sent the request? In: a [`Request`] that nothing proves yet. Out, one after the other: [`MacVerified`], when the mac is
+//! right; [`Identified`], when the user's requests may be accepted; and, inside the ledger's write transaction,
+//! [`Authenticated`], when the code is right too.
 //!
-//! MUST: the ledger is not consulted before the mac holds; an unknown user costs what a known one costs; the code is
-//! judged at the signed time; only this module makes a `Signed`, a `Proven` or an `Authentic`, each only from the one
-//! before.
-//!
-//! ```compile_fail
-//! // Nobody outside can make one: the fields are private and there is no other door.
-//! let proven: mailsudo::authenticate::Proven = todo!();
-//! let authentic = mailsudo::authenticate::Authentic { proven: &proven, arguments: vec![], step: None };
-//! ```
+//! MUST: the ledger is not read before the mac is verified. An unknown user costs what a known one costs. The code is judged
+//! at the signed time. Only this module makes these three types, each only from the one before (tests/faults/types checks it).
 
-mod code;
-mod vouched;
+mod totp;
 
 use std::time::Duration;
 
-pub use code::Factor;
+pub use totp::Factor;
 
 use crate::config::{Gateway, MailAddress, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::{Envelope, Message};
-use crate::ledger::{Page, Record};
-use crate::protocol::{Arguments, Key, Request, RequestName, Timestamp, UserName};
+use crate::intake::{Envelope, Message, SenderAuth};
+use crate::ledger::{Record, Transaction};
+use crate::protocol::{Arguments, Key, Request, RequestId, Timestamp, UserName};
 
-/// A request whose mac holds, for this gateway, from a user who may be heard. It proves the first factor only.
-///
-/// Of the secrets it keeps the key alone, under which the reply is signed: it lives for as long as the command runs.
+/// A request whose mac is right under the key of a user of this gateway. It proves the user's name, and no more.
 #[derive(Debug)]
-pub struct Proven {
+pub struct MacVerified {
     request: Request,
-    name: RequestName,
+    id: RequestId,
+    is_under_previous_key: bool,
+    secrets: Secrets,
+}
+
+impl MacVerified {
+    /// The request's id.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// The user whose key it is.
+    pub fn user(&self) -> &UserName {
+        self.request.user()
+    }
+
+    /// Whether the key is the one before a rotation.
+    pub fn is_under_previous_key(&self) -> bool {
+        self.is_under_previous_key
+    }
+}
+
+/// A request for this gateway, from an enabled user, sent as the user's file allows. It proves the first factor only.
+///
+/// Of the secrets it keeps only the key that signs the reply, because it lives for as long as the command runs.
+#[derive(Debug)]
+pub struct Identified {
+    request: Request,
+    id: RequestId,
     address: MailAddress,
     roles: Vec<String>,
+    sender: SenderAuth,
     key: Key,
-    /// The step that the code is of, by the signed time; an error where the user's TOTP secret is not right.
+    /// The step that the code belongs to, at the signed time; an error where the user's TOTP secret is malformed.
     step: Result<Option<u64>, &'static str>,
 }
 
-impl Proven {
-    /// The request's name for good.
-    pub fn name(&self) -> RequestName {
-        self.name
+impl Identified {
+    /// The request's id.
+    pub fn id(&self) -> RequestId {
+        self.id
     }
 
-    /// What was asked.
+    /// What was requested.
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// Who asked.
+    /// The user.
     pub fn user(&self) -> &UserName {
         self.request.user()
     }
@@ -59,71 +79,58 @@ impl Proven {
         &self.address
     }
 
-    /// The roles of the user.
+    /// The user's roles.
     pub fn roles(&self) -> &[String] {
         &self.roles
     }
 
-    /// The key under which the mac held; the reply is signed with it too.
+    /// What was required of the sender besides the signature, and found.
+    pub fn sender(&self) -> &SenderAuth {
+        &self.sender
+    }
+
+    /// The key that the mac is right under. It signs the reply too.
     pub fn key(&self) -> &Key {
         &self.key
     }
 }
 
-/// A request whose mac holds under the key of a user whom this gateway has: his name is proven, and no more.
-#[derive(Debug)]
-pub struct Signed {
-    request: Request,
-    name: RequestName,
-    is_under_previous_key: bool,
-    secrets: Secrets,
-}
-
-impl Signed {
-    /// The request's name for good.
-    pub fn name(&self) -> RequestName {
-        self.name
-    }
-
-    /// Whose key it is.
-    pub fn user(&self) -> &UserName {
-        self.request.user()
-    }
-
-    /// Whether his key here is the one before the one in force.
-    pub fn is_under_previous_key(&self) -> bool {
-        self.is_under_previous_key
-    }
-}
-
-/// Finds the key under which the mac holds: the user's, or while a rotation overlaps the one before it.
+/// Finds the key that the mac is right under: the user's, or while a rotation overlaps the one before it.
 ///
 /// # Errors
 ///
-/// A refusal that nobody hears of, the same for an unknown user; a deferral where the secrets cannot be read.
-pub fn verify(request: Request, gateway: &Gateway) -> Result<Signed, Stop> {
+/// A refusal without a reply, the same for an unknown user; a deferral where the secrets cannot be read.
+pub fn verify_mac(request: Request, gateway: &Gateway) -> Result<MacVerified, Stop> {
     let (known, secrets) = match gateway.secrets(request.user())? {
         Some(secrets) => (true, secrets),
         None => (false, Secrets::decoy()?),
     };
-    let previous = secrets.previous.as_ref().filter(|former| request.time() <= former.until);
-    let mut keys = std::iter::once(&secrets.key).chain(previous.map(|former| &former.key));
+    let previous = secrets.previous.as_ref().filter(|previous| request.time() <= previous.until);
+    let mut keys = std::iter::once(&secrets.key).chain(previous.map(|previous| &previous.key));
     match keys.position(|key| request.is_signed_by(key)) {
-        Some(place) if known => Ok(Signed { name: request.name(), request, is_under_previous_key: place > 0, secrets }),
+        Some(place) if known => {
+            Ok(MacVerified { id: request.id(), request, is_under_previous_key: place > 0, secrets })
+        }
         _ => Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into()),
     }
 }
 
-/// Finds out whether the user may be heard here. What becomes of the code is known from here on and told to nobody: [`judge`]
-/// says it, at its place in rule 9's table. So the code, the TOTP secret and the other key are wiped with the return.
+/// Judges whether requests of this user are accepted here, from this sender. Whether the code is right is computed here, so that
+/// the code, the TOTP secret and the other key are wiped on return. [`authenticate`] judges it later, at its place in the table
+/// of reader's rule 9.
 ///
 /// # Errors
 ///
-/// Refusals that nobody hears of; a deferral where the user's file cannot be read, or the mail server leaves unsaid what it
-/// asks for.
-pub fn prove(signed: Signed, message: &Message, envelope: &Envelope, gateway: &Gateway) -> Result<Proven, Stop> {
-    let Signed { mut request, name, is_under_previous_key, secrets } = signed;
-    if request.gateway() != &gateway.settings().gateway {
+/// Refusals without a reply; a deferral where the user's file cannot be read, or the mail server does not say what is required.
+pub fn identify(
+    verified: MacVerified,
+    message: &Message,
+    envelope: &Envelope,
+    gateway: &Gateway,
+) -> Result<Identified, Stop> {
+    let MacVerified { mut request, id, is_under_previous_key, secrets } = verified;
+    let settings = gateway.settings();
+    if request.gateway() != &settings.gateway {
         let detail = format!("signed for the gateway {}", request.gateway());
         return Err(Refusal::new(Reason::WrongGateway, detail).into());
     }
@@ -135,28 +142,28 @@ pub fn prove(signed: Signed, message: &Message, envelope: &Envelope, gateway: &G
         let detail = format!("From {} is not one of the user's", message.from());
         return Err(Refusal::new(Reason::ForeignFrom, detail).into());
     }
-    vouched::check(&user, message, envelope, &gateway.settings().intake)?;
+    let sender = message.authenticate_sender(envelope, &user.requirements(), settings)?;
     let step = Factor::from_url(&secrets.totp).map(|factor| factor.matching_step(request.code(), request.time()));
     request.forget_code();
     let key = match secrets.previous {
-        Some(former) if is_under_previous_key => former.key,
+        Some(previous) if is_under_previous_key => previous.key,
         _ => secrets.key,
     };
-    Ok(Proven { request, name, address: user.address, roles: user.roles, key, step })
+    Ok(Identified { request, id, address: user.address, roles: user.roles, sender, key, step })
 }
 
-/// A request both of whose factors hold. Its step is used up by whatever is recorded next.
+/// A request both of whose factors are right. Whatever is recorded next uses up its step.
 #[derive(Debug)]
-pub struct Authentic<'p> {
-    proven: &'p Proven,
+pub struct Authenticated<'p> {
+    identified: &'p Identified,
     arguments: Arguments,
     step: Option<u64>,
 }
 
-impl<'p> Authentic<'p> {
+impl<'p> Authenticated<'p> {
     /// The request and its user.
-    pub fn proven(&self) -> &'p Proven {
-        self.proven
+    pub fn identified(&self) -> &'p Identified {
+        self.identified
     }
 
     /// The decoded arguments.
@@ -164,46 +171,34 @@ impl<'p> Authentic<'p> {
         &self.arguments
     }
 
-    /// The TOTP step that its code is of.
+    /// The TOTP step that its code belongs to.
     pub fn step(&self) -> Option<u64> {
         self.step
     }
 }
 
-/// Judges what remains of rule 9's table, in its order, inside the transaction that will record the verdict.
-/// `waiting` is the record of a request that was judged when it was first seen, and has waited since; `max_age` is the command's,
-/// where the user may run it at all, else the gateway's.
+/// Judges the remaining rows of rule 9's table, in its order, inside the transaction that records the verdict. `waiting` is the
+/// record of a request that was judged when it was first seen, and has waited since. `max_age` is the command's, where the user
+/// may run it at all, else the gateway's.
 ///
 /// # Errors
 ///
-/// The row of the table that says no; a deferral where the ledger or a secret cannot be read.
-pub fn judge<'p>(
-    proven: &'p Proven,
-    page: &dyn Page,
+/// The row of the table that refuses it; a deferral where the ledger or a secret cannot be read.
+pub fn authenticate<'p>(
+    identified: &'p Identified,
+    transaction: &dyn Transaction,
     waiting: Option<&Record>,
     settings: &Settings,
     max_age: Duration,
     now: Timestamp,
-) -> Result<Authentic<'p>, Stop> {
+) -> Result<Authenticated<'p>, Stop> {
     if let Some(record) = waiting {
-        return recall(proven, record.first_seen, record.step, max_age, now);
+        return recall(identified, record, max_age, now);
     }
-    let request = proven.request();
-    let (floor, max_future) = (page.floor()?, settings.max_future.as_duration());
-    if let Some(floor) = floor
-        && floor > now.plus(max_future)
-    {
-        let what = format!(
-            "it has forgotten what was signed up to {floor}, which is yet to come: set the clock right, or, if it was wrong \
-             when the ledger was made, move that away and run `mailsudo ledger init`"
-        );
-        return Err(Deferral::new("ledger", what).into());
-    }
-    if floor.is_some_and(|floor| request.time() <= floor) {
-        let detail = "signed at or before what the ledger has already forgotten";
-        return Err(Refusal::new(Reason::Forgotten, detail).into());
-    }
-    if let Some(lockout) = page.lockout()?
+    let request = identified.request();
+    let max_future = settings.max_future.as_duration();
+    above_watermark(request.time(), transaction.watermark()?, max_future, now)?;
+    if let Some(lockout) = transaction.lockout()?
         && lockout.is_in_force(now, settings.lockout.lasts.as_duration())
     {
         let detail = format!("too many wrong codes; locked out until {}", lockout.until);
@@ -211,17 +206,41 @@ pub fn judge<'p>(
     }
     fresh(request.time(), max_future, max_age, now)?;
     let arguments = arguments(request)?;
-    let step = proven
+    let step = identified
         .step
-        .map_err(|what| Deferral::new("configuration", format!("secrets.d/{}.toml: {what}", proven.user())))?;
+        .map_err(|what| Deferral::new("configuration", format!("secrets.d/{}.toml: {what}", identified.user())))?;
     let Some(step) = step else {
         return Err(Refusal::new(Reason::BadCode, "the code is not right for the signed time").into());
     };
-    if page.is_step_used(step)? {
+    if transaction.is_step_used(step)? {
         let detail = "this code has served another request; wait for the next one";
         return Err(Refusal::new(Reason::UsedCode, detail).into());
     }
-    Ok(Authentic { proven, arguments, step: Some(step) })
+    Ok(Authenticated { identified, arguments, step: Some(step) })
+}
+
+/// Refuses what the ledger may have pruned (docs/decisions/0012).
+fn above_watermark(
+    time: Timestamp,
+    watermark: Option<Timestamp>,
+    max_future: Duration,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    let Some(watermark) = watermark else {
+        return Ok(());
+    };
+    if watermark > now.plus(max_future) {
+        let what = format!(
+            "it has forgotten what was signed up to {watermark}, which is yet to come: set the clock right, or, if it was \
+             wrong when the ledger was made, move that away and run `mailsudo ledger init`"
+        );
+        return Err(Deferral::new("ledger", what).into());
+    }
+    if time <= watermark {
+        let detail = "signed at or before what the ledger has already forgotten";
+        return Err(Refusal::new(Reason::Forgotten, detail).into());
+    }
+    Ok(())
 }
 
 fn fresh(time: Timestamp, max_future: Duration, max_age: Duration, now: Timestamp) -> Result<(), Refusal> {
@@ -241,17 +260,17 @@ fn arguments(request: &Request) -> Result<Arguments, Refusal> {
     request.arguments().map_err(bad)
 }
 
-/// A request whose code was judged when it was first seen, and which has waited since (DESIGN.md, decision 11).
+/// A request whose code was judged when it was first seen, and which has waited since (docs/decisions/0011).
 fn recall<'p>(
-    proven: &'p Proven,
-    first_seen: Timestamp,
-    step: Option<u64>,
+    identified: &'p Identified,
+    record: &Record,
     max_age: Duration,
     now: Timestamp,
-) -> Result<Authentic<'p>, Stop> {
-    if now > first_seen.plus(max_age) {
-        let detail = format!("another run of {} held it up since {first_seen}", proven.request().command());
-        return Err(Refusal::new(Reason::Waited, detail).with_step(step).into());
+) -> Result<Authenticated<'p>, Stop> {
+    if now > record.first_seen.plus(max_age) {
+        let command = identified.request().command();
+        let detail = format!("another run of {command} held it up since {}", record.first_seen);
+        return Err(Refusal::new(Reason::Waited, detail).with_step(record.step).into());
     }
-    Ok(Authentic { proven, arguments: arguments(proven.request())?, step })
+    Ok(Authenticated { identified, arguments: arguments(identified.request())?, step: record.step })
 }

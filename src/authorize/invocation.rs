@@ -1,11 +1,11 @@
-//! A command with its values filled in: the argument vector, and the one wrapped for the fence, which `execute` runs
-//! and `sudoers` permits. That both come from here is what makes them agree.
+//! A command with its values filled in: the argument vector, alone and with the time limit in front. `execute` runs what
+//! `sudoers` permits, because both take it from here.
 
 use std::time::Duration;
 
 use super::Values;
 use crate::config::{Command, Execution, RunAs, Span};
-use crate::execute::GRACE;
+use crate::limits::KILL_AFTER;
 use crate::protocol::CommandName;
 
 /// One command line, settled to the last byte.
@@ -76,7 +76,7 @@ impl Invocation {
 
     /// The argument vector inside the fence: timeout(1) keeps the limit there, because an unprivileged caller cannot
     /// end another user's process (DESIGN.md, decision 7).
-    pub fn fenced(&self, execution: &Execution) -> Vec<String> {
+    pub fn time_limited(&self, execution: &Execution) -> Vec<String> {
         let mut vector = limiter(execution, self.timeout);
         vector.extend_from_slice(&self.argv);
         vector
@@ -87,7 +87,7 @@ impl Invocation {
 pub fn limiter(execution: &Execution, timeout: Span) -> Vec<String> {
     vec![
         execution.timeout.to_string_lossy().into_owned(),
-        format!("--kill-after={}s", GRACE.as_secs()),
+        format!("--kill-after={}s", KILL_AFTER.as_secs()),
         format!("{}s", timeout.as_duration().as_secs()),
     ]
 }

@@ -1,12 +1,8 @@
-//! May this user run it, with these values? In: [`Authentic`] and the catalogue's entry. Out: [`Grant`], which holds
-//! the finished argument vector.
+//! May this user run the command with these values? In: [`Authenticated`] and the command's file. Out: [`Authorized`], which
+//! holds the finished argument vector.
 //!
-//! MUST: what no role permits is denied; an unknown command and a forbidden one look the same; one role must permit
-//! all of a request's values, roles are never mixed; only this module makes a `Grant`, and only from an `Authentic`.
-//!
-//! ```compile_fail
-//! let grant = mailsudo::authorize::Grant { authentic: todo!(), action: todo!() };
-//! ```
+//! MUST: what no role permits is denied. An unknown command and a forbidden one look the same. One role must permit all of a
+//! request's values; roles are never mixed. Only this module makes an `Authorized`, and only from an `Authenticated`.
 
 mod invocation;
 mod parameters;
@@ -15,45 +11,51 @@ use std::time::Duration;
 
 pub use invocation::{Invocation, limiter};
 pub(crate) use parameters::wanted;
-pub use parameters::{Values, choose, deciding_role};
+pub use parameters::{Choice, Values, choose};
 
-use crate::authenticate::{Authentic, Proven};
+use crate::authenticate::{Authenticated, Identified};
 use crate::config::{Command, Settings};
 use crate::error::{Reason, Refusal};
-use crate::protocol::{Arguments, RequestName};
+use crate::protocol::{Arguments, RequestId};
 
-/// The right to one action, for one request, with all its values settled.
+/// A request that may be carried out, once, with all its values settled.
 #[derive(Debug)]
-pub struct Grant<'p> {
-    authentic: Authentic<'p>,
+pub struct Authorized<'p> {
+    authenticated: Authenticated<'p>,
     action: Action,
+    role: Option<&'p str>,
 }
 
-/// What a grant is for.
+/// What an authorized request is for.
 #[derive(Debug)]
 pub enum Action {
-    /// A command of the catalogue.
+    /// A configured command.
     Run(Invocation),
     /// The built-in `help`.
     Help,
     /// The built-in `status`: of the user's latest request, or of the one whose short id is given.
-    Status(Option<[u8; RequestName::SHORT / 2]>),
+    Status(Option<[u8; RequestId::SHORT / 2]>),
 }
 
-impl<'p> Grant<'p> {
+impl<'p> Authorized<'p> {
     /// The request and its user.
-    pub fn proven(&self) -> &'p Proven {
-        self.authentic.proven()
+    pub fn identified(&self) -> &'p Identified {
+        self.authenticated.identified()
     }
 
     /// The TOTP step that the request uses.
     pub fn step(&self) -> Option<u64> {
-        self.authentic.step()
+        self.authenticated.step()
     }
 
     /// What may be done.
     pub fn action(&self) -> &Action {
         &self.action
+    }
+
+    /// The role that permits it; `None` for a built-in command, which every user may run.
+    pub fn role(&self) -> Option<&str> {
+        self.role
     }
 }
 
@@ -69,27 +71,27 @@ pub fn is_visible(command: &Command, roles: &[String]) -> bool {
     roles.iter().any(|role| command.allow.contains_key(role))
 }
 
-/// Grants the request what its user may do. `command` is the catalogue's entry of the name asked for.
+/// Authorizes what the user may do. `command` is the configured command of the name that was requested, if there is one.
 ///
 /// # Errors
 ///
 /// A refusal that uses up the request's TOTP step.
-pub fn authorize<'p>(authentic: Authentic<'p>, command: Option<Command>) -> Result<Grant<'p>, Refusal> {
-    let arguments = authentic.arguments();
-    let action = match (authentic.proven().request().command().as_str(), command) {
-        ("help", _) => no_arguments(arguments).map(|()| Action::Help),
-        ("status", _) => status(arguments).map(Action::Status),
-        (_, Some(command)) if is_visible(&command, authentic.proven().roles()) => {
-            choose(&command, authentic.proven().roles(), arguments)
-                .and_then(|values| Invocation::new(&command, &values))
-                .map(Action::Run)
+pub fn authorize(authenticated: Authenticated<'_>, command: Option<Command>) -> Result<Authorized<'_>, Refusal> {
+    let identified = authenticated.identified();
+    let arguments = authenticated.arguments();
+    let decided = match (identified.request().command().as_str(), command) {
+        ("help", _) => no_arguments(arguments).map(|()| (Action::Help, None)),
+        ("status", _) => status(arguments).map(|short| (Action::Status(short), None)),
+        (_, Some(command)) if is_visible(&command, identified.roles()) => {
+            choose(&command, identified.roles(), arguments)
+                .and_then(|choice| Ok((Action::Run(Invocation::new(&command, &choice.values)?), Some(choice.role))))
                 .map_err(|detail| Refusal::new(Reason::BadParameter, detail))
         }
         _ => Err(Refusal::new(Reason::NotPermitted, "no such command, or none for you; `help` lists yours")),
     };
-    match action {
-        Ok(action) => Ok(Grant { authentic, action }),
-        Err(refusal) => Err(refusal.with_step(authentic.step())),
+    match decided {
+        Ok((action, role)) => Ok(Authorized { authenticated, action, role }),
+        Err(refusal) => Err(refusal.with_step(authenticated.step())),
     }
 }
 
@@ -100,12 +102,12 @@ fn no_arguments(arguments: &Arguments) -> Result<(), Refusal> {
     }
 }
 
-fn status(arguments: &Arguments) -> Result<Option<[u8; RequestName::SHORT / 2]>, Refusal> {
+fn status(arguments: &Arguments) -> Result<Option<[u8; RequestId::SHORT / 2]>, Refusal> {
     let refuse = |detail: &str| Err(Refusal::new(Reason::BadParameter, detail));
     match arguments.as_slice() {
         [] => Ok(None),
         [(name, text)] if name.as_str() == "id" => {
-            let mut id = [0; RequestName::SHORT / 2];
+            let mut id = [0; RequestId::SHORT / 2];
             match hex::decode_to_slice(text, &mut id) {
                 Ok(()) => Ok(Some(id)),
                 Err(_) => refuse("id is the 12 hex digits that a reply shows"),

@@ -9,12 +9,21 @@ use crate::protocol::{Arguments, ParameterName};
 /// A value for each of a command's parameters.
 pub type Values = BTreeMap<ParameterName, String>;
 
+/// Values that one role permits together.
+#[derive(Debug)]
+pub struct Choice<'r> {
+    /// A value for each parameter.
+    pub values: Values,
+    /// The first of the user's roles that permits all of them.
+    pub role: &'r str,
+}
+
 /// Settles the values of all parameters of `command`.
 ///
 /// # Errors
 ///
 /// Names every parameter that is missing, unknown, of the wrong type or not permitted.
-pub fn choose(command: &Command, roles: &[String], arguments: &Arguments) -> Result<Values, String> {
+pub fn choose<'r>(command: &Command, roles: &'r [String], arguments: &Arguments) -> Result<Choice<'r>, String> {
     let mut faults = Vec::new();
     for (name, _) in arguments {
         if !command.parameters.contains_key(name) {
@@ -37,15 +46,10 @@ pub fn choose(command: &Command, roles: &[String], arguments: &Arguments) -> Res
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
-    match deciding_role(command, roles, &values) {
-        Some(_) => Ok(values),
+    match roles.iter().find(|role| permits(command, role, &values)) {
+        Some(role) => Ok(Choice { values, role }),
         None => Err("none of your roles permits these values together; `help` shows what is yours".to_owned()),
     }
-}
-
-/// The first of `roles` that permits all of `values` by itself.
-pub fn deciding_role<'r>(command: &Command, roles: &'r [String], values: &Values) -> Option<&'r str> {
-    roles.iter().find(|role| permits(command, role, values)).map(String::as_str)
 }
 
 fn permits(command: &Command, role: &str, values: &Values) -> bool {

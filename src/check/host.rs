@@ -5,17 +5,17 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
-use super::{House, Report};
+use super::{CheckedGateway, Report};
 use crate::config::LogTarget;
 
-pub(super) fn check(house: &House<'_>, report: &mut Report) {
-    syslog(house, report);
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    syslog(gateway, report);
     sendmail(report);
     clock(report);
 }
 
-fn syslog(house: &House<'_>, report: &mut Report) {
-    match &house.settings().syslog.to {
+fn syslog(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    match &gateway.settings().syslog.to {
         LogTarget::Stderr => report.warning(
             "syslog",
             "the audit trail goes to standard error, and so nowhere under Postfix",

@@ -1,20 +1,20 @@
 //! What makes a gateway fail at three in the morning, looked at beforehand. In: the gateway's folder. Out: a [`Report`], one
 //! line for each thing looked at, with the remedy where something is wrong. It changes nothing.
 
-mod catalogue;
-mod fence;
+mod commands;
 mod host;
-mod memory;
-mod neighbours;
-mod people;
+mod ledger;
 mod postfix;
-mod vouching;
+mod sender_auth;
+mod services;
+mod sudo_rules;
+mod users;
 
 use std::path::Path;
 
-use crate::accounts::{self, Account};
-use crate::config::{Command, ConfigError, Fence, Gateway, Settings, Trusted, User};
+use crate::config::{Command, ConfigError, Gateway, RunVia, Settings, Trusted, User};
 use crate::protocol::UserName;
+use crate::system::accounts::{self, Account};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +105,7 @@ fn count(number: usize, thing: &str) -> String {
 }
 
 /// What the checks share: read once.
-struct House<'h> {
+struct CheckedGateway<'h> {
     gateway: &'h Gateway,
     service: Option<Account>,
     commands: Vec<Command>,
@@ -114,13 +114,13 @@ struct House<'h> {
     complete: bool,
 }
 
-impl House<'_> {
+impl CheckedGateway<'_> {
     fn settings(&self) -> &Settings {
         self.gateway.settings()
     }
 
-    fn is_fenced(&self) -> bool {
-        self.settings().execution.fence == Fence::Sudo
+    fn uses_sudo(&self) -> bool {
+        self.settings().execution.run_via == RunVia::Sudo
     }
 }
 
@@ -133,19 +133,19 @@ pub fn check(folder: &Path) -> Report {
     };
     report.outsider &= service.is_none_or(|account| account.uid != caller.as_raw());
     let before = report.findings.len();
-    let commands = catalogue::read(&gateway, &mut report);
-    let users = people::read(&gateway, &mut report);
+    let commands = commands::read(&gateway, &mut report);
+    let users = users::read(&gateway, &mut report);
     let complete = report.findings.len() == before;
-    let house = House { gateway: &gateway, service, commands, users, complete };
-    settings(&house, &mut report);
-    neighbours::check(&house, &mut report);
-    people::check(&house, &mut report);
-    vouching::check(&house, &mut report);
-    catalogue::check(&house, &mut report);
-    fence::check(&house, &mut report);
-    memory::check(&house, &mut report);
-    host::check(&house, &mut report);
-    postfix::check(&house, &mut report);
+    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete };
+    settings(&gateway, &mut report);
+    services::check(&gateway, &mut report);
+    users::check(&gateway, &mut report);
+    sender_auth::check(&gateway, &mut report);
+    commands::check(&gateway, &mut report);
+    sudo_rules::check(&gateway, &mut report);
+    ledger::check(&gateway, &mut report);
+    host::check(&gateway, &mut report);
+    postfix::check(&gateway, &mut report);
     report
 }
 
@@ -183,19 +183,27 @@ fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)
     }
 }
 
-fn settings(house: &House<'_>, report: &mut Report) {
-    let settings = house.settings();
-    if house.is_fenced() {
-        report.ok("fence", "commands run through sudo");
+fn settings(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let settings = gateway.settings();
+    if gateway.uses_sudo() {
+        report.ok("run_via", "commands run through sudo");
     } else {
         report.warning(
-            "fence",
-            "fence = \"none\": commands run as whoever runs deliver, and nothing restricts them",
-            "set [execution] fence = \"sudo\" before mail can reach this gateway",
+            "run_via",
+            "run_via = \"direct\": commands run as whoever runs deliver, and nothing restricts them",
+            "set [execution] run_via = \"sudo\" before mail can reach this gateway",
         );
+    }
+    match gateway.gateway.old_keys() {
+        Ok(old) => {
+            for (old, new) in old {
+                report.warning("configuration", format!("{old} is an old name"), format!("write {new} instead"));
+            }
+        }
+        Err(error) => report.broken("configuration", &error),
     }
     let expressions = settings.intake.reject.values().chain(&settings.intake.subject);
     for error in expressions.filter_map(|expression| expression.matches("").err()) {
-        report.error("intake", error, "mend it in [intake]; until then mail that it is asked about is deferred");
+        report.error("intake", error, "correct it in [intake]; until then mail that it is asked about is deferred");
     }
 }

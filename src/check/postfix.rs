@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{House, Report, count, vouching};
-use crate::patience;
+use super::{CheckedGateway, Report, count, sender_auth};
+use crate::limits::POSTFIX_MARGIN;
 
-pub(super) fn check(house: &House<'_>, report: &mut Report) {
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Some(services) = services() else {
         let what = "postconf cannot be run, so Postfix was not looked at";
         return report.warning("postfix", what, "if this host's mail is Postfix's: apt install postfix, run as root");
     };
-    let address = house.settings().address.as_str();
+    let address = gateway.settings().address.as_str();
     let is_ours =
-        |line: &&String| Path::new(&folder(line)).canonicalize().is_ok_and(|folder| folder == house.gateway.path());
+        |line: &&String| Path::new(&folder(line)).canonicalize().is_ok_and(|folder| folder == gateway.gateway.path());
     let Some(service) = services.iter().find(is_ours) else {
         let places = ["/usr/share/mailsudo/postfix/install", "/usr/local/share/mailsudo/postfix/install"];
         let remedy = places.into_iter().find(|place| Path::new(place).exists()).unwrap_or("postfix/install");
@@ -25,9 +25,9 @@ pub(super) fn check(house: &House<'_>, report: &mut Report) {
     };
     let name = service.split_whitespace().next().unwrap_or_default();
     let before = report.findings.len();
-    transport(service, name, house, report);
-    vouching::transport(service, name, house, report);
-    limits(name, house, report);
+    transport(service, name, gateway, report);
+    sender_auth::transport(service, name, gateway, report);
+    limits(name, gateway, report);
     map(name, address, report);
     if report.findings.len() == before {
         report.ok("postfix", format!("the transport {name} serves {address}"));
@@ -62,7 +62,7 @@ fn folder(line: &str) -> String {
     }
 }
 
-fn transport(service: &str, name: &str, house: &House<'_>, report: &mut Report) {
+fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let remedy = "postfix/install writes it as it should be";
     let word = |key: &str| service.split_whitespace().find_map(|word| word.strip_prefix(key));
     let flags = word("flags=").unwrap_or_default();
@@ -84,8 +84,8 @@ fn transport(service: &str, name: &str, house: &House<'_>, report: &mut Report) 
         let what = format!("the transport {name} has size=, which bounces large mail to senders who may be forged");
         report.error("postfix", what, remedy);
     }
-    if word("user=").map(|user| user.split(':').next().unwrap_or_default()) != Some(&house.settings().service_user) {
-        let what = format!("the transport {name} does not run as {}", house.settings().service_user);
+    if word("user=").map(|user| user.split(':').next().unwrap_or_default()) != Some(&gateway.settings().service_user) {
+        let what = format!("the transport {name} does not run as {}", gateway.settings().service_user);
         report.error("postfix", what, remedy);
     }
     if word("null_sender=").is_none() {
@@ -96,7 +96,7 @@ fn transport(service: &str, name: &str, house: &House<'_>, report: &mut Report) 
     }
 }
 
-fn limits(name: &str, house: &House<'_>, report: &mut Report) {
+fn limits(name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let setting = |key: &str| output("postconf", &["-h", &format!("{name}_{key}")]).map(|text| text.trim().to_owned());
     if setting("destination_recipient_limit").as_deref() != Some("1") {
         report.error(
@@ -106,8 +106,8 @@ fn limits(name: &str, house: &House<'_>, report: &mut Report) {
         );
     }
     let longest =
-        house.commands.iter().map(|command| command.timeout.as_duration().as_secs()).max().unwrap_or_default();
-    let needed = longest + patience::POSTFIX.as_secs();
+        gateway.commands.iter().map(|command| command.timeout.as_duration().as_secs()).max().unwrap_or_default();
+    let needed = longest + POSTFIX_MARGIN.as_secs();
     let default = || output("postconf", &["-h", "command_time_limit"]).map(|text| text.trim().to_owned());
     let limit = setting("time_limit").filter(|text| !text.is_empty() && !text.starts_with('$')).or_else(default);
     if limit.as_deref().and_then(seconds).is_some_and(|limit| limit < needed) {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{At, Progress, print_json, say};
+use super::{GatewayArg, Progress, print_json, stdout};
 use crate::check::{Level, check};
 
 /// Look at everything that makes a gateway fail, and say what to do about it
@@ -17,7 +17,7 @@ use crate::check::{Level, check};
 #[command(after_help = "Example:\n  mailsudo check --json | jq '.findings[] | select(.level != \"ok\")'")]
 pub(super) struct Check {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Print JSON, for monitoring
     #[arg(long)]
@@ -49,9 +49,9 @@ impl Check {
                 };
                 let word = finding.level.word();
                 let (about, what) = (finding.about, &finding.what);
-                say::painted(format_args!("\u{1b}[{colour}m{word:<8}\u{1b}[0m{about}: {what}"))?;
+                stdout::painted(format_args!("\u{1b}[{colour}m{word:<8}\u{1b}[0m{about}: {what}"))?;
                 if !finding.remedy.is_empty() {
-                    say!("        remedy: {}", finding.remedy)?;
+                    outln!("        remedy: {}", finding.remedy)?;
                 }
             }
         }

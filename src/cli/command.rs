@@ -8,8 +8,8 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
 use super::sign::argument;
-use super::{At, complete, print_json};
-use crate::authorize::{Invocation, choose, deciding_role, is_visible};
+use super::{GatewayArg, complete, print_json};
+use crate::authorize::{Invocation, choose, is_visible};
 use crate::config::{self, Gateway, Part};
 use crate::execute::command_line;
 use crate::protocol::{CommandName, ParameterName, UserName};
@@ -27,7 +27,7 @@ pub(super) enum Command {
 #[command(after_help = "Example:\n  mailsudo command list")]
 pub(super) struct List {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Print JSON
     #[arg(long)]
@@ -39,7 +39,7 @@ pub(super) struct List {
 #[command(after_help = "Example:\n  mailsudo command show restart")]
 pub(super) struct Show {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// The command's name
     #[arg(add = ArgValueCompleter::new(complete::commands))]
@@ -57,7 +57,7 @@ pub(super) struct Show {
 #[command(after_help = "Example:\n  mailsudo may alice restart service=nginx && echo yes")]
 pub(super) struct May {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// The user
     #[arg(add = ArgValueCompleter::new(complete::users))]
@@ -88,7 +88,7 @@ impl Command {
 impl List {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
-        let commands = super::catalogue(&gateway)?;
+        let commands = super::commands(&gateway)?;
         if self.json {
             let rows = commands.iter().map(|command| about(command, &gateway)).collect::<Vec<_>>();
             return print_json(&rows);
@@ -97,10 +97,10 @@ impl List {
         for command in &commands {
             let roles: Vec<_> = command.allow.keys().map(String::as_str).collect();
             let name = command.name.as_str();
-            say!("{name:width$}  as {}, for {}: {}", command.run_as, roles.join(", "), command.summary)?;
+            outln!("{name:width$}  as {}, for {}: {}", command.run_as, roles.join(", "), command.summary)?;
         }
         if commands.is_empty() {
-            say!("There are no commands yet: mailsudo-commands(5) says how to write one.")?;
+            outln!("There are no commands yet: mailsudo-commands(5) says how to write one.")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -115,22 +115,22 @@ impl Show {
         if self.json {
             return print_json(&about(&command, &gateway));
         }
-        say!("{}: {}", command.name, command.summary)?;
-        say!("runs as    {}", command.run_as)?;
-        say!("limit      {}", command.timeout)?;
-        say!("exclusive  {}", if command.exclusive { "yes" } else { "no" })?;
+        outln!("{}: {}", command.name, command.summary)?;
+        outln!("runs as    {}", command.run_as)?;
+        outln!("limit      {}", command.timeout)?;
+        outln!("exclusive  {}", if command.exclusive { "yes" } else { "no" })?;
         for (name, parameter) in &command.parameters {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
-            say!("parameter  {name}: {}{default}", parameter.kind)?;
+            outln!("parameter  {name}: {}{default}", parameter.kind)?;
         }
         for (role, limits) in &command.allow {
             let limits: Vec<_> = limits.iter().map(|(name, values)| format!("{name}: {}", values.join(", "))).collect();
             let limits = if limits.is_empty() { "every value".to_owned() } else { limits.join("; ") };
-            say!("role       {role}: {limits}")?;
+            outln!("role       {role}: {limits}")?;
         }
-        say!("argument vectors:")?;
+        outln!("argument vectors:")?;
         for vector in spelled_out(&command) {
-            say!("  {}", vector.join(" "))?;
+            outln!("  {}", vector.join(" "))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -181,7 +181,7 @@ impl May {
         if self.json {
             print_json(&json!({ "permit": permit, "why": why }))?;
         } else {
-            say!("{}: {why}", if permit { "permit" } else { "deny" })?;
+            outln!("{}: {why}", if permit { "permit" } else { "deny" })?;
         }
         Ok(if permit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -212,9 +212,9 @@ impl May {
                 return Ok(Err(format!("`{name}` is given twice")));
             }
         }
-        let decided = choose(&command, &user.roles, &self.arguments).and_then(|values| {
-            let role = deciding_role(&command, &user.roles, &values).unwrap_or_default();
-            let invocation = Invocation::new(&command, &values)?;
+        let decided = choose(&command, &user.roles, &self.arguments).and_then(|choice| {
+            let invocation = Invocation::new(&command, &choice.values)?;
+            let role = choice.role;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
             Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}", self.command))
         });

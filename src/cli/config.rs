@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::At;
+use super::GatewayArg;
 
 /// Look at the configuration
 #[derive(Debug, Subcommand)]
@@ -18,7 +18,7 @@ pub(super) enum Config {
 #[command(after_help = "Example:\n  mailsudo config get execution.longest")]
 pub(super) struct Get {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Which one
     key: Setting,
@@ -44,10 +44,10 @@ impl Config {
         let gateway = get.at.open()?;
         let settings = gateway.settings();
         match get.key {
-            Setting::Gateway => say!("{}", settings.gateway)?,
-            Setting::Address => say!("{}", settings.address)?,
-            Setting::ServiceUser => say!("{}", settings.service_user)?,
-            Setting::ExecutionLongest => say!("{}", settings.execution.longest.as_duration().as_secs())?,
+            Setting::Gateway => outln!("{}", settings.gateway)?,
+            Setting::Address => outln!("{}", settings.address)?,
+            Setting::ServiceUser => outln!("{}", settings.service_user)?,
+            Setting::ExecutionLongest => outln!("{}", settings.execution.longest.as_duration().as_secs())?,
         }
         Ok(ExitCode::SUCCESS)
     }

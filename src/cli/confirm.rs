@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::say;
+use super::stdout;
 
 /// Whether the person has agreed.
 #[derive(Debug, Args)]
-pub(super) struct Consent {
+pub(super) struct Confirm {
     /// Do it without asking
     #[arg(long)]
     yes: bool,
@@ -20,11 +20,11 @@ pub(super) struct Consent {
     dry_run: bool,
 }
 
-impl Consent {
+impl Confirm {
     /// Asks `question` unless the answer is known already; without consent, gives the exit status to end with.
     pub(super) fn missing(&self, question: &str) -> Result<Option<ExitCode>> {
         if self.dry_run {
-            say!("Nothing was changed (--dry-run).")?;
+            outln!("Nothing was changed (--dry-run).")?;
             return Ok(Some(ExitCode::SUCCESS));
         }
         if self.yes {
@@ -33,30 +33,30 @@ impl Consent {
         if !std::io::stdin().is_terminal() {
             bail!("there is no terminal to ask on: say --yes, or --dry-run to look first");
         }
-        say::text(&format!("{question} [y/N] "))?;
+        stdout::text(&format!("{question} [y/N] "))?;
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("standard input")?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(None);
         }
-        say!("Nothing was changed.")?;
+        outln!("Nothing was changed.")?;
         Ok(Some(ExitCode::FAILURE))
     }
 }
 
 /// Whether to change anything.
 #[derive(Debug, Args)]
-pub(super) struct Rehearsal {
+pub(super) struct DryRun {
     /// Say what would be changed, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// Says what would be done, where it is not to be done.
     pub(super) fn is_all(&self, what: &str) -> Result<bool> {
         if self.dry_run {
-            say!("{what}; nothing was changed (--dry-run).")?;
+            outln!("{what}; nothing was changed (--dry-run).")?;
         }
         Ok(self.dry_run)
     }

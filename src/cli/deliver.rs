@@ -10,15 +10,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::At;
+use super::GatewayArg;
 use crate::audit::Audit;
-use crate::clock::SystemClock;
-use crate::config::{DEFAULT_FOLDER, Fence, Gateway, LogTarget, Trusted};
-use crate::deliver::{Delivery, deferred, guarded};
+use crate::config::{DEFAULT_FOLDER, Gateway, LogTarget, RunVia, Trusted};
 use crate::error::Deferral;
 use crate::intake::Envelope;
-use crate::patience::Patience;
-use crate::reply::Road;
+use crate::limits::Timeouts;
+use crate::pipeline::{self, Context, Mode, Observer, Step, guarded};
+use crate::reply::ReplyTransport;
+use crate::system::clock::SystemClock;
 
 /// EX_TEMPFAIL of sysexits(3): the mail server keeps the message and tries again.
 const TRY_AGAIN: u8 = 75;
@@ -41,7 +41,7 @@ Example, in master.cf (postfix/install writes it):
 )]
 pub(super) struct Deliver {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Hand the reply to this sendmail(1), or to the mail server of this host at smtp://127.0.0.1:25, instead of printing it
     #[arg(long, value_name = "SENDMAIL|URL")]
@@ -142,13 +142,13 @@ impl Deliver {
             return Err(Deferral::new("configuration", what));
         }
         let mut audit = Audit::new(gateway.settings(), self.queue_id.as_deref());
-        if gateway.settings().execution.fence == Fence::Sudo && rustix::process::geteuid().is_root() {
-            let what = "deliver must not run as root while fence = \"sudo\"; run it as the service user";
+        if gateway.settings().execution.run_via == RunVia::Sudo && rustix::process::geteuid().is_root() {
+            let what = "deliver must not run as root while run_via = \"sudo\"; run it as the service user";
             return Ok(report(&Deferral::new("configuration", what), &mut audit));
         }
-        let road = match self.reply_via.map(Road::via) {
-            None => Road::Stdout,
-            Some(Ok(road)) => road,
+        let transport = match self.reply_via.map(ReplyTransport::via) {
+            None => ReplyTransport::Stdout,
+            Some(Ok(transport)) => transport,
             Some(Err(what)) => return Ok(report(&Deferral::new("usage", format!("--reply-via: {what}")), &mut audit)),
         };
         let envelope = Envelope {
@@ -158,10 +158,15 @@ impl Deliver {
             client_address: self.client_address,
             sasl_username: self.sasl_username,
         };
-        let patience = Patience::USUAL;
-        let delivery = Delivery { gateway: &gateway, envelope: &envelope, road: &road, clock: &SystemClock, patience };
-        let delivered = delivery.deliver(&mut std::io::stdin().lock(), &mut audit);
-        Ok(delivered.map_or_else(|deferral| try_again(&deferral), |()| ExitCode::SUCCESS))
+        let context = Context {
+            gateway: &gateway,
+            trusted: Trusted::caller(),
+            envelope: &envelope,
+            clock: &SystemClock,
+            timeouts: Timeouts::DEFAULT,
+        };
+        let ended = pipeline::run(&context, &mut std::io::stdin().lock(), Mode::Deliver(&transport), &mut audit);
+        Ok(ended.map_or_else(|deferral| try_again(&deferral), |_| ExitCode::SUCCESS))
     }
 }
 
@@ -181,7 +186,7 @@ fn give_up(deferral: &Deferral, queue_id: Option<&OsStr>) -> ExitCode {
 }
 
 fn report(deferral: &Deferral, audit: &mut Audit) -> ExitCode {
-    audit.note(deferred(deferral));
+    Observer::note(audit, Step::Deferred(deferral));
     try_again(deferral)
 }
 

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{At, message_input, open_ledger};
-use crate::clock::SystemClock;
-use crate::explain::explain;
+use super::{GatewayArg, message_input, trusted_for};
 use crate::intake::Envelope;
-use crate::ledger::Ledger;
+use crate::limits::Timeouts;
+use crate::pipeline::{self, Context, End, Mode, Trace};
+use crate::system::clock::SystemClock;
 
 /// Take one message through every stage, and say what each saw and decided
 ///
@@ -20,7 +20,7 @@ use crate::ledger::Ledger;
 #[command(after_help = "Example:\n  postcat -qbh 4XYZ | mailsudo explain")]
 pub(super) struct Explain {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// The envelope sender to assume
     #[arg(long, value_name = "ADDRESS")]
@@ -49,14 +49,19 @@ impl Explain {
             client_address: self.client_address,
             sasl_username: self.sasl_username,
         };
-        let open = || open_ledger(&gateway).map(|ledger| Box::new(ledger) as Box<dyn Ledger>);
-        let mut said = Ok(());
-        let would_run = explain(&gateway, &envelope, &mut message_input(), &SystemClock, &open, &mut |line| {
-            if said.is_ok() {
-                said = say!("{line}");
-            }
-        });
-        said?;
-        Ok(if would_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let context = Context {
+            gateway: &gateway,
+            trusted: trusted_for(&gateway)?,
+            envelope: &envelope,
+            clock: &SystemClock,
+            timeouts: Timeouts::DEFAULT,
+        };
+        let mut trace = Trace::new(&gateway);
+        // A deferral is one of the lines.
+        let end = pipeline::run(&context, &mut message_input(), Mode::Explain, &mut trace);
+        for line in trace.lines() {
+            outln!("{line}")?;
+        }
+        Ok(if matches!(end, Ok(End::WouldRun)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

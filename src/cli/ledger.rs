@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::confirm::{Consent, Rehearsal};
-use super::{At, Progress, open_ledger, print_json, service_account, when};
-use crate::clock::{Clock, SystemClock};
+use super::confirm::{Confirm, DryRun};
+use super::{GatewayArg, Progress, open_ledger, print_json, service_account, when};
 use crate::config::{LedgerUrl, Span, Trusted};
-use crate::ledger::Archive;
+use crate::ledger::{Ledger as _, LedgerQueries};
+use crate::system::clock::{Clock, SystemClock};
 
 /// Look after the ledger
 #[derive(Debug, Subcommand)]
@@ -32,10 +32,10 @@ pub(super) enum Ledger {
 #[command(after_help = "Example:\n  mailsudo ledger init")]
 pub(super) struct Init {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     #[command(flatten)]
-    rehearsal: Rehearsal,
+    rehearsal: DryRun,
 }
 
 /// Show where the ledger is, how large, and whether it is sound
@@ -43,7 +43,7 @@ pub(super) struct Init {
 #[command(after_help = "Example:\n  mailsudo ledger status --json")]
 pub(super) struct Status {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Print JSON
     #[arg(long)]
@@ -55,14 +55,14 @@ pub(super) struct Status {
 #[command(after_help = "Example:\n  mailsudo ledger prune --older-than 30d --yes")]
 pub(super) struct Prune {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Older than this; never under 7d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     older_than: Span,
 
     #[command(flatten)]
-    consent: Consent,
+    consent: Confirm,
 }
 
 /// Give free space back to the file system; deliveries wait meanwhile
@@ -70,10 +70,10 @@ pub(super) struct Prune {
 #[command(after_help = "Example:\n  mailsudo ledger vacuum")]
 pub(super) struct Vacuum {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     #[command(flatten)]
-    rehearsal: Rehearsal,
+    rehearsal: DryRun,
 }
 
 /// Write a consistent copy to a new file, while deliveries go on
@@ -81,13 +81,13 @@ pub(super) struct Vacuum {
 #[command(after_help = "Example:\n  mailsudo ledger backup /var/backups/mailsudo-ledger.db")]
 pub(super) struct Backup {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// The new file
     file: PathBuf,
 
     #[command(flatten)]
-    rehearsal: Rehearsal,
+    rehearsal: DryRun,
 }
 
 /// How many are forgotten in one transaction, so that deliveries need not wait long.
@@ -144,7 +144,7 @@ impl Init {
         // A new ledger may take the place of a lost one: what was signed before now could have run already.
         crate::ledger::init(path, Trusted::caller(), Some(SystemClock.now()))?;
         let fate = if was_there { "was there already, and is left as it is" } else { "is made" };
-        say!("The ledger {} {fate}.", path.display())?;
+        outln!("The ledger {} {fate}.", path.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -161,23 +161,23 @@ impl Status {
                 "requests": health.requests,
                 "oldest": health.span.map(|(oldest, _)| oldest.to_string()),
                 "newest": health.span.map(|(_, newest)| newest.to_string()),
-                "floor": health.floor.map(|floor| floor.to_string()),
+                "floor": health.watermark.map(|watermark| watermark.to_string()),
                 "bytes": health.bytes.0,
                 "free_bytes": health.bytes.1,
                 "integrity": health.integrity,
             }))?;
         } else {
-            say!("path       {}", path.display())?;
-            say!("requests   {}", health.requests)?;
+            outln!("path       {}", path.display())?;
+            outln!("requests   {}", health.requests)?;
             if let Some((oldest, newest)) = health.span {
-                say!("oldest     {}\nnewest     {}", when(oldest), when(newest))?;
+                outln!("oldest     {}\nnewest     {}", when(oldest), when(newest))?;
             }
-            say!(
+            outln!(
                 "forgotten  {}",
-                health.floor.map_or_else(|| "nothing".to_owned(), |floor| format!("up to {}", when(floor)))
+                health.watermark.map_or_else(|| "nothing".to_owned(), |watermark| format!("up to {}", when(watermark)))
             )?;
-            say!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1)?;
-            say!("integrity  {}", health.integrity)?;
+            outln!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1)?;
+            outln!("integrity  {}", health.integrity)?;
         }
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -187,7 +187,7 @@ impl Prune {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
         let before = SystemClock.now().minus(self.older_than.as_duration());
-        say!("Answered requests from before {} are forgotten for good.", when(before))?;
+        outln!("Answered requests from before {} are forgotten for good.", when(before))?;
         if let Some(status) = self.consent.missing("Forget them?")? {
             return Ok(status);
         }
@@ -203,7 +203,7 @@ impl Prune {
             progress = Progress::show(&format!("{gone} forgotten"));
         }
         drop(progress);
-        say!("Forgotten: {gone}.")?;
+        outln!("Forgotten: {gone}.")?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -219,7 +219,7 @@ impl Vacuum {
         let progress = Progress::show("compacting");
         ledger.vacuum()?;
         drop(progress);
-        say!("{before} bytes before, {} after.", ledger.health()?.bytes.0)?;
+        outln!("{before} bytes before, {} after.", ledger.health()?.bytes.0)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -234,14 +234,14 @@ impl Backup {
             return Ok(ExitCode::SUCCESS);
         }
         // Made beforehand, so that the copy has this mode from its first byte on.
-        let rights = crate::files::Rights { mode: 0o600, owner: None };
-        crate::files::create(&self.file, b"", rights)?;
+        let rights = crate::system::files::Rights { mode: 0o600, owner: None };
+        crate::system::files::create(&self.file, b"", rights)?;
         let _progress = Progress::show("copying");
         if let Err(error) = open_ledger(&gateway).and_then(|ledger| Ok(ledger.backup(&self.file)?)) {
             let _ = std::fs::remove_file(&self.file);
             return Err(error).context("no copy was made");
         }
-        say!("The copy is {}.", self.file.display())?;
+        outln!("The copy is {}.", self.file.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,12 +7,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::{At, complete, open_ledger, print_json, say, when};
-use crate::clock::{Clock, SystemClock};
+use super::{GatewayArg, complete, open_ledger, print_json, stdout, when};
 use crate::config::{Gateway, Span};
-use crate::ledger::{Archive, Filter, Record, State};
-use crate::protocol::{CommandName, RequestName, RunResult, Timestamp, UserName};
+use crate::ledger::{Filter, LedgerQueries, Record, State};
+use crate::protocol::{CommandName, RequestId, RunResult, Timestamp, UserName};
 use crate::reply::stored_text;
+use crate::system::clock::{Clock, SystemClock};
 
 /// List requests from the ledger, newest first, or show one whole
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ enum LogCommand {
 #[derive(Debug, Args)]
 struct List {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Only this user's
     #[arg(long, add = ArgValueCompleter::new(complete::users))]
@@ -76,7 +76,7 @@ struct List {
 #[command(after_help = "Example:\n  mailsudo log show 3e58b7943a65")]
 struct Show {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// The short id, or the first digits of it
     id: String,
@@ -148,10 +148,10 @@ impl List {
             return print_json(&records.iter().map(about).collect::<Vec<_>>());
         }
         for record in &records {
-            say::painted(format_args!("{}", line(record)))?;
+            stdout::painted(format_args!("{}", line(record)))?;
         }
         if records.is_empty() {
-            say!("No request fits.")?;
+            outln!("No request fits.")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -167,7 +167,7 @@ fn line(record: &Record) -> String {
     let command = format!("{} {}", record.command, record.arguments.replace('\n', " "));
     format!(
         "{}  {}  {:<12} {}  \u{1b}[{colour}m{text}\u{1b}[0m",
-        record.name.short(),
+        record.id.short(),
         when(record.first_seen),
         record.user,
         command.trim_end()
@@ -183,7 +183,7 @@ impl Show {
         }
         let optional = |time: Option<Timestamp>| time.map(when);
         let rows = [
-            ("request", Some(record.name.to_string())),
+            ("request", Some(record.id.to_string())),
             ("user", Some(record.user.clone())),
             ("command", Some(record.command.clone())),
             ("arguments", Some(record.arguments.replace('\n', " "))),
@@ -197,23 +197,23 @@ impl Show {
             ("first seen", Some(when(record.first_seen))),
             ("started", optional(record.started)),
             ("ended", optional(record.finished)),
-            ("replied", optional(record.handed_over)),
+            ("replied", optional(record.replied)),
             ("step", record.step.map(|step| step.to_string())),
             ("lost lines", (record.audit_lost > 0).then(|| record.audit_lost.to_string())),
         ];
         for (label, value) in rows {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
-                say!("{label:<11} {value}")?;
+                outln!("{label:<11} {value}")?;
             }
         }
         if let Some(reply) = &record.reply {
-            say!("\nreply to {}:\n\n{}", reply.to, stored_text(reply).unwrap_or_default())?;
+            outln!("\nreply to {}:\n\n{}", reply.to, stored_text(reply).unwrap_or_default())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
     fn find(&self, gateway: &Gateway) -> Result<Record> {
-        if self.id.is_empty() || self.id.len() > 2 * size_of::<RequestName>() || !self.id.len().is_multiple_of(2) {
+        if self.id.is_empty() || self.id.len() > 2 * size_of::<RequestId>() || !self.id.len().is_multiple_of(2) {
             bail!("an id is the 12 hex digits that replies and the log show, or an even number of the first of them");
         }
         let short = hex::decode(&self.id).context("an id is hex digits")?;
@@ -226,8 +226,8 @@ fn about(record: &Record) -> serde_json::Value {
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     json!({
-        "id": record.name.short(),
-        "request": record.name.to_string(),
+        "id": record.id.short(),
+        "request": record.id.to_string(),
         "user": record.user,
         "command": record.command,
         "arguments": lines(&record.arguments),
@@ -241,7 +241,7 @@ fn about(record: &Record) -> serde_json::Value {
         "first_seen": record.first_seen.to_string(),
         "started": time(record.started),
         "finished": time(record.finished),
-        "handed_over": time(record.handed_over),
+        "handed_over": time(record.replied),
         "reply": record.reply.as_ref().and_then(stored_text),
         "audit_lost": record.audit_lost,
     })

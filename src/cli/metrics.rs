@@ -7,19 +7,19 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{At, open_ledger, say};
-use crate::clock::{Clock, SystemClock};
+use super::{GatewayArg, open_ledger, stdout};
 use crate::error::Reason;
-use crate::files::{Rights, replace};
-use crate::ledger::{Archive, BUCKETS, State, Tally};
+use crate::ledger::{BUCKETS, LedgerQueries, State, Tally};
 use crate::protocol::Timestamp;
+use crate::system::clock::{Clock, SystemClock};
+use crate::system::files::{Rights, replace};
 
 /// Print counts from the ledger in Prometheus text format
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo metrics --output /var/lib/prometheus/node-exporter/mailsudo.prom")]
 pub(super) struct Metrics {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Write to this file, in one step, instead of standard output
     #[arg(long, value_name = "FILE")]
@@ -33,7 +33,7 @@ impl Metrics {
         let text = exposition(&open_ledger(&gateway)?.tally(now)?, gateway.settings().gateway.as_str(), now);
         match &self.output {
             Some(path) => replace(path, text.as_bytes(), Rights { mode: 0o644, owner: None })?,
-            None => say::text(&text)?,
+            None => stdout::text(&text)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,7 +5,7 @@
 //! `sudoers --check` say what theirs mean. `deliver` keeps to pipe(8) instead: 0, or 75 for "try again".
 
 #[macro_use]
-mod say;
+mod stdout;
 
 mod check;
 mod command;
@@ -33,12 +33,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 use zeroize::Zeroizing;
 
-use crate::accounts;
-use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Fence, Gateway, Settings, Trusted};
+use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
 use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
-use crate::patience::Patience;
+use crate::limits::Timeouts;
 use crate::protocol::Timestamp;
-use crate::walls;
+use crate::system::accounts;
+use crate::system::hardening;
 
 /// Run the few commands you allow, by signed mail.
 #[derive(Debug, Parser)]
@@ -56,7 +56,7 @@ Manual: mailsudo(1), mailsudo.toml(5), mailsudo-protocol(7)"
 )]
 struct Cli {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     #[command(subcommand)]
     command: Subcommands,
@@ -85,7 +85,7 @@ enum Subcommands {
 
 /// Where the gateway's files are.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
-struct At {
+struct GatewayArg {
     /// The gateway's folder
     #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER, global = true)]
     config: PathBuf,
@@ -93,7 +93,7 @@ struct At {
 
 /// Runs the command line `words`, program name first.
 pub fn run(words: Vec<OsString>) -> ExitCode {
-    walls::raise();
+    hardening::apply();
     // `deliver` has rules of its own for a wrong command line, and need not build the others' parsers.
     if let Some(words) = deliver_words(&words) {
         return deliver::run(&words);
@@ -117,7 +117,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Config(config) => config.run(),
     };
     result.unwrap_or_else(|error| {
-        if error.downcast_ref().is_some_and(say::Unsaid::is_unread) {
+        if error.downcast_ref().is_some_and(stdout::StdoutError::is_unread) {
             return ExitCode::from(UNREAD);
         }
         if is_users_own {
@@ -173,7 +173,7 @@ fn deliver_words(words: &[OsString]) -> Option<Vec<OsString>> {
     Some([std::slice::from_ref(deliver), before, after].concat())
 }
 
-impl At {
+impl GatewayArg {
     /// The gateway, for a command that a sysadmin runs: files of the service user are trusted too.
     fn open(&self) -> Result<Gateway> {
         open(&self.config)
@@ -207,7 +207,7 @@ fn trusted_for(gateway: &Gateway) -> Result<Trusted> {
 
 /// Root acts for the service user; anybody else for himself, and without the fence everybody, as commands run as the caller.
 fn acts_for_service_user(settings: &Settings) -> bool {
-    rustix::process::geteuid().is_root() && settings.execution.fence == Fence::Sudo
+    rustix::process::geteuid().is_root() && settings.execution.run_via == RunVia::Sudo
 }
 
 /// Whether the caller is whom Postfix runs `deliver` as.
@@ -246,7 +246,7 @@ fn message_input() -> StdinLock<'static> {
 
 /// The gateway's ledger, for a command that a sysadmin runs.
 fn open_ledger(gateway: &Gateway) -> Result<Sqlite> {
-    Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Patience::USUAL.page)?)
+    Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
 }
 
 /// A moment in local time with its offset, for people.
@@ -280,12 +280,12 @@ impl Drop for Progress {
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<ExitCode> {
-    say!("{}", serde_json::to_string_pretty(value)?)?;
+    outln!("{}", serde_json::to_string_pretty(value)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The whole catalogue, in the order of names.
-fn catalogue(gateway: &Gateway) -> Result<Vec<Command>> {
+fn commands(gateway: &Gateway) -> Result<Vec<Command>> {
     let mut commands = Vec::new();
     for name in gateway.command_names()? {
         commands.extend(gateway.command(&name)?);

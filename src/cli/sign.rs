@@ -9,12 +9,12 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use zeroize::Zeroizing;
 
-use super::{complete, say, tell};
+use super::{complete, stdout, tell};
 use crate::authenticate::Factor;
 use crate::client::{self, KeyFile};
-use crate::clock::{Clock, SystemClock};
 use crate::config::MailAddress;
-use crate::protocol::{Code, CommandName, Draft, GatewayName, ParameterName, Timestamp};
+use crate::protocol::{Code, CommandName, GatewayName, ParameterName, Timestamp, UnsignedRequest};
+use crate::system::clock::{Clock, SystemClock};
 
 /// Sign a request and print it, send it, or make a link of it
 ///
@@ -111,7 +111,7 @@ impl Sign {
     pub(super) fn run(self) -> Result<ExitCode> {
         let keys = KeyFile::choose(self.key.as_deref(), self.gateway.as_ref())?;
         let (time, code) = self.code.get(&SystemClock)?;
-        let draft = Draft {
+        let unsigned = UnsignedRequest {
             gateway: keys.gateway,
             user: keys.user,
             time,
@@ -119,16 +119,16 @@ impl Sign {
             command: self.command,
             arguments: self.arguments,
         };
-        let block = draft.sign(&keys.key)?;
+        let block = unsigned.sign(&keys.key)?;
         let from = match self.from {
             Some(from) => Some(from),
             None => std::env::var("EMAIL").ok().and_then(|email| MailAddress::try_from(email).ok()),
         };
         if self.form.mailto {
-            say!("{}", client::mailto(&block, &keys.address, &self.subject))?;
+            outln!("{}", client::mailto(&block, &keys.address, &self.subject))?;
         } else if self.form.eml {
             let from = from.context("a message needs a From field that the gateway knows: --from you@example.com")?;
-            say::text(&client::message(&block, &keys.address, Some(&from), &self.subject, time))?;
+            stdout::text(&client::message(&block, &keys.address, Some(&from), &self.subject, time))?;
         } else if self.form.send {
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
             send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
@@ -141,7 +141,7 @@ impl Sign {
                 ));
             }
         } else {
-            say::text(&block)?;
+            stdout::text(&block)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::confirm::Consent;
-use super::{At, complain, is_service_user, say, tell};
+use super::confirm::Confirm;
+use super::{GatewayArg, complain, is_service_user, stdout, tell};
 use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, place};
 
 /// Print, compare or install the sudoers fragment that permits what the catalogue can run, and no more
@@ -24,7 +24,7 @@ Examples:
   mailsudo sudoers --for sudo-rs")]
 pub(super) struct Sudoers {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Whose sudoers(5) is meant [default: the installed one's]
     #[arg(long = "for", value_enum)]
@@ -44,7 +44,7 @@ pub(super) struct Sudoers {
     file: Option<PathBuf>,
 
     #[command(flatten)]
-    consent: Consent,
+    consent: Confirm,
 }
 
 impl Sudoers {
@@ -59,9 +59,9 @@ impl Sudoers {
             // Nothing is installed here to be wrong about.
             (None, Err(_)) => Dialect::Sudo,
         };
-        let wanted = fragment(&super::catalogue(&gateway)?, settings, dialect)?;
+        let wanted = fragment(&super::commands(&gateway)?, settings, dialect)?;
         if !self.check && !self.install {
-            say::text(&wanted)?;
+            stdout::text(&wanted)?;
             return Ok(ExitCode::SUCCESS);
         }
         let own = place(&gateway);
@@ -81,10 +81,10 @@ impl Sudoers {
             difference => difference?,
         };
         let Some(difference) = difference else {
-            say!("{looked_at} is what the catalogue comes to.")?;
+            outln!("{looked_at} is what the catalogue comes to.")?;
             return Ok(ExitCode::SUCCESS);
         };
-        say::text(&difference)?;
+        stdout::text(&difference)?;
         if self.check {
             tell(format_args!("{looked_at} differs; `mailsudo sudoers --install` mends it."));
             return Ok(ExitCode::FAILURE);
@@ -93,7 +93,7 @@ impl Sudoers {
             return Ok(status);
         }
         install(&file, &wanted, &tools?)?;
-        say!("{installed} is installed.")?;
+        outln!("{installed} is installed.")?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -41,7 +41,7 @@ impl Verify {
         let mut raw = Vec::new();
         message_input().read_to_end(&mut raw).context("standard input")?;
         let verdict = judge(&raw, &keys);
-        say!("{}", words(&verdict))?;
+        outln!("{}", words(&verdict))?;
         Ok(if matches!(verdict, Verdict::Genuine(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

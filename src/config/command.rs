@@ -9,8 +9,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::parameter::{Kind, Parameter, Scalar};
-use super::settings::{Fence, MOST_OUTPUT, Settings, WEEK, is_account};
+use super::settings::{RunVia, Settings, is_account};
 use super::{ConfigError, Size, Source, Span, Template};
+use crate::limits::{MAX_AGE, OUTPUT};
 use crate::protocol::{CommandName, ParameterName, is_treacherous};
 
 /// One command that mail may run.
@@ -120,7 +121,7 @@ impl Command {
                 .map(|(role, given)| (role, given.into_inner().into_iter().map(|(n, v)| (n, list(v))).collect()))
                 .collect(),
         };
-        if settings.execution.fence == Fence::Sudo {
+        if settings.execution.run_via == RunVia::Sudo {
             command
                 .check_fenced()
                 .map_err(|what| source.error(Some(span), format!("with fence = \"sudo\": {what}")))?;
@@ -185,11 +186,11 @@ impl Checks<'_> {
                 format!("timeout {timeout} is above execution.longest, {longest}; Postfix's limit is set from that");
             return error(self.file.timeout.as_ref().map(Spanned::span), what);
         }
-        if self.file.output.is_some_and(|output| output.bytes() > MOST_OUTPUT) {
+        if self.file.output.is_some_and(|output| output.bytes() > OUTPUT) {
             return Err(self.source.error_at("output", "output is at most 4MiB"));
         }
         match &self.file.max_age {
-            Some(max_age) if *max_age.get_ref() > WEEK => {
+            Some(max_age) if max_age.get_ref().as_duration() > MAX_AGE => {
                 error(Some(max_age.span()), "max_age is at most 7d".to_owned())
             }
             _ => Ok(()),
@@ -252,9 +253,9 @@ impl Checks<'_> {
 mod tests {
     use super::*;
 
-    fn command(fence: &str, text: &str) -> Result<Command, String> {
+    fn command(run_via: &str, text: &str) -> Result<Command, String> {
         let file = Path::new("restart.toml");
-        let settings = format!("gateway = \"g\"\naddress = \"g@x\"\n[execution]\nfence = \"{fence}\"\n");
+        let settings = format!("gateway = \"g\"\naddress = \"g@x\"\n[execution]\nfence = \"{run_via}\"\n");
         let settings: Settings = toml::from_str(&settings).expect("settings");
         let name = CommandName::try_from("restart").expect("a name");
         Command::parse(&name, &Source { file, text }, &settings).map_err(|error| error.to_string())

@@ -34,6 +34,21 @@ impl Gateway {
         &self.settings
     }
 
+    /// The keys of `mailsudo.toml` that have a newer name, each with what to write instead. For `check`.
+    pub fn old_keys(&self) -> Result<Vec<(String, String)>, ConfigError> {
+        let text = self.folder.read(FILE)?;
+        let file = self.folder.path().join(FILE);
+        let table: toml::Table = Source { file: &file, text: &text }.parse()?;
+        let fence = table.get("execution").and_then(|execution| execution.get("fence")).and_then(toml::Value::as_str);
+        Ok(fence
+            .map(|value| {
+                let run_via = if value == "none" { "direct" } else { value };
+                (format!("[execution] fence = \"{value}\""), format!("run_via = \"{run_via}\""))
+            })
+            .into_iter()
+            .collect())
+    }
+
     /// The folder, for messages.
     pub fn path(&self) -> &Path {
         self.folder.path()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{AddressRange, AuthservId, ConfigError, Demands, Domain, Expression, MailAddress, Source};
+use super::{AddressRange, AuthservId, ConfigError, Domain, Expression, MailAddress, SenderRequirements, Source};
 
 /// `[intake]`.
 #[derive(Debug, Deserialize)]
@@ -46,9 +46,10 @@ impl Default for Intake {
 
 impl Intake {
     /// What must vouch for everybody.
-    pub fn demands(&self) -> Demands<'_> {
-        Demands {
+    pub fn requirements(&self) -> SenderRequirements<'_> {
+        SenderRequirements {
             sasl: self.require_sasl,
+            logins: None,
             authentication_results: self.require_authentication_results,
             clients: &self.clients,
         }

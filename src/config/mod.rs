@@ -13,14 +13,13 @@ mod gateway;
 mod intake;
 mod parameter;
 mod pattern;
+mod sender_auth;
 mod settings;
 mod template;
 mod trust;
 mod units;
 mod user;
-mod vouching;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use address::MailAddress;
@@ -30,22 +29,26 @@ pub use gateway::Gateway;
 pub use intake::Intake;
 pub use parameter::{Kind, Parameter};
 pub use pattern::Pattern;
-pub use settings::{Execution, Facility, Fence, LedgerUrl, Lockout, LogTarget, Settings};
+pub use sender_auth::{AddressRange, AuthservId, Domain, SenderRequirements};
+pub use settings::{Execution, Facility, LedgerUrl, Lockout, LogTarget, RunVia, Settings};
 pub use template::{Part, Template};
 pub use trust::{Distrust, Folder, Trusted};
 pub use units::{Size, Span};
 pub use user::{Previous, Secrets, User};
-pub use vouching::{AddressRange, AuthservId, Demands, Domain};
+
+use crate::error::{Deferral, Stop};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_FOLDER: &str = "/etc/mailsudo";
 
-/// Something is wrong with the gateway's own files: a deferral for `deliver`, an error for everybody else.
-#[derive(Debug)]
+/// A fault in the gateway's own files: a deferral for `deliver`, an error for everybody else.
+#[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that may not be used.
-    Distrust(Distrust),
+    #[error(transparent)]
+    Distrust(#[from] Distrust),
     /// A file that breaks the rules, at a line where one is known.
+    #[error("{}{}: {what}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
     Content {
         /// The file.
         file: PathBuf,
@@ -56,35 +59,21 @@ pub enum ConfigError {
     },
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Distrust(distrust) => distrust.fmt(f),
-            Self::Content { file, line: Some(line), what } => {
-                write!(f, "{}:{line}: {what}", file.display())
-            }
-            Self::Content { file, line: None, what } => write!(f, "{}: {what}", file.display()),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl ConfigError {
-    /// Whether the file is simply not there.
+    /// Whether the file does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Distrust(Distrust::Missing(_)))
     }
 
-    /// Whether the file is closed to whoever runs this.
+    /// Whether the caller has no permission to open the file.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Distrust(distrust) if distrust.is_closed())
     }
 }
 
-impl From<Distrust> for ConfigError {
-    fn from(distrust: Distrust) -> Self {
-        Self::Distrust(distrust)
+impl From<ConfigError> for Stop {
+    fn from(error: ConfigError) -> Self {
+        Deferral::new("configuration", error).into()
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{ConfigError, Intake, MailAddress, Size, Source, Span};
+use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RETENTION, RUN_TIME};
 use crate::protocol::GatewayName;
 
 /// The settings in `mailsudo.toml`, each with its default where it has one.
@@ -62,18 +63,6 @@ fn default_retention() -> Span {
 fn default_service_user() -> String {
     "mailsudo".to_owned()
 }
-
-/// An age above this would outlive what pruning may forget (DESIGN.md, decision 12).
-pub(super) const WEEK: Span = Span::seconds(7 * 86_400);
-
-/// The longest that a command may be given.
-const DAY: Span = Span::seconds(86_400);
-
-/// Beyond this, adding to a time proves nothing.
-const CENTURY: Span = Span::seconds(36_500 * 86_400);
-
-/// The most output that may be kept of a command, in bytes.
-pub(super) const MOST_OUTPUT: u64 = 4 << 20;
 
 /// `[limits]`.
 #[derive(Debug, Deserialize)]
@@ -206,20 +195,21 @@ impl Default for Lockout {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Execution {
-    /// What stands between the service user and other users' rights.
-    pub fence: Fence,
+    /// How commands are run.
+    #[serde(alias = "fence")]
+    pub run_via: RunVia,
     /// No command's time limit may be above it.
     pub longest: Span,
     /// The sudo to call.
     pub sudo: PathBuf,
-    /// The timeout(1) that keeps the limit inside the fence.
+    /// The timeout(1) that ends a command at its time limit.
     pub timeout: PathBuf,
 }
 
 impl Default for Execution {
     fn default() -> Self {
         Self {
-            fence: Fence::Sudo,
+            run_via: RunVia::Sudo,
             longest: Span::seconds(10 * 60),
             sudo: "/usr/bin/sudo".into(),
             timeout: "/usr/bin/timeout".into(),
@@ -227,14 +217,15 @@ impl Default for Execution {
     }
 }
 
-/// Whether sudo restricts what may run.
+/// How commands are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fence {
-    /// Commands run through sudo, as the generated fragment permits.
+pub enum RunVia {
+    /// Through sudo, as the generated sudoers fragment permits.
     Sudo,
-    /// Commands run as the caller, whoever that is: for trying things out.
-    None,
+    /// As the caller, whoever that is: for trying things out.
+    #[serde(alias = "none")]
+    Direct,
 }
 
 /// Whether `name` can be the name of a Unix account or group: it goes into sudoers and onto sudo's command line.
@@ -258,25 +249,25 @@ impl Settings {
     pub(super) fn parse(source: &Source<'_>) -> Result<Self, ConfigError> {
         let settings: Self = source.parse()?;
         let wrong = |key: &str, what: &str| Err(source.error_at(key, format!("{key} {what}")));
-        if settings.max_age > WEEK {
+        if settings.max_age.as_duration() > MAX_AGE {
             return wrong("max_age", "is at most 7d: pruning could forget a request before it is too old");
         }
-        if settings.max_future > WEEK {
+        if settings.max_future.as_duration() > MAX_AGE {
             return wrong("max_future", "is at most 7d");
         }
-        if settings.retention < WEEK || settings.retention > CENTURY {
+        if !(MAX_AGE..=RETENTION).contains(&settings.retention.as_duration()) {
             return wrong("retention", "is at least 7d, or a forgotten request could come back, and at most 36500d");
         }
-        if settings.limits.message.bytes() > 16 << 20 {
+        if settings.limits.message.bytes() > MESSAGE {
             return wrong("message", "is at most 16MiB: a request has 4 KiB for each of 32 arguments");
         }
-        if settings.limits.output.bytes() > MOST_OUTPUT {
+        if settings.limits.output.bytes() > OUTPUT {
             return wrong("output", "is at most 4MiB: a reply above Postfix's message_size_limit could not leave");
         }
-        if settings.execution.longest > DAY {
+        if settings.execution.longest.as_duration() > RUN_TIME {
             return wrong("longest", "is at most 1d");
         }
-        if settings.lockout.within > CENTURY || settings.lockout.lasts > CENTURY {
+        if settings.lockout.within.as_duration() > RETENTION || settings.lockout.lasts.as_duration() > RETENTION {
             return wrong("lasts", "and within are at most 36500d");
         }
         settings.intake.check(source)?;
@@ -312,12 +303,12 @@ mod tests {
         assert_eq!(settings.limits.message.bytes(), 256 * 1024);
         assert_eq!(settings.limits.output.bytes(), 64 * 1024);
         assert_eq!(settings.intake.reject.len(), 2);
-        let demands = settings.intake.demands();
-        assert!(!demands.sasl && !demands.authentication_results && demands.clients.is_empty());
+        let requirements = settings.intake.requirements();
+        assert!(!requirements.sasl && !requirements.authentication_results && requirements.clients.is_empty());
         assert_eq!(settings.syslog.to, LogTarget::Socket("/dev/log".into()));
         assert_eq!(settings.syslog.facility, Facility::Authpriv);
         assert_eq!(settings.lockout.wrong_codes.get(), 5);
-        assert_eq!(settings.execution.fence, Fence::Sudo);
+        assert_eq!(settings.execution.run_via, RunVia::Sudo);
         assert_eq!(settings.execution.longest.to_string(), "10m");
     }
 

@@ -5,7 +5,6 @@
 //! is followed below the folder; every folder above is judged too, since whoever may rename there may replace.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -14,51 +13,36 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use zeroize::Zeroizing;
 
-/// The largest file that is read: a thousand times what any of ours should be.
-const MAX_FILE: u64 = 1 << 20;
+use crate::limits::CONFIG_FILE;
 
 /// Why a file or folder is not used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Distrust {
     /// There is nothing of that name.
+    #[error("{} does not exist", .0.display())]
     Missing(PathBuf),
     /// It cannot be opened or read.
+    #[error("{path}: {1}", path = .0.display())]
     Unreadable(PathBuf, io::Error),
-    /// It belongs to somebody who may not decide what runs.
+    /// It belongs to an account that may not decide what runs.
+    #[error("{path} belongs to uid {1}, which may not own it: chown root {path}", path = .0.display())]
     Owner(PathBuf, u32),
-    /// Others may write to it (or, for secrets, read it). Holds the mode found and the one wanted.
+    /// Others may write to it (or read it, if it is a secret). Holds the mode found and the one wanted.
+    #[error("{path} has mode {1:04o}, which gives others access: chmod {2} {path}", path = .0.display())]
     Mode(PathBuf, u32, &'static str),
-    /// A secret that a group may read which is not the service user's.
+    /// It is a secret, and a group other than the service user's may read it.
+    #[error(
+        "{path} can be read by the group {1}, which is not the service user's: chgrp it, or chmod 0600 {path}",
+        path = .0.display()
+    )]
     Group(PathBuf, u32),
     /// It is not a regular file, or not a folder.
+    #[error("{} is not a regular file or folder", .0.display())]
     Kind(PathBuf),
     /// It is larger than 1 MiB, or not UTF-8.
+    #[error("{} is not UTF-8 text under 1 MiB", .0.display())]
     Content(PathBuf),
 }
-
-impl fmt::Display for Distrust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(path) => write!(f, "{} does not exist", path.display()),
-            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Owner(path, uid) => {
-                write!(f, "{0} belongs to uid {uid}, whose word does not count here: chown root {0}", path.display())
-            }
-            Self::Mode(path, mode, wanted) => {
-                write!(f, "{0} has mode {mode:04o}, which lets others in: chmod {wanted} {0}", path.display())
-            }
-            Self::Group(path, gid) => write!(
-                f,
-                "{0} can be read by the group {gid}, which is not the service user's: chgrp it, or chmod 0600 {0}",
-                path.display()
-            ),
-            Self::Kind(path) => write!(f, "{} is not a regular file or folder", path.display()),
-            Self::Content(path) => write!(f, "{} is not UTF-8 text under 1 MiB", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for Distrust {}
 
 impl Distrust {
     /// Whether it is there, and closed to whoever runs this.
@@ -182,8 +166,8 @@ impl Folder {
         let size = usize::try_from(stat.st_size).unwrap_or_default();
         // The capacity is set beforehand so that no unwiped copy of a secret is left behind by growing.
         let mut text = Zeroizing::new(String::with_capacity(size + 1));
-        match file.by_ref().take(MAX_FILE + 1).read_to_string(&mut text) {
-            Ok(read) if read as u64 <= MAX_FILE => Ok(text),
+        match file.by_ref().take(CONFIG_FILE + 1).read_to_string(&mut text) {
+            Ok(read) if read as u64 <= CONFIG_FILE => Ok(text),
             Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(unreadable(&path, error)),
             _ => Err(Distrust::Content(path)),
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{AddressRange, ConfigError, Demands, MailAddress, Source};
+use super::{AddressRange, ConfigError, MailAddress, SenderRequirements, Source};
 use crate::protocol::{Key, Timestamp};
 
 /// Who a user is and what roles he has.
@@ -65,9 +65,10 @@ impl User {
     }
 
     /// What must vouch for him, besides what must for everybody.
-    pub fn demands(&self) -> Demands<'_> {
-        Demands {
+    pub fn requirements(&self) -> SenderRequirements<'_> {
+        SenderRequirements {
             sasl: self.require_sasl,
+            logins: Some(&self.logins),
             authentication_results: self.require_authentication_results,
             clients: &self.clients,
         }
@@ -184,7 +185,7 @@ mod tests {
         let user = parse("address = \"a@x\"\nroles = []\n").expect("a user");
         assert_eq!(user.from.as_slice(), std::slice::from_ref(&user.address));
         assert!(user.enabled);
-        assert!(user.logins.is_empty() && !user.demands().sasl && user.demands().clients.is_empty());
+        assert!(user.logins.is_empty() && !user.requirements().sasl && user.requirements().clients.is_empty());
         let error = parse("address = \"a@x\"\nroles = []\nlogins = [\"\"]\n").map(|_| ()).expect_err("an empty login");
         assert_eq!(error.to_string(), "u:3: logins holds an empty one, which is nobody's");
         assert!(parse("address = \"a@x\"\n").is_err(), "roles must be said, if only []");

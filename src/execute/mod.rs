@@ -1,32 +1,29 @@
-//! The run. In: [`Started`], the proof that this request was durably admitted. Out: [`Outcome`].
+//! Runs a command. In: [`AdmittedCommand`], the proof that its request was durably admitted. Out: [`Outcome`].
 //!
-//! MUST: no shell; nothing runs without a `Started`; the command gets none of Postfix's descriptors (pipe(8) waits for
-//! whoever holds them); no command, whatever it does with its output or leaves behind, holds a delivery up for longer
-//! than its limit and a few seconds.
+//! MUST: no shell. Nothing runs without an `AdmittedCommand`. The command gets none of Postfix's descriptors, because pipe(8) waits
+//! for every process that holds one. No command delays a delivery by more than its time limit and a few seconds, whatever it
+//! does with its output and whatever processes it leaves behind.
 
 mod capture;
 mod watch;
 
 use std::io::{self, PipeReader};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 pub use capture::Captured;
-pub use watch::{end_group, wait_until};
 
 use capture::Capture;
 use watch::Ended;
 
-use crate::authorize::{Action, Invocation};
-use crate::config::{Execution, Fence, RunAs};
-use crate::ledger::Started;
-use crate::patience::Patience;
+use crate::admission::AdmittedCommand;
+use crate::authorize::Invocation;
+use crate::config::{Execution, RunAs, RunVia};
+use crate::limits::{KILL_AFTER, Timeouts};
 use crate::protocol::RunResult;
-
-/// How long timeout(1) waits between TERM and KILL.
-pub const GRACE: Duration = Duration::from_secs(5);
+use crate::system::child::{end_group, isolated};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -53,50 +50,49 @@ impl Outcome {
         self.took
     }
 
-    /// What the sysadmin must mend; for the log only.
+    /// A configuration fault. Logged, never sent to the user.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
 }
 
-/// Runs the command that `started` admits and waits for its end.
-pub fn run(started: &Started<'_>, execution: &Execution, limit: u64, patience: &Patience) -> Outcome {
-    let Action::Run(invocation) = started.grant().action() else {
-        return answer(started, "", limit);
-    };
+/// Runs `command` and waits for its end. `limit` is how many bytes of its output are kept, unless the command says otherwise.
+pub fn run(command: &AdmittedCommand<'_>, execution: &Execution, limit: u64, timeouts: &Timeouts) -> Outcome {
+    let invocation = command.invocation();
     let limit = invocation.output().unwrap_or(limit);
     let line = command_line(invocation, execution);
     let begun = Instant::now();
     let mut capture = Capture::new(limit);
     let ended = start(&line).map(|(process, reader)| {
-        wait(process, reader, begun + invocation.timeout() + GRACE + patience.sudo, &mut capture, patience.mercy)
+        let deadline = begun + invocation.timeout() + KILL_AFTER + timeouts.sudo;
+        wait(process, reader, deadline, &mut capture, timeouts.kill_grace)
     });
     let took = begun.elapsed();
     let output = capture.finish();
     let (result, fault) = match ended {
-        // Only where nothing was started may it be said that nothing was run.
+        // Only where nothing was started may a reply say that nothing was run.
         Err(error) => (RunResult::Refused, Some(format!("cannot run {}: {error}", line.join(" ")))),
         Ok(Err(fault)) => (RunResult::Unknown, Some(fault)),
-        Ok(Ok(ended)) => judge(&ended, took, &output, invocation, execution, patience),
+        Ok(Ok(ended)) => judge(&ended, took, &output, invocation, execution, timeouts),
     };
     Outcome { result, output, took, fault }
 }
 
-/// The outcome of a built-in command, which runs nothing.
-pub fn answer(_started: &Started<'_>, text: &str, limit: u64) -> Outcome {
+/// The outcome of a built-in command, which runs no program. At most `limit` bytes of `text` are kept.
+pub fn answer(text: &str, limit: u64) -> Outcome {
     let mut capture = Capture::new(limit);
     capture.take(text.as_bytes());
     Outcome { result: RunResult::Exit(0), output: capture.finish(), took: Duration::ZERO, fault: None }
 }
 
-/// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns PROGRAM ARGS...`, or, without the
-/// fence, the part from timeout on.
+/// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns PROGRAM ARGS...`, or, with
+/// `run_via = "direct"`, the part from timeout on.
 pub fn command_line(invocation: &Invocation, execution: &Execution) -> Vec<String> {
-    let mut line = match execution.fence {
-        Fence::Sudo => sudo(execution, &["-n"], invocation.run_as()),
-        Fence::None => Vec::new(),
+    let mut line = match execution.run_via {
+        RunVia::Sudo => sudo(execution, &["-n"], invocation.run_as()),
+        RunVia::Direct => Vec::new(),
     };
-    line.extend(invocation.fenced(execution));
+    line.extend(invocation.time_limited(execution));
     line
 }
 
@@ -111,35 +107,16 @@ fn sudo(execution: &Execution, options: &[&str], run_as: &RunAs) -> Vec<String> 
     line
 }
 
-/// All the environment that a child of ours gets, whatever ours is.
-pub const CLEAN_ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")];
-
-/// A child with nothing of ours but its arguments: own process group, `/` as folder, no input, a clean environment.
-fn child(line: &[String]) -> Command {
-    let mut words = line.iter();
-    let mut command = Command::new(words.next().map_or("", String::as_str));
-    command.args(words).env_clear().envs(CLEAN_ENVIRONMENT).stdin(Stdio::null()).process_group(0);
-    in_root(&mut command);
-    command
-}
-
-/// Lets a child start in `/`. `deliver` is there already, and then it costs nothing: a child that has to change its folder is
-/// made by fork(2), any other by posix_spawn(3), which copies nothing.
-pub fn in_root(command: &mut Command) {
-    if !std::env::current_dir().is_ok_and(|here| here == Path::new("/")) {
-        command.current_dir("/");
-    }
-}
-
 fn start(line: &[String]) -> io::Result<(Child, PipeReader)> {
     let (reader, writer) = io::pipe()?;
-    let mut command = child(line);
-    command.stdout(writer.try_clone()?).stderr(writer);
-    // Postfix's umask of 077 would pass through sudo to root's command (FACTS.md).
-    let former = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let mut words = line.iter();
+    let mut command = isolated(Path::new(words.next().map_or("", String::as_str)));
+    command.args(words).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    // Postfix's umask of 077 would pass through sudo to root's command (docs/measurements.md).
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let spawned = command.spawn();
-    rustix::process::umask(former);
-    // `command` is dropped with both writing ends here; while it held them, the pipe would never end.
+    rustix::process::umask(before);
+    // `command` is dropped with both writing ends here. While it held them, the pipe would never end.
     Ok((spawned?, reader))
 }
 
@@ -148,14 +125,14 @@ fn wait(
     reader: PipeReader,
     deadline: Instant,
     capture: &mut Capture,
-    mercy: Duration,
+    kill_grace: Duration,
 ) -> Result<Ended, String> {
-    let fault = match watch::watch(&mut process, reader, deadline, mercy, capture) {
+    let fault = match watch::watch(&mut process, reader, deadline, kill_grace, capture) {
         Ok(Some(ended)) => return Ok(ended),
         Ok(None) => "sudo or timeout did not end in time".to_owned(),
         Err(error) => format!("the command could not be watched: {error}"),
     };
-    end_group(&mut process, mercy);
+    end_group(&mut process, kill_grace);
     Err(format!("{fault}; it may still be running"))
 }
 
@@ -165,7 +142,7 @@ fn judge(
     output: &Captured,
     invocation: &Invocation,
     execution: &Execution,
-    patience: &Patience,
+    timeouts: &Timeouts,
 ) -> (RunResult, Option<String>) {
     let result = match (ended.status.code(), ended.status.signal()) {
         (Some(code), _) => u8::try_from(code).map_or(RunResult::Unknown, RunResult::Exit),
@@ -176,13 +153,13 @@ fn judge(
     match result {
         RunResult::Exit(124 | 137) | RunResult::Signal(9) if over => (RunResult::TimedOut, None),
         // sudo and timeout die as their command did. Whoever kills one of them alone ends nothing else: its child goes on.
-        RunResult::Signal(signal) if ended.is_survived => {
+        RunResult::Signal(signal) if ended.has_survivors => {
             let fault = format!("signal {signal} ended sudo, timeout or the command, and something of it goes on");
             (RunResult::Unknown, Some(fault))
         }
         // sudo says 1 when it refuses, and so may any command: only then is it worth asking.
-        RunResult::Exit(1) if execution.fence == Fence::Sudo => {
-            match refusal_of_sudo(output, invocation, execution, patience) {
+        RunResult::Exit(1) if execution.run_via == RunVia::Sudo => {
+            match refusal_of_sudo(output, invocation, execution, timeouts) {
                 Some(fault) => (RunResult::Refused, Some(fault)),
                 None => (result, None),
             }
@@ -197,7 +174,7 @@ fn refusal_of_sudo(
     output: &Captured,
     invocation: &Invocation,
     execution: &Execution,
-    patience: &Patience,
+    timeouts: &Timeouts,
 ) -> Option<String> {
     let text = output.text();
     if !only_sudo_spoke(&text) {
@@ -208,18 +185,19 @@ fn refusal_of_sudo(
         return Some(fault.to_owned());
     }
     let mut question = sudo(execution, &["-n", "-l"], invocation.run_as());
-    question.extend(invocation.fenced(execution));
+    question.extend(invocation.time_limited(execution));
     let (mut process, reader) = start(&question).ok()?;
     let mut said = Capture::new(1 << 14);
-    let answer = watch::watch(&mut process, reader, Instant::now() + patience.question, patience.mercy, &mut said);
+    let answer =
+        watch::watch(&mut process, reader, Instant::now() + timeouts.sudo_list, timeouts.kill_grace, &mut said);
     let Ok(Some(ended)) = answer else {
-        end_group(&mut process, patience.mercy);
+        end_group(&mut process, timeouts.kill_grace);
         return None;
     };
     (ended.status.code() == Some(1) && !wants_password(&said.finish().text())).then(|| {
         format!(
             "sudo does not permit `{}` as {}; `mailsudo sudoers --install` mends it",
-            invocation.fenced(execution).join(" "),
+            invocation.time_limited(execution).join(" "),
             invocation.run_as()
         )
     })

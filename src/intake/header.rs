@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
-/// The longest field that is read, in bytes: eight lines of the longest that RFC 5322 section 2.1.1 allows.
-const MAX_FIELD: usize = 8 * 998;
+use crate::limits::HEADER_FIELD;
 
 /// One header field, with its folds.
 #[derive(Clone, Copy)]
@@ -46,9 +45,9 @@ impl<'m> Field<'m> {
         self.name.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
     }
 
-    /// Whether it is longer than [`MAX_FIELD`], and so never read.
+    /// Whether it is longer than [`HEADER_FIELD`], and so never read.
     pub(super) fn is_too_long(&self) -> bool {
-        self.value.len() > MAX_FIELD
+        self.value.len() > HEADER_FIELD
     }
 
     /// The value as it stands, without the blanks around it.

@@ -5,17 +5,12 @@
 //! of 256 KiB, messages nested within a base64 part, took 1.2 GB; one of 16 MiB overflowed the stack; parts whose boundary
 //! never comes took time in the square of their number. Here a nested message is a leaf that nobody looks into.
 //!
-//! MUST: time linear in the input for each of at most [`MAX_DEPTH`] levels; memory for nothing but the texts that may
+//! MUST: time linear in the input for each of at most [`MIME_DEPTH`] levels; memory for nothing but the texts that may
 //! count; a field that is given twice, or is too long to be honest, is never guessed at.
 
 use super::header::{self, Field, Form, lines};
 use crate::error::{Reason, Refusal};
-
-/// How many parts a message may have, itself among them. Mail programs make a dozen.
-const MAX_PARTS: usize = 1000;
-
-/// How deep parts may stand. Mail programs make four levels, and gateways on the way add one each.
-const MAX_DEPTH: usize = 32;
+use crate::limits::{MIME_DEPTH, MIME_PARTS};
 
 /// A message, or one part of it: a header and a body.
 #[derive(Clone, Copy)]
@@ -108,7 +103,7 @@ struct Content {
 enum Kind {
     /// Nothing is said, or nothing that can be read: plain text (RFC 2045 section 5.2), but in a digest.
     #[default]
-    Unsaid,
+    StdoutError,
     Plain,
     Html,
     Multipart {
@@ -126,7 +121,7 @@ impl Content {
         };
         let subtype = read.subtype().unwrap_or_default().to_ascii_lowercase();
         self.kind = match (read.ctype().to_ascii_lowercase().as_str(), subtype.as_str()) {
-            ("text", "") => Kind::Unsaid,
+            ("text", "") => Kind::StdoutError,
             ("text", "plain") => Kind::Plain,
             ("text", "html") => Kind::Html,
             ("multipart", _) => match read.attribute("boundary").map(str::trim_end) {
@@ -173,8 +168,8 @@ struct Walk<'m> {
 impl<'m> Walk<'m> {
     fn visit(&mut self, entity: &Entity<'m>, in_digest: bool, depth: usize) -> Result<(), Refusal> {
         self.parts += 1;
-        if self.parts > MAX_PARTS || depth > MAX_DEPTH {
-            let detail = format!("more than {MAX_PARTS} parts, or parts nested more than {MAX_DEPTH} deep");
+        if self.parts > MIME_PARTS || depth > MIME_DEPTH {
+            let detail = format!("more than {MIME_PARTS} parts, or parts nested more than {MIME_DEPTH} deep");
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let Some(content) = entity.content().filter(|content| !content.is_attachment) else {
@@ -188,9 +183,9 @@ impl<'m> Walk<'m> {
                 return Ok(());
             }
             // A digest's parts are messages unless they say otherwise (RFC 2046 section 5.1.5).
-            Kind::Unsaid if in_digest => return Ok(()),
+            Kind::StdoutError if in_digest => return Ok(()),
             Kind::Other => return Ok(()),
-            Kind::Unsaid | Kind::Plain => false,
+            Kind::StdoutError | Kind::Plain => false,
             Kind::Html => true,
         };
         let Content { charset, encoding, .. } = content;

@@ -4,23 +4,25 @@
 //! texts may be searched for a block. Nothing in here knows users, keys or the ledger, and what is refused here is
 //! answered to nobody.
 
+mod authentication_results;
 mod header;
 mod html;
 mod mime;
-mod results;
 mod screen;
+mod sender_auth;
 mod structured;
 mod text;
-pub mod vouch;
 
 use std::ffi::OsString;
 use std::io::Read;
+
+pub use sender_auth::{SenderAuth, Verdict};
 
 use header::Form;
 use mime::Entity;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::config::{Gateway, Settings};
+use crate::config::{Gateway, SenderRequirements, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 
 /// What the mail server says of the envelope (pipe(8) macros). None of it need be UTF-8 or true; it is for the log,
@@ -45,8 +47,9 @@ pub struct Message {
     from: String,
     id: Option<String>,
     texts: Zeroizing<Vec<String>>,
-    /// The Authentication-Results fields, where the configuration says whose to believe.
-    verdicts: Vec<String>,
+    /// The Authentication-Results fields, where an authserv-id is configured.
+    results: Vec<String>,
+    sender: SenderAuth,
 }
 
 impl std::fmt::Debug for Message {
@@ -65,6 +68,23 @@ impl Message {
     /// The Message-ID without its angle brackets, if it is one that can stand in a reply.
     pub fn message_id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// What is known of the sender when the user's `required` is met too. What `[intake]` required was judged on receipt.
+    ///
+    /// # Errors
+    ///
+    /// A refusal; a deferral where the mail server or the configuration does not say what is required.
+    pub fn authenticate_sender(
+        &self,
+        envelope: &Envelope,
+        required: &SenderRequirements<'_>,
+        settings: &Settings,
+    ) -> Result<SenderAuth, Stop> {
+        let mut sender = self.sender.clone();
+        sender.judge_envelope(envelope, required)?;
+        sender.judge_header(self, required, &settings.intake)?;
+        Ok(sender)
     }
 
     /// The texts that reader's rule 2 counts.
@@ -88,9 +108,9 @@ pub const LOOP_FIELD: &str = "Mailsudo-Gateway";
 /// A refusal for what is not for us; a deferral where the gateway or its caller is set up wrongly.
 pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> Result<Message, Stop> {
     let settings = gateway.settings();
-    screen::envelope(envelope, settings)?;
+    let sender = screen::envelope(envelope, settings)?;
     let raw = read_bounded(mail, settings)?;
-    parse(&raw.0, settings)
+    parse(&raw.0, sender, settings)
 }
 
 /// A message as it came, wiped when dropped; of a buffer as large as the limit, only what was written.
@@ -115,7 +135,7 @@ fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     Ok(raw)
 }
 
-fn parse(raw: &[u8], settings: &Settings) -> Result<Message, Stop> {
+fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Message, Stop> {
     let message = Entity::new(raw);
     if message.fields().next().is_none() {
         return Err(Refusal::new(Reason::NotMail, "no header could be read").into());
@@ -126,12 +146,11 @@ fn parse(raw: &[u8], settings: &Settings) -> Result<Message, Stop> {
         id.as_text().map(str::to_owned)
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
-    let verdicts = settings.intake.authserv_id.as_ref().map(|_| vouch::fields(&message)).unwrap_or_default();
-    let screened = Message { from, id: id.filter(quotable), texts: Zeroizing::default(), verdicts };
-    if settings.intake.require_authentication_results {
-        vouch::verdict(&screened, &settings.intake)?;
-    }
-    Ok(Message { texts: Zeroizing::new(text::texts(&mime::leaves(&message)?)), ..screened })
+    let results = settings.intake.authserv_id.as_ref().map(|_| sender_auth::fields(&message)).unwrap_or_default();
+    let screened =
+        Message { from, id: id.filter(quotable), texts: Zeroizing::default(), results, sender: SenderAuth::default() };
+    sender.judge_header(&screened, &settings.intake.requirements(), &settings.intake)?;
+    Ok(Message { texts: Zeroizing::new(text::texts(&mime::leaves(&message)?)), sender, ..screened })
 }
 
 /// What a reader of the message sees, for one who looks for a reply in it: all its plain texts as one, and all its HTML texts

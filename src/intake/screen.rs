@@ -5,23 +5,21 @@ use mail_parser::{Address, HeaderValue};
 
 use super::header::{Field, Form};
 use super::mime::Entity;
-use super::{Envelope, LOOP_FIELD, vouch};
+use super::{Envelope, LOOP_FIELD, SenderAuth};
 use crate::config::Settings;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 
-/// What the envelope alone can settle.
-pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<(), Stop> {
+/// Judges what the envelope alone can settle; returns what was required of the sender.
+pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<SenderAuth, Stop> {
     let sender = envelope.sender.as_ref().map(|sender| sender.to_string_lossy());
     // MAILER-DAEMON is how pipe(8) writes the null sender where master.cf lacks `null_sender=`.
     if sender.is_some_and(|sender| matches!(&*sender, "" | "<>" | "MAILER-DAEMON")) {
         return refuse(Reason::Automatic, "the null sender: a bounce or an automatic reply");
     }
-    let demands = settings.intake.demands();
-    vouch::client(envelope, demands.clients)?;
-    if demands.sasl {
-        vouch::login(envelope)?;
-    }
-    recipient(envelope, settings)
+    let mut sender = SenderAuth::default();
+    sender.judge_envelope(envelope, &settings.intake.requirements())?;
+    recipient(envelope, settings)?;
+    Ok(sender)
 }
 
 fn recipient(envelope: &Envelope, settings: &Settings) -> Result<(), Stop> {

@@ -3,17 +3,17 @@
 #![cfg(test)]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use super::{Ledger, LedgerError, Lockout, Record, Sqlite, State};
-use crate::config::{Span, Trusted};
-use crate::patience::Patience;
-use crate::protocol::{RequestName, RunResult, Timestamp, UserName};
-use crate::reply::Reply;
+use super::{Ledger, LedgerError, Lockout, Record, Sqlite, State, StoredReply};
+use crate::config::Trusted;
+use crate::limits::Timeouts;
+use crate::protocol::{RequestId, RunResult, Timestamp, UserName};
 
 fn open(folder: &Path) -> Result<Sqlite, LedgerError> {
-    Sqlite::open(&folder.join("ledger.db"), Trusted::caller(), Patience::USUAL.page)
+    Sqlite::open(&folder.join("ledger.db"), Trusted::caller(), Timeouts::DEFAULT.transaction)
 }
 
 fn made() -> (tempfile::TempDir, Sqlite) {
@@ -23,8 +23,8 @@ fn made() -> (tempfile::TempDir, Sqlite) {
     (folder, ledger)
 }
 
-fn name(n: u8) -> RequestName {
-    RequestName::from_bytes([n; 32])
+fn id(n: u8) -> RequestId {
+    RequestId::from_bytes([n; 32])
 }
 
 fn alice() -> UserName {
@@ -37,7 +37,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn record(n: u8, seen: i64) -> Record {
     Record {
-        name: name(n),
+        id: id(n),
         user: "alice".to_owned(),
         command: "restart".to_owned(),
         arguments: "service=nginx\nnote=a b".to_owned(),
@@ -51,8 +51,8 @@ fn record(n: u8, seen: i64) -> Record {
         started: Some(at(seen)),
         finished: Some(at(seen + 1)),
         result: Some(RunResult::Exit(3)),
-        reply: Some(Reply { to: "a@x".to_owned(), message: b"bytes\xff".to_vec() }),
-        handed_over: None,
+        reply: Some(StoredReply { to: "a@x".to_owned(), message: b"bytes\xff".to_vec() }),
+        replied: None,
         queue_id: Some("4XY".to_owned()),
         audit_lost: 2,
         holds_until: None,
@@ -60,13 +60,13 @@ fn record(n: u8, seen: i64) -> Record {
 }
 
 fn write(ledger: &mut dyn Ledger, record: &Record) -> Result<(), LedgerError> {
-    let mut page = ledger.page(&record.name, &alice())?;
-    page.insert(record)?;
-    page.commit()
+    let mut transaction = ledger.transaction(&record.id, &alice())?;
+    transaction.insert(record)?;
+    transaction.commit()
 }
 
 fn read(ledger: &mut dyn Ledger, n: u8) -> Option<Record> {
-    ledger.page(&name(n), &alice()).expect("a page").record().expect("read")
+    ledger.transaction(&id(n), &alice()).expect("a page").record().expect("read")
 }
 
 /// Items 1 and 2.
@@ -74,15 +74,15 @@ fn read(ledger: &mut dyn Ledger, n: u8) -> Option<Record> {
 fn a_page_is_kept_when_committed_and_otherwise_never_was() {
     let (folder, mut ledger) = made();
     let written = record(1, 1000);
-    let mut page = ledger.page(&name(1), &alice()).expect("a page");
-    page.insert(&written).expect("written");
-    page.set_lockout(&Lockout { until: at(5), told: false, counted_to: at(1) }).expect("written");
-    drop(page);
+    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a page");
+    transaction.insert(&written).expect("written");
+    transaction.set_lockout(&Lockout { until: at(5), told: false, counted_to: at(1) }).expect("written");
+    drop(transaction);
     assert_eq!(read(&mut ledger, 1), None);
     write(&mut ledger, &written).expect("committed");
     let mut again = open(folder.path()).expect("the ledger");
     assert_eq!(read(&mut again, 1), Some(written));
-    assert_eq!(again.page(&name(1), &alice()).expect("a page").lockout().expect("read"), None);
+    assert_eq!(again.transaction(&id(1), &alice()).expect("a page").lockout().expect("read"), None);
 }
 
 /// Item 1: what one page counts, the next one sees.
@@ -95,8 +95,8 @@ fn pages_take_turns() {
             let (folder, highest) = (folder.path(), &highest);
             scope.spawn(move || {
                 let mut ledger = open(folder).expect("the ledger");
-                let mut page = ledger.page(&name(n), &alice()).expect("a page");
-                let before = page.wrong_codes(at(0), at(2000)).expect("a count");
+                let mut transaction = ledger.transaction(&id(n), &alice()).expect("a page");
+                let before = transaction.wrong_codes(at(0), at(2000)).expect("a count");
                 highest.fetch_max(before, Ordering::Relaxed);
                 let wrong = Record {
                     reason: Some("bad-code".to_owned()),
@@ -104,8 +104,8 @@ fn pages_take_turns() {
                     step: None,
                     ..record(n, 1000)
                 };
-                page.insert(&wrong).expect("written");
-                page.commit().expect("committed");
+                transaction.insert(&wrong).expect("written");
+                transaction.commit().expect("committed");
             });
         }
     });
@@ -119,16 +119,19 @@ fn a_step_serves_once() {
     write(&mut ledger, &record(1, 1000)).expect("committed");
     let other = Record { step: Some(1), ..record(2, 1000) };
     assert!(write(&mut ledger, &other).is_err(), "even if nobody asked first");
-    let page = ledger.page(&name(2), &alice()).expect("a page");
-    assert!(page.is_step_used(1).expect("read"));
-    assert!(!page.is_step_used(2).expect("read"));
-    drop(page);
-    let mut page = ledger.page(&name(1), &alice()).expect("a page");
-    page.update(&Record { step: None, ..record(1, 1000) }).expect("written");
-    assert!(page.is_step_used(1).expect("read"), "a step that was used stays used");
-    drop(page);
+    let transaction = ledger.transaction(&id(2), &alice()).expect("a page");
+    assert!(transaction.is_step_used(1).expect("read"));
+    assert!(!transaction.is_step_used(2).expect("read"));
+    drop(transaction);
+    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a page");
+    transaction.update(&Record { step: None, ..record(1, 1000) }).expect("written");
+    assert!(transaction.is_step_used(1).expect("read"), "a step that was used stays used");
+    drop(transaction);
     let bob = UserName::try_from("bob").expect("a name");
-    assert!(!ledger.page(&name(2), &bob).expect("a page").is_step_used(1).expect("read"), "steps are each user's own");
+    assert!(
+        !ledger.transaction(&id(2), &bob).expect("a page").is_step_used(1).expect("read"),
+        "steps are each user's own"
+    );
 }
 
 /// Item 4.
@@ -136,28 +139,32 @@ fn a_step_serves_once() {
 fn a_claim_is_one_holders() {
     let (folder, mut ledger) = made();
     let other = open(folder.path()).expect("the ledger");
-    let claim = ledger.claim(&name(1)).expect("asked").expect("claimed");
-    assert!(other.claim(&name(1)).expect("asked").is_none());
-    assert!(other.claim(&name(2)).expect("asked").is_some());
+    let lock = ledger.lock(&id(1)).expect("asked").expect("claimed");
+    assert!(other.lock(&id(1)).expect("asked").is_none());
+    assert!(other.lock(&id(2)).expect("asked").is_some());
     write(&mut ledger, &Record { holds_until: Some(at(500)), ..record(1, 100) }).expect("committed");
     let asked_by = |ledger: &mut Sqlite, n, now| {
-        let page = ledger.page(&name(n), &alice()).expect("a page");
-        page.slots("restart").expect("read").iter().any(|slot| slot.is_busy(at(now), Duration::from_mins(10)))
+        let transaction = ledger.transaction(&id(n), &alice()).expect("a page");
+        transaction
+            .exclusive_holds("restart")
+            .expect("read")
+            .iter()
+            .any(|hold| hold.is_busy(at(now), Duration::from_mins(10)))
     };
     let busy = |ledger: &mut Sqlite, now| asked_by(ledger, 3, now);
     assert!(!asked_by(&mut ledger, 1, 499), "nobody is in his own way");
     assert!(busy(&mut ledger, 1000), "its holder lives");
-    drop(claim);
+    drop(lock);
     assert!(!busy(&mut ledger, 1000), "its holder is gone and its time over");
     assert!(busy(&mut ledger, 499), "its holder is gone, but what it started may not be");
     assert!(!busy(&mut ledger, -200), "no run lasts that long: the clock was wrong when it began");
     write(&mut ledger, &record(2, 100)).expect("committed");
     assert!(busy(&mut ledger, 499), "another request of the same command changes nothing");
-    let mut page = ledger.page(&name(1), &alice()).expect("a page");
-    page.update(&record(1, 100)).expect("freed");
-    page.commit().expect("committed");
+    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a page");
+    transaction.update(&record(1, 100)).expect("freed");
+    transaction.commit().expect("committed");
     assert!(!busy(&mut ledger, 499), "the holder frees it");
-    assert!(other.claim(&name(1)).expect("asked").is_some());
+    assert!(other.lock(&id(1)).expect("asked").is_some());
 }
 
 /// Item 5.
@@ -165,25 +172,24 @@ fn a_claim_is_one_holders() {
 fn pruning_forgets_little_and_nothing_that_could_come_back() {
     let (_folder, mut ledger) = made();
     let day = 86_400;
-    let retention = Span::seconds(7 * 86_400);
     for n in 0..30 {
-        let handed_over = Some(at(1000 + i64::from(n)));
-        write(&mut ledger, &Record { handed_over, ..record(n, 1000 + i64::from(n)) }).expect("committed");
+        let replied = Some(at(1000 + i64::from(n)));
+        write(&mut ledger, &Record { replied, ..record(n, 1000 + i64::from(n)) }).expect("committed");
     }
     let unanswered = record(100, 900);
     write(&mut ledger, &unanswered).expect("committed");
-    let future = Record { handed_over: Some(at(2000)), signed: at(100 * day), ..record(101, 900) };
+    let future = Record { replied: Some(at(2000)), signed: at(100 * day), ..record(101, 900) };
     write(&mut ledger, &future).expect("committed");
-    let floor = |ledger: &mut Sqlite| {
-        ledger.page(&name(200), &alice()).expect("a page").floor().expect("read").map(Timestamp::seconds)
+    let watermark = |ledger: &mut Sqlite| {
+        ledger.transaction(&id(200), &alice()).expect("a page").watermark().expect("read").map(Timestamp::seconds)
     };
-    ledger.close_case(&name(200), at(6 * day), 0, retention).expect("closed");
-    assert_eq!((floor(&mut ledger), read(&mut ledger, 0).is_some()), (None, true), "nothing is old enough");
-    ledger.close_case(&name(200), at(8 * day), 0, retention).expect("closed");
-    assert_eq!(floor(&mut ledger), Some(1019 - 5), "the newest signed time among the twenty oldest");
+    ledger.prune(at(-day), 20).expect("pruned");
+    assert_eq!((watermark(&mut ledger), read(&mut ledger, 0).is_some()), (None, true), "nothing is old enough");
+    ledger.prune(at(day), 20).expect("pruned");
+    assert_eq!(watermark(&mut ledger), Some(1019 - 5), "the newest signed time among the twenty oldest");
     assert_eq!((read(&mut ledger, 19).is_some(), read(&mut ledger, 20).is_some()), (false, true), "a few at a time");
-    ledger.close_case(&name(200), at(8 * day), 0, retention).expect("closed");
-    assert_eq!(floor(&mut ledger), Some(1029 - 5));
+    ledger.prune(at(day), 20).expect("pruned");
+    assert_eq!(watermark(&mut ledger), Some(1029 - 5));
     assert!(read(&mut ledger, 100).is_some(), "nobody has been answered");
     assert!(read(&mut ledger, 101).is_some(), "its signed time is yet to come; the floor must not rise to it");
 }
@@ -212,19 +218,19 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     let (_folder, mut ledger) = made();
     write(&mut ledger, &record(1, 1000)).expect("committed");
     write(&mut ledger, &record(2, 1001)).expect("committed");
-    ledger.close_case(&name(1), at(1500), 5, Span::seconds(86_400)).expect("closed");
-    ledger.close_case(&name(1), at(1600), 0, Span::seconds(86_400)).expect("closed");
+    ledger.mark_replied(&id(1), at(1500), 5).expect("closed");
+    ledger.mark_replied(&id(1), at(1600), 0).expect("closed");
     let closed = read(&mut ledger, 1).expect("a record");
-    assert_eq!((closed.handed_over, closed.audit_lost), (Some(at(1500)), 5));
-    ledger.close_case(&name(2), at(1500), 0, Span::seconds(86_400)).expect("closed");
+    assert_eq!((closed.replied, closed.audit_lost), (Some(at(1500)), 5));
+    ledger.mark_replied(&id(2), at(1500), 0).expect("closed");
     let resumed = read(&mut ledger, 2).expect("a record").audit_lost;
     assert_eq!(resumed, 2, "a later delivery that loses nothing does not unsay what an earlier one lost");
     let found = |user: &UserName, except, short| {
-        ledger.look_up(user, &name(except), short).expect("read").map(|record| record.name)
+        ledger.look_up(user, &id(except), short).expect("read").map(|record| record.id)
     };
-    assert_eq!(found(&alice(), 9, None), Some(name(2)), "the latest");
-    assert_eq!(found(&alice(), 2, None), Some(name(1)), "but the one that asks");
-    assert_eq!(found(&alice(), 9, Some(&[1; 6])), Some(name(1)));
+    assert_eq!(found(&alice(), 9, None), Some(id(2)), "the latest");
+    assert_eq!(found(&alice(), 2, None), Some(id(1)), "but the one that asks");
+    assert_eq!(found(&alice(), 9, Some(&[1; 6])), Some(id(1)));
     assert_eq!(found(&alice(), 9, Some(&[7; 6])), None);
     let bob = UserName::try_from("bob").expect("a name");
     assert_eq!((found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))), (None, None), "each sees his own");
@@ -237,20 +243,41 @@ fn the_latest_request_is_found_whether_it_used_a_step_or_not() {
         let record = record(n, 1000 + i64::from(n));
         let step = record.step.filter(|_| uses_step);
         write(&mut ledger, &Record { step, ..record }).expect("committed");
-        let found = ledger.look_up(&alice(), &name(9), None).expect("read");
-        assert_eq!(found.map(|record| record.name), Some(name(n)));
+        let found = ledger.look_up(&alice(), &id(9), None).expect("read");
+        assert_eq!(found.map(|record| record.id), Some(id(n)));
     }
 }
 
+/// Item 1: a transaction waits for the one that is open, and begins when that has ended.
 #[test]
-fn two_hundred_wait_their_turn() {
+fn a_transaction_waits_for_the_one_before() {
     let (folder, mut ledger) = made();
-    let page = ledger.page(&name(1), &alice()).expect("a page");
-    let waiter = std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| open(folder.path()).expect("the ledger").page(&name(2), &alice()).map(|_| ()));
+    let transaction = ledger.transaction(&id(1), &alice()).expect("a transaction");
+    let has_ended = AtomicBool::new(false);
+    let (about_to_begin, begins) = mpsc::channel();
+    let begun_after = std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let mut other = open(folder.path()).expect("the ledger");
+            about_to_begin.send(()).expect("the other thread");
+            let _second = other.transaction(&id(2), &alice()).expect("a transaction");
+            has_ended.load(Ordering::SeqCst)
+        });
+        begins.recv().expect("the waiter");
+        // Long enough for a transaction that does not wait to begin.
         std::thread::sleep(Duration::from_millis(50));
-        drop(page);
+        has_ended.store(true, Ordering::SeqCst);
+        drop(transaction);
         waiter.join().expect("a thread")
     });
-    assert!(waiter.is_ok());
+    assert!(begun_after, "two transactions were open at the same time");
+}
+
+/// Item 1: a transaction that never gets its turn is an error, not a wait without end.
+#[test]
+fn a_transaction_that_waits_too_long_is_an_error() {
+    let (folder, mut ledger) = made();
+    let _open = ledger.transaction(&id(1), &alice()).expect("a transaction");
+    let path = folder.path().join("ledger.db");
+    let mut other = Sqlite::open(&path, Trusted::caller(), Duration::from_millis(20)).expect("the ledger");
+    assert!(other.transaction(&id(2), &alice()).is_err());
 }

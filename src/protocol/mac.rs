@@ -89,8 +89,8 @@ impl Mac {
     }
 
     /// The name under which the request goes for good (reader's rule 8).
-    pub(super) fn request_name(&self) -> RequestName {
-        RequestName(Sha256::digest(self.0).into())
+    pub(super) fn request_name(&self) -> RequestId {
+        RequestId(Sha256::digest(self.0).into())
     }
 }
 
@@ -102,9 +102,9 @@ impl fmt::Debug for Mac {
 
 /// A request's full name: the SHA-256 of its mac's 32 bytes (reader's rule 8). It gives the mac away to nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestName([u8; 32]);
+pub struct RequestId([u8; 32]);
 
-impl RequestName {
+impl RequestId {
     /// How many hex digits of the name people see.
     pub const SHORT: usize = 12;
 
@@ -133,7 +133,7 @@ impl RequestName {
     }
 }
 
-impl fmt::Display for RequestName {
+impl fmt::Display for RequestId {
     /// All 64 hex digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))

@@ -7,19 +7,19 @@
 //! Nothing in here may read a file, ask the time or decide whether somebody is permitted anything.
 
 mod block;
-mod draft;
 mod mac;
 mod name;
 mod reply;
 mod request;
 mod time;
+mod unsigned;
 mod value;
 
 pub use block::{Unreadable, has_start_line};
-pub use draft::{Draft, DraftError};
-pub use mac::{BadKey, Key, Mac, RequestName};
+pub use mac::{BadKey, Key, Mac, RequestId};
 pub use name::{BadName, CommandName, GatewayName, ParameterName, UserName};
 pub use reply::{ReplyBlock, RunResult, Verdict, verify_reply};
 pub use request::{Arguments, Code, Request};
 pub use time::Timestamp;
+pub use unsigned::{DraftError, UnsignedRequest};
 pub use value::{BadValue, MAX_DECODED, is_treacherous};

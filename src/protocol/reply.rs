@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::block::{Block, Kind, line};
-use super::mac::{Key, RequestName};
+use super::mac::{Key, RequestId};
 use super::name::{GatewayName, UserName};
 use super::time::Timestamp;
 
@@ -62,7 +62,7 @@ pub struct ReplyBlock {
     /// Whom it answers.
     pub user: UserName,
     /// Which request it answers.
-    pub request: RequestName,
+    pub request: RequestId,
     /// When it was answered.
     pub time: Timestamp,
     /// What became of the request.
@@ -93,7 +93,7 @@ impl ReplyBlock {
         let read = Self {
             gateway: GatewayName::try_from(values.next()?).ok()?,
             user: UserName::try_from(values.next()?).ok()?,
-            request: RequestName::from_hex(values.next()?)?,
+            request: RequestId::from_hex(values.next()?)?,
             time: Timestamp::parse(values.next()?)?,
             result: RunResult::parse(values.next()?)?,
         };
@@ -146,7 +146,7 @@ mod tests {
         Some(ReplyBlock {
             gateway: GatewayName::try_from("berlin").ok()?,
             user: UserName::try_from("alice").ok()?,
-            request: RequestName::from_bytes([3; 32]),
+            request: RequestId::from_bytes([3; 32]),
             time: Timestamp::parse("2026-11-23T10:15:04Z")?,
             result: RunResult::Exit(0),
         })

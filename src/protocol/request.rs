@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::block::{Block, Unreadable};
-use super::mac::{Key, Mac, RequestName};
+use super::mac::{Key, Mac, RequestId};
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
 use super::time::Timestamp;
 use super::value::{self, BadValue};
@@ -104,7 +104,7 @@ impl Request {
     }
 
     /// The request's name for good; worth nothing until [`is_signed_by`](Self::is_signed_by) holds.
-    pub fn name(&self) -> RequestName {
+    pub fn id(&self) -> RequestId {
         self.mac.request_name()
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lettre::address::{Address, Envelope};
 use lettre::{SmtpTransport, Transport};
 
-use super::Reply;
+use crate::ledger::StoredReply;
 
 /// Where a server listens, as `--reply-via` names it.
 pub(super) fn address(url: &str) -> Result<SocketAddr, String> {
@@ -26,24 +26,24 @@ pub(super) fn address(url: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// Hands `reply` to the server at `place`, with the null sender, within `patience`.
+/// Hands `reply` to the server at `place`, with the null sender, within `timeout`.
 ///
 /// # Errors
 ///
 /// Why the server has not taken it, as far as is known.
-pub(super) fn send(place: SocketAddr, reply: &Reply, patience: Duration) -> Result<(), String> {
+pub(super) fn send(place: SocketAddr, reply: &StoredReply, timeout: Duration) -> Result<(), String> {
     let to: Address = reply.to.parse().map_err(|error| format!("{}: {error}", reply.to))?;
     let envelope = Envelope::new(None, vec![to]).map_err(|error| error.to_string())?;
     let message = with_crlf(&reply.message);
     let server =
-        SmtpTransport::builder_dangerous(place.ip().to_string()).port(place.port()).timeout(Some(patience)).build();
+        SmtpTransport::builder_dangerous(place.ip().to_string()).port(place.port()).timeout(Some(timeout)).build();
     // Each answer may take that long, and there are many: all of them together are waited for out here. A conversation that
     // is given up ends with the process.
     let (done, outcome) = mpsc::channel();
     std::thread::spawn(move || done.send(server.send_raw(&envelope, &message).map(drop)));
-    match outcome.recv_timeout(patience) {
+    match outcome.recv_timeout(timeout) {
         Ok(sent) => sent.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", patience.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", timeout.as_secs())),
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Dialect;
 use crate::config::{DEFAULT_FOLDER, Execution, Gateway};
-use crate::files::{Rights, replace};
+use crate::system::files::{Rights, replace};
 
 /// Where sudo looks for fragments.
 pub const FOLDER: &str = "/etc/sudoers.d";
@@ -69,10 +69,10 @@ impl Tools {
     /// Whether visudo takes `fragment`, which is written to a file of its own beside the place it is for.
     fn check(&self, fragment: &str, beside: &Path) -> Result<()> {
         // sudo passes over names with a dot in them (sudoers(5), "Including other files").
-        let draft = beside.with_file_name(format!(".mailsudo.{}", std::process::id()));
-        replace(&draft, fragment.as_bytes(), RIGHTS)?;
-        let output = Command::new(&self.visudo).args(["-c", "-f"]).arg(&draft).output();
-        let _ = fs::remove_file(&draft);
+        let unsigned = beside.with_file_name(format!(".mailsudo.{}", std::process::id()));
+        replace(&unsigned, fragment.as_bytes(), RIGHTS)?;
+        let output = Command::new(&self.visudo).args(["-c", "-f"]).arg(&unsigned).output();
+        let _ = fs::remove_file(&unsigned);
         let output = output.with_context(|| format!("cannot run {}", self.visudo.display()))?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();

@@ -21,13 +21,8 @@ use install::OPENING;
 
 use crate::authorize::{Invocation, Values, limiter};
 use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
+use crate::limits::{ARGUMENT_VECTORS, SUDO_RS_WORD};
 use crate::protocol::ParameterName;
-
-/// The most argument vectors that are written out for one command (DESIGN.md, decision 7).
-const MOST: usize = 256;
-
-/// The longest argument that sudo-rs reads (its `tokens.rs`).
-const SUDO_RS_TOKEN: usize = 1024;
 
 /// Whose sudoers(5) is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -92,7 +87,7 @@ fn rules(command: &Command, settings: &Settings, dialect: Dialect) -> Result<Vec
         for values in vectors {
             // A value that would open an argument with a dash is refused at run time, so it needs no rule.
             if let Ok(invocation) = Invocation::new(command, &values) {
-                lines.push(literal(&invocation.fenced(&settings.execution), dialect)?);
+                lines.push(literal(&invocation.time_limited(&settings.execution), dialect)?);
             }
         }
         return Ok(lines);
@@ -100,7 +95,7 @@ fn rules(command: &Command, settings: &Settings, dialect: Dialect) -> Result<Vec
     if dialect == Dialect::SudoRs {
         return Err(format!(
             "{} need a regular expression, which sudo-rs does not know: list the values in one_of, give each role \
-             a list of them, narrow the range to {MOST} values in all, or use sudo 1.9.10 or later",
+             a list of them, narrow the range to {ARGUMENT_VECTORS} values in all, or use sudo 1.9.10 or later",
             unlisted(command)
         ));
     }
@@ -130,7 +125,7 @@ pub fn vectors(command: &Command) -> Option<BTreeSet<Values>> {
         let mut combinations = vec![Values::new()];
         for (name, parameter) in &command.parameters {
             let listed = listed(parameter, limits.get(name))?;
-            if combinations.len().checked_mul(listed.len()).is_none_or(|count| count > MOST) {
+            if combinations.len().checked_mul(listed.len()).is_none_or(|count| count > ARGUMENT_VECTORS) {
                 return None;
             }
             combinations = combinations
@@ -146,14 +141,16 @@ pub fn vectors(command: &Command) -> Option<BTreeSet<Values>> {
         }
         all.extend(combinations);
     }
-    (all.len() <= MOST).then_some(all)
+    (all.len() <= ARGUMENT_VECTORS).then_some(all)
 }
 
 fn listed(parameter: &Parameter, limit: Option<&Vec<String>>) -> Option<Vec<String>> {
     match (limit, &parameter.kind) {
         (Some(values), _) | (None, Kind::OneOf(values)) => Some(values.clone()),
         (None, Kind::Integer { min, max }) => {
-            let few = max.checked_sub(*min).is_some_and(|span| usize::try_from(span).is_ok_and(|span| span < MOST));
+            let few = max
+                .checked_sub(*min)
+                .is_some_and(|span| usize::try_from(span).is_ok_and(|span| span < ARGUMENT_VECTORS));
             few.then(|| (*min..=*max).map(|number| number.to_string()).collect())
         }
         (None, Kind::Pattern(..)) => None,
@@ -181,8 +178,8 @@ fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
                 c => word.push(c),
             }
         }
-        if dialect == Dialect::SudoRs && word.len() > SUDO_RS_TOKEN {
-            return Err(format!("sudo-rs takes no argument of more than {SUDO_RS_TOKEN} characters: `{argument}`"));
+        if dialect == Dialect::SudoRs && word.len() > SUDO_RS_WORD {
+            return Err(format!("sudo-rs takes no argument of more than {SUDO_RS_WORD} characters: `{argument}`"));
         }
         words.push(word);
     }

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use mailsudo::audit::Audit;
 use mailsudo::authenticate::Factor;
-use mailsudo::clock::Clock;
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::deliver::Delivery;
+use mailsudo::error::Deferral;
 use mailsudo::intake::Envelope;
-use mailsudo::patience::Patience;
-use mailsudo::protocol::{Code, CommandName, Draft, GatewayName, Key, ParameterName, Timestamp, UserName};
-use mailsudo::reply::Road;
+use mailsudo::limits::Timeouts;
+use mailsudo::pipeline::{self, Context, End, Mode, Trace};
+use mailsudo::protocol::{Code, CommandName, GatewayName, Key, ParameterName, Timestamp, UnsignedRequest, UserName};
+use mailsudo::reply::ReplyTransport;
+use mailsudo::system::clock::Clock;
 use tempfile::TempDir;
 
 pub const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -58,11 +59,11 @@ impl TestClock {
     }
 }
 
-pub struct House {
+pub struct TestGateway {
     pub folder: TempDir,
     pub clock: TestClock,
     pub envelope: Envelope,
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     log: UnixDatagram,
 }
 
@@ -100,7 +101,7 @@ echo "ran with $*"
 exit "${STATUS:-0}"
 "#;
 
-impl House {
+impl TestGateway {
     /// berlin, with alice (role web) and bob (role oncall), and the commands `count` and `restart`.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -112,20 +113,20 @@ impl House {
         log.set_nonblocking(true).expect("a log that does not block");
         let now = Timestamp::parse("2026-11-23T10:15:05Z").expect("a time");
         let clock = TestClock { now: Cell::new(now), instant: Cell::new(Instant::now()) };
-        let house = Self { folder, clock, envelope: Envelope::default(), patience: Patience::USUAL, log };
-        house.write("mailsudo.toml", 0o644, &settings(&home, ""));
-        house.write("sendmail", 0o755, &SENDMAIL.replace("HOME", &home));
-        house.write("command", 0o755, &COMMAND.replace("HOME", &home));
-        house.user("alice", KEY, "web");
-        house.user("bob", OTHER_KEY, "oncall");
-        house.write(
+        let test_gateway = Self { folder, clock, envelope: Envelope::default(), timeouts: Timeouts::DEFAULT, log };
+        test_gateway.write("mailsudo.toml", 0o644, &settings(&home, ""));
+        test_gateway.write("sendmail", 0o755, &SENDMAIL.replace("HOME", &home));
+        test_gateway.write("command", 0o755, &COMMAND.replace("HOME", &home));
+        test_gateway.user("alice", KEY, "web");
+        test_gateway.user("bob", OTHER_KEY, "oncall");
+        test_gateway.write(
             "commands.d/count.toml",
             0o644,
             &format!(
                 "summary = \"Count\"\nrun_as = \"root\"\nargv = [\"{home}/command\"]\ntimeout = \"30s\"\nmax_age = \"10m\"\n[allow.web]\n"
             ),
         );
-        house.write(
+        test_gateway.write(
             "commands.d/restart.toml",
             0o644,
             &format!(
@@ -136,12 +137,12 @@ impl House {
                  [allow.oncall]\n[allow.web]\nservice = [\"nginx\"]\n"
             ),
         );
-        house.write(
+        test_gateway.write(
             "commands.d/secret.toml",
             0o644,
             &format!("summary = \"Not for alice\"\nrun_as = \"root\"\nargv = [\"{home}/command\"]\nmax_age = \"1m\"\n[allow.oncall]\n"),
         );
-        house
+        test_gateway
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -185,10 +186,10 @@ impl House {
         let gateway = Gateway::open(self.folder.path(), Trusted::caller());
         let gateway = gateway.unwrap_or_else(|error| panic!("the test's gateway: {error}"));
         let mut audit = Audit::new(gateway.settings(), None);
-        let road = Road::Sendmail(self.path("sendmail"));
-        let (envelope, patience) = (&self.envelope, self.patience);
-        let delivery = Delivery { gateway: &gateway, envelope, road: &road, clock: &self.clock, patience };
-        let ended = delivery.deliver(&mut &*mail, &mut audit);
+        let transport = ReplyTransport::Sendmail(self.path("sendmail"));
+        let (envelope, timeouts) = (&self.envelope, self.timeouts);
+        let context = context(&gateway, envelope, &self.clock, timeouts);
+        let ended = deliver(&context, &transport, mail, &mut audit);
         Ended {
             deferred: ended.err().map(|deferral| deferral.part),
             log: self.log(),
@@ -267,10 +268,39 @@ impl House {
     }
 }
 
+/// What `pipeline::run` needs besides the mail.
+pub fn context<'c>(
+    gateway: &'c Gateway,
+    envelope: &'c Envelope,
+    clock: &'c dyn Clock,
+    timeouts: Timeouts,
+) -> Context<'c> {
+    Context { gateway, trusted: Trusted::caller(), envelope, clock, timeouts }
+}
+
+/// Delivers `mail`, whose reply is sent by `transport`.
+pub fn deliver(
+    context: &Context<'_>,
+    transport: &ReplyTransport,
+    mut mail: &[u8],
+    audit: &mut Audit,
+) -> Result<End, Deferral> {
+    pipeline::run(context, &mut mail, Mode::Deliver(transport), audit)
+}
+
+/// What `explain` says of `mail`, and whether its command would run.
+pub fn explain(test_gateway: &TestGateway, mail: &str) -> (bool, Vec<String>) {
+    let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
+    let context = context(&gateway, &test_gateway.envelope, &test_gateway.clock, Timeouts::DEFAULT);
+    let mut trace = Trace::new(&gateway);
+    let end = pipeline::run(&context, &mut mail.as_bytes(), Mode::Explain, &mut trace);
+    (matches!(end, Ok(End::WouldRun)), trace.lines().to_vec())
+}
+
 fn settings(home: &str, more: &str) -> String {
     format!(
         "gateway = \"berlin\"\naddress = \"ops@example.com\"\n{more}\n\
-         [ledger]\nurl = \"sqlite:{home}/ledger/ledger.db\"\n[syslog]\nto = \"{home}/log\"\n[execution]\nfence = \"none\"\n"
+         [ledger]\nurl = \"sqlite:{home}/ledger/ledger.db\"\n[syslog]\nto = \"{home}/log\"\n[execution]\nrun_via = \"direct\"\n"
     )
 }
 
@@ -293,7 +323,7 @@ pub fn block(
     };
     let arguments =
         arguments.iter().map(|(name, value)| (ParameterName::try_from(*name).expect("a name"), (*value).to_owned()));
-    let draft = Draft {
+    let unsigned = UnsignedRequest {
         gateway: GatewayName::try_from("berlin").expect("a name"),
         user: UserName::try_from(user).expect("a name"),
         time,
@@ -301,7 +331,7 @@ pub fn block(
         command: CommandName::try_from(command).expect("a name"),
         arguments: arguments.collect(),
     };
-    draft.sign(&Key::from_hex(key).expect("a key")).expect("a block")
+    unsigned.sign(&Key::from_hex(key).expect("a key")).expect("a block")
 }
 
 /// A plain mail around `text`.

@@ -161,7 +161,7 @@ fn commands_and_the_fence() {
             "nosuid",
         ),
         warning(
-            "sed -i '/execution/a fence = \"none\"' mailsudo.toml",
+            "sed -i '/execution/a run_via = \"direct\"' mailsudo.toml",
             "sed -i /^fence/d mailsudo.toml",
             "fence",
             "none",

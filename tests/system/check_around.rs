@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use crate::gateway::{Found, Gateway, Level};
 use crate::process::{self, run};
-use crate::world::PROGRAM;
+use crate::system_env::PROGRAM;
 
 /// Stands in for systemd's, which the sandbox has none to ask.
 const TIMEDATECTL: &str = "/usr/local/bin/timedatectl";

@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::process::{self, run};
 use crate::user::User;
-use crate::{poll, world};
+use crate::{poll, system_env};
 
 const SHARE: &str = "/usr/local/share";
 
@@ -69,7 +69,7 @@ impl Drop for Terminal {
 
 /// A user, a command and a parameter's values that only the gateway's files tell.
 fn enter() {
-    world::enter();
+    system_env::enter();
     process::remove("/root/tabitha.key.toml");
     if !std::path::Path::new("/etc/mailsudo/users.d/tabitha.toml").exists() {
         User::enrol("tabitha");

@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use crate::catalogue::NOTES;
+use crate::commands::NOTES;
 use crate::user::{User, in_block};
-use crate::{postfix, process, smtp, syslog, world};
+use crate::{postfix, process, smtp, syslog, system_env};
 
 #[test]
 fn runs_as_another_user_and_answers() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("runner");
     let id = user.send(&user.request(&["whoami"]));
 
@@ -29,7 +29,7 @@ fn runs_as_another_user_and_answers() {
 
 #[test]
 fn sudo_logs_exactly_the_expected_command() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("notary");
     let id = user.send(&user.request(&["note", "text=exactlyonce"]));
 
@@ -39,7 +39,7 @@ fn sudo_logs_exactly_the_expected_command() {
     let [run] = runs.as_slice() else {
         panic!("not exactly one run in sudo's log: {runs:#?}");
     };
-    assert!(run.contains(&format!("{} : ", world::SERVICE)), "{run}");
+    assert!(run.contains(&format!("{} : ", system_env::SERVICE)), "{run}");
     assert!(run.contains("USER=root ; "), "{run}");
     assert!(
         run.ends_with("COMMAND=/usr/bin/timeout --kill-after=5s 60s /usr/local/libexec/append /srv/notes exactlyonce"),
@@ -53,8 +53,8 @@ fn sudo_logs_exactly_the_expected_command() {
 
 #[test]
 fn the_address_is_taken_and_its_neighbours_are_not() {
-    world::enter();
-    assert_eq!(smtp::accepts(world::GATEWAY), Ok(()));
+    system_env::enter();
+    assert_eq!(smtp::accepts(system_env::GATEWAY), Ok(()));
     let refusal = smtp::accepts("nobody-else@example.com").expect_err("there is no such account");
     assert!(refusal.contains("User unknown"), "{refusal}");
 }

@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
 
-use crate::fence;
 use crate::process::{self, run};
+use crate::sudo_rules;
+use crate::system_env::{self, CONFIG, PROGRAM};
 use crate::user::User;
-use crate::world::{self, CONFIG, PROGRAM};
 
 const AWAY: &str = "/srv/gateway-away";
 const OWN: &str = r#"
@@ -84,7 +84,7 @@ impl Found {
 
 impl Gateway {
     pub(crate) fn make() -> Self {
-        world::enter();
+        system_env::enter();
         let settings = process::text(format!("{CONFIG}/mailsudo.toml"));
         run("cp", &["-a", CONFIG, AWAY]);
         let gateway = Self { folder: CONFIG };
@@ -121,6 +121,6 @@ impl Drop for Gateway {
         // What a failed test left broken outside the folder stays so; its message is the first to be read.
         process::remove(CONFIG);
         run("mv", &[AWAY, CONFIG]);
-        fence::raise_sudo();
+        sudo_rules::raise_sudo();
     }
 }

@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use crate::gateway::Gateway;
 use crate::process::{self, run};
+use crate::system_env::{self, CONFIG, GATEWAY, PROGRAM};
 use crate::user::User;
-use crate::world::{self, CONFIG, GATEWAY, PROGRAM};
-use crate::{catalogue, postfix, smtp, syslog};
+use crate::{commands, postfix, smtp, syslog};
 
 const FOLDER: &str = "/etc/mailsudo/paris";
 const ADDRESS: &str = "ops+paris@example.com";
@@ -38,10 +38,10 @@ impl Paris {
     fn make() -> Self {
         let paris = Self;
         run("install", &["-d", FOLDER, &format!("{FOLDER}/users.d"), &format!("{FOLDER}/commands.d")]);
-        run("install", &["-d", "-m", "0750", "-g", world::SERVICE, &format!("{FOLDER}/secrets.d")]);
+        run("install", &["-d", "-m", "0750", "-g", system_env::SERVICE, &format!("{FOLDER}/secrets.d")]);
         process::write(format!("{FOLDER}/mailsudo.toml"), 0o644, SETTINGS);
         process::write(format!("{FOLDER}/commands.d/disk.toml"), 0o644, DISK);
-        world::init_ledger_of(PROGRAM, FOLDER);
+        system_env::init_ledger_of(PROGRAM, FOLDER);
         run(PROGRAM, &["sudoers", "--install", "--yes", "--config", FOLDER]);
         paris
     }
@@ -58,7 +58,7 @@ impl Drop for Paris {
 }
 
 fn install(options: &[&str]) -> Output {
-    let script = Command::new(world::in_checkout("postfix/install")).args(options).stdin(Stdio::null()).output();
+    let script = Command::new(system_env::in_checkout("postfix/install")).args(options).stdin(Stdio::null()).output();
     script.unwrap_or_else(|error| panic!("cannot start postfix/install: {error}"))
 }
 
@@ -99,7 +99,7 @@ fn each_serves_its_own_address_and_its_own_requests() {
     assert!(installed.status.success(), "{installed:?}");
     run("postconf", &["-e", "recipient_delimiter=+"]);
     run("postfix", &["reload"]);
-    let parisian = User::enrol_at(FOLDER, PROGRAM, "parisian", catalogue::ROLE);
+    let parisian = User::enrol_at(FOLDER, PROGRAM, "parisian", commands::ROLE);
     assert_eq!(complaints(CONFIG), "");
     assert_eq!(complaints(FOLDER), "");
 

@@ -4,11 +4,11 @@
 use std::fs::{self, File};
 use std::io::Write;
 
-use crate::catalogue::{GATE, PASSED};
+use crate::commands::{GATE, PASSED};
 use crate::process::{self, run};
 use crate::resumed::retry_until_answered;
+use crate::system_env::{self, PROGRAM, SERVICE};
 use crate::user::{User, in_block};
-use crate::world::{self, PROGRAM, SERVICE};
 use crate::{poll, postfix};
 
 const FOLDER: &str = "/var/lib/mailsudo";
@@ -22,7 +22,7 @@ impl Disk {
         run("mount", &["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", FOLDER]);
         let disk = Self(());
         own(SERVICE);
-        world::init_ledger(PROGRAM);
+        system_env::init_ledger(PROGRAM);
         disk
     }
 }
@@ -52,7 +52,7 @@ type Deed = fn();
 
 #[test]
 fn a_disk_that_cannot_be_written_defers_and_loses_nothing() {
-    world::enter();
+    system_env::enter();
     let _disk = Disk::mount();
     process::remove(PASSED);
     let cases: [(&str, Deed, Deed); 3] = [
@@ -76,7 +76,7 @@ fn a_disk_that_cannot_be_written_defers_and_loses_nothing() {
 
 #[test]
 fn a_disk_that_is_full_when_the_run_is_over_makes_its_outcome_unknown() {
-    world::enter();
+    system_env::enter();
     let _disk = Disk::mount();
     process::remove(PASSED);
     fs::write(GATE, "").expect("/srv is writable in the sandbox");

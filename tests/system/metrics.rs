@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::process::{self, run, run_with_input};
 use crate::systemd::Systemd;
 use crate::user::User;
-use crate::{poll, world};
+use crate::{poll, system_env};
 
 /// Where `make install` puts them.
 const UNITS: &str = "/usr/local/lib/systemd/system";
@@ -33,7 +33,7 @@ fn in_the_units_words(systemd: &Systemd, property: &str) -> String {
 
 #[test]
 fn the_timer_has_them_written_where_the_exporter_looks() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("counted");
     user.send(&user.request(&["whoami"]));
     user.mailbox().single();

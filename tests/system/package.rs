@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::process::{self, run};
+use crate::system_env::{self, CONFIG, PROGRAM, SERVICE};
 use crate::user::{User, in_block};
-use crate::world::{self, CONFIG, PROGRAM, SERVICE};
-use crate::{fence, poll, syslog};
+use crate::{poll, sudo_rules, syslog};
 
 const PACKAGED: &str = "/usr/bin/mailsudo";
 const INSTALL: &str = "/usr/share/mailsudo/postfix/install";
@@ -23,13 +23,13 @@ struct Bare(());
 
 impl Bare {
     fn make() -> Self {
-        world::enter();
-        run(&world::in_checkout("postfix/install"), &["--undo", "--yes"]);
+        system_env::enter();
+        run(&system_env::in_checkout("postfix/install"), &["--undo", "--yes"]);
         run("mkdir", &["-p", &format!("{AWAY}/etc"), &format!("{AWAY}/var")]);
         run("mv", &[CONFIG, &format!("{AWAY}/etc/")]);
         run("mv", &[STATE, &format!("{AWAY}/var/")]);
         let bare = Self(());
-        world::make_install("uninstall");
+        system_env::make_install("uninstall");
         run("sh", &["-c", "rm /etc/sudoers.d/mailsudo*"]);
         run("userdel", &[SERVICE]);
         assert!(!Path::new(PROGRAM).exists(), "`make uninstall` leaves {PROGRAM}");
@@ -41,7 +41,7 @@ impl Drop for Bare {
     fn drop(&mut self) {
         // As far as a failed test got.
         let _ = Command::new("dpkg").args(["--purge", "mailsudo"]).output();
-        world::make_install("install");
+        system_env::make_install("install");
         process::remove(CONFIG);
         process::remove(STATE);
         run("mv", &[&format!("{AWAY}/etc/mailsudo"), CONFIG]);
@@ -49,8 +49,8 @@ impl Drop for Bare {
         // The account may have come back under another number.
         run("chown", &["-R", "mailsudo:mailsudo", STATE]);
         run("chgrp", &["-R", SERVICE, &format!("{CONFIG}/secrets.d")]);
-        fence::raise_sudo();
-        run(&world::in_checkout("postfix/install"), &["--yes"]);
+        sudo_rules::raise_sudo();
+        run(&system_env::in_checkout("postfix/install"), &["--yes"]);
     }
 }
 
@@ -99,7 +99,7 @@ fn second_gateway() {
 #[test]
 fn from_the_package_to_replies_and_back_to_nothing() {
     let _bare = Bare::make();
-    let package = world::in_checkout("target/mailsudo.deb");
+    let package = system_env::in_checkout("target/mailsudo.deb");
     run("env", &["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-remove", &package]);
     assert_eq!(rights(&format!("{CONFIG}/secrets.d")), "root:mailsudo 750");
     assert_eq!(rights(STATE), "mailsudo:mailsudo 700");
@@ -108,7 +108,7 @@ fn from_the_package_to_replies_and_back_to_nothing() {
     run("sed", &["-i", "s/\"berlin\"/\"harbour\"/", &format!("{CONFIG}/mailsudo.toml")]);
     run("cp", &[EXAMPLE, &format!("{CONFIG}/commands.d/")]);
     command("whoami", "worker", "/usr/bin/id");
-    world::init_ledger(PACKAGED);
+    system_env::init_ledger(PACKAGED);
     let alice = User::enrol_by(PACKAGED, "alice", "web");
     run(PACKAGED, &["sudoers", "--install", "--yes"]);
     run(INSTALL, &["--yes"]);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::process::{self, run};
-use crate::{postfix, world};
+use crate::{postfix, system_env};
 
 /// A Postfix configuration of somebody who has settings of their own.
 struct Configuration {
@@ -14,7 +14,7 @@ struct Configuration {
 
 impl Configuration {
     fn new(name: &str, main: &str) -> Self {
-        world::enter();
+        system_env::enter();
         let folder = format!("/srv/{name}");
         // A queue of its own tells it from the Postfix that runs.
         postfix::write_main(&folder, &format!("queue_directory = {folder}/queue\n{main}"));
@@ -24,7 +24,7 @@ impl Configuration {
     }
 
     fn install(&self, options: &[&str]) -> Output {
-        let script = world::in_checkout("postfix/install");
+        let script = system_env::in_checkout("postfix/install");
         Command::new(script)
             .args(["--postfix-config", &self.folder])
             .args(options)
@@ -116,7 +116,7 @@ fn the_fragments_are_what_it_installs() {
     postfix.installed(&["--yes"]);
 
     let installed = run("postconf", &["-c", &postfix.folder, "-M", "mailsudo/unix"]);
-    let fragment = fs::read_to_string(world::in_checkout("postfix/master.cf")).expect("the fragment is there");
+    let fragment = fs::read_to_string(system_env::in_checkout("postfix/master.cf")).expect("the fragment is there");
     let words = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
@@ -130,7 +130,7 @@ fn the_fragments_are_what_it_installs() {
 }
 
 fn fragment_settings() -> Vec<String> {
-    let fragment = process::text(world::in_checkout("postfix/main.cf"));
+    let fragment = process::text(system_env::in_checkout("postfix/main.cf"));
     let lines = fragment.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines.map(str::to_owned).collect()
 }

@@ -1,6 +1,6 @@
 //! Attacks on a permitted command line. In: a line. Out: what is near it and is not it.
 
-use crate::red_catalogue::{EVIL, Permitted, TARGET};
+use crate::red_commands::{EVIL, Permitted, TARGET};
 
 /// What an attempt changes.
 #[derive(Clone, Copy, PartialEq, Eq)]

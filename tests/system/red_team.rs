@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::fence::{SUDO_RS_SUDO, SudoRs};
 use crate::process::{self, run};
 use crate::red_attempts::{Attempt, Kind, mutations, options, other_names};
-use crate::red_catalogue::{EVIDENCE, EVIL, LIMITER, Permitted, Red, TARGET};
-use crate::world::{self, CONFIG, PROGRAM, SERVICE};
+use crate::red_commands::{EVIDENCE, EVIL, LIMITER, Permitted, Red, TARGET};
+use crate::sudo_rules::{SUDO_RS_SUDO, SudoRs};
+use crate::system_env::{self, CONFIG, PROGRAM, SERVICE};
 
 const SUDO: &str = "/usr/bin/sudo";
 
@@ -214,8 +214,8 @@ fn by_other_names(red: &Red, attacker: &Attacker<'_>) {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 for to in [format!("{EVIL}/timeout"), LIMITER.to_owned()] {
-                    let draft = format!("{racing}.draft");
-                    symlink(to, &draft).and_then(|()| fs::rename(&draft, &racing)).expect("swapped");
+                    let unsigned = format!("{racing}.draft");
+                    symlink(to, &unsigned).and_then(|()| fs::rename(&unsigned, &racing)).expect("swapped");
                     swaps.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -244,7 +244,7 @@ fn the_service_user_gets_nothing_past_sudo() {
 
 #[test]
 fn the_service_user_gets_nothing_past_sudo_rs() {
-    world::enter();
+    system_env::enter();
     let _fence = SudoRs::raise();
     let red = Red::raise(SUDO_RS_SUDO, false);
     attack(&red, true);
@@ -253,7 +253,7 @@ fn the_service_user_gets_nothing_past_sudo_rs() {
 /// A rule is worth as much as the program that it names: what runs must be nobody's to replace.
 #[test]
 fn the_service_user_can_replace_nothing_that_it_may_run() {
-    world::enter();
+    system_env::enter();
     let listed = run(PROGRAM, &["command", "list", "--json", "--config", CONFIG]);
     let commands: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
     let programs = commands.iter().filter_map(|command| command["argument_vectors"][0][0].as_str());

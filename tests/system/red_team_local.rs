@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::process::{self, run};
+use crate::system_env::{self, CONFIG, GATEWAY, PROGRAM, SERVICE};
 use crate::user::{self, User};
-use crate::world::{self, CONFIG, GATEWAY, PROGRAM, SERVICE};
-use crate::{catalogue, postfix, syslog};
+use crate::{commands, postfix, syslog};
 
 const EVE: &str = "eve";
 const HOME: &str = "/home/eve";
@@ -18,7 +18,7 @@ const GATEWAY_OF_EVE: &str = "/tmp/eves";
 const OWNED: &str = "/srv/owned";
 
 fn enter() {
-    world::enter();
+    system_env::enter();
     if !Path::new(HOME).exists() {
         run("useradd", &["--create-home", "--shell", "/bin/sh", EVE]);
     }
@@ -91,11 +91,13 @@ fn drafts_that_are_there_already_are_not_followed() {
     let key = "/tmp/trapped.toml";
     process::remove(key);
     let eve: u32 = run("id", &["-u", EVE]).trim().parse().expect("id prints a number");
-    let add = ["user", "add", "trapped", "--address", "t@users.example", "--role", catalogue::ROLE, "--key-file", key];
+    let add = ["user", "add", "trapped", "--address", "t@users.example", "--role", commands::ROLE, "--key-file", key];
     let last: u32 = process::text("/proc/sys/kernel/ns_last_pid").trim().parse().expect("a number");
     for pid in last..last + 100 {
-        let draft = format!("/tmp/.trapped.toml.{pid}");
-        symlink("/srv/precious", &draft).and_then(|()| lchown(&draft, Some(eve), Some(eve))).expect("a link of hers");
+        let unsigned = format!("/tmp/.trapped.toml.{pid}");
+        symlink("/srv/precious", &unsigned)
+            .and_then(|()| lchown(&unsigned, Some(eve), Some(eve)))
+            .expect("a link of hers");
     }
     let output = Command::new(PROGRAM).args(add).output().expect("it starts");
     assert!(!output.status.success(), "no draft was in the way, so nothing is shown: {output:?}");

@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use crate::catalogue::{FORBIDDEN, NOTES};
+use crate::commands::{FORBIDDEN, NOTES};
 use crate::mailbox::Mailbox;
 use crate::user::{self, User, in_block};
-use crate::{postfix, process, syslog, world};
+use crate::{postfix, process, syslog, system_env};
 
 /// Waits until a mail is done with, and that it was neither put off nor bounced.
 fn assert_consumed(id: &str) {
@@ -40,7 +40,7 @@ fn noted(text: &str) -> usize {
 
 #[test]
 fn a_wrong_code_is_answered_and_runs_nothing() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("guesser");
     let id = user.send(&user.request_with_wrong_code(&["note", "text=wrongcode"]));
 
@@ -51,7 +51,7 @@ fn a_wrong_code_is_answered_and_runs_nothing() {
 
 #[test]
 fn a_replay_runs_nothing_and_draws_no_second_reply() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("echo");
     let request = user.request(&["note", "text=replayed"]);
     let first = user.send(&request);
@@ -67,7 +67,7 @@ fn a_replay_runs_nothing_and_draws_no_second_reply() {
 
 #[test]
 fn a_foreign_sender_is_swallowed_and_uses_nothing_up() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("impersonated");
     let request = user.request(&["note", "text=foreign"]);
     let mallory = "mallory@users.example";
@@ -85,7 +85,7 @@ fn a_foreign_sender_is_swallowed_and_uses_nothing_up() {
 
 #[test]
 fn a_forbidden_command_looks_like_an_unknown_one() {
-    world::enter();
+    system_env::enter();
     let (one, other) = (User::enrol("climber"), User::enrol("dreamer"));
     // The red team has asked sudo for it before.
     let before = syslog::sudo_ran(FORBIDDEN);
@@ -108,7 +108,7 @@ fn first_line(reply: &str) -> &str {
 
 #[test]
 fn an_oversized_mail_is_swallowed_unread() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("verbose");
     let mut mail = user.mail(&user.request(&["note", "text=oversized"]));
     for _ in 0..6_000 {
@@ -123,7 +123,7 @@ fn an_oversized_mail_is_swallowed_unread() {
 
 #[test]
 fn a_mail_without_a_request_is_swallowed() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("chatty");
     let id = user.send("How are you?\n");
 

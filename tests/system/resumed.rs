@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::catalogue::{HELD, HOLD_GO, NOTES};
+use crate::commands::{HELD, HOLD_GO, NOTES};
 use crate::mailbox::Mailbox;
 use crate::user::{User, in_block};
-use crate::{poll, postfix, process, syslog, world};
+use crate::{poll, postfix, process, syslog, system_env};
 
 /// Has Postfix try again until a mailbox holds something.
 pub(crate) fn retry_until_answered(mailbox: &Mailbox) -> String {
@@ -19,7 +19,7 @@ pub(crate) fn retry_until_answered(mailbox: &Mailbox) -> String {
 
 #[test]
 fn waits_for_syslog_to_come_back() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("deferred");
     let request = user.request(&["note", "text=whilesyslogwasaway"]);
 
@@ -38,7 +38,7 @@ fn waits_for_syslog_to_come_back() {
 
 #[test]
 fn answers_unknown_after_dying_in_mid_command() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("bereft");
     let id = user.send(&user.request(&["hold"]));
     poll::until_true("the command's start", || process::text(HELD) == "held\n");

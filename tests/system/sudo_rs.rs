@@ -1,14 +1,14 @@
 //! The same way through, with sudo-rs as the fence.
 
-use crate::catalogue::LEVELS;
-use crate::fence::SudoRs;
+use crate::commands::LEVELS;
+use crate::sudo_rules::SudoRs;
+use crate::system_env::{PROGRAM, SERVICE};
 use crate::user::{User, in_block};
-use crate::world::{PROGRAM, SERVICE};
-use crate::{process, syslog, world};
+use crate::{process, syslog, system_env};
 
 #[test]
 fn runs_through_the_fragment_for_sudo_rs() {
-    world::enter();
+    system_env::enter();
     let _fence = SudoRs::raise();
     let user = User::enrol("rusty");
     let id = user.send(&user.request(&["level", "name=heat", "level=17"]));

@@ -1,12 +1,12 @@
 //! A command that outlives its limit: root's process, which the service user itself could not end.
 
-use crate::catalogue::OUTLIVE_PID;
+use crate::commands::OUTLIVE_PID;
 use crate::user::{User, in_block};
-use crate::{poll, process, syslog, world};
+use crate::{poll, process, syslog, system_env};
 
 #[test]
 fn a_command_past_its_limit_is_dead_and_reported() {
-    world::enter();
+    system_env::enter();
     let user = User::enrol("patient");
     let id = user.send(&user.request(&["outlive"]));
 

@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::mailbox::Mailbox;
 use crate::process::{self, run, run_with_input};
-use crate::world::{CONFIG, GATEWAY, PROGRAM};
-use crate::{catalogue, smtp};
+use crate::system_env::{CONFIG, GATEWAY, PROGRAM};
+use crate::{commands, smtp};
 
 /// Longer than any code of an authenticator that the program makes secrets for, so never right.
 pub(crate) const WRONG_CODE: &str = "00000000";
@@ -20,7 +20,7 @@ pub(crate) struct User {
 impl User {
     /// Enrols a user of this name; a test picks one that no other test has.
     pub(crate) fn enrol(name: &str) -> Self {
-        Self::enrol_by(PROGRAM, name, catalogue::ROLE)
+        Self::enrol_by(PROGRAM, name, commands::ROLE)
     }
 
     /// The same with another mailsudo and another role.

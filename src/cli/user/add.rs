@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{One, default_key_file, say_key_file, show_totp};
+use super::{UserArg, default_key_file, say_key_file, show_totp};
 use crate::cli::{service_account, sign::address};
 use crate::config::MailAddress;
-use crate::enrol::{Enrolment, NewUser, fresh_key, fresh_totp};
+use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::protocol::UserName;
 
 /// Enrol somebody: make the secrets, write the gateway's two files and the user's key file
@@ -19,7 +19,7 @@ use crate::protocol::UserName;
 #[command(after_help = "Example:\n  mailsudo user add alice --address alice@example.com --role web")]
 pub(in crate::cli) struct Add {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     /// Where replies go, and the From that is accepted
     #[arg(long, value_parser = address)]
@@ -54,7 +54,7 @@ impl Add {
         if self.dry_run {
             for path in [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)] {
                 let fate = if path.exists() { "exists already" } else { "would be written" };
-                say!("{} {fate}", path.display())?;
+                outln!("{} {fate}", path.display())?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -69,7 +69,7 @@ impl Add {
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
         let user = NewUser { name, address: self.address, roles: self.roles };
         enrolment.add(&user, &key, &totp, &key_file)?;
-        say!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
+        outln!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
         show_totp(&totp)?;
         say_key_file(&key_file, &gateway)?;
         Ok(ExitCode::SUCCESS)

@@ -5,21 +5,21 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{One, Rehearsal, known};
-use crate::cli::{confirm::Consent, open_ledger, service_account};
-use crate::clock::{Clock, SystemClock};
-use crate::enrol::Enrolment;
+use super::{DryRun, UserArg, known};
+use crate::cli::{confirm::Confirm, open_ledger, service_account};
+use crate::enrolment::Enrolment;
 use crate::ledger::Ledger;
+use crate::system::clock::{Clock, SystemClock};
 
 /// Hear a user no more, from the next message on; his files stay
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user disable alice")]
 pub(in crate::cli) struct Disable {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     #[command(flatten)]
-    rehearsal: Rehearsal,
+    rehearsal: DryRun,
 }
 
 /// Hear a disabled user again
@@ -27,10 +27,10 @@ pub(in crate::cli) struct Disable {
 #[command(after_help = "Example:\n  mailsudo user enable alice")]
 pub(in crate::cli) struct Enable {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     #[command(flatten)]
-    rehearsal: Rehearsal,
+    rehearsal: DryRun,
 }
 
 /// End a user's lockout; the wrong codes up to now count no more
@@ -38,10 +38,10 @@ pub(in crate::cli) struct Enable {
 #[command(after_help = "Example:\n  mailsudo user unlock alice")]
 pub(in crate::cli) struct Unlock {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     #[command(flatten)]
-    rehearsal: Rehearsal,
+    rehearsal: DryRun,
 }
 
 /// Remove a user's files from the gateway; the ledger keeps what he did
@@ -49,10 +49,10 @@ pub(in crate::cli) struct Unlock {
 #[command(after_help = "Example:\n  mailsudo user remove alice --yes")]
 pub(in crate::cli) struct Remove {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     #[command(flatten)]
-    consent: Consent,
+    consent: Confirm,
 }
 
 impl Disable {
@@ -67,14 +67,14 @@ impl Enable {
     }
 }
 
-fn set_enabled(one: One, rehearsal: &Rehearsal, enabled: bool) -> Result<ExitCode> {
+fn set_enabled(one: UserArg, rehearsal: &DryRun, enabled: bool) -> Result<ExitCode> {
     let gateway = one.at.open()?;
     let words = if enabled { "enabled" } else { "disabled" };
     if known(&gateway, &one.name)?.enabled == enabled {
-        say!("{} is {words} already.", one.name)?;
+        outln!("{} is {words} already.", one.name)?;
     } else if !rehearsal.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", one.name))? {
         Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&one.name, enabled)?;
-        say!("{} is {words}.", one.name)?;
+        outln!("{} is {words}.", one.name)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -91,7 +91,7 @@ impl Unlock {
         }
         let was_locked = open_ledger(&gateway)?.unlock(&self.one.name, SystemClock.now())?;
         let words = if was_locked { "is locked out no more" } else { "was not locked out; the count begins anew" };
-        say!("{} {words}.", self.one.name)?;
+        outln!("{} {words}.", self.one.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -107,13 +107,13 @@ impl Remove {
             bail!("there is no user {}; `mailsudo user list` shows who there is", self.one.name);
         }
         for file in there {
-            say!("{} goes", file.display())?;
+            outln!("{} goes", file.display())?;
         }
         if let Some(status) = self.consent.missing(&format!("Remove {}?", self.one.name))? {
             return Ok(status);
         }
         enrolment.remove(&self.one.name)?;
-        say!("{} is removed.", self.one.name)?;
+        outln!("{} is removed.", self.one.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -16,8 +16,8 @@ use clap_complete::engine::ArgValueCompleter;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use super::confirm::Rehearsal;
-use super::{At, complete};
+use super::confirm::DryRun;
+use super::{GatewayArg, complete};
 use crate::config::{Gateway, User as Known};
 use crate::protocol::UserName;
 
@@ -37,9 +37,9 @@ pub(super) enum User {
 
 /// The gateway, and one of its users.
 #[derive(Debug, Args)]
-struct One {
+struct UserArg {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// The user's name
     #[arg(add = ArgValueCompleter::new(complete::users))]
@@ -80,17 +80,17 @@ fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
 /// Shows a TOTP secret, on a terminal as a QR code too, for a phone to read off the screen.
 fn show_totp(url: &str) -> Result<()> {
     if !std::io::stdout().is_terminal() {
-        say!("TOTP secret, for the user's phone and for nobody else: {url}")?;
+        outln!("TOTP secret, for the user's phone and for nobody else: {url}")?;
         return Ok(());
     }
     let code = QrCode::new(url).context("the secret does not fit into a QR code")?;
-    say!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())?;
-    say!("TOTP secret, for the user's phone and for nobody else: {url}")?;
+    outln!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())?;
+    outln!("TOTP secret, for the user's phone and for nobody else: {url}")?;
     Ok(())
 }
 
 fn say_key_file(path: &std::path::Path, gateway: &Gateway) -> Result<()> {
-    say!(
+    outln!(
         "Key file: {}. Hand it over on a road that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
         path.display(),
         gateway.settings().gateway

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{One, Rehearsal, default_key_file, known, say_key_file, show_totp};
+use super::{DryRun, UserArg, default_key_file, known, say_key_file, show_totp};
 use crate::cli::{service_account, when};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Span;
-use crate::enrol::{Enrolment, OVERLAP, fresh_key, fresh_totp};
+use crate::enrolment::{Enrolment, OVERLAP, fresh_key, fresh_totp};
+use crate::system::clock::{Clock, SystemClock};
 
 /// Give a user a new HMAC key or a new TOTP secret
 ///
@@ -22,7 +22,7 @@ use crate::enrol::{Enrolment, OVERLAP, fresh_key, fresh_totp};
   mailsudo user rotate alice --totp")]
 pub(in crate::cli) struct Rotate {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     #[command(flatten)]
     which: Which,
@@ -36,7 +36,7 @@ pub(in crate::cli) struct Rotate {
     key_file: Option<PathBuf>,
 
     #[command(flatten)]
-    rehearsal: Rehearsal,
+    rehearsal: DryRun,
 }
 
 #[derive(Debug, Args)]
@@ -68,7 +68,7 @@ impl Rotate {
         if self.which.totp {
             let totp = fresh_totp(&gateway, &name)?;
             enrolment.rotate_totp(&name, &totp)?;
-            say!("{name} has a new TOTP secret; the old one counts no more.")?;
+            outln!("{name} has a new TOTP secret; the old one counts no more.")?;
             show_totp(&totp)?;
         } else {
             let key_file = self.key_file.unwrap_or_else(|| default_key_file(&gateway, &name));
@@ -80,7 +80,7 @@ impl Rotate {
             }
             let until = SystemClock.now().plus(self.overlap.map_or(OVERLAP, Span::as_duration));
             enrolment.rotate_key(&name, &fresh_key()?, until, &key_file)?;
-            say!("{name} has a new HMAC key; the old one counts for requests signed up to {}.", when(until))?;
+            outln!("{name} has a new HMAC key; the old one counts for requests signed up to {}.", when(until))?;
             say_key_file(&key_file, &gateway)?;
         }
         Ok(ExitCode::SUCCESS)

@@ -6,20 +6,20 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{One, known};
-use crate::cli::{At, open_ledger, print_json, when};
-use crate::clock::{Clock, SystemClock};
+use super::{UserArg, known};
+use crate::cli::{GatewayArg, open_ledger, print_json, when};
 use crate::config::MailAddress;
-use crate::enrol::Enrolment;
+use crate::enrolment::Enrolment;
 use crate::ledger::{Ledger, Lockout};
 use crate::protocol::UserName;
+use crate::system::clock::{Clock, SystemClock};
 
 /// List the users
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user list --json")]
 pub(in crate::cli) struct List {
     #[command(flatten)]
-    at: At,
+    at: GatewayArg,
 
     /// Print JSON
     #[arg(long)]
@@ -31,7 +31,7 @@ pub(in crate::cli) struct List {
 #[command(after_help = "Example:\n  mailsudo user show alice")]
 pub(in crate::cli) struct Show {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     /// Print JSON
     #[arg(long)]
@@ -54,10 +54,10 @@ impl List {
         let width = rows.iter().map(|(_, name)| name.as_str().len()).max().unwrap_or_default();
         for (user, name) in &rows {
             let state = if user.enabled { "" } else { "  (disabled)" };
-            say!("{:width$}  {}  {}{state}", name.as_str(), user.address, user.roles.join(", "))?;
+            outln!("{:width$}  {}  {}{state}", name.as_str(), user.address, user.roles.join(", "))?;
         }
         if rows.is_empty() {
-            say!("There are no users yet: `mailsudo user add` enrols one.")?;
+            outln!("There are no users yet: `mailsudo user add` enrols one.")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -84,22 +84,24 @@ impl Show {
                 "locked_out_until": lockout.ok().flatten().map(|lockout| lockout.until.to_string()),
             }));
         }
-        say!("name     {name}")?;
-        say!("address  {}", user.address)?;
-        say!("from     {}", from.join(", "))?;
-        say!("roles    {}", user.roles.join(", "))?;
-        say!("enabled  {}", if user.enabled { "yes" } else { "no" })?;
+        outln!("name     {name}")?;
+        outln!("address  {}", user.address)?;
+        outln!("from     {}", from.join(", "))?;
+        outln!("roles    {}", user.roles.join(", "))?;
+        outln!("enabled  {}", if user.enabled { "yes" } else { "no" })?;
         match &secrets {
-            Ok(_) => say!("secrets  present")?,
-            Err(error) => say!("secrets  {error:#}")?,
+            Ok(_) => outln!("secrets  present")?,
+            Err(error) => outln!("secrets  {error:#}")?,
         }
         if let Some(until) = previous {
-            say!("old key  counts for requests signed up to {}", when(until))?;
+            outln!("old key  counts for requests signed up to {}", when(until))?;
         }
         match lockout {
-            Ok(Some(lockout)) => say!("lockout  until {}; `mailsudo user unlock {name}` ends it", when(lockout.until))?,
-            Ok(None) => say!("lockout  none")?,
-            Err(error) => say!("lockout  unknown: {error:#}")?,
+            Ok(Some(lockout)) => {
+                outln!("lockout  until {}; `mailsudo user unlock {name}` ends it", when(lockout.until))?;
+            }
+            Ok(None) => outln!("lockout  none")?,
+            Err(error) => outln!("lockout  unknown: {error:#}")?,
         }
         Ok(ExitCode::SUCCESS)
     }

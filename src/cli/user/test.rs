@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{One, known};
+use super::{UserArg, known};
 use crate::authenticate::Factor;
 use crate::cli::ask_code;
-use crate::clock::{Clock, SystemClock};
-use crate::enrol::Enrolment;
+use crate::enrolment::Enrolment;
 use crate::protocol::Code;
+use crate::system::clock::{Clock, SystemClock};
 
 /// How far a clock may be off for this to find it: the steps of an hour at 30 s, to each side.
 const REACH: i64 = 120;
@@ -22,7 +22,7 @@ const REACH: i64 = 120;
 #[command(after_help = "Example:\n  mailsudo user test alice")]
 pub(in crate::cli) struct Test {
     #[command(flatten)]
-    one: One,
+    one: UserArg,
 
     /// The code, instead of asking for it
     #[arg(long, value_name = "DIGITS")]
@@ -63,7 +63,7 @@ impl Test {
                 ExitCode::FAILURE,
             ),
         };
-        say!("{name}: {words}.")?;
+        outln!("{name}: {words}.")?;
         Ok(status)
     }
 }

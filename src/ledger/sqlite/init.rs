@@ -12,7 +12,7 @@ use super::files::{beside, failed, judged, sync_folder};
 use super::{FLAGS, Sqlite};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
-use crate::patience::Patience;
+use crate::limits::Timeouts;
 use crate::protocol::Timestamp;
 
 /// "mail" in ASCII: tells a ledger from any other SQLite file (`PRAGMA application_id`).
@@ -58,24 +58,28 @@ const TABLES: &str = "
 impl Sqlite {
     /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so that a
     /// delivery that comes at the same time, or after a crash, finds all of it or nothing.
-    pub(in crate::ledger) fn init(path: &Path, trusted: Trusted, floor: Option<Timestamp>) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn init(
+        path: &Path,
+        trusted: Trusted,
+        watermark: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
         let path = judged(path, trusted.clone(), false)?;
         let new = |file: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop);
-        let claims = beside(&path, "-claims");
-        match new(&claims) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&claims, error)),
+        let locks = beside(&path, "-claims");
+        match new(&locks) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&locks, error)),
             _ => {}
         }
         if !path.exists() {
-            let draft = path.with_extension(format!("draft-{}", std::process::id()));
-            new(&draft).map_err(|error| failed(&draft, error))?;
+            let temporary = path.with_extension(format!("draft-{}", std::process::id()));
+            new(&temporary).map_err(|error| failed(&temporary, error))?;
             // A ledger without its claims would not be made again, so their name must be durable before the ledger has its own.
-            let made = draw_up(&draft, floor).and_then(|()| sync_folder(&path)).and_then(|()| {
-                let moved = rustix::fs::renameat_with(CWD, &draft, CWD, &path, RenameFlags::NOREPLACE);
+            let made = create_tables(&temporary, watermark).and_then(|()| sync_folder(&path)).and_then(|()| {
+                let moved = rustix::fs::renameat_with(CWD, &temporary, CWD, &path, RenameFlags::NOREPLACE);
                 moved.map_err(|errno| failed(&path, errno))
             });
             if let Err(error) = made {
-                let _ = std::fs::remove_file(&draft);
+                let _ = std::fs::remove_file(&temporary);
                 // Somebody else may have been quicker; then his is the ledger.
                 if !path.exists() {
                     return Err(error);
@@ -83,20 +87,20 @@ impl Sqlite {
             }
         }
         sync_folder(&path)?;
-        Self::open(&path, trusted, Patience::USUAL.page).map(drop)
+        Self::open(&path, trusted, Timeouts::DEFAULT.transaction).map(drop)
     }
 }
 
 /// Fills the empty file `draft` with the tables, and leaves no file beside it. The write-ahead log comes last: what is in
 /// one is moved when it is closed, and SQLite does not say if that fails.
-fn draw_up(draft: &Path, floor: Option<Timestamp>) -> Result<(), LedgerError> {
-    let mut connection = Connection::open_with_flags(draft, FLAGS)?;
+fn create_tables(temporary: &Path, watermark: Option<Timestamp>) -> Result<(), LedgerError> {
+    let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
-    if let Some(floor) = floor {
-        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [floor.seconds()])?;
+    if let Some(watermark) = watermark {
+        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [watermark.seconds()])?;
     }
     transaction.commit()?;
     connection.pragma_update(None, "journal_mode", "wal")?;

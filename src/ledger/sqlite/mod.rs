@@ -1,37 +1,28 @@
 //! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit.
 
-mod archive;
-mod claims;
 mod files;
 mod init;
-mod page;
+mod locks;
+mod queries;
 mod record;
+mod transaction;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::{Claim, Ledger, LedgerError, Lockout, Page, Record};
-use crate::config::{Span, Trusted};
-use crate::protocol::{RequestName, Timestamp, UserName};
+use super::{Ledger, LedgerError, Lockout, Record, RequestLock, Transaction};
+use crate::config::Trusted;
+use crate::limits::{LEDGER_POLL, WAL_PAGES};
+use crate::protocol::{RequestId, Timestamp, UserName};
 
 use files::{beside, failed, judged, sync_folder};
 use init::{APPLICATION, SCHEMA};
-use page::SqlitePage;
 use record::COLUMNS;
-
-/// How long a page that waits for another sleeps between two looks: a fraction of what a page takes.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
-
-/// How many requests one delivery may forget.
-const PRUNE: u32 = 20;
-
-/// How many pages the write-ahead log may hold. It is left in place when a delivery ends (moving it back takes two
-/// more fsyncs), so the next one reads it through: few enough to read, enough to rarely move.
-const LOG_PAGES: i64 = 100;
+use transaction::SqliteTransaction;
 
 /// Never made by being opened, and never through a link.
 const FLAGS: OpenFlags =
@@ -41,9 +32,9 @@ const FLAGS: OpenFlags =
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
-    claims: PathBuf,
+    locks: PathBuf,
     synchronous: Synchronous,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// When a commit of the write-ahead log is on stable storage (`PRAGMA synchronous`).
@@ -72,20 +63,20 @@ impl From<rusqlite::Error> for LedgerError {
 
 impl Sqlite {
     /// Opens the ledger at `path` after judging its folder and files.
-    pub(super) fn open(path: &Path, trusted: Trusted, patience: Duration) -> Result<Self, LedgerError> {
+    pub(super) fn open(path: &Path, trusted: Trusted, timeout: Duration) -> Result<Self, LedgerError> {
         let path = judged(path, trusted, true)?;
         let connection = Connection::open_with_flags(&path, FLAGS)?;
-        connection.busy_timeout(patience)?;
+        connection.busy_timeout(timeout)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // No plan here gets better by knowing the values; looking whether it would means preparing statements twice.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         let synchronous = Synchronous::Full;
         connection.pragma_update(None, "synchronous", synchronous.word())?;
-        let ledger = Self { connection, claims: beside(&path, "-claims"), synchronous, patience };
+        let ledger = Self { connection, locks: beside(&path, "-claims"), synchronous, timeout };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => {
-                ledger.root_log(&path)?;
+                ledger.keep_log_name(&path)?;
                 Ok(ledger)
             }
             (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
@@ -103,16 +94,16 @@ impl Sqlite {
 
     /// Begins a page when no other is open. SQLite itself would sleep between its looks for up to a tenth of a second, many
     /// times as long as a page is open.
-    fn take_turn(&self) -> Result<Transaction<'_>, LedgerError> {
-        let deadline = Instant::now() + self.patience;
+    fn begin(&self) -> Result<rusqlite::Transaction<'_>, LedgerError> {
+        let deadline = Instant::now() + self.timeout;
         self.connection.busy_timeout(Duration::ZERO)?;
         let begun = loop {
-            match Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate) {
-                Err(error) if is_busy(&error) && Instant::now() < deadline => std::thread::sleep(BETWEEN_LOOKS),
+            match rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate) {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => std::thread::sleep(LEDGER_POLL),
                 other => break other,
             }
         };
-        self.connection.busy_timeout(self.patience)?;
+        self.connection.busy_timeout(self.timeout)?;
         Ok(begun?)
     }
 
@@ -120,12 +111,12 @@ impl Sqlite {
     ///
     /// MUST: nobody writes into a log that could be lost with what is in it. A log that has anything in it was written by
     /// somebody who had been here; and none is deleted while a ledger is open.
-    fn root_log(&self, path: &Path) -> Result<(), LedgerError> {
+    fn keep_log_name(&self, path: &Path) -> Result<(), LedgerError> {
         let log = beside(path, "-wal");
         let is_empty = match log.metadata() {
             Ok(about) => about.len() == 0,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.begin_log(path)?;
+                self.create_log(path)?;
                 true
             }
             Err(error) => return Err(failed(&log, error)),
@@ -137,7 +128,7 @@ impl Sqlite {
     }
 
     /// Gives a write-ahead log to a ledger that has none: a backup that was put back.
-    fn begin_log(&self, path: &Path) -> Result<(), LedgerError> {
+    fn create_log(&self, path: &Path) -> Result<(), LedgerError> {
         let mode: String = self.connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if mode != "wal" {
             return Err(failed(path, "it has no write-ahead log, and SQLite does not begin one"));
@@ -157,44 +148,47 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 }
 
 impl Ledger for Sqlite {
-    fn claim(&self, name: &RequestName) -> Result<Option<Claim>, LedgerError> {
-        claims::claim(&self.claims, name)
+    fn lock(&self, id: &RequestId) -> Result<Option<RequestLock>, LedgerError> {
+        locks::lock(&self.locks, id)
     }
 
-    fn page(&mut self, name: &RequestName, user: &UserName) -> Result<Box<dyn Page + '_>, LedgerError> {
+    fn is_locked(&self, id: &RequestId) -> Result<bool, LedgerError> {
+        locks::is_locked(&self.locks, id)
+    }
+
+    fn transaction(&mut self, id: &RequestId, user: &UserName) -> Result<Box<dyn Transaction + '_>, LedgerError> {
         // SQLite goes on writing into files that were moved away or deleted, and nobody would find them again.
-        rustix::fs::stat(&self.claims).map_err(|errno| failed(&self.claims, errno))?;
+        rustix::fs::stat(&self.locks).map_err(|errno| failed(&self.locks, errno))?;
         self.set(Synchronous::Full)?;
-        let transaction = self.take_turn()?;
-        Ok(Box::new(SqlitePage { transaction, claims: &self.claims, name: *name, user: user.to_string() }))
+        let transaction = self.begin()?;
+        Ok(Box::new(SqliteTransaction { transaction, locks: &self.locks, id: *id, user: user.to_string() }))
     }
 
-    fn close_case(
-        &mut self,
-        name: &RequestName,
-        now: Timestamp,
-        audit_lost: u32,
-        retention: Span,
-    ) -> Result<(), LedgerError> {
+    fn mark_replied(&mut self, id: &RequestId, now: Timestamp, audit_lost: u32) -> Result<(), LedgerError> {
         self.set(Synchronous::Normal)?;
         self.connection.execute(
             "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
              WHERE name = ?1 AND handed_over IS NULL",
-            params![name.as_bytes(), now.seconds(), audit_lost],
+            params![id.as_bytes(), now.seconds(), audit_lost],
         )?;
-        prune(&mut self.connection, now.minus(retention.as_duration()), PRUNE)?;
         Ok(())
     }
 
+    fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+        // If a power failure undoes it, the watermark is undone with it.
+        self.set(Synchronous::Normal)?;
+        prune(&mut self.connection, before, most)
+    }
+
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {
-        page::lockout_of(&self.connection, user.as_str())
+        transaction::lockout_of(&self.connection, user.as_str())
     }
 
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError> {
         self.set(Synchronous::Full)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let before = page::lockout_of(&transaction, user.as_str())?;
-        page::set_lockout(&transaction, user.as_str(), &Lockout { until: now, told: true, counted_to: now })?;
+        let before = transaction::lockout_of(&transaction, user.as_str())?;
+        transaction::set_lockout(&transaction, user.as_str(), &Lockout { until: now, told: true, counted_to: now })?;
         transaction.commit()?;
         Ok(before.is_some_and(|lockout| now < lockout.until))
     }
@@ -202,12 +196,12 @@ impl Ledger for Sqlite {
     fn look_up(
         &self,
         user: &UserName,
-        except: &RequestName,
+        except: &RequestId,
         short: Option<&[u8]>,
     ) -> Result<Option<Record>, LedgerError> {
         let record = if let Some(short) = short {
             let sql = format!("SELECT {COLUMNS} FROM requests WHERE name >= ?2 AND name < ?3 AND user = ?1 LIMIT 1");
-            let (from, to) = super::archive::bounds(short);
+            let (from, to) = super::queries::bounds(short);
             let key = params![user.as_str(), from, to];
             self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
         } else {

@@ -2,9 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::ledger::{LedgerError, Record, State};
-use crate::protocol::{RequestName, RunResult, Timestamp};
-use crate::reply::Reply;
+use crate::ledger::{LedgerError, Record, State, StoredReply};
+use crate::protocol::{RequestId, RunResult, Timestamp};
 
 /// The columns in the order of [`insert`]'s parameters.
 pub(super) const COLUMNS: &str = "name, user, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
@@ -19,7 +18,7 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
     connection.execute(
         &sql,
         params![
-            record.name.as_bytes(),
+            record.id.as_bytes(),
             record.user,
             record.command,
             record.arguments,
@@ -35,7 +34,7 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
             record.result.map(|result| result.to_string()),
             record.reply.as_ref().map(|reply| &reply.to),
             record.reply.as_ref().map(|reply| &reply.message),
-            seconds(record.handed_over),
+            seconds(record.replied),
             record.queue_id,
             record.audit_lost,
             seconds(record.holds_until),
@@ -51,7 +50,7 @@ pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), Led
              reply_to = ?9, reply = ?10, handed_over = ?11, audit_lost = ?12, holds_until = ?13
          WHERE name = ?1",
         params![
-            record.name.as_bytes(),
+            record.id.as_bytes(),
             record.state.word(),
             record.reason,
             record.run_as,
@@ -61,7 +60,7 @@ pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), Led
             record.result.map(|result| result.to_string()),
             record.reply.as_ref().map(|reply| &reply.to),
             record.reply.as_ref().map(|reply| &reply.message),
-            seconds(record.handed_over),
+            seconds(record.replied),
             record.audit_lost,
             seconds(record.holds_until),
         ],
@@ -74,14 +73,14 @@ fn seconds(time: Option<Timestamp>) -> Option<i64> {
 }
 
 /// The record of the request `name`.
-pub(super) fn find(connection: &Connection, name: &RequestName) -> Result<Option<Record>, LedgerError> {
+pub(super) fn find(connection: &Connection, id: &RequestId) -> Result<Option<Record>, LedgerError> {
     // Most requests are new, and for them the long question is not worth preparing.
-    let known = connection.query_row("SELECT 1 FROM requests WHERE name = ?1", params![name.as_bytes()], |_| Ok(()));
+    let known = connection.query_row("SELECT 1 FROM requests WHERE name = ?1", params![id.as_bytes()], |_| Ok(()));
     if known.optional()?.is_none() {
         return Ok(None);
     }
     let sql = format!("SELECT {COLUMNS} FROM requests WHERE name = ?1");
-    connection.query_row(&sql, params![name.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
+    connection.query_row(&sql, params![id.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
 }
 
 /// Reads a row of [`COLUMNS`].
@@ -99,7 +98,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Record, LedgerError> {
     let reply_to: Option<String> = row.get("reply_to")?;
     let message: Option<Vec<u8>> = row.get("reply")?;
     Ok(Record {
-        name: RequestName::from_bytes(row.get("name")?),
+        id: RequestId::from_bytes(row.get("name")?),
         user: row.get("user")?,
         command: row.get("command")?,
         arguments: row.get("arguments")?,
@@ -113,8 +112,8 @@ pub(super) fn read(row: &Row<'_>) -> Result<Record, LedgerError> {
         started: time("started")?,
         finished: time("finished")?,
         result: result.transpose()?,
-        reply: reply_to.zip(message).map(|(to, message)| Reply { to, message }),
-        handed_over: time("handed_over")?,
+        reply: reply_to.zip(message).map(|(to, message)| StoredReply { to, message }),
+        replied: time("handed_over")?,
         queue_id: row.get("queue_id")?,
         audit_lost: row.get("audit_lost")?,
         holds_until: time("holds_until")?,

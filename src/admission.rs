@@ -1,0 +1,340 @@
+//! What is recorded about a request, and when: before its command starts, when it has ended, when it is refused, when its reply
+//! was sent. In: an [`Authorized`] request or a refusal, and the open [`Transaction`]. Out: [`Admitted`].
+//!
+//! MUST: nothing runs without an `Admitted`. It is made only here, only from an `Authorized`, and only after its admission is on
+//! stable storage (tests/faults/types checks it).
+
+use std::time::Duration;
+
+use crate::authenticate::Identified;
+use crate::authorize::{Action, Authorized, Invocation};
+use crate::config;
+use crate::error::{Reason, Refusal};
+use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Lockout, Record, State, StoredReply, Transaction};
+use crate::limits::{KILL_AFTER, PRUNE};
+use crate::protocol::{RequestId, RunResult, Timestamp};
+use crate::system::clock::Clock;
+
+/// A request whose admission is durable: it may be carried out here and now, once.
+#[derive(Debug)]
+pub struct Admitted<'p> {
+    authorized: Authorized<'p>,
+    record: Record,
+}
+
+/// What an admitted request is for.
+#[derive(Debug)]
+pub enum AdmittedAction<'a> {
+    /// A configured command.
+    Run(AdmittedCommand<'a>),
+    /// The built-in `help`.
+    Help,
+    /// The built-in `status`: of the user's latest request, or of the one whose short id is given.
+    Status(Option<&'a [u8; RequestId::SHORT / 2]>),
+}
+
+/// A command that was admitted. Only [`Admitted::action`] makes one, so no built-in command reaches `execute`.
+#[derive(Debug)]
+pub struct AdmittedCommand<'a>(&'a Invocation);
+
+impl AdmittedCommand<'_> {
+    /// The command line's parts.
+    pub fn invocation(&self) -> &Invocation {
+        self.0
+    }
+}
+
+impl<'p> Admitted<'p> {
+    /// The request and its user.
+    pub fn identified(&self) -> &'p Identified {
+        self.authorized.identified()
+    }
+
+    /// What may be done.
+    pub fn action(&self) -> AdmittedAction<'_> {
+        match self.authorized.action() {
+            Action::Run(invocation) => AdmittedAction::Run(AdmittedCommand(invocation)),
+            Action::Help => AdmittedAction::Help,
+            Action::Status(short) => AdmittedAction::Status(short.as_ref()),
+        }
+    }
+}
+
+/// A request whose id and step are recorded, and whose exclusive command another run holds.
+#[derive(Debug)]
+pub struct Waiting<'p> {
+    authorized: Authorized<'p>,
+    pending: PendingRecord,
+}
+
+/// The record of a request that is to be decided: a new one, or that of a request that has waited.
+#[derive(Debug)]
+pub struct PendingRecord {
+    record: Record,
+    is_new: bool,
+}
+
+impl PendingRecord {
+    /// The record of `identified`: `waiting` if it has waited, else a new one, first seen at `now`.
+    pub fn of(waiting: Option<Record>, identified: &Identified, queue_id: Option<String>, now: Timestamp) -> Self {
+        let is_new = waiting.is_none();
+        let record = waiting.unwrap_or_else(|| Record { queue_id, ..blank(identified, now) });
+        Self { record, is_new }
+    }
+
+    /// The record of a request that has waited.
+    pub fn waiting(&self) -> Option<&Record> {
+        (!self.is_new).then_some(&self.record)
+    }
+
+    fn write(&self, transaction: &mut dyn Transaction) -> Result<(), LedgerError> {
+        if self.is_new { transaction.insert(&self.record) } else { transaction.update(&self.record) }
+    }
+}
+
+/// What was decided about an authorized request.
+#[derive(Debug)]
+pub enum Admission<'p> {
+    /// It may run.
+    Admitted(Admitted<'p>),
+    /// It must wait.
+    Waiting(Waiting<'p>),
+}
+
+/// The other run that holds the exclusive command that `authorized` is for, if there is one. `longest` is the longest time limit
+/// of any command.
+///
+/// # Errors
+///
+/// The ledger's.
+pub fn held_by(
+    transaction: &dyn Transaction,
+    authorized: &Authorized<'_>,
+    longest: Duration,
+    now: Timestamp,
+) -> Result<Option<ExclusiveHold>, LedgerError> {
+    match authorized.action() {
+        Action::Run(invocation) if invocation.is_exclusive() => {
+            let holds = transaction.exclusive_holds(invocation.name().as_str())?;
+            Ok(holds.into_iter().find(|hold| hold.is_busy(now, longest + KILL_AFTER)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Admits a request: durably recorded as started or, while another run holds its exclusive command, as waiting.
+///
+/// # Errors
+///
+/// The ledger's; then nothing is admitted.
+pub fn admit<'p>(
+    mut transaction: Box<dyn Transaction + '_>,
+    authorized: Authorized<'p>,
+    mut pending: PendingRecord,
+    longest: Duration,
+    now: Timestamp,
+) -> Result<Admission<'p>, LedgerError> {
+    pending.record.step = authorized.step();
+    if let Action::Run(invocation) = authorized.action() {
+        pending.record.run_as = Some(invocation.run_as().to_string());
+        pending.record.argv = Some(invocation.argv().join("\n"));
+        if held_by(transaction.as_ref(), &authorized, longest, now)?.is_some() {
+            // Recorded once: a request that waits looks again five times a second.
+            if pending.is_new {
+                pending.record.state = State::Waiting;
+                pending.write(transaction.as_mut())?;
+                transaction.commit()?;
+                pending.is_new = false;
+            }
+            return Ok(Admission::Waiting(Waiting { authorized, pending }));
+        }
+        if invocation.is_exclusive() {
+            pending.record.holds_until = Some(now.plus(invocation.timeout()).plus(KILL_AFTER));
+        }
+    }
+    pending.record.state = State::Started;
+    pending.record.started = Some(now);
+    pending.write(transaction.as_mut())?;
+    transaction.commit()?;
+    Ok(Admission::Admitted(Admitted { authorized, record: pending.record }))
+}
+
+/// Tries again to admit a request that waits.
+///
+/// # Errors
+///
+/// The ledger's; the request stays recorded as waiting.
+pub fn retry<'p>(
+    ledger: &mut dyn Ledger,
+    waiting: Waiting<'p>,
+    longest: Duration,
+    clock: &dyn Clock,
+) -> Result<Admission<'p>, LedgerError> {
+    let Waiting { authorized, pending } = waiting;
+    let transaction = ledger.transaction(&pending.record.id, authorized.identified().user())?;
+    // Read only now, because the transaction may have waited.
+    admit(transaction, authorized, pending, longest, clock.now())
+}
+
+/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on.
+///
+/// # Errors
+///
+/// The ledger's; the run stays recorded as started.
+pub fn finish(
+    ledger: &mut dyn Ledger,
+    admitted: Admitted<'_>,
+    result: RunResult,
+    reply: StoredReply,
+    audit_lost: u32,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let Admitted { authorized, record } = admitted;
+    let mut transaction = ledger.transaction(&record.id, authorized.identified().user())?;
+    let holds_until = record.holds_until.filter(|_| result == RunResult::Unknown);
+    let reason = (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned());
+    transaction.update(&Record {
+        state: State::Finished,
+        finished: Some(now),
+        result: Some(result),
+        reply: Some(reply),
+        reason,
+        audit_lost,
+        holds_until,
+        ..record
+    })?;
+    transaction.commit()
+}
+
+/// Records that the outcome of a run is unknown, because its delivery died, with the finished reply. It keeps its exclusive
+/// command until that must have ended.
+///
+/// # Errors
+///
+/// The ledger's; the run stays recorded as started.
+pub fn give_up(
+    mut transaction: Box<dyn Transaction + '_>,
+    record: Record,
+    reply: StoredReply,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let result = Some(RunResult::Unknown);
+    transaction.update(&Record {
+        state: State::Finished,
+        result,
+        reply: Some(reply),
+        finished: Some(now),
+        ..record
+    })?;
+    transaction.commit()
+}
+
+/// Records that the reply was sent, and prunes what is older than the retention.
+///
+/// # Errors
+///
+/// The ledger's; then the same reply may be sent once more.
+pub fn mark_replied(
+    ledger: &mut dyn Ledger,
+    id: &RequestId,
+    audit_lost: u32,
+    retention: Duration,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    ledger.mark_replied(id, now, audit_lost)?;
+    ledger.prune(now.minus(retention), PRUNE).map(drop)
+}
+
+/// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
+/// `compose` writes the reply. It gets the refusal as recorded: a wrong code that starts a lockout says so.
+///
+/// # Errors
+///
+/// The ledger's; then nothing is recorded.
+pub fn refuse(
+    mut transaction: Box<dyn Transaction + '_>,
+    mut pending: PendingRecord,
+    refusal: Refusal,
+    limits: &config::Lockout,
+    now: Timestamp,
+    compose: impl FnOnce(&Refusal) -> StoredReply,
+) -> Result<(Refusal, Option<StoredReply>), LedgerError> {
+    let effect = refusal.reason().effect();
+    if !effect.recorded {
+        return Ok((refusal, None));
+    }
+    let mut refusal = refusal;
+    let mut answered = effect.answered;
+    if effect.counts {
+        refusal = count(transaction.as_mut(), refusal, limits, now)?;
+    }
+    if refusal.reason() == Reason::LockedOut
+        && let Some(lockout) = transaction.lockout()?
+    {
+        answered = !lockout.told;
+        transaction.set_lockout(&Lockout { told: true, ..lockout })?;
+    }
+    let reply = answered.then(|| compose(&refusal));
+    pending.record = Record {
+        state: State::Refused,
+        reason: Some(refusal.reason().code().to_owned()),
+        step: refusal.step(),
+        result: Some(RunResult::Refused),
+        finished: Some(now),
+        reply: reply.clone(),
+        replied: if answered { None } else { Some(now) },
+        ..pending.record
+    };
+    pending.write(transaction.as_mut())?;
+    transaction.commit()?;
+    Ok((refusal, reply))
+}
+
+/// Counts a wrong code; the one that reaches the limit locks the user out.
+fn count(
+    transaction: &mut dyn Transaction,
+    refusal: Refusal,
+    limits: &config::Lockout,
+    now: Timestamp,
+) -> Result<Refusal, LedgerError> {
+    // A lockout counted in the future was set while the clock was wrong. It would keep every code from counting.
+    let counted_to = transaction.lockout()?.map(|lockout| lockout.counted_to).filter(|counted| *counted <= now);
+    let window = now.minus(limits.within.as_duration());
+    let since = counted_to.map_or(window, |counted| counted.max(window));
+    let count = transaction.wrong_codes(since, now)?.saturating_add(1);
+    if count < limits.wrong_codes.get() {
+        return Ok(refusal);
+    }
+    let until = now.plus(limits.lasts.as_duration());
+    transaction.set_lockout(&Lockout { until, told: false, counted_to: now })?;
+    let detail = format!("{}; that makes {count}, so you are locked out until {until}", refusal.detail());
+    Ok(Refusal::new(refusal.reason(), detail))
+}
+
+/// A record of a request about which nothing is decided yet.
+fn blank(identified: &Identified, now: Timestamp) -> Record {
+    let request = identified.request();
+    let arguments = request.arguments().unwrap_or_default();
+    let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Record {
+        id: identified.id(),
+        user: identified.user().to_string(),
+        command: request.command().to_string(),
+        arguments: arguments.join("\n"),
+        signed: request.time(),
+        first_seen: now,
+        state: State::Refused,
+        reason: None,
+        step: None,
+        run_as: None,
+        argv: None,
+        started: None,
+        finished: None,
+        result: None,
+        reply: None,
+        replied: None,
+        queue_id: None,
+        audit_lost: 0,
+        holds_until: None,
+    }
+}

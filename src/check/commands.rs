@@ -1,0 +1,97 @@
+//! Commands: their files, and the programs that they name.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{CheckedGateway, Report, count};
+use crate::config::{Command, Gateway};
+use crate::system::accounts;
+
+/// Every command whose file can be read; the others are reported.
+pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<Command> {
+    let names = match gateway.command_names() {
+        Ok(names) => names,
+        Err(error) => {
+            report.broken("commands", &error);
+            return Vec::new();
+        }
+    };
+    let mut commands = Vec::new();
+    for name in names {
+        match gateway.command(&name) {
+            Ok(command) => commands.extend(command),
+            Err(error) => report.broken("commands", &error),
+        }
+    }
+    commands
+}
+
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let before = report.findings.len();
+    for command in &gateway.commands {
+        if command.allow.is_empty() {
+            let remedy = format!("add [allow.ROLE] to commands.d/{}.toml", command.name);
+            report.warning("commands", format!("nobody may run {}", command.name), remedy);
+        }
+        run_as(command, gateway, report);
+        program(
+            Path::new(command.program()),
+            &format!("the program of {}", command.name),
+            Some(&command.run_as.user),
+            report,
+        );
+    }
+    program(&gateway.settings().execution.timeout, "execution.timeout", None, report);
+    if gateway.commands.is_empty() && gateway.complete {
+        report.warning("commands", "there are no commands", "mailsudo-commands(5) says how to write one");
+    } else if report.findings.len() == before {
+        let what = format!("{}, whose programs nobody else can change", count(gateway.commands.len(), "command"));
+        report.ok("commands", what);
+    }
+}
+
+fn run_as(command: &Command, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let user = &command.run_as.user;
+    if gateway.uses_sudo() && !matches!(accounts::find(user), Ok(Some(_))) {
+        let remedy = format!("make the account, or mend run_as in commands.d/{}.toml", command.name);
+        report.error("commands", format!("{} runs as {user}, and there is no such account", command.name), remedy);
+    }
+}
+
+/// Whoever can write to a program decides what runs under its name.
+fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
+    let shown = path.display();
+    let about = match std::fs::metadata(path) {
+        Ok(about) if about.is_file() && about.mode() & 0o111 != 0 => about,
+        Ok(_) => {
+            return report.error(
+                "programs",
+                format!("{what}, {shown}, cannot be executed"),
+                format!("chmod 0755 {shown}"),
+            );
+        }
+        Err(error) => {
+            return report.error("programs", format!("{what}, {shown}: {error}"), "install it, or mend argv");
+        }
+    };
+    if about.mode() & 0o022 != 0 {
+        report.error("programs", format!("{what}, {shown}, can be changed by others"), format!("chmod go-w {shown}"));
+    }
+    let owner = run_as.and_then(|user| accounts::find(user).ok().flatten()).filter(|account| account.uid != 0);
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    for place in full.ancestors() {
+        let Ok(about) = std::fs::metadata(place) else {
+            continue;
+        };
+        let shown = place.display();
+        // Whoever may rename in a folder may put another program in its place; in a sticky one, only what is his own.
+        if about.is_dir() && about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0 {
+            let what = format!("{what} is in {shown}, where others can replace it");
+            report.error("programs", what, format!("chmod go-w {shown}"));
+        }
+        if owner.is_some_and(|account| account.uid == about.uid()) {
+            let what = format!("{what}: {shown} belongs to the account it runs as, which could change it");
+            report.error("programs", what, format!("chown root {shown}"));
+        }
+    }
+}

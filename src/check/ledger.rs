@@ -1,0 +1,83 @@
+//! The ledger: whether it is there, whole, on a disk, and the service user's.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{CheckedGateway, Report};
+use crate::config::{LedgerUrl, Trusted};
+use crate::ledger::{self, LedgerQueries};
+use crate::limits::Timeouts;
+
+/// Magic numbers of file systems (statfs(2)) that forget, or whose locks are not to be relied on.
+const UNREAL: [(i64, &str); 5] = [
+    (0x0102_1994, "tmpfs, which forgets everything when the machine stops"),
+    (0x8584_58f6, "ramfs, which forgets everything when the machine stops"),
+    (0x6969, "NFS, whose locks SQLite cannot rely on"),
+    (0xff53_4d42, "CIFS, whose locks SQLite cannot rely on"),
+    (0x6573_5546, "FUSE, whose locks SQLite may not be able to rely on"),
+];
+
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
+    let mut trusted = Trusted::caller();
+    if let Some(service) = gateway.service {
+        trusted = trusted.and(service.uid, service.gid);
+    }
+    if report.outsider && path.try_exists().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        return report.unseen("ledger");
+    }
+    if !path.exists() {
+        let what = format!("there is no ledger at {}", path.display());
+        return report.error("ledger", what, "mailsudo ledger init, or mount the file system that it is on");
+    }
+    let health =
+        ledger::open(gateway.settings(), trusted, Timeouts::DEFAULT.transaction).and_then(|ledger| ledger.health());
+    let health = match health {
+        Ok(health) => health,
+        Err(error) if report.outsider && error.is_closed() => return report.unseen("ledger"),
+        Err(error) => {
+            let what = format!("{}: {error}", path.display());
+            return report.error("ledger", what, "correct this, or restore a backup; until then all mail is deferred");
+        }
+    };
+    if health.integrity == "ok" {
+        report.ok("ledger", format!("{} is sound and holds {} requests", path.display(), health.requests));
+    } else {
+        let what = format!("{} is damaged: {}", path.display(), health.integrity);
+        report.error(
+            "ledger",
+            what,
+            "stop Postfix, keep the file, restore a backup (`mailsudo ledger backup` makes them)",
+        );
+    }
+    writable(path, gateway, report);
+    disk(path, report);
+}
+
+fn writable(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let Some(service) = gateway.service.filter(|_| gateway.uses_sudo()) else {
+        return;
+    };
+    let locks = Path::new(&format!("{}-claims", path.display())).to_owned();
+    for file in [path, &locks, path.parent().unwrap_or(path)] {
+        let shown = file.display();
+        let name = &gateway.settings().service_user;
+        let remedy = format!("chown {name}:{name} {shown}");
+        match std::fs::metadata(file) {
+            Ok(about) if about.uid() == service.uid && about.mode() & 0o200 != 0 => {}
+            Ok(_) => report.error("ledger", format!("{name} cannot write to {shown}"), remedy),
+            Err(error) => report.error("ledger", format!("{shown}: {error}"), "mailsudo ledger init"),
+        }
+    }
+}
+
+fn disk(path: &Path, report: &mut Report) {
+    let Ok(about) = rustix::fs::statfs(path) else {
+        return;
+    };
+    let found = about.f_type & 0xffff_ffff;
+    if let Some((_, why)) = UNREAL.iter().find(|(magic, _)| *magic == found) {
+        report.warning("ledger", format!("{} is on {why}", path.display()), "put it on a local disk: [ledger] url");
+    }
+}

@@ -1,0 +1,140 @@
+//! Who is asked to vouch: whether Postfix can say what is asked for, and whether anybody could ever pass.
+
+use super::postfix::output;
+use super::{CheckedGateway, Report};
+use crate::config::{SenderRequirements, User};
+use crate::protocol::UserName;
+
+/// What is asked of anybody at all.
+struct Asked {
+    sasl: bool,
+    clients: bool,
+    results: bool,
+}
+
+impl Asked {
+    fn of(gateway: &CheckedGateway<'_>) -> Self {
+        let users = gateway.users.iter().map(|(_, user)| user.requirements());
+        let requirements: Vec<SenderRequirements<'_>> =
+            users.chain([gateway.settings().intake.requirements()]).collect();
+        Self {
+            sasl: requirements.iter().any(|demand| demand.sasl),
+            clients: requirements.iter().any(|demand| !demand.clients.is_empty()),
+            results: requirements.iter().any(|demand| demand.authentication_results),
+        }
+    }
+}
+
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let before = report.findings.len();
+    let asked = Asked::of(gateway);
+    for (name, user) in &gateway.users {
+        logins(name, user, gateway, report);
+        clients(name, user, gateway, report);
+        if user.require_authentication_results && gateway.settings().intake.authserv_id.is_none() {
+            report.error(
+                "sender-auth",
+                format!("a verdict must vouch for {name}, and nothing says whose is believed: his mail is deferred"),
+                "set authserv_id in [intake]",
+            );
+        }
+    }
+    if gateway.settings().intake.authserv_id.is_some() && !asked.results {
+        report.warning(
+            "sender-auth",
+            "authserv_id is set, and nobody needs its verdict",
+            "require_authentication_results = true, in [intake] or in users.d",
+        );
+    }
+    if report.findings.len() == before && (asked.sasl || asked.clients || asked.results) {
+        report.ok("sender-auth", "what must vouch for a sender besides his key can");
+    }
+}
+
+fn logins(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let needed = user.require_sasl || gateway.settings().intake.require_sasl;
+    if needed && user.logins.is_empty() {
+        report.error(
+            "sender-auth",
+            format!("{name} must log in, and no login is his: whatever he sends is refused"),
+            format!("add logins = [\"{name}\"], or what his is called, to users.d/{name}.toml"),
+        );
+    }
+    if !needed && !user.logins.is_empty() {
+        report.warning(
+            "sender-auth",
+            format!("{name} has logins, and need not log in"),
+            format!("require_sasl = true, in [intake] or in users.d/{name}.toml"),
+        );
+    }
+}
+
+fn clients(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let everybodys = &gateway.settings().intake.clients;
+    let meets = everybodys.iter().any(|range| user.clients.iter().any(|own| own.meets(range)));
+    if !everybodys.is_empty() && !user.clients.is_empty() && !meets {
+        report.error(
+            "sender-auth",
+            format!("{name}'s clients are none of those in [intake]: whatever he sends is refused"),
+            format!("mend clients in users.d/{name}.toml, or in [intake]"),
+        );
+    }
+}
+
+/// Whether the transport says what is asked for, and Postfix knows it.
+pub(super) fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let asked = Asked::of(gateway);
+    let intake = &gateway.settings().intake;
+    for (is_asked, key, option) in [
+        (asked.sasl, "require_sasl", "--sasl-username=${sasl_username}"),
+        (asked.clients, "clients", "--client-address=${client_address}"),
+        (!intake.recipients.is_empty(), "recipients", "--recipient=${recipient}"),
+    ] {
+        if is_asked && !service.split_whitespace().any(|word| word == option) {
+            let what = format!("{key} is set, and the transport {name} lacks {option}: mail is deferred");
+            report.error("postfix", what, "postfix/install writes it as it should be");
+        }
+    }
+    if asked.sasl && values("smtpd_sasl_auth_enable").iter().all(|value| value != "yes") {
+        report.warning(
+            "sender-auth",
+            "somebody must log in, and no smtpd of this Postfix lets anybody (smtpd_sasl_auth_enable)",
+            "postconf -P submission/inet/smtpd_sasl_auth_enable=yes, with what SASL_README says belongs to it",
+        );
+    }
+    let filters = ["smtpd_milters", "non_smtpd_milters", "content_filter", "smtpd_proxy_filter"];
+    if asked.results && filters.iter().flat_map(|filter| values(filter)).all(|value| value.is_empty()) {
+        report.warning(
+            "sender-auth",
+            "a verdict must vouch for somebody, and this Postfix has no filter that could write one",
+            "set smtpd_milters, unless another host of yours filters and removes forged fields",
+        );
+    }
+    if asked.clients {
+        families(gateway, report);
+    }
+}
+
+/// Whether clients of the families that ranges are of can connect at all.
+fn families(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let families = values("inet_protocols").join(" ");
+    let intake = &gateway.settings().intake;
+    let ranges = || gateway.users.iter().flat_map(|(_, user)| &user.clients).chain(&intake.clients);
+    for (family, is_of) in [("ipv4", true), ("ipv6", false)] {
+        if !families.contains("all") && !families.contains(family) && ranges().any(|range| range.is_ipv4() == is_of) {
+            report.warning(
+                "sender-auth",
+                format!("clients names {family} addresses, and inet_protocols lets none connect"),
+                "take them out, or set inet_protocols = all",
+            );
+        }
+    }
+}
+
+/// What a parameter is set to, in main.cf and for single services in master.cf.
+fn values(parameter: &str) -> Vec<String> {
+    let main = output("postconf", &["-hx", parameter]).unwrap_or_default();
+    let services = output("postconf", &["-P", &format!("*/*/{parameter}")]).unwrap_or_default();
+    let services = services.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned());
+    services.chain([main.trim().to_owned()]).collect()
+}

@@ -1,0 +1,157 @@
+//! sudo: whether it works from where Postfix calls it, and whether what it permits is what the catalogue comes to.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::fs::StatVfsMountFlags;
+
+use super::postfix::output;
+use super::{CheckedGateway, Report, count};
+use crate::authorize::Invocation;
+use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place, vectors};
+
+/// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (FACTS.md).
+const MANY_LINES: usize = 2000;
+
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    if !gateway.uses_sudo() {
+        return;
+    }
+    let execution = &gateway.settings().execution;
+    let tools = match Tools::find(execution) {
+        Ok(tools) => tools,
+        Err(error) => return report.error("sudo", format!("{error:#}"), "apt install sudo"),
+    };
+    setuid(&execution.sudo, report);
+    no_new_privileges(report);
+    length(report);
+    if !gateway.complete {
+        return report.warning(
+            "sudoers",
+            "not compared: not all of the gateway's files can be read",
+            "mend them first",
+        );
+    }
+    let wanted = match fragment(&gateway.commands, gateway.settings(), tools.dialect) {
+        Ok(wanted) => wanted,
+        Err(error) => return report.error("sudoers", error.to_string(), "see mailsudo-commands(5)"),
+    };
+    let place = place(gateway.gateway);
+    let shown = place.display();
+    match drift(&place, &wanted) {
+        Ok(None) => report.ok("sudoers", format!("{shown} is what the catalogue comes to")),
+        Ok(Some(_)) => report.error(
+            "sudoers",
+            format!("{shown} is not what the catalogue comes to (`mailsudo sudoers --check` shows how)"),
+            "mailsudo sudoers --install",
+        ),
+        Err(_) => return in_force(gateway, tools.dialect, &wanted, report),
+    }
+    effective(gateway, report);
+}
+
+/// What the service user can find out, to whom the fragment is closed: what sudo permits him, all in all.
+fn in_force(gateway: &CheckedGateway<'_>, dialect: Dialect, wanted: &str, report: &mut Report) {
+    if report.outsider {
+        return report.unseen("sudoers");
+    }
+    match drift_in_force(&gateway.settings().execution.sudo, dialect, wanted) {
+        Ok(None) => report.ok("sudoers", "sudo -l lists what the catalogue comes to"),
+        Ok(Some(_)) => report.error(
+            "sudoers",
+            "sudo -l does not list what the catalogue comes to (`mailsudo sudoers --check` shows how)",
+            "mailsudo sudoers --install, as root",
+        ),
+        Err(error) => report.warning("sudoers", format!("{error:#}"), "run mailsudo check as root"),
+    }
+}
+
+fn setuid(sudo: &Path, report: &mut Report) {
+    let shown = sudo.display();
+    match fs::metadata(sudo) {
+        Ok(about) if about.mode() & 0o4000 == 0 || about.uid() != 0 => {
+            report.error("sudo", format!("{shown} is not setuid root"), "reinstall sudo");
+        }
+        _ => {}
+    }
+    if rustix::fs::statvfs(sudo).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOSUID)) {
+        let what = format!("{shown} is on a file system mounted nosuid, where it cannot become root");
+        report.error("sudo", what, "mount it without nosuid");
+    }
+}
+
+/// A service manager that sets it for Postfix takes sudo's rights away from everything that Postfix starts. In a shell that
+/// has it, sudo works for root alone.
+fn no_new_privileges(report: &mut Report) {
+    let queue = output("postconf", &["-h", "queue_directory"]).unwrap_or_default();
+    let master = fs::read_to_string(format!("{}/pid/master.pid", queue.trim())).unwrap_or_default();
+    let master = Path::new("/proc").join(master.trim());
+    // The number may be left from before, and somebody else's by now.
+    if fs::read_to_string(master.join("comm")).is_ok_and(|name| name.trim() == "master") && has_flag(&master) {
+        report.error(
+            "sudo",
+            "Postfix runs with NoNewPrivileges, under which sudo cannot become root",
+            "take NoNewPrivileges= (and what implies it, systemd.exec(5)) out of its unit: systemctl edit postfix@.service",
+        );
+    }
+    if has_flag(Path::new("/proc/self")) {
+        report.warning(
+            "sudo",
+            "this shell has NoNewPrivileges, so Postfix may have been started with it too",
+            "where it was, sudo cannot become root: start Postfix from elsewhere",
+        );
+    }
+}
+
+fn has_flag(process: &Path) -> bool {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    status.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"]))
+}
+
+fn length(report: &mut Report) {
+    let mut files = vec!["/etc/sudoers".into()];
+    files.extend(fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path()));
+    let lines: usize =
+        files.iter().filter_map(|path| fs::read_to_string(path).ok()).map(|text| text.lines().count()).sum();
+    if lines > MANY_LINES {
+        report.warning(
+            "sudoers",
+            format!("sudoers has {lines} lines, and sudo reads them all for each command"),
+            "list fewer values: ranges and patterns take one line each under sudo",
+        );
+    }
+}
+
+/// A right fragment may yet not be in force: a later rule, or a sudoers that includes no folder.
+fn effective(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let execution = &gateway.settings().execution;
+    let mut asked = 0;
+    for command in &gateway.commands {
+        let first = vectors(command).and_then(|values| values.iter().find_map(|v| Invocation::new(command, v).ok()));
+        let Some(invocation) = first else {
+            continue;
+        };
+        let mut question = Command::new(&execution.sudo);
+        question.args(["-n", "-l", "-U", &gateway.settings().service_user, "-u", &invocation.run_as().user]);
+        if let Some(group) = &invocation.run_as().group {
+            question.args(["-g", group]);
+        }
+        question.arg("--").args(invocation.time_limited(execution));
+        let status = question.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        asked += 1;
+        if !status.is_ok_and(|status| status.success()) {
+            report.error(
+                "sudoers",
+                format!("sudo does not permit {} to {}", command.name, gateway.settings().service_user),
+                "mailsudo sudoers --install; see that /etc/sudoers has @includedir /etc/sudoers.d",
+            );
+            return;
+        }
+    }
+    if asked > 0 {
+        let what = format!("it permits the service user {}, one vector of each tried", count(asked, "command"));
+        report.ok("sudo", what);
+    }
+}

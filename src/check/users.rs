@@ -1,0 +1,148 @@
+//! Users: their files, their secrets, their roles.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+
+use super::{CheckedGateway, Report, count};
+use crate::authenticate::Factor;
+use crate::config::{Gateway, User};
+use crate::protocol::UserName;
+
+/// Every user whose file can be read; the others are reported.
+pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<(UserName, User)> {
+    let names = match gateway.user_names() {
+        Ok(names) => names,
+        Err(error) => {
+            report.broken("users", &error);
+            return Vec::new();
+        }
+    };
+    let mut users = Vec::new();
+    for name in names {
+        match gateway.user(&name) {
+            Ok(user) => users.push((name, user)),
+            Err(error) => report.broken("users", &error),
+        }
+    }
+    users
+}
+
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let before = report.findings.len();
+    folders(gateway, report);
+    for (name, user) in &gateway.users {
+        addresses(name, user, gateway, report);
+        secrets(name, gateway, report);
+    }
+    strays(gateway, report);
+    if gateway.users.is_empty() && gateway.complete {
+        report.warning("users", "there are no users", "mailsudo user add NAME --address ADDRESS --role ROLE");
+    } else if report.findings.len() == before {
+        let what = format!("{}, each with secrets and an address of his own", count(gateway.users.len(), "user"));
+        report.ok("users", what);
+    }
+    if gateway.complete {
+        roles(gateway, report);
+    }
+}
+
+/// Whether the service user gets to the files at all.
+fn folders(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let Some(service) = gateway.service.filter(|_| gateway.uses_sudo()) else {
+        return;
+    };
+    for (about, name) in
+        [("configuration", ""), ("users", "users.d"), ("commands", "commands.d"), ("secrets", "secrets.d")]
+    {
+        let folder = gateway.gateway.path().join(name);
+        let Ok(found) = std::fs::metadata(&folder) else {
+            continue;
+        };
+        let needed = if found.uid() == service.uid {
+            0o100
+        } else if found.gid() == service.gid {
+            0o010
+        } else {
+            0o001
+        };
+        if found.mode() & needed == 0 {
+            let (group, shown) = (&gateway.settings().service_user, folder.display());
+            let remedy = format!("chgrp {group} {shown} && chmod 0750 {shown}");
+            report.error(about, format!("{group} cannot get into {shown}"), remedy);
+        }
+    }
+}
+
+/// A reply to the gateway's own address would come back; it would be refused as a loop, and nobody would read it.
+fn addresses(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let own = &gateway.settings().address;
+    if user.address == *own || user.from.contains(own) {
+        report.error(
+            "users",
+            format!("{name} has the gateway's own address, {own}"),
+            format!("give {name} an address of his own in users.d/{name}.toml"),
+        );
+    }
+}
+
+fn secrets(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    match gateway.gateway.secrets(name) {
+        Err(error) => report.broken("secrets", &error),
+        Ok(None) => report.warning(
+            "secrets",
+            format!("{name} has no secrets, so nothing of his is heard"),
+            format!("mailsudo user remove {name}, or mailsudo user add {name} after that"),
+        ),
+        Ok(Some(secrets)) => {
+            if let Err(what) = Factor::from_url(&secrets.totp) {
+                let remedy = format!("mailsudo user rotate {name} --totp");
+                report.error("secrets", format!("secrets.d/{name}.toml: {what}"), remedy);
+            }
+            readable(name, gateway, report);
+        }
+    }
+}
+
+/// That nobody else can read them was judged when they were opened; that the service user can is judged here.
+fn readable(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let path = gateway.gateway.path().join("secrets.d").join(format!("{name}.toml"));
+    let (Ok(about), Some(service)) = (std::fs::metadata(&path), gateway.service) else {
+        return;
+    };
+    let by_owner = about.uid() == service.uid && about.mode() & 0o400 != 0;
+    let by_group = about.gid() == service.gid && about.mode() & 0o040 != 0;
+    if !by_owner && !by_group {
+        let group = &gateway.settings().service_user;
+        let remedy = format!("chgrp {group} {0} && chmod 0640 {0}", path.display());
+        report.error("secrets", format!("{group} cannot read {}", path.display()), remedy);
+    }
+}
+
+/// Secrets of nobody: forgotten, or a user file lost.
+fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let Ok(names) = gateway.gateway.secret_names() else {
+        return;
+    };
+    for name in
+        names.iter().filter(|name| !gateway.gateway.path().join("users.d").join(format!("{name}.toml")).exists())
+    {
+        report.warning(
+            "secrets",
+            format!("secrets.d/{name}.toml belongs to no user: a request under it is deferred"),
+            format!("mailsudo user remove {name}"),
+        );
+    }
+}
+
+fn roles(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let held: BTreeSet<_> = gateway.users.iter().flat_map(|(_, user)| &user.roles).collect();
+    let allowed: BTreeSet<_> = gateway.commands.iter().flat_map(|command| command.allow.keys()).collect();
+    for role in allowed.difference(&held) {
+        let remedy = "give it to a user, or take it out of [allow]";
+        report.warning("roles", format!("commands allow the role {role}, which nobody holds"), remedy);
+    }
+    for role in held.difference(&allowed) {
+        let remedy = "allow it something, or take it from its users; a typing error perhaps";
+        report.warning("roles", format!("users hold the role {role}, which no command allows"), remedy);
+    }
+}

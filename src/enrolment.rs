@@ -1,0 +1,199 @@
+//! The people: enrolling them, changing what is known of them, and letting them go. In: what is to be. Out: the two files
+//! of the gateway and the one that the user takes away, each changed in one step or not at all.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use totp_rs::Secret;
+use zeroize::Zeroizing;
+
+use crate::config::{Gateway, MailAddress, Secrets};
+use crate::protocol::{Key, Timestamp, UserName};
+use crate::system::accounts::Account;
+use crate::system::files::{Rights, create, rewrite};
+
+/// What a new user is to be.
+#[derive(Debug)]
+pub struct NewUser {
+    /// His name.
+    pub name: UserName,
+    /// Where replies go, and the only From accepted.
+    pub address: MailAddress,
+    /// His roles.
+    pub roles: Vec<String>,
+}
+
+/// The gateway's folder as a place for users' files.
+#[derive(Clone, Copy)]
+pub struct Enrolment<'g> {
+    gateway: &'g Gateway,
+    service: Option<Account>,
+}
+
+/// Bytes of a fresh TOTP secret: 160 bits (RFC 4226, requirement R6).
+const TOTP_BYTES: usize = 20;
+
+/// A key from the kernel.
+///
+/// # Errors
+///
+/// The kernel has no randomness to give.
+pub fn fresh_key() -> Result<Key> {
+    Key::filled_by(|bytes| getrandom::fill(bytes)).context("the kernel gives no random bytes")
+}
+
+/// The otpauth URL of a secret from the kernel.
+///
+/// # Errors
+///
+/// The kernel has no randomness to give.
+pub fn fresh_totp(gateway: &Gateway, user: &UserName) -> Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new([0; TOTP_BYTES]);
+    getrandom::fill(&mut *bytes).context("the kernel gives no random bytes")?;
+    let base32 = Zeroizing::new(Secret::from(bytes.to_vec()).to_base32());
+    let gateway = &gateway.settings().gateway;
+    Ok(Zeroizing::new(format!(
+        "otpauth://totp/mailsudo%20{gateway}:{user}?secret={}&issuer=mailsudo%20{gateway}",
+        base32.as_str()
+    )))
+}
+
+impl<'g> Enrolment<'g> {
+    /// `service` is the service user's account where root acts for it, and none where somebody acts for himself.
+    pub fn new(gateway: &'g Gateway, service: Option<Account>) -> Self {
+        Self { gateway, service }
+    }
+
+    /// The file of `user` in `folder` (`users.d` or `secrets.d`).
+    pub fn file(&self, folder: &str, user: &UserName) -> PathBuf {
+        self.gateway.path().join(folder).join(format!("{user}.toml"))
+    }
+
+    /// Writes a new user's three files, none over another. The secrets come last: until they are there, he is unknown.
+    ///
+    /// # Errors
+    ///
+    /// A file exists already or cannot be written; what was written before it is removed again.
+    pub fn add(&self, user: &NewUser, key: &Key, totp: &str, key_file: &Path) -> Result<()> {
+        let about = self.file("users.d", &user.name);
+        let secrets = self.file("secrets.d", &user.name);
+        let roles: Vec<_> = user.roles.iter().map(|role| format!("\"{role}\"")).collect();
+        let text = format!("address = \"{}\"\nroles   = [{}]\n", user.address, roles.join(", "));
+        self.write_key_file(&user.name, key, key_file)?;
+        let written = create(&about, text.as_bytes(), Rights { mode: 0o644, owner: None }).and_then(|()| {
+            let written = create(&secrets, secrets_text(key, totp, None).as_bytes(), self.secret_rights());
+            if written.is_err() {
+                let _ = std::fs::remove_file(&about);
+            }
+            written
+        });
+        if written.is_err() {
+            let _ = std::fs::remove_file(key_file);
+        }
+        written
+    }
+
+    /// Gives `user` the HMAC key `fresh`; the one he had counts for requests signed up to `until`.
+    ///
+    /// # Errors
+    ///
+    /// The user has no secrets, or a file cannot be written; then nothing has changed.
+    pub fn rotate_key(&self, user: &UserName, fresh: &Key, until: Timestamp, key_file: &Path) -> Result<()> {
+        let before = self.secrets(user)?;
+        self.write_key_file(user, fresh, key_file)?;
+        let text = secrets_text(fresh, &before.totp, Some((&before.key, until)));
+        let written = rewrite(&self.file("secrets.d", user), text.as_bytes());
+        if written.is_err() {
+            let _ = std::fs::remove_file(key_file);
+        }
+        written
+    }
+
+    /// Gives `user` the TOTP secret `fresh` at once: a phone holds one.
+    ///
+    /// # Errors
+    ///
+    /// The user has no secrets, or the file cannot be written.
+    pub fn rotate_totp(&self, user: &UserName, fresh: &str) -> Result<()> {
+        let before = self.secrets(user)?;
+        let previous = before.previous.as_ref().map(|former| (&former.key, former.until));
+        rewrite(&self.file("secrets.d", user), secrets_text(&before.key, fresh, previous).as_bytes())
+    }
+
+    /// Sets whether `user` is heard, and leaves the rest of his file as the sysadmin wrote it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such user, or his file cannot be written.
+    pub fn set_enabled(&self, user: &UserName, enabled: bool) -> Result<()> {
+        self.gateway.user(user)?;
+        let path = self.file("users.d", user);
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let mut document: toml_edit::DocumentMut = text.parse().with_context(|| path.display().to_string())?;
+        document.insert("enabled", toml_edit::value(enabled));
+        rewrite(&path, document.to_string().as_bytes())
+    }
+
+    /// Removes the gateway's two files of `user`; the secrets go first, so that he is unknown from then on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such user, or a file cannot be removed.
+    pub fn remove(&self, user: &UserName) -> Result<()> {
+        let mut found = false;
+        for folder in ["secrets.d", "users.d"] {
+            let path = self.file(folder, user);
+            match std::fs::remove_file(&path) {
+                Ok(()) => found = true,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
+            }
+        }
+        found.then_some(()).with_context(|| format!("there is no user {user}; `mailsudo user list` shows who there is"))
+    }
+
+    /// The secrets of a user who must have them.
+    ///
+    /// # Errors
+    ///
+    /// He has none, or they may not be used.
+    pub fn secrets(&self, user: &UserName) -> Result<Secrets> {
+        self.gateway.secrets(user)?.with_context(|| format!("the user {user} has no secrets here"))
+    }
+
+    fn write_key_file(&self, user: &UserName, key: &Key, path: &Path) -> Result<()> {
+        let settings = self.gateway.settings();
+        let text = Zeroizing::new(format!(
+            "gateway  = \"{}\"\naddress  = \"{}\"\nuser     = \"{user}\"\nhmac_key = \"{}\"\n",
+            settings.gateway,
+            settings.address,
+            key.to_hex().as_str()
+        ));
+        create(path, text.as_bytes(), Rights { mode: 0o600, owner: None })
+    }
+
+    /// Root writes for the service group to read; anybody else is the service user himself, trying things out.
+    fn secret_rights(&self) -> Rights {
+        match self.service {
+            Some(account) => Rights { mode: 0o640, owner: Some((0, account.gid)) },
+            None => Rights { mode: 0o600, owner: None },
+        }
+    }
+}
+
+fn secrets_text(key: &Key, totp: &str, previous: Option<(&Key, Timestamp)>) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    text.push_str(&Zeroizing::new(format!("hmac_key = \"{}\"\n", key.to_hex().as_str())));
+    text.push_str(&Zeroizing::new(format!("totp     = \"{totp}\"\n")));
+    if let Some((key, until)) = previous {
+        text.push_str(&Zeroizing::new(format!(
+            "\n[previous]\nhmac_key = \"{}\"\nuntil    = {until}\n",
+            key.to_hex().as_str()
+        )));
+    }
+    text
+}
+
+/// How long the old key counts after a rotation, unless the sysadmin says otherwise: mail may lie in queues for days.
+pub const OVERLAP: Duration = Duration::from_hours(7 * 24);

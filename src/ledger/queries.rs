@@ -1,0 +1,102 @@
+//! What sysadmins ask the memory: lists, counts, and its upkeep. `deliver` needs none of it.
+
+use std::path::Path;
+
+use super::{Ledger, LedgerError, Record, State};
+use crate::protocol::{RequestId, Timestamp, UserName};
+
+/// Which requests are meant; what is `None` does not matter.
+#[derive(Debug, Default, Clone)]
+pub struct Filter {
+    /// Whose.
+    pub user: Option<UserName>,
+    /// For which command.
+    pub command: Option<String>,
+    /// In which state.
+    pub state: Option<State>,
+    /// Recorded at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Recorded at this moment or earlier.
+    pub until: Option<Timestamp>,
+    /// The first bytes of the name.
+    pub short: Option<Vec<u8>>,
+    /// At most so many, newest first.
+    pub limit: Option<u32>,
+}
+
+/// Counts over the whole ledger, for metrics.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many requests are in each state.
+    pub states: Vec<(String, u64)>,
+    /// How many were refused for each reason.
+    pub reasons: Vec<(String, u64)>,
+    /// How long commands took: for each of [`BUCKETS`], how many took no longer.
+    pub durations: Vec<u64>,
+    /// How many commands have ended, and how many seconds they took in all.
+    pub ended: (u64, u64),
+    /// How many users are locked out.
+    pub locked_out: u64,
+    /// When the oldest request was recorded whose reply has not been handed over.
+    pub oldest_open: Option<Timestamp>,
+}
+
+/// The upper bounds, in seconds, in which durations are counted.
+pub const BUCKETS: [u64; 8] = [0, 1, 5, 15, 30, 60, 300, 600];
+
+/// How the ledger is.
+#[derive(Debug)]
+pub struct Health {
+    /// How many requests it holds.
+    pub requests: u64,
+    /// When the oldest and the newest of them were recorded.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// The newest signed time that pruning has forgotten.
+    pub watermark: Option<Timestamp>,
+    /// How many bytes its file has, and how many of them are free.
+    pub bytes: (u64, u64),
+    /// What the backend's own check of its integrity says; `ok` or what is wrong.
+    pub integrity: String,
+}
+
+/// A ledger that answers sysadmins.
+pub trait LedgerQueries: Ledger {
+    /// Calls `each` with the requests that `filter` means, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The ledger's, or the first of `each`.
+    fn list(&self, filter: &Filter, each: &mut dyn FnMut(Record) -> Result<(), LedgerError>)
+    -> Result<(), LedgerError>;
+
+    /// Counts everything.
+    fn tally(&self, now: Timestamp) -> Result<Tally, LedgerError>;
+
+    /// Looks at the ledger itself.
+    fn health(&self) -> Result<Health, LedgerError>;
+
+    /// Gives free space back to the file system.
+    fn vacuum(&mut self) -> Result<(), LedgerError>;
+
+    /// Writes a consistent copy to the new file `to`, while deliveries go on.
+    fn backup(&self, to: &Path) -> Result<(), LedgerError>;
+
+    /// The one request whose name begins with the bytes `short`.
+    fn find(&self, short: &[u8]) -> Result<Option<Record>, LedgerError> {
+        let mut found = None;
+        let filter = Filter { short: Some(short.to_owned()), limit: Some(1), ..Filter::default() };
+        self.list(&filter, &mut |record| {
+            found = Some(record);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+/// The bounds between which a name lies that begins with `short`.
+pub(super) fn bounds(short: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut after = short.to_owned();
+    // Longer than any name, and no less than any that begins so.
+    after.resize(size_of::<RequestId>() + 1, 0xff);
+    (short.to_owned(), after)
+}

@@ -1,0 +1,130 @@
+//! What a ledger keeps: one [`Record`] for each request, one [`Lockout`] for each user that had one.
+
+use std::time::Duration;
+
+use crate::protocol::{RequestId, RunResult, Timestamp};
+
+/// How far a request has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Admitted, and waiting for another run of the same command to end.
+    Waiting,
+    /// Refused; its reply is stored.
+    Refused,
+    /// Its command was started and has not been seen to end.
+    Started,
+    /// Its command has ended, or its outcome is recorded as unknown; its reply is stored.
+    Finished,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Refused, Self::Started, Self::Finished];
+
+    /// The state's word in the ledger and for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::Started => "started",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// A finished reply as it is stored and sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReply {
+    /// The one address that it goes to.
+    pub to: String,
+    /// The whole message (RFC 5322), lines ended by LF.
+    pub message: Vec<u8>,
+}
+
+/// What the ledger keeps of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The request's id.
+    pub id: RequestId,
+    /// The user.
+    pub user: String,
+    /// The command's name.
+    pub command: String,
+    /// The arguments, `name=value`, one on a line.
+    pub arguments: String,
+    /// The signed time.
+    pub signed: Timestamp,
+    /// When it was recorded.
+    pub first_seen: Timestamp,
+    /// How far it has got.
+    pub state: State,
+    /// The code of the rule that refused it ([`crate::error::Reason::code`]).
+    pub reason: Option<String>,
+    /// The TOTP step that it used.
+    pub step: Option<u64>,
+    /// The account that its command ran as.
+    pub run_as: Option<String>,
+    /// The argument vector, one argument on a line.
+    pub argv: Option<String>,
+    /// When its command was started.
+    pub started: Option<Timestamp>,
+    /// When its command ended.
+    pub finished: Option<Timestamp>,
+    /// The result that its reply gives.
+    pub result: Option<RunResult>,
+    /// The finished reply.
+    pub reply: Option<StoredReply>,
+    /// When the reply was sent, or when it was decided that there is none.
+    pub replied: Option<Timestamp>,
+    /// The mail server's queue id of the mail that brought it.
+    pub queue_id: Option<String>,
+    /// How many log lines were lost after admission.
+    pub audit_lost: u32,
+    /// Until when it holds its exclusive command, unless its run is seen to end before.
+    pub holds_until: Option<Timestamp>,
+}
+
+impl Record {
+    /// Whether nothing remains to be done about it.
+    pub fn is_closed(&self) -> bool {
+        self.replied.is_some()
+    }
+}
+
+/// A user's lockout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lockout {
+    /// The first moment at which the user's requests are accepted again.
+    pub until: Timestamp,
+    /// Whether a reply has told the user.
+    pub told: bool,
+    /// Wrong codes up to this moment no longer count.
+    pub counted_to: Timestamp,
+}
+
+impl Lockout {
+    /// Whether the user is locked out at `now`. No lockout lasts longer than `lasts`: one that ends later began while the
+    /// clock was wrong.
+    pub fn is_in_force(&self, now: Timestamp, lasts: Duration) -> bool {
+        now < self.until && self.until <= now.plus(lasts)
+    }
+}
+
+/// A request that holds an exclusive command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExclusiveHold {
+    /// The request whose run it is.
+    pub holder: RequestId,
+    /// When the command must have ended, even if its delivery died.
+    pub until: Timestamp,
+    /// Whether a living process holds the request's lock.
+    pub is_locked: bool,
+}
+
+impl ExclusiveHold {
+    /// Whether another run may not start yet. No run lasts longer than `longest`: a hold that ends later was taken while the
+    /// clock was wrong.
+    pub fn is_busy(&self, now: Timestamp, longest: Duration) -> bool {
+        self.is_locked || (now < self.until && self.until <= now.plus(longest))
+    }
+}

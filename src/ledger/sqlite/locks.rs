@@ -1,0 +1,67 @@
+//! Who is at work on a request: locks on single bytes of a file beside the ledger, which the kernel releases with the process.
+//! In: a request's name. Out: a [`RequestLock`], or whether somebody has one.
+//!
+//! MUST: no dead process holds one, and no reused process id can; open-file-description locks (fcntl(2)) end with the
+//! descriptor and know no process id.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use super::files::failed;
+use crate::ledger::{LedgerError, RequestLock};
+use crate::protocol::RequestId;
+
+/// Claims the request for this process; `None` while another has it.
+pub(super) fn lock(path: &Path, id: &RequestId) -> Result<Option<RequestLock>, LedgerError> {
+    let held = Held { lock: open(path)?, byte: byte_of(id) };
+    match fcntl(&held.lock, FcntlArg::F_OFD_SETLK(&held.byte)) {
+        Ok(_) => Ok(Some(RequestLock { held: Box::new(held) })),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+        Err(errno) => Err(failed(path, errno)),
+    }
+}
+
+/// Whether a living process claims the request.
+pub(super) fn is_locked(path: &Path, id: &RequestId) -> Result<bool, LedgerError> {
+    let mut lock = byte_of(id);
+    fcntl(&open(path)?, FcntlArg::F_OFD_GETLK(&mut lock)).map_err(|errno| failed(path, errno))?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+fn open(path: &Path) -> Result<File, LedgerError> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(path, error))
+}
+
+/// A write lock on the one byte that stands for a request: 62 bits of its name. Two names that share it would only
+/// wait for each other.
+#[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
+fn byte_of(id: &RequestId) -> libc::flock {
+    let mut offset = [0; 8];
+    offset.copy_from_slice(id.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: i64::from_be_bytes(offset) & (i64::MAX >> 1),
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// A locked byte. Let go by name and not only by closing the descriptor, of which a child that has not yet called execve(2)
+/// has a copy.
+struct Held {
+    lock: File,
+    byte: libc::flock,
+}
+
+impl Drop for Held {
+    #[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
+    fn drop(&mut self) {
+        self.byte.l_type = libc::F_UNLCK as libc::c_short;
+        let _ = fcntl(&self.lock, FcntlArg::F_OFD_SETLK(&self.byte));
+    }
+}

@@ -1,0 +1,163 @@
+//! Every wait and every size that the program sets for itself, in one place. It imports nothing.
+//!
+//! Postfix ends a delivery that takes longer than its transport's time limit, and bounces the mail (pipe(8)). MUST: every wait
+//! of a delivery is counted in [`Timeouts::total`]. The program does not compile unless that sum and `SLACK` fit into
+//! [`POSTFIX_MARGIN`]. A wait that ends is a deferral or a lost log line, never a bounce.
+
+use std::time::Duration;
+
+/// What Postfix allows a delivery beyond `[execution] longest`: `mailsudo_time_limit`, set by `mailsudo postfix install`.
+pub const POSTFIX_MARGIN: Duration = Duration::from_mins(3);
+
+/// What remains for waits that nobody can limit: a disk that is slow to sync, a host under load.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// How many times one delivery may wait for the ledger: twice to open it, then to decide, to look a last time whether an
+/// exclusive command is free, to record the outcome, and to mark the reply as sent.
+const LEDGER_WAITS: u32 = 6;
+
+/// How many child processes may have to be ended: sudo, `sudo -l`, sendmail.
+const CHILDREN: u32 = 3;
+
+/// How long all log lines of one delivery may wait in total for the syslog daemon.
+pub const SYSLOG: Duration = Duration::from_secs(2);
+
+/// What one log line may wait when [`SYSLOG`] is used up. A wait of zero cannot be set (SO_SNDTIMEO, socket(7)).
+pub const SYSLOG_LEAST: Duration = Duration::from_millis(1);
+
+/// How long timeout(1) waits between SIGTERM and SIGKILL.
+pub const KILL_AFTER: Duration = Duration::from_secs(5);
+
+/// How often a request that waits for an exclusive command looks whether it is free.
+pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
+
+/// How often a transaction that waits for another one tries to begin: a fraction of what a transaction takes.
+pub const LEDGER_POLL: Duration = Duration::from_millis(1);
+
+/// How often a child process is looked at on a kernel without pidfd_open(2).
+pub const CHILD_POLL: Duration = Duration::from_millis(5);
+
+/// The waits of one delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For other deliveries' transactions on the ledger to end, each time.
+    pub transaction: Duration,
+    /// For an exclusive command to be free (docs/decisions/0011).
+    pub exclusive_wait: Duration,
+    /// For sudo to end, beyond the command's time limit and [`KILL_AFTER`].
+    pub sudo: Duration,
+    /// For `sudo -l` to say whether it permits a command.
+    pub sudo_list: Duration,
+    /// For sendmail to take the reply and end, or for the mail server to take it by SMTP.
+    pub reply: Duration,
+    /// For a child process to end after SIGTERM, and again after SIGKILL. Also for what a killed child has left behind.
+    pub kill_grace: Duration,
+}
+
+impl Timeouts {
+    /// A gateway's.
+    pub const DEFAULT: Self = Self {
+        transaction: Duration::from_secs(10),
+        exclusive_wait: Duration::from_secs(30),
+        sudo: Duration::from_secs(10),
+        sudo_list: Duration::from_secs(10),
+        reply: Duration::from_secs(30),
+        kill_grace: Duration::from_secs(2),
+    };
+
+    /// The longest that one delivery takes beyond its command's time limit, when every service that it uses hangs.
+    pub const fn total(&self) -> Duration {
+        SYSLOG
+            .saturating_add(self.transaction.saturating_mul(LEDGER_WAITS))
+            .saturating_add(self.exclusive_wait)
+            .saturating_add(KILL_AFTER)
+            .saturating_add(self.sudo)
+            .saturating_add(self.sudo_list)
+            .saturating_add(self.reply)
+            .saturating_add(self.kill_grace.saturating_mul(2 * CHILDREN))
+    }
+}
+
+const _: () = assert!(Timeouts::DEFAULT.total().as_secs() + SLACK.as_secs() <= POSTFIX_MARGIN.as_secs());
+
+/// The largest file that configuration is read from, in bytes.
+pub const CONFIG_FILE: u64 = 1 << 20;
+
+/// The largest value of `[limits] message`, in bytes. 32 arguments of 4 KiB each fit, encoded twice.
+pub const MESSAGE: u64 = 16 << 20;
+
+/// The largest value of `[limits] output`, in bytes. A reply above Postfix's message_size_limit could not leave.
+pub const OUTPUT: u64 = 4 << 20;
+
+/// The largest `max_age`. Pruning forgets nothing younger (docs/decisions/0012).
+pub const MAX_AGE: Duration = Duration::from_hours(7 * 24);
+
+/// The largest `[execution] longest`.
+pub const RUN_TIME: Duration = Duration::from_hours(24);
+
+/// The largest retention and lockout: 100 years.
+pub const RETENTION: Duration = Duration::from_hours(36_500 * 24);
+
+/// The longest TOTP period.
+pub const TOTP_PERIOD: Duration = Duration::from_hours(1);
+
+/// The most MIME parts that a message may have.
+pub const MIME_PARTS: usize = 1000;
+
+/// The deepest nesting of MIME parts.
+pub const MIME_DEPTH: usize = 32;
+
+/// The longest header field that is read, in bytes: eight lines of 998 (RFC 5322 section 2.1.1).
+pub const HEADER_FIELD: usize = 8 * 998;
+
+/// The longest Authentication-Results field that is read, in bytes. A filter writes a line or two for each signature.
+pub const AUTHENTICATION_RESULTS: usize = 16 << 10;
+
+/// The most characters of a value in a log line. More are cut and replaced by a digest.
+pub const LOG_VALUE: usize = 1000;
+
+/// The most bytes of a value in a log line after escaping.
+pub const LOG_QUOTED: usize = 3000;
+
+/// The most bytes of a log line before another field is left out. rsyslog cuts a line near 8 KiB (docs/measurements.md).
+pub const LOG_LINE: usize = 4500;
+
+/// How much of a command's output is read at once, in bytes: what a pipe holds.
+pub const PIPE_READ: usize = 1 << 16;
+
+/// How many reads empty the largest pipe that a user may make on Linux, 1 MiB.
+pub const PIPE_READS: usize = (1 << 20) / PIPE_READ;
+
+/// How many argument vectors of one command are written into sudoers one by one.
+pub const ARGUMENT_VECTORS: usize = 256;
+
+/// The longest word that sudo-rs reads in sudoers, in bytes (docs/measurements.md).
+pub const SUDO_RS_WORD: usize = 1024;
+
+/// How many requests one delivery may prune.
+pub const PRUNE: u32 = 20;
+
+/// How many SQLite pages the write-ahead log may hold. It stays in place when a delivery ends, because moving it back takes
+/// two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
+pub const WAL_PAGES: i64 = 100;
+
+/// The most characters of a command with its arguments in a reply's subject.
+pub const SUBJECT: usize = 60;
+
+/// The most characters of a command with its arguments in a reply's first line.
+pub const FIRST_LINE: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postfix_gets_the_limit_that_the_waits_add_up_to() {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let read = |name: &str| std::fs::read_to_string(format!("{root}/postfix/{name}")).expect("the checkout");
+        let margin = POSTFIX_MARGIN.as_secs();
+        assert!(read("install").contains(&format!("_time_limit = $((longest + {margin}))s")));
+        let default = crate::config::Execution::default().longest.as_duration() + POSTFIX_MARGIN;
+        assert!(read("main.cf").contains(&format!("\nmailsudo_time_limit = {}s\n", default.as_secs())));
+    }
+}

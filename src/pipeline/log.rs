@@ -1,0 +1,83 @@
+//! `deliver`'s observer: the steps that the audit log shows, as log lines.
+
+use super::observer::{Observer, Step};
+use crate::audit::{Audit, Event, Line};
+use crate::authenticate::Identified;
+use crate::error::Deferral;
+use crate::execute::Outcome;
+
+impl Observer for Audit {
+    fn require(&mut self, step: Step<'_>) -> Result<(), Deferral> {
+        line(&step).map_or(Ok(()), |line| Audit::require(self, line))
+    }
+
+    fn note(&mut self, step: Step<'_>) {
+        if let Step::MacVerified(verified) = step {
+            self.identify(&verified.id(), verified.user());
+        }
+        if let Some(line) = line(&step) {
+            Audit::note(self, line);
+        }
+    }
+
+    fn lost(&self) -> u32 {
+        Audit::lost(self)
+    }
+}
+
+/// The log line of a step; `None` for a step that the log does not show.
+pub(super) fn line(step: &Step<'_>) -> Option<Line> {
+    Some(match step {
+        Step::Received(envelope) => Line::new(Event::Received)
+            .raw_field("sender", envelope.sender.as_deref())
+            .raw_field("recipient", envelope.recipient.as_deref())
+            .raw_field("client", envelope.client_address.as_deref())
+            .raw_field("sasl", envelope.sasl_username.as_deref()),
+        Step::Admitted(identified) => admitted(identified),
+        Step::Waiting(_) => Line::new(Event::Waiting),
+        Step::Started(command_line) => Line::new(Event::Started).field("command", command_line.join(" ")),
+        Step::Finished(outcome) => finished(outcome),
+        Step::Resumed(record) => Line::new(Event::Resumed).field("state", record.state.word()),
+        Step::Replied(to) => Line::new(Event::Replied).field("to", to),
+        Step::NotRecorded(error) => {
+            let detail = format!("the reply was sent, but that could not be recorded: {error}");
+            Line::new(Event::Deferred).field("part", "ledger").field("detail", detail)
+        }
+        Step::Refused(refusal) => {
+            Line::new(Event::Refused).field("reason", refusal.reason().code()).field("detail", refusal.detail())
+        }
+        Step::Deferred(deferral) => {
+            Line::new(Event::Deferred).field("part", deferral.part).field("detail", &deferral.detail)
+        }
+        Step::Screened(_)
+        | Step::Read(_)
+        | Step::MacVerified(_)
+        | Step::Identified(_)
+        | Step::Recorded(_)
+        | Step::Judging { .. }
+        | Step::Authenticated(_)
+        | Step::Authorized(_) => return None,
+    })
+}
+
+fn admitted(identified: &Identified) -> Line {
+    let request = identified.request();
+    let line = Line::new(Event::Admitted).field("command", request.command());
+    let arguments = request.arguments().unwrap_or_default();
+    if arguments.is_empty() {
+        return line;
+    }
+    let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    line.field("arguments", arguments.join(" "))
+}
+
+fn finished(outcome: &Outcome) -> Line {
+    let line = Line::new(Event::Finished)
+        .field("result", outcome.result())
+        .field("took", format!("{:.3}s", outcome.took().as_secs_f64()))
+        .field("output", outcome.output().size());
+    match outcome.fault() {
+        Some(fault) => line.field("fault", fault),
+        None => line,
+    }
+}

@@ -1,0 +1,251 @@
+//! The way of one message.
+//!
+//! ```text
+//! stdin → Message → Request → MacVerified → Identified → Authenticated → Authorized → Admitted → Outcome → reply
+//!         intake    protocol  authenticate ────────────────────────────  authorize    admission  execute   reply
+//! ```
+//!
+//! Each stage's output is the next stage's input, and only that stage makes it. A request that is recorded already is resumed and
+//! never run again. A message ends in one of three ways: handled, refused (both consume it) or deferred.
+//!
+//! `deliver` and `explain` are this same function. `deliver` has effects and an observer that writes the log; `explain` has no
+//! effect and an observer that collects what to print ([`Trace`]).
+
+mod builtin;
+mod delivery;
+mod log;
+mod observer;
+mod trace;
+
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+pub use observer::{Observer, Step};
+pub use trace::Trace;
+
+use delivery::Delivery;
+
+use crate::admission::{self, PendingRecord};
+use crate::authenticate::{self, Identified};
+use crate::authorize::{self, Authorized};
+use crate::config::{Command, Gateway, Trusted};
+use crate::error::{Deferral, Reason, Refusal, Stop};
+use crate::intake::{self, Envelope};
+use crate::ledger::{self, Ledger, Record, RequestLock, State, Transaction};
+use crate::limits::Timeouts;
+use crate::protocol::{Request, RequestId, Timestamp};
+use crate::reply::{ReplyTransport, visible};
+use crate::system::clock::Clock;
+
+/// The gateway, and what is known of this message from outside.
+pub struct Context<'c> {
+    /// The gateway's files.
+    pub gateway: &'c Gateway,
+    /// Who may own the ledger's files.
+    pub trusted: Trusted,
+    /// What the mail server says of the envelope.
+    pub envelope: &'c Envelope,
+    /// The time.
+    pub clock: &'c dyn Clock,
+    /// How long each service may take.
+    pub timeouts: Timeouts,
+}
+
+/// Whether a message has effects.
+#[derive(Debug, Clone, Copy)]
+pub enum Mode<'m> {
+    /// It is delivered, and its reply is sent this way.
+    Deliver(&'m ReplyTransport),
+    /// Nothing is run, recorded or sent.
+    Explain,
+}
+
+/// How a message ended that was not deferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its reply was sent, or there is none to send.
+    Handled,
+    /// It was refused for good.
+    Refused,
+    /// `explain`: its command would run now.
+    WouldRun,
+    /// `explain`: it would be handled, and its command would not run now.
+    WouldNotRun,
+}
+
+/// Takes `mail` through every stage. Unless it is a deferral, the message is consumed.
+///
+/// # Errors
+///
+/// A deferral: the message must be delivered again.
+pub fn run(
+    context: &Context<'_>,
+    mail: &mut dyn Read,
+    mode: Mode<'_>,
+    observer: &mut dyn Observer,
+) -> Result<End, Deferral> {
+    let ended = match observer.require(Step::Received(context.envelope)) {
+        Ok(()) => guarded(|| stages(context, mail, mode, observer)),
+        Err(deferral) => Err(deferral.into()),
+    };
+    match ended {
+        Ok(end) => Ok(end),
+        Err(Stop::Refusal(refusal)) => observer.require(Step::Refused(&refusal)).map(|()| End::Refused),
+        Err(Stop::Deferral(deferral)) => {
+            observer.note(Step::Deferred(&deferral));
+            Err(deferral)
+        }
+    }
+}
+
+fn stages(
+    context: &Context<'_>,
+    mail: &mut dyn Read,
+    mode: Mode<'_>,
+    observer: &mut dyn Observer,
+) -> Result<End, Stop> {
+    let (gateway, envelope) = (context.gateway, context.envelope);
+    let mut message = intake::receive(mail, envelope, gateway)?;
+    observer.note(Step::Screened(&message));
+    let request = Request::read(&message.texts()).map_err(Refusal::from)?;
+    message.forget_texts();
+    observer.note(Step::Read(&request));
+    let verified = authenticate::verify_mac(request, gateway)?;
+    observer.note(Step::MacVerified(&verified));
+    let identified = authenticate::identify(verified, &message, envelope, gateway)?;
+    observer.note(Step::Identified(&identified));
+
+    let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
+    let _lock = lock(&ledger, &identified.id(), mode)?;
+    // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is decided.
+    let command = gateway.command(identified.request().command());
+    let transaction = ledger.transaction(&identified.id(), identified.user())?;
+    let record = transaction.record()?;
+    observer.note(Step::Recorded(record.as_ref()));
+    if record.as_ref().is_some_and(Record::is_closed) {
+        return Err(Refusal::new(Reason::Duplicate, "this request has been answered").into());
+    }
+
+    let now = context.clock.now();
+    let decision = match record {
+        Some(record) if record.state != State::Waiting => Decision::Resume(record),
+        new_or_waiting => {
+            let pending = PendingRecord::of(new_or_waiting, &identified, context.queue_id(), now);
+            match judge(context, &identified, transaction.as_ref(), &pending, command?, now, observer) {
+                Ok(authorized) => Decision::Admit(authorized, pending),
+                Err(Stop::Refusal(refusal)) if refusal.reason().effect().recorded => Decision::Refuse(refusal, pending),
+                Err(stop) => return Err(stop),
+            }
+        }
+    };
+    let Mode::Deliver(transport) = mode else {
+        return foresee(context, transaction.as_ref(), decision, now, observer);
+    };
+
+    let mut delivery = Delivery::new(context, &identified, &message, observer);
+    let reply = match decision {
+        Decision::Resume(record) => delivery.resume(transaction, record)?,
+        Decision::Refuse(refusal, pending) => delivery.refuse(transaction, pending, refusal, now)?,
+        Decision::Admit(authorized, pending) => {
+            let admission = admission::admit(transaction, authorized, pending, context.longest(), now)?;
+            let admitted = delivery.wait_until_admitted(&mut ledger, admission)?;
+            Some(delivery.execute(&mut ledger, admitted)?)
+        }
+    };
+    let id = identified.id();
+    // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
+    drop(identified);
+    if let Some(reply) = reply {
+        delivery::send(context, transport, &mut ledger, &id, &reply, observer)?;
+    }
+    Ok(End::Handled)
+}
+
+/// What was decided about a request.
+enum Decision<'p> {
+    /// It was admitted or refused before, and its reply was not sent.
+    Resume(Record),
+    /// It may run.
+    Admit(Authorized<'p>, PendingRecord),
+    /// It is refused, and the refusal is recorded.
+    Refuse(Refusal, PendingRecord),
+}
+
+/// Decides about a request that is new or has waited.
+fn judge<'p>(
+    context: &Context<'_>,
+    identified: &'p Identified,
+    transaction: &dyn Transaction,
+    pending: &PendingRecord,
+    command: Option<Command>,
+    now: Timestamp,
+    observer: &mut dyn Observer,
+) -> Result<Authorized<'p>, Stop> {
+    let settings = context.gateway.settings();
+    let max_age = authorize::max_age(command.as_ref(), identified.roles(), settings);
+    observer.note(Step::Judging { identified, max_age, now });
+    let authenticated = authenticate::authenticate(identified, transaction, pending.waiting(), settings, max_age, now)?;
+    observer.note(Step::Authenticated(&authenticated));
+    let authorized = authorize::authorize(authenticated, command)?;
+    observer.note(Step::Authorized(&authorized));
+    Ok(authorized)
+}
+
+/// `explain`: what `deliver` would do now.
+fn foresee(
+    context: &Context<'_>,
+    transaction: &dyn Transaction,
+    decision: Decision<'_>,
+    now: Timestamp,
+    observer: &mut dyn Observer,
+) -> Result<End, Stop> {
+    match decision {
+        Decision::Resume(record) => {
+            observer.note(Step::Resumed(&record));
+            Ok(End::WouldNotRun)
+        }
+        Decision::Refuse(refusal, _) => Err(refusal.into()),
+        Decision::Admit(authorized, _) => match admission::held_by(transaction, &authorized, context.longest(), now)? {
+            Some(hold) => {
+                observer.note(Step::Waiting(Some(&hold)));
+                Ok(End::WouldNotRun)
+            }
+            None => Ok(End::WouldRun),
+        },
+    }
+}
+
+/// Locks the request for this process; `explain` only looks whether another process has the lock.
+fn lock(ledger: &dyn Ledger, id: &RequestId, mode: Mode<'_>) -> Result<Option<RequestLock>, Stop> {
+    let busy = || Deferral::new("busy", "another delivery of the same request is under way").into();
+    match mode {
+        Mode::Deliver(_) => ledger.lock(id)?.map(Some).ok_or_else(busy),
+        Mode::Explain if ledger.is_locked(id)? => Err(busy()),
+        Mode::Explain => Ok(None),
+    }
+}
+
+/// Does `work`, and turns a panic anywhere in it into a deferral: pipe(8) would bounce Rust's exit status 101 to a sender
+/// who may be forged. What was admitted before the panic is resumed by the next delivery.
+///
+/// # Errors
+///
+/// The error of `work`, or a deferral with the panic's message.
+pub fn guarded<T, E: From<Deferral>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Deferral::new("panic", format!("a fault in mailsudo itself: {text}")).into())
+    })
+}
+
+impl Context<'_> {
+    fn queue_id(&self) -> Option<String> {
+        self.envelope.queue_id.as_ref().map(|id| visible(&id.to_string_lossy()))
+    }
+
+    fn longest(&self) -> Duration {
+        self.gateway.settings().execution.longest.as_duration()
+    }
+}

@@ -1,0 +1,76 @@
+//! What happens to a message, step by step, for whoever watches: the log of `deliver`, the lines of `explain`.
+
+use std::time::Duration;
+
+use crate::authenticate::{Authenticated, Identified, MacVerified};
+use crate::authorize::Authorized;
+use crate::error::{Deferral, Refusal};
+use crate::execute::Outcome;
+use crate::intake::{Envelope, Message};
+use crate::ledger::{ExclusiveHold, Record};
+use crate::protocol::{Request, Timestamp};
+
+/// A step of a message's way. A step stands for what has happened already, but for [`Step::Received`] and [`Step::Started`].
+pub enum Step<'s> {
+    /// A message arrived.
+    Received(&'s Envelope),
+    /// It passed the screening.
+    Screened(&'s Message),
+    /// It holds a well-formed request.
+    Read(&'s Request),
+    /// The mac is right.
+    MacVerified(&'s MacVerified),
+    /// The user's requests are accepted from this sender.
+    Identified(&'s Identified),
+    /// The ledger was asked for the request's record.
+    Recorded(Option<&'s Record>),
+    /// It is new or has waited; now it is judged.
+    Judging {
+        /// The request.
+        identified: &'s Identified,
+        /// How old it may be.
+        max_age: Duration,
+        /// The time it is judged at.
+        now: Timestamp,
+    },
+    /// The code is right, too.
+    Authenticated(&'s Authenticated<'s>),
+    /// The user may do it.
+    Authorized(&'s Authorized<'s>),
+    /// It is recorded as admitted.
+    Admitted(&'s Identified),
+    /// It waits, for the run that holds its exclusive command where that is known.
+    Waiting(Option<&'s ExclusiveHold>),
+    /// This command line is about to be started.
+    Started(&'s [String]),
+    /// The command has ended, or is not waited for any longer.
+    Finished(&'s Outcome),
+    /// An earlier delivery of the same request died or could not send the reply. This one continues there.
+    Resumed(&'s Record),
+    /// The reply was sent to this address.
+    Replied(&'s str),
+    /// The reply was sent, and that could not be recorded.
+    NotRecorded(&'s crate::ledger::LedgerError),
+    /// The message is refused.
+    Refused(&'s Refusal),
+    /// The message is deferred.
+    Deferred(&'s Deferral),
+}
+
+/// Sees each step of a message's way.
+pub trait Observer {
+    /// Sees a step that must be seen before anything else may happen.
+    ///
+    /// # Errors
+    ///
+    /// A deferral: the step could not be logged.
+    fn require(&mut self, step: Step<'_>) -> Result<(), Deferral>;
+
+    /// Sees a step that has happened already.
+    fn note(&mut self, step: Step<'_>);
+
+    /// How many steps could not be logged since the request was admitted.
+    fn lost(&self) -> u32 {
+        0
+    }
+}

@@ -1,0 +1,190 @@
+//! `explain`'s observer: the steps as lines for a sysadmin. It only collects them, so that no transaction is open while a
+//! terminal is slow to take them.
+
+use super::observer::{Observer, Step};
+use crate::authenticate::Identified;
+use crate::authorize::{Action, Authorized};
+use crate::config::Gateway;
+use crate::error::{Deferral, Reason, Refusal};
+use crate::execute::command_line;
+use crate::intake::Message;
+use crate::ledger::{Record, State};
+use crate::protocol::{CommandName, Request, UserName};
+
+/// What `explain` prints.
+pub struct Trace<'g> {
+    gateway: &'g Gateway,
+    requested: Option<(UserName, CommandName)>,
+    lines: Vec<String>,
+}
+
+impl<'g> Trace<'g> {
+    /// An empty trace of a message to `gateway`.
+    pub fn new(gateway: &'g Gateway) -> Self {
+        Self { gateway, requested: None, lines: Vec::new() }
+    }
+
+    /// The lines, in their order.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    fn say(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+
+    fn screened(&mut self, message: &Message) {
+        let id = message.message_id().unwrap_or("none usable");
+        self.say(format!("message: From {}, Message-ID {id}", message.from()));
+        for (at, text) in message.texts().iter().enumerate() {
+            let block =
+                if crate::protocol::has_start_line(text) { "with a start line" } else { "without a start line" };
+            self.say(format!("text {}: {} characters, {block}", at + 1, text.chars().count()));
+        }
+    }
+
+    fn read(&mut self, request: &Request) {
+        self.requested = Some((request.user().clone(), request.command().clone()));
+        self.say("block, as the mac covers it:");
+        for line in String::from_utf8_lossy(request.signed_lines()).lines() {
+            // A code is a secret until its step is used.
+            let shown = if line.starts_with("totp: ") { "totp: (not shown)" } else { line };
+            self.say(format!("  {shown}"));
+        }
+        self.say(format!("request: {}", request.id().short()));
+    }
+
+    fn identified(&mut self, identified: &Identified) {
+        self.say(format!("user: enabled, From accepted, roles: {}", identified.roles().join(", ")));
+        let sender = identified.sender();
+        if let Some(login) = sender.login() {
+            self.say(format!("login: {}, one of the user's", login.to_string_lossy()));
+        }
+        for range in sender.clients() {
+            self.say(format!("client: in {range}"));
+        }
+        if let Some(verdict) = sender.verdict() {
+            self.say(format!("verdict: {verdict}"));
+        }
+    }
+
+    fn recorded(&mut self, record: Option<&Record>) {
+        match record {
+            None => self.say("ledger: this request is new"),
+            Some(record) => {
+                self.say(format!("ledger: on record, {}, seen at {}", record.state.word(), record.first_seen));
+            }
+        }
+        if let Some(record) = record.filter(|record| record.state != State::Waiting) {
+            let reply = if record.is_closed() { "its reply has been sent" } else { "its reply would be sent" };
+            self.say(format!("duplicate: nothing is run again; {reply}"));
+        }
+    }
+
+    fn authorized(&mut self, authorized: &Authorized<'_>) {
+        if let Some(role) = authorized.role() {
+            self.say(format!("role: {role} permits it"));
+        }
+        match authorized.action() {
+            Action::Run(invocation) => {
+                let execution = &self.gateway.settings().execution;
+                self.say(format!("command: {} as {}", invocation.argv().join(" "), invocation.run_as()));
+                self.say(format!("would run: {}", command_line(invocation, execution).join(" ")));
+            }
+            Action::Help | Action::Status(_) => self.say("command: built in; it would be answered"),
+        }
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        // The ledger's line has said it.
+        if refusal.reason() == Reason::Duplicate {
+            return;
+        }
+        let effect = refusal.reason().effect();
+        let yes = |yes: bool| if yes { "yes" } else { "no" };
+        self.say(format!("refused: {} ({})", refusal.reason().code(), refusal.detail()));
+        self.say(format!(
+            "on delivery: recorded: {}, step used: {}, counts to lockout: {}, answered: {}",
+            yes(effect.recorded),
+            yes(refusal.step().is_some()),
+            yes(effect.counts),
+            yes(effect.answered),
+        ));
+        let requested = self.requested.as_ref();
+        if let Some(advice) = requested.and_then(|(user, command)| advice(refusal, self.gateway, user, command)) {
+            self.say(format!("next: {advice}"));
+        }
+    }
+}
+
+impl Observer for Trace<'_> {
+    fn require(&mut self, step: Step<'_>) -> Result<(), Deferral> {
+        self.note(step);
+        Ok(())
+    }
+
+    fn note(&mut self, step: Step<'_>) {
+        match step {
+            Step::Screened(message) => self.screened(message),
+            Step::Read(request) => self.read(request),
+            Step::MacVerified(verified) => {
+                let which = if verified.is_under_previous_key() { "previous" } else { "current" };
+                self.say(format!("mac: holds, under the {which} key of {}", verified.user()));
+            }
+            Step::Identified(identified) => self.identified(identified),
+            Step::Recorded(record) => self.recorded(record),
+            Step::Judging { identified, max_age, now } => {
+                self.say(match now.seconds() - identified.request().time().seconds() {
+                    age @ 0.. => format!("age: {age} s, of at most {} s", max_age.as_secs()),
+                    age => format!("age: {} s ahead of this clock", age.unsigned_abs()),
+                });
+            }
+            Step::Authenticated(authenticated) => {
+                let step = authenticated.step().map_or_else(|| "its own".to_owned(), |step| step.to_string());
+                self.say(format!("code: right, step {step}, not used before"));
+            }
+            Step::Authorized(authorized) => self.authorized(authorized),
+            Step::Waiting(Some(hold)) => {
+                let holder = hold.holder.short();
+                self.say(format!("waits: request {holder} holds this exclusive command until {}", hold.until));
+            }
+            Step::Refused(refusal) => self.refused(refusal),
+            Step::Deferred(deferral) => {
+                self.say(format!("deferred: {} cannot serve: {}", deferral.part, deferral.detail));
+            }
+            // Effects, which `explain` does not have; and what another line says already.
+            Step::Received(_)
+            | Step::Admitted(_)
+            | Step::Waiting(None)
+            | Step::Started(_)
+            | Step::Finished(_)
+            | Step::Resumed(_)
+            | Step::Replied(_)
+            | Step::NotRecorded(_) => {}
+        }
+    }
+}
+
+/// What the sysadmin may look at or do next. The refusal's own text is for the user, who must not learn as much.
+fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &CommandName) -> Option<String> {
+    Some(match refusal.reason() {
+        Reason::BadMac if matches!(gateway.secrets(user), Ok(None)) => {
+            format!("there are no secrets of {user} here; `mailsudo user list` shows who there is")
+        }
+        Reason::BadMac => format!(
+            "{user} is known, so the block was changed on its way or signed under another key; `mailsudo user show {user}` \
+             tells of a rotation"
+        ),
+        Reason::Disabled => format!("mailsudo user enable {user}"),
+        Reason::ForeignFrom => format!("if it is the user's, add it to `from` in users.d/{user}.toml"),
+        Reason::BadCode => format!("`mailsudo user test {user}` tells a wrong clock from a wrong secret"),
+        Reason::LockedOut => format!("mailsudo user unlock {user}"),
+        Reason::Stale | Reason::Future => {
+            "compare the clocks, look how long the mail was under way; sign it anew".to_owned()
+        }
+        Reason::NotPermitted | Reason::BadParameter => {
+            format!("`mailsudo command show {command}` and `mailsudo may {user} {command} ...` show the rules")
+        }
+        _ => return None,
+    })
+}

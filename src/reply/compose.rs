@@ -1,0 +1,185 @@
+//! Writing a reply. What a tired person needs stands first: the outcome, in the subject and in the first line.
+
+use std::time::Duration;
+
+use mail_builder::MessageBuilder;
+use mail_builder::headers::date::Date;
+use mail_builder::headers::raw::Raw;
+
+use super::text::{shorten, visible};
+use crate::admission::{Admitted, AdmittedAction};
+use crate::authenticate::Identified;
+use crate::authorize::Invocation;
+use crate::config::{RunVia, Settings};
+use crate::error::Refusal;
+use crate::execute::Outcome;
+use crate::intake::{LOOP_FIELD, Message};
+use crate::ledger::{Record, StoredReply};
+use crate::limits::{FIRST_LINE, SUBJECT};
+use crate::protocol::{ReplyBlock, RunResult, Timestamp};
+
+/// Composes the replies to one request: what they have in common.
+#[derive(Clone, Copy)]
+pub struct ReplyComposer<'p> {
+    settings: &'p Settings,
+    identified: &'p Identified,
+    message: &'p Message,
+}
+
+/// What is different from reply to reply.
+struct Content<'c> {
+    result: RunResult,
+    facts: Vec<(&'c str, String)>,
+    body: String,
+}
+
+impl<'p> ReplyComposer<'p> {
+    /// A composer for the request `identified`, which `message` brought.
+    pub fn new(settings: &'p Settings, identified: &'p Identified, message: &'p Message) -> Self {
+        Self { settings, identified, message }
+    }
+
+    /// The reply to a request that was run.
+    pub fn outcome(&self, admitted: &Admitted<'_>, outcome: &Outcome, now: Timestamp) -> StoredReply {
+        let mut facts = vec![("host", host())];
+        if let AdmittedAction::Run(command) = admitted.action() {
+            facts.push(("run as", self.run_as(command.invocation())));
+            facts.push(("took", seconds(outcome.took())));
+        }
+        let body = match outcome.result() {
+            RunResult::Refused => {
+                "The gateway could not run this command: its sysadmin must mend it, and the log says \
+                                   what is wrong. Nothing was run.\n"
+                    .to_owned()
+            }
+            RunResult::Unknown => format!("{UNKNOWN}{}", output(outcome)),
+            _ => output(outcome),
+        };
+        self.write(Content { result: outcome.result(), facts, body }, now)
+    }
+
+    /// The reply to a request that was refused.
+    pub fn refusal(&self, refusal: &Refusal, now: Timestamp) -> StoredReply {
+        let body = format!("Nothing was run: {}.\n", visible(refusal.detail()));
+        self.write(Content { result: RunResult::Refused, facts: vec![("host", host())], body }, now)
+    }
+
+    /// The reply to a request whose run nobody saw the end of.
+    pub fn unknown(&self, record: &Record, now: Timestamp) -> StoredReply {
+        let mut facts = vec![("host", host())];
+        if let Some(started) = record.started {
+            facts.push(("started", started.to_string()));
+        }
+        // A built-in command has no argument vector, and changes nothing.
+        let body =
+            if record.argv.is_some() { UNKNOWN } else { "The gateway stopped while it wrote its answer. Ask again.\n" };
+        self.write(Content { result: RunResult::Unknown, facts, body: body.to_owned() }, now)
+    }
+
+    fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
+        let gateway = &self.settings.gateway;
+        let name = self.identified.id();
+        let title = self.title();
+        let outcome = words(content.result);
+        let mut text = format!("{outcome}: {}\n\n", shorten(&title, FIRST_LINE));
+        let request = [("gateway", gateway.to_string()), ("request", name.short())];
+        for (label, value) in content.facts.iter().chain(&request) {
+            text.push_str(&format!("{label:<8} {}\n", visible(value)));
+        }
+        text.push('\n');
+        text.push_str(&content.body);
+        text.push('\n');
+        let block = ReplyBlock {
+            gateway: gateway.clone(),
+            user: self.identified.user().clone(),
+            request: name,
+            time: now,
+            result: content.result,
+        };
+        text += &block.sign(&text, self.identified.key());
+        let subject = format!("[{gateway}] {}: {outcome}", shorten(&title, SUBJECT));
+        StoredReply { to: self.identified.address().to_string(), message: self.message(subject, text, now) }
+    }
+
+    fn message(&self, subject: String, text: String, now: Timestamp) -> Vec<u8> {
+        let address = &self.settings.address;
+        let mut builder = MessageBuilder::new()
+            .from(address.as_str())
+            .to(self.identified.address().as_str())
+            .subject(subject)
+            .date(Date::new(now.seconds()))
+            // A request has one reply, so its name is unique: every copy of the reply bears the same Message-ID.
+            .message_id(format!("{}@{}", self.identified.id(), address.domain()));
+        if let Some(id) = self.message.message_id() {
+            builder = builder.in_reply_to(id).references(id);
+        }
+        let message = builder
+            .header("Auto-Submitted", Raw::new("auto-replied"))
+            .header("X-Auto-Response-Suppress", Raw::new("All"))
+            .header(LOOP_FIELD, Raw::new(self.settings.gateway.as_str()))
+            .text_body(text)
+            .write_to_vec()
+            // Writing to memory fails only where memory does; a reply without words is still not a lost run.
+            .unwrap_or_default();
+        without_cr(&message)
+    }
+
+    fn run_as(&self, invocation: &Invocation) -> String {
+        match self.settings.execution.run_via {
+            RunVia::Sudo => invocation.run_as().to_string(),
+            RunVia::Direct => "the gateway's own user (run_via = \"direct\")".to_owned(),
+        }
+    }
+
+    /// The command and its arguments as a person would write them.
+    fn title(&self) -> String {
+        let request = self.identified.request();
+        let mut title = request.command().to_string();
+        for (name, value) in request.arguments().unwrap_or_default() {
+            title.push_str(&format!(" {name}={}", visible(&value)));
+        }
+        title
+    }
+}
+
+const UNKNOWN: &str = "The command was started, and the gateway did not see it end. It may have done all, some or none of \
+                       its work; it is not run again. Look at what it changes before you send a new request.\n";
+
+fn words(result: RunResult) -> String {
+    match result {
+        RunResult::Exit(0) => "ok".to_owned(),
+        RunResult::Exit(status) => format!("failed (exit {status})"),
+        RunResult::Signal(number) => format!("killed (signal {number})"),
+        RunResult::TimedOut => "timed out".to_owned(),
+        RunResult::Refused => "refused".to_owned(),
+        RunResult::Unknown => "outcome unknown".to_owned(),
+    }
+}
+
+fn output(outcome: &Outcome) -> String {
+    let text = visible(&outcome.output().text());
+    if text.trim().is_empty() {
+        return "It printed nothing.\n".to_owned();
+    }
+    format!("{}\n", text.trim_end_matches('\n'))
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.1} s", took.as_secs_f64())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// sendmail(1) and shells want LF.
+fn without_cr(message: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(message.len());
+    let mut bytes = message.iter().peekable();
+    while let Some(&byte) = bytes.next() {
+        if byte != b'\r' || bytes.peek() != Some(&&b'\n') {
+            plain.push(byte);
+        }
+    }
+    plain
+}

@@ -1,0 +1,112 @@
+//! Child processes that get nothing of this one, and an end that comes. In: a command line or a child. Out: the prepared
+//! command, or how the child ended.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// The whole environment of a child, whatever this process has.
+const ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")];
+
+/// A command that gets nothing of this process but its arguments and descriptors: a process group of its own, `/` as working
+/// directory, a clean environment.
+pub fn isolated(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(ENVIRONMENT).process_group(0);
+    // posix_spawn(3), which copies no memory, cannot change the directory. So nothing is set when it is `/` already, as
+    // under Postfix.
+    if !std::env::current_dir().is_ok_and(|here| here == Path::new("/")) {
+        command.current_dir("/");
+    }
+    command
+}
+
+/// Waits for a child whose output is not read; `None` when `deadline` comes first.
+///
+/// # Errors
+///
+/// It is not a child of this process.
+pub fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    let watcher = ChildWatcher::of(child);
+    while let Some(left) = time_left(deadline) {
+        if watcher.wait(child, None, left)? {
+            return child.wait().map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Ends a child and its process group: SIGTERM, which sudo relays to what it runs, then, after `kill_grace`, SIGKILL.
+pub fn end_group(child: &mut Child, kill_grace: Duration) {
+    let group = Pid::from_child(child);
+    let _ = kill_process_group(group, Signal::TERM);
+    if matches!(wait_until(child, Instant::now() + kill_grace), Ok(Some(_))) {
+        return;
+    }
+    let _ = kill_process_group(group, Signal::KILL);
+    let _ = wait_until(child, Instant::now() + kill_grace);
+}
+
+/// Sees a child end: by a descriptor of it (pidfd_open(2)), or, before Linux 5.3, by looking again and again.
+pub struct ChildWatcher {
+    pidfd: Option<OwnedFd>,
+    poll: Duration,
+}
+
+impl ChildWatcher {
+    /// A watcher of `child`.
+    pub fn of(child: &Child) -> Self {
+        Self { pidfd: pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok(), poll: crate::limits::CHILD_POLL }
+    }
+
+    /// Waits until the child has ended, `pipe` has something to read, or `timeout` is over; returns whether the child has
+    /// ended.
+    ///
+    /// # Errors
+    ///
+    /// poll(2) failed, or it is not a child of this process.
+    pub fn wait(&self, child: &mut Child, pipe: Option<BorrowedFd<'_>>, timeout: Duration) -> io::Result<bool> {
+        let descriptors = self.pidfd.as_ref().map(AsFd::as_fd).into_iter().chain(pipe);
+        let mut waits: Vec<_> =
+            descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
+        let timeout = if self.pidfd.is_some() { timeout } else { timeout.min(self.poll) };
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        match poll(&mut waits, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match (&self.pidfd, waits.first()) {
+            (Some(_), Some(ended)) => Ok(!ended.revents().is_empty()),
+            _ => Ok(child.try_wait()?.is_some()),
+        }
+    }
+}
+
+/// The time left until `deadline`; `None` when it has come.
+pub fn time_left(deadline: Instant) -> Option<Duration> {
+    deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    /// As on a kernel without pidfd_open(2).
+    #[test]
+    fn a_child_without_a_descriptor_is_seen_to_end() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a child");
+        let watcher = ChildWatcher { pidfd: None, poll: Duration::from_millis(5) };
+        assert!(!watcher.wait(&mut child, None, Duration::from_millis(1)).expect("a wait"), "it waits for its input");
+        drop(child.stdin.take());
+        while !watcher.wait(&mut child, None, Duration::from_secs(10)).expect("a wait") {}
+        assert!(child.wait().expect("its status").success());
+    }
+}

@@ -1,0 +1,8 @@
+//! What the operating system gives: the time, accounts, files that are written whole, and the hardening of this process.
+//! Nothing here knows about mail or requests.
+
+pub mod accounts;
+pub mod child;
+pub mod clock;
+pub mod files;
+pub mod hardening;

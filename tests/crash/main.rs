@@ -1,0 +1,148 @@
+//! Nothing runs twice and no reply is lost, whatever dies and whenever. One delivery is killed at each of its calls in
+//! turn, or one of its calls fails, each time from the same beginning; then the same mail is delivered again until it is
+//! consumed, as Postfix does. `power.rs` does the same with the machine's power instead of the process.
+//!
+//! The program is the built one; sudo, sendmail, syslogd and the command are stand-ins that check what they are given.
+//! `make test` kills at every call and lets each call of the main cases fail once; `make soak` (MAILSUDO_SOAK is set) lets
+//! every call fail with every error.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::indexing_slicing, clippy::panic)]
+
+mod case;
+#[path = "../common/mod.rs"]
+mod common;
+mod disk;
+mod judge;
+mod power;
+mod site;
+mod strace;
+mod tried;
+
+use anyhow::{Context, Result, ensure};
+
+use case::PendingRecord;
+use site::Site;
+use strace::Call;
+use tried::{Tried, each, is_soak};
+
+/// What a call may return instead of doing its work, whether it is known for that or not.
+const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
+
+/// A call of a case, and what happens there.
+#[derive(Debug)]
+struct Point {
+    case: PendingRecord,
+    call: Call,
+    /// The error it returns; none: the process is killed as it makes the call.
+    error: Option<&'static str>,
+}
+
+/// The calls of a case at which a delivery is disturbed. Those before the ledger is looked at are the same in every case.
+fn calls(case: PendingRecord) -> Vec<Call> {
+    let calls = case.site().and_then(|site| case.calls(&site));
+    let calls = calls.unwrap_or_else(|error| panic!("{case:?}, undisturbed: {error:#}"));
+    let all = is_soak() || case == PendingRecord::Exclusive;
+    calls.into_iter().filter(|call| all || call.after_ledger).collect()
+}
+
+/// Whether it is worth a look how the case goes on when `call` fails.
+///
+/// exit_group(2) has no error; close(2) has, but the descriptor is gone even then, which strace(1) cannot do. Rust's runtime
+/// looks by poll(2) whether descriptors 0 to 2 are open, before main, and aborts at errors that poll(2) does not have; the
+/// program itself waits by ppoll(2). Giving a lock up has none either, and SQLite then waits seconds for what it holds
+/// itself: once through is enough, and for the soak.
+fn can_fail(case: PendingRecord, call: &Call) -> bool {
+    let once = is_soak() && case == PendingRecord::Exclusive;
+    !["close", "exit_group", "poll"].contains(&call.name.as_str()) && (!call.unlocks || once)
+}
+
+/// Delivers with the disturbance, then without until the mail is consumed, and judges what became of it.
+fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
+    site.reset();
+    let trace = site.trace();
+    let words = match point.error {
+        None => strace::kill(&trace, &point.call),
+        Some(error) => strace::fail(&trace, &point.call, error),
+    };
+    site.calls_fail = point.error.is_some();
+    let ended = point.case.deliver(site, &words)?;
+    let happened = match point.error {
+        None => ended.signal == Some(9),
+        Some(_) => strace::was_injected(&trace, &point.call),
+    };
+    let deferred = point.error.is_some() && ended.status == Some(75);
+    ensure!(ended.status == Some(0) || deferred || (point.error.is_none() && happened), "{ended:?}");
+    if point.call.after_start {
+        site.wait_for_children()?;
+    }
+    let before = site.look().context("the ledger it left")?;
+    let known = site.settle(before.as_ref())?;
+    tried.count(happened, &known, site.test_gateway.runs().len());
+    Ok(())
+}
+
+fn disturb_all(what: &str, points: &[(PendingRecord, Vec<Point>)]) {
+    let tried = Tried::default();
+    for (case, points) in points {
+        each(|| case.site(), points, &tried, |site, point| disturb(site, point, &tried));
+    }
+    tried.report(what);
+}
+
+#[test]
+fn a_delivery_may_die_at_any_call() {
+    let point = |case| move |call| Point { case, call, error: None };
+    let points = PendingRecord::ALL.map(|case| (case, calls(case).into_iter().map(point(case)).collect()));
+    disturb_all("killed", &points);
+}
+
+#[test]
+fn any_call_of_a_delivery_may_fail() {
+    let cases: &[PendingRecord] = if is_soak() { &PendingRecord::ALL } else { &PendingRecord::MAIN };
+    let points = |&case: &PendingRecord| {
+        let calls: Vec<_> = calls(case).into_iter().filter(|call| can_fail(case, call)).collect();
+        let points = calls.into_iter().enumerate().flat_map(|(n, call)| {
+            let errors = match (is_soak(), call.unlocks) {
+                (true, false) => &ERRORS[..],
+                (true, true) => &ERRORS[..1],
+                (false, _) => &ERRORS[n % ERRORS.len()..][..1],
+            };
+            errors.iter().map(move |&error| Point { case, call: call.clone(), error: Some(error) })
+        });
+        (case, points.collect())
+    };
+    let points: Vec<_> = cases.iter().map(points).collect();
+    disturb_all("failed calls", &points);
+}
+
+/// So that being killed at every call is being killed after every call too.
+#[test]
+fn a_call_at_which_a_process_is_killed_is_not_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let call = Call { name: "write".to_owned(), nth: 2, ..Call::default() };
+    let status = std::process::Command::new("strace")
+        .args(strace::kill(&folder.path().join("trace"), &call))
+        .args(["sh", "-c", "echo 1; echo 2; echo 3"])
+        .stdout(std::fs::File::create(folder.path().join("out")).expect("a file"))
+        .status();
+    let status = status.expect("strace: apt-get install strace");
+    assert!(!status.success(), "{status}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("out")).expect("read"), "1\n");
+}
+
+/// Whatever it says: a reply that fits into a pipe would be gone unread.
+#[test]
+fn a_sendmail_that_has_not_read_the_reply_has_not_taken_it() {
+    let site = PendingRecord::Exclusive.site().expect("a gateway");
+    let good = std::fs::read_to_string(site.test_gateway.path("sendmail")).expect("sendmail");
+    for bad in ["exit 0", "exec <&-; exit 0", "head -c 10 >/dev/null; exit 0"] {
+        site.test_gateway.write("sendmail", 0o755, &format!("#!/bin/sh\n{bad}\n"));
+        let ended = site.deliver(&[], |_| false).expect("a delivery");
+        assert_eq!(ended.status, Some(75), "{bad}: {ended:?}");
+        assert!(ended.log.iter().any(|line| line.contains("bytes of the reply")), "{ended:?}");
+    }
+    site.test_gateway.write("sendmail", 0o755, &good);
+    let before = site.look().expect("the ledger");
+    site.settle(before.as_ref()).expect("the reply that was stored");
+}

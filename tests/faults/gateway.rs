@@ -1,0 +1,98 @@
+//! A house whose neighbours are replaced by bad ones, and whose patience with them is short.
+
+use std::fs;
+use std::time::Duration;
+
+use mailsudo::config::Trusted;
+
+use crate::common::{Ended, TestGateway};
+
+/// A house whose patience with everybody is short.
+pub(crate) fn new() -> TestGateway {
+    let mut test_gateway = TestGateway::new();
+    let short = Duration::from_millis(300);
+    let timeouts = &mut test_gateway.timeouts;
+    (timeouts.transaction, timeouts.sudo, timeouts.sudo_list, timeouts.reply, timeouts.kill_grace) =
+        (short, short, short, short, short);
+    test_gateway
+}
+
+/// The same with a sudo that does `run` with the command line in its arguments, and `asked` when it is asked.
+pub(crate) fn time_limited(run: &str, asked: &str) -> TestGateway {
+    let test_gateway = new();
+    let home = test_gateway.folder.path().display().to_string();
+    test_gateway.write(
+        "sudo",
+        0o755,
+        &format!(
+            "#!/bin/sh\ncase \"$1 $2 $3 $4 $5\" in\n\
+             \"-n -u root -- \"*) shift 4\n{run}\n;;\n\
+             \"-n -l -u root --\") shift 5\n{asked}\n;;\n\
+             *) echo \"$*\" >> {home}/wrong; exit 2 ;;\nesac\n"
+        )
+        .replace("HOME", &home),
+    );
+    let toml = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
+    let time_limited = toml.replace("run_via = \"direct\"", &format!("run_via = \"sudo\"\nsudo = \"{home}/sudo\""));
+    test_gateway.write("mailsudo.toml", 0o644, &time_limited);
+    mailsudo::ledger::init(&test_gateway.path("ledger/ledger.db"), Trusted::caller(), None).expect("a ledger");
+    test_gateway
+}
+
+pub(crate) fn hook(test_gateway: &TestGateway, text: &str) {
+    test_gateway.write("hook", 0o644, &text.replace("HOME", &test_gateway.folder.path().display().to_string()));
+}
+
+pub(crate) fn limit(test_gateway: &TestGateway, seconds: u32) {
+    let toml = fs::read_to_string(test_gateway.path("commands.d/count.toml")).expect("a command");
+    let toml = toml.replace("timeout = \"30s\"", &format!("timeout = \"{seconds}s\""));
+    test_gateway.write("commands.d/count.toml", 0o644, &toml);
+}
+
+pub(crate) fn deliver(test_gateway: &mut TestGateway) -> Ended {
+    test_gateway.clock.forward(60);
+    test_gateway.deliver(&test_gateway.request("count", &[]))
+}
+
+pub(crate) fn pid(test_gateway: &TestGateway, name: &str) -> i32 {
+    let text = fs::read_to_string(test_gateway.path(name)).expect("a process's id");
+    text.trim().parse().expect("a number")
+}
+
+/// Whether the process is there; one that has ended and that nobody has waited for is not.
+pub(crate) fn lives(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+}
+
+pub(crate) fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("ended");
+}
+
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "never came: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Delivers, and does `event` while the command runs; gives what that gives.
+pub(crate) fn during_the_run<T: Send>(
+    test_gateway: &mut TestGateway,
+    request: &str,
+    event: impl FnOnce() -> T + Send,
+) -> (Ended, T) {
+    hook(test_gateway, "echo > HOME/runs; until [ -e HOME/go ]; do sleep 0.02; done");
+    let (runs, go) = (test_gateway.path("runs"), test_gateway.path("go"));
+    std::thread::scope(|scope| {
+        let event = scope.spawn(move || {
+            until("the run", || runs.exists());
+            let given = event();
+            fs::write(go, "").expect("a word");
+            given
+        });
+        (test_gateway.deliver(request), event.join().expect("an event"))
+    })
+}

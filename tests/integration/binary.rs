@@ -1,0 +1,362 @@
+//! The built binary, as people and Postfix call it: words in, words and exit statuses out.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+use crate::cli::{CliGateway, Said, mode, said};
+
+#[test]
+fn a_request_is_signed_delivered_answered_and_verified() {
+    let test_gateway = CliGateway::new();
+    let request = test_gateway.eml(&["say", "what=good morning"]);
+    let delivered = test_gateway.run_with(&["deliver"], &request);
+    assert_eq!(delivered.status, 0);
+    assert!(delivered.out.contains("heard: good morning"), "{}", delivered.out);
+    assert!(delivered.err.contains("event=replied"));
+    let verified = test_gateway.run_with(&["verify", "--key", "alice.key"], &delivered.out);
+    assert_eq!(verified.status, 0);
+    assert!(verified.out.starts_with("genuine: gateway berlin answered request "), "{}", verified.out);
+
+    let pasted = delivered.out.split_once("\n\n").expect("a body").1;
+    assert_eq!(test_gateway.run_with(&["verify", "--key", "alice.key"], pasted).status, 0, "pasted text will do");
+    let altered = delivered.out.replace("good morning", "good night");
+    let verified = test_gateway.run_with(&["verify", "--key", "alice.key"], &altered);
+    assert_eq!(verified.status, 1);
+    assert!(verified.out.contains("altered"), "{}", verified.out);
+    assert_eq!(
+        test_gateway.run_with(&["verify", "--key", "alice.key"], &request).out,
+        "not genuine: no reply that this key has signed\n"
+    );
+
+    let again = test_gateway.run_with(&["deliver"], &request);
+    assert_eq!((again.status, again.out.as_str()), (0, ""));
+    assert!(again.err.contains("reason=duplicate"));
+}
+
+#[test]
+fn a_shell_openssl_and_oathtool_make_a_request() {
+    let test_gateway = CliGateway::new();
+    let secrets = fs::read_to_string(test_gateway.path("secrets.d/alice.toml")).expect("secrets");
+    let key = secrets.split('"').nth(1).expect("a key").to_owned();
+    let secret = secrets.split("secret=").nth(1).expect("a secret").split('&').next().expect("base32").to_owned();
+    let by_hand = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sign-by-hand");
+    let block = Command::new(by_hand).args([&key, &secret, "berlin", "alice", "say", "what=hello"]).output();
+    let block = said(block.expect("a shell, openssl and oathtool: apt-get install openssl oathtool"));
+    assert_eq!(block.status, 0, "{}", block.err);
+    let delivered = test_gateway.run_with(&["deliver"], &format!("From: alice@example.com\n\n{}", block.out));
+    assert!(delivered.out.contains("heard: hello"), "{}", delivered.err);
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md")).expect("docs/protocol.md");
+    let script = fs::read_to_string(by_hand).expect("the script");
+    assert!(docs.contains(script.trim_end()), "docs/protocol.md carries this script");
+}
+
+#[test]
+fn deliver_ends_with_0_or_75_and_prints_nothing_else() {
+    let test_gateway = CliGateway::new();
+    let request = test_gateway.eml(&["say"]);
+    for (words, why) in [
+        (&["deliver", "--nonsense"][..], "a wrong option"),
+        (&["deliver", "extra"][..], "a word too many"),
+        (&["deliver", "--queue-id=4X"][..], "a queue id without a road for the reply"),
+        (&["deliver", "--sender"][..], "an option without its value"),
+    ] {
+        let said = test_gateway.run_with(words, &request);
+        assert_eq!((said.status, said.out.as_str(), said.err.as_str()), (75, "", ""), "{why}");
+    }
+    let help = test_gateway.run(&["deliver", "--help"]);
+    assert_eq!(help.status, 0);
+    assert!(help.out.contains("--reply-via"));
+    let junk = test_gateway.run_with(&["deliver", "--sender=-x", "--recipient=\u{e9}@x"], "From: a@b\n\nhello\n");
+    assert_eq!((junk.status, junk.out.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_refused_unread_closes_no_pipe_early() {
+    let test_gateway = CliGateway::new();
+    for (words, reason) in [(&["deliver"][..], "too-large"), (&["deliver", "--sender="][..], "automatic")] {
+        let (said, written) = offer_oversized(&test_gateway, words);
+        assert!(said.err.contains(&format!("reason={reason}")), "{}", said.err);
+        assert_eq!(said.status, 0);
+        assert!(written.is_ok(), "{reason}: {written:?}");
+    }
+}
+
+#[test]
+fn a_mail_server_that_names_its_queue_is_read_no_further_than_needed() {
+    let test_gateway = CliGateway::new();
+    // Under a mail server there is no log on standard error.
+    let log = test_gateway.path("log");
+    let _socket = UnixDatagram::bind(&log).expect("a socket");
+    let settings = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("settings");
+    fs::write(test_gateway.path("mailsudo.toml"), settings.replace("stderr", &log.display().to_string()))
+        .expect("written");
+    let (said, written) = offer_oversized(&test_gateway, &["deliver", "--queue-id=4X", "--reply-via=/bin/false"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    assert_eq!(written.expect_err("more than a pipe holds was left unread").kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+/// Writes a mail far beyond the size limit into a delivery; what that said, and how the writing went.
+fn offer_oversized(test_gateway: &CliGateway, words: &[&str]) -> (Said, std::io::Result<()>) {
+    let mail = format!("From: alice@example.com\n\n{}", "and another thing\n".repeat(100_000));
+    let mut command = test_gateway.command(&[words, &["--config", "."]].concat());
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    let written = child.stdin.take().expect("a pipe").write_all(mail.as_bytes());
+    (said(child.wait_with_output().expect("its end")), written)
+}
+
+#[test]
+fn whatever_is_wrong_with_the_gateways_files_defers() {
+    let test_gateway = CliGateway::new();
+    let request = test_gateway.eml(&["say"]);
+    let break_and_mend = |name: &str, content: Option<&str>, mode: u32, wanted: &str| {
+        let path = test_gateway.path(name);
+        let (before, rights) = (fs::read(&path).expect("a file"), fs::metadata(&path).expect("metadata").permissions());
+        if let Some(content) = content {
+            fs::write(&path, content).expect("written");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        let said = test_gateway.run_with(&["deliver"], &request);
+        assert_eq!((said.status, said.out.as_str()), (75, ""), "{name}: {}", said.err);
+        assert!(said.err.contains(wanted) || name == "mailsudo.toml", "{name}: {}", said.err);
+        fs::write(&path, before).expect("written");
+        fs::set_permissions(&path, rights).expect("a mode");
+    };
+    break_and_mend("mailsudo.toml", Some("gateway ="), 0o644, "mailsudo.toml");
+    break_and_mend("mailsudo.toml", None, 0o666, "chmod");
+    break_and_mend("users.d/alice.toml", Some("roles = 1"), 0o644, "users.d/alice.toml:1");
+    break_and_mend("users.d/alice.toml", None, 0o664, "chmod go-w");
+    break_and_mend("secrets.d/alice.toml", None, 0o644, "chmod");
+    break_and_mend("commands.d/say.toml", Some("argv = []"), 0o644, "commands.d/say.toml");
+    break_and_mend("commands.d/say.toml", None, 0o646, "chmod go-w");
+    let said = test_gateway.run_with(&["deliver"], &request);
+    assert!(said.out.contains("heard: nothing"), "mended, the same mail is delivered: {}", said.err);
+}
+
+#[test]
+fn with_the_fence_up_root_does_not_deliver() {
+    if !rustix::process::geteuid().is_root() {
+        // Then sudo is the one to refuse; the rule is about root.
+        return;
+    }
+    let test_gateway = CliGateway::new();
+    let toml = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
+    test_gateway.write("mailsudo.toml", &toml.replace("\"none\"", "\"sudo\""));
+    let said = test_gateway.run_with(&["deliver"], "From: a@b\n\nhello\n");
+    assert_eq!(said.status, 75);
+    assert!(said.err.contains("must not run as root"), "{}", said.err);
+}
+
+#[test]
+fn the_signer_takes_the_code_from_where_it_is_told() {
+    let test_gateway = CliGateway::new();
+    let code = |words: &[&str]| {
+        let mut all = vec!["sign", "--key", "alice.key", "help"];
+        all.extend(words);
+        test_gateway.run(&all)
+    };
+    assert!(code(&["--code", "123456"]).out.contains("\ntotp: 123456\n"));
+    assert!(code(&["--code-command", "echo 12345678; exit 0"]).out.contains("\ntotp: 12345678\n"));
+    let failed = code(&["--code-command", "exit 3"]);
+    assert_eq!((failed.status, failed.out.as_str()), (1, ""));
+    assert!(code(&["--code", "12345"]).err.contains("6 to 8 digits"));
+    assert!(code(&[]).err.contains("no terminal"), "it never waits for a person who is not there");
+    fs::set_permissions(test_gateway.path("phone"), fs::Permissions::from_mode(0o640)).expect("a mode");
+    assert!(code(&["--totp-secret-file", "phone"]).err.contains("chmod 600"));
+    fs::set_permissions(test_gateway.path("alice.key"), fs::Permissions::from_mode(0o644)).expect("a mode");
+    assert!(code(&["--code", "123456"]).err.contains("chmod 600"));
+}
+
+#[test]
+fn the_key_file_is_found_where_it_belongs() {
+    let test_gateway = CliGateway::new();
+    let folder = test_gateway.path(".config/mailsudo");
+    fs::create_dir_all(&folder).expect("a folder");
+    let sign = |words: &[&str]| {
+        let mut all = vec!["sign", "help", "--code", "123456"];
+        all.extend(words);
+        test_gateway.run(&all)
+    };
+    assert!(sign(&[]).err.contains("mailsudo user add"), "what to do is said");
+    let key = fs::read_to_string(test_gateway.path("alice.key")).expect("a key file");
+    let put = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).expect("a key file");
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).expect("a mode");
+    };
+    put("berlin.toml", &key);
+    assert!(sign(&[]).out.contains("\ngateway: berlin\n"));
+    put("paris.toml", &key.replace("berlin", "paris"));
+    assert!(sign(&[]).err.contains("--gateway NAME"));
+    assert!(sign(&["--gateway", "paris"]).out.contains("\ngateway: paris\n"));
+    put("rome.toml", "gateway = \"rome\"\n");
+    let error = sign(&["--gateway", "paris"]);
+    assert!(error.err.contains("rome.toml") && !error.err.contains(&key[key.len() - 20..]), "{}", error.err);
+}
+
+#[test]
+fn a_request_takes_the_form_that_is_asked_for() {
+    let test_gateway = CliGateway::new();
+    let eml = test_gateway.eml(&["say", "what=a b", "--subject", "[ops] x"]);
+    assert!(eml.starts_with("From: <alice@example.com>\n") && eml.contains("\nSubject: [ops] x\n"), "{eml}");
+    assert!(eml.contains("\narg: what=a~20b\n"), "the block is not encoded away: {eml}");
+    let link = test_gateway.sign(&["say", "--mailto"]);
+    assert!(
+        link.starts_with("mailto:ops@example.com?subject=mailsudo%20request&body=mailsudo%3A%201%0D%0Agateway"),
+        "{link}"
+    );
+    assert!(
+        test_gateway.run(&["sign", "say", "--key", "alice.key", "--code", "123456", "--eml"]).err.contains("--from")
+    );
+    test_gateway
+        .write("sendmail", "#!/bin/sh\n[ \"$*\" = '-i -f alice@example.com -- ops@example.com' ] && cat > sent\n");
+    fs::set_permissions(test_gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    test_gateway.sign(&["say", "--send", "--from", "alice@example.com", "--sendmail", "./sendmail"]);
+    let sent = fs::read_to_string(test_gateway.path("sent")).expect("a mail");
+    assert!(test_gateway.run_with(&["deliver"], &sent).out.contains("heard: nothing"));
+    test_gateway.write("sendmail", "#!/bin/sh\nexit 75\n");
+    fs::set_permissions(test_gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let words = ["sign", "say", "--key", "alice.key", "--code", "123456", "--send", "--sendmail", "./sendmail"];
+    assert!(test_gateway.run(&words).err.contains("nothing was sent"));
+}
+
+#[test]
+fn enrolling_writes_three_files_once() {
+    let test_gateway = CliGateway::new();
+    assert_eq!(mode(&test_gateway.path("alice.key")), 0o600);
+    assert_eq!(mode(&test_gateway.path("users.d/alice.toml")), 0o644);
+    let secret = mode(&test_gateway.path("secrets.d/alice.toml"));
+    assert!(secret == 0o600 || rustix::process::geteuid().is_root() && secret == 0o640, "{secret:o}");
+    let before = fs::read(test_gateway.path("secrets.d/alice.toml")).expect("secrets");
+    for key_file in ["alice.key", "other.key"] {
+        let again = test_gateway.run(&["user", "add", "alice", "--address", "x@example.com", "--key-file", key_file]);
+        assert_eq!(again.status, 1);
+        assert!(again.err.contains("exists already"), "{}", again.err);
+    }
+    assert_eq!(fs::read(test_gateway.path("secrets.d/alice.toml")).expect("secrets"), before);
+    for words in
+        [&["user", "add", "../x", "--address", "x@example.com"][..], &["user", "add", "bob", "--address", "no"]]
+    {
+        assert_eq!(test_gateway.run(words).status, 2);
+    }
+}
+
+#[test]
+fn the_command_line_teaches() {
+    let test_gateway = CliGateway::new();
+    let help = test_gateway.run(&["--help"]);
+    assert_eq!(help.status, 0);
+    for word in ["deliver", "sign", "verify", "user", "sudoers", "ledger", "Examples:"] {
+        assert!(help.out.contains(word), "{word}");
+    }
+    assert_eq!(test_gateway.run(&["nonsense"]).status, 2);
+    assert_eq!(test_gateway.run(&["config", "get", "execution.longest"]).out, "600\n");
+    assert_eq!(test_gateway.run(&["config", "get", "address"]).out, "ops@example.com\n");
+}
+
+/// The fragment that stands in the repository is the one for the examples, and sudo takes it.
+#[test]
+fn the_example_fragment_is_what_the_examples_come_to() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let copy = tempfile::tempdir().expect("a folder");
+    for name in ["commands.d", "users.d"] {
+        fs::create_dir(copy.path().join(name)).expect("a folder");
+        for entry in fs::read_dir(format!("{root}/examples/{name}")).expect("examples") {
+            let entry = entry.expect("an entry");
+            let to = copy.path().join(name).join(entry.file_name());
+            fs::copy(entry.path(), &to).expect("copied");
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).expect("a mode");
+        }
+        fs::set_permissions(copy.path().join(name), fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let settings = copy.path().join("mailsudo.toml");
+    fs::copy(format!("{root}/examples/mailsudo.toml"), &settings).expect("copied");
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let output = Command::new(env!("CARGO_BIN_EXE_mailsudo"))
+        .args(["sudoers", "--for", "sudo", "--config"])
+        .arg(copy.path())
+        .output();
+    let printed = said(output.expect("the program"));
+    assert_eq!(printed.status, 0, "{}", printed.err);
+    let kept = fs::read_to_string(format!("{root}/sudoers.d/mailsudo")).expect("sudoers.d/mailsudo");
+    assert_eq!(kept, printed.out, "mailsudo sudoers --config examples > sudoers.d/mailsudo");
+    let checked = Command::new("visudo").args(["-c", "-f"]).arg(format!("{root}/sudoers.d/mailsudo")).output();
+    let checked = checked.expect("visudo: apt-get install sudo");
+    assert!(checked.status.success(), "{checked:?}");
+    let rust = Command::new(env!("CARGO_BIN_EXE_mailsudo"))
+        .args(["sudoers", "--for", "sudo-rs", "--config"])
+        .arg(copy.path())
+        .output();
+    let rust = said(rust.expect("the program"));
+    assert_eq!(rust.status, 1);
+    assert!(rust.err.contains("commands.d/logs.toml") && rust.err.contains("`unit`"), "{}", rust.err);
+}
+
+#[test]
+fn a_code_is_asked_for_without_echo() {
+    let test_gateway = CliGateway::new();
+    let line = format!("{} sign help --key alice.key", env!("CARGO_BIN_EXE_mailsudo"));
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
+        .current_dir(test_gateway.folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script(1), which makes a terminal (package bsdutils)");
+    terminal.stdin.take().expect("a pipe").write_all(b"123456\n").expect("typed");
+    let screen = said(terminal.wait_with_output().expect("its end"));
+    assert!(screen.out.contains("Code: "), "{}", screen.out);
+    assert_eq!(screen.out.matches("123456").count(), 1, "only in the block: {}", screen.out);
+    assert!(screen.out.contains("totp: 123456"), "{}", screen.out);
+}
+
+#[test]
+fn an_exclusive_command_waits_for_a_run_that_lives() {
+    let test_gateway = CliGateway::new();
+    test_gateway.write(
+        "commands.d/slow.toml",
+        "summary = \"x\"\nrun_as = \"nobody\"\nargv = [\"/bin/sleep\", \"2\"]\n[allow.web]\n",
+    );
+    test_gateway.run(&["user", "add", "bob", "--address", "bob@example.com", "--role", "web", "--key-file", "bob.key"]);
+    let secrets = fs::read_to_string(test_gateway.path("secrets.d/bob.toml")).expect("secrets");
+    let url = secrets.split('"').find(|word| word.starts_with("otpauth:")).expect("the URL");
+    fs::write(test_gateway.path("bob.phone"), url).expect("a phone");
+    fs::set_permissions(test_gateway.path("bob.phone"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let words =
+        ["sign", "slow", "--key", "bob.key", "--totp-secret-file", "bob.phone", "--eml", "--from", "bob@example.com"];
+    let requests = [test_gateway.eml(&["slow"]), test_gateway.run(&words).out];
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> =
+            requests.iter().map(|request| scope.spawn(|| test_gateway.run_with(&["deliver"], request))).collect();
+        runs.into_iter().map(|run| run.join().expect("a delivery")).collect()
+    });
+    assert!(
+        ended.iter().all(|said| said.out.contains("slow: ok")),
+        "{:?}",
+        ended.iter().map(|s| &s.err).collect::<Vec<_>>()
+    );
+    assert_eq!(ended.iter().filter(|said| said.err.contains("event=waiting")).count(), 1, "one after the other");
+}
+
+#[test]
+fn the_gateways_folder_may_be_named_first() {
+    let test_gateway = CliGateway::new();
+    let request = test_gateway.eml(&["say"]);
+    let deliver = |words: &[&str]| {
+        fs::write(test_gateway.path("request"), &request).expect("a request");
+        let input = fs::File::open(test_gateway.path("request")).expect("a request");
+        said(test_gateway.command(words).stdin(input).output().expect("the program"))
+    };
+    for words in
+        [&["--nonsense", "deliver"][..], &["--config", ".", "deliver", "--nonsense"], &["--config=.", "--x", "deliver"]]
+    {
+        let ended = deliver(words);
+        assert_eq!((ended.status, ended.out.as_str(), ended.err.as_str()), (75, "", ""), "{words:?}");
+    }
+    let ended = deliver(&["--config", ".", "deliver"]);
+    assert!(ended.out.contains("heard: nothing"), "{} {}", ended.status, ended.err);
+    assert!(deliver(&["--config=.", "deliver"]).err.contains("reason=duplicate"));
+    let listed = said(test_gateway.command(&["--config", ".", "user", "list"]).output().expect("the program"));
+    assert!(listed.out.starts_with("alice"), "{}", listed.err);
+}

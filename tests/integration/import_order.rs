@@ -1,0 +1,83 @@
+//! Modules import only modules that stand below them in docs/architecture.md, and `src/lib.rs` lists them in that order.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn checkout(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The modules from the top to the ground.
+fn order() -> Vec<String> {
+    let text = fs::read_to_string(checkout("docs/architecture.md")).expect("docs/architecture.md");
+    let (_, list) = text.split_once("<!-- import order -->").expect("the mark before the list");
+    let list = list.split("```").nth(1).expect("a fenced list");
+    list.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Every Rust file under `folder`.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .collect()
+}
+
+/// What stands before the tests of a file.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a source file");
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    if text.contains("#![cfg(test)]") { String::new() } else { text.to_owned() }
+}
+
+/// The top-level modules that `text` names after `crate::`, with the line.
+fn imports(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for rest in line.split("crate::").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            found.push((at + 1, name));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_module_imports_one_that_stands_above_it() {
+    let order = order();
+    let place = |name: &str| order.iter().position(|module| module == name);
+    let source = checkout("src");
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for path in files(&source) {
+        let relative = path.strip_prefix(&source).expect("under src");
+        let first = relative.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
+        let module = first.trim_end_matches(".rs");
+        if module == "main" || module == "lib" {
+            continue;
+        }
+        let own = place(module).unwrap_or_else(|| panic!("{module} is not in docs/architecture.md"));
+        for (line, name) in imports(&code(&path)) {
+            let Some(other) = place(&name) else { continue };
+            seen += 1;
+            if other < own {
+                wrong
+                    .push(format!("src/{}:{line}: {module} imports {name}, which stands above it", relative.display()));
+            }
+        }
+    }
+    assert!(seen > 100, "the imports are not found: {seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_crate_lists_its_modules_in_that_order() {
+    let text = fs::read_to_string(checkout("src/lib.rs")).expect("src/lib.rs");
+    let listed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let order: Vec<_> = order().into_iter().filter(|module| module != "main").collect();
+    assert_eq!(listed, order);
+}

@@ -1,0 +1,29 @@
+//! Behaviour through the library's and the program's public interfaces. No test here needs root, Postfix or sudo.
+//!
+//! `cargo test --test integration NAME` runs the tests whose path contains NAME. tests/README.md says what stands where.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cli;
+
+mod binary;
+mod cli_conventions;
+mod concurrency;
+mod examples;
+mod execute;
+mod explain;
+mod hostile;
+mod import_order;
+mod intake;
+mod past_failures;
+mod properties;
+mod refusal_table;
+mod sender_auth;
+mod smtp;
+mod sysadmin;
+mod time;
+mod timing;
+mod vectors;

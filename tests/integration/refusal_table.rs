@@ -1,0 +1,293 @@
+//! PROTOCOL.md's rule 9: each row of its table as a test, in its order, through the whole pipeline.
+
+use crate::common::{KEY, OTHER_KEY, TestGateway, block, factor, mail};
+use mailsudo::protocol::Timestamp;
+use mailsudo::system::clock::Clock;
+
+/// A code that is wrong at `time` and one step to each side.
+fn wrong_code(time: Timestamp) -> String {
+    let near: Vec<_> = [-30, 0, 30]
+        .iter()
+        .map(|by| factor().code_at(Timestamp::from_seconds(time.seconds() + by)).expect("a code"))
+        .collect();
+    (0..10)
+        .map(|digit| digit.to_string().repeat(6))
+        .find(|code| near.iter().all(|known| known.as_str() != code))
+        .expect("ten are enough")
+}
+
+fn wrong(test_gateway: &TestGateway) -> String {
+    let now = test_gateway.clock.now();
+    mail("alice@example.com", &block("alice", KEY, now, "count", &[], Some(&wrong_code(now))))
+}
+
+#[test]
+fn another_gateways_request_is_neither_recorded_nor_answered() {
+    let mut test_gateway = TestGateway::new();
+    let text = test_gateway.block(test_gateway.clock.now(), "count", &[]);
+    test_gateway.set("# renamed");
+    let toml = std::fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
+    test_gateway.write("mailsudo.toml", 0o644, &toml.replace("berlin", "paris"));
+    let ended = test_gateway.deliver(&mail("alice@example.com", &text));
+    assert!(ended.refused("wrong-gateway") && ended.replies.is_empty(), "{ended:?}");
+    assert_eq!((test_gateway.recorded(), test_gateway.runs().len()), ((0, 0), 0));
+}
+
+#[test]
+fn a_disabled_user_is_neither_recorded_nor_answered() {
+    let mut test_gateway = TestGateway::new();
+    test_gateway.write(
+        "users.d/alice.toml",
+        0o644,
+        "address = \"alice@example.com\"\nroles = [\"web\"]\nenabled = false\n",
+    );
+    let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+    assert!(ended.refused("disabled") && ended.replies.is_empty(), "{ended:?}");
+    assert_eq!(test_gateway.recorded(), (0, 0));
+}
+
+#[test]
+fn a_foreign_from_is_neither_recorded_nor_answered() {
+    let mut test_gateway = TestGateway::new();
+    let text = test_gateway.block(test_gateway.clock.now(), "count", &[]);
+    let ended = test_gateway.deliver(&mail("mallory@example.com", &text));
+    assert!(ended.refused("foreign-from") && ended.replies.is_empty(), "{ended:?}");
+    assert_eq!(test_gateway.recorded(), (0, 0));
+    let ended = test_gateway.deliver(&mail("Alice Example <ALICE@Example.COM>", &text));
+    assert_eq!(ended.replies.len(), 1, "a name and another case change nothing: {ended:?}");
+}
+
+#[test]
+fn nothing_that_a_stranger_sends_opens_the_ledger() {
+    let mut test_gateway = TestGateway::new();
+    let now = test_gateway.clock.now();
+    for (from, user, key) in [
+        ("alice@example.com", "alice", OTHER_KEY),
+        ("alice@example.com", "nobody", KEY),
+        ("eve@x.org", "nobody", &"0".repeat(64)),
+    ] {
+        let ended = test_gateway.deliver(&mail(from, &block(user, key, now, "count", &[], None)));
+        assert!(ended.refused("bad-mac") && ended.replies.is_empty(), "{ended:?}");
+    }
+    assert!(!test_gateway.path("ledger/ledger.db").exists());
+}
+
+#[test]
+fn what_has_been_answered_is_a_duplicate_for_ever() {
+    let mut test_gateway = TestGateway::new();
+    let request = test_gateway.request("count", &[]);
+    assert_eq!(test_gateway.deliver(&request).replies.len(), 1);
+    for later in [0, 60, 86_400, -86_400] {
+        test_gateway.clock.forward(later);
+        let ended = test_gateway.deliver(&request);
+        assert!(ended.refused("duplicate") && ended.replies.is_empty(), "{ended:?}");
+    }
+    assert_eq!((test_gateway.runs().len(), test_gateway.recorded()), (1, (1, 1)));
+}
+
+#[test]
+fn a_stored_reply_is_sent_again_as_it_was() {
+    let mut test_gateway = TestGateway::new();
+    let request = test_gateway.request("count", &[]);
+    test_gateway.break_sendmail(true);
+    for _ in 0..3 {
+        let ended = test_gateway.deliver(&request);
+        assert_eq!(ended.deferred, Some("sendmail"));
+    }
+    let stored: Vec<u8> =
+        test_gateway.ledger().query_row("SELECT reply FROM requests", [], |row| row.get(0)).expect("a stored reply");
+    test_gateway.break_sendmail(false);
+    test_gateway.clock.forward(86_400);
+    std::fs::remove_file(test_gateway.path("commands.d/count.toml")).expect("removed");
+    let ended = test_gateway.deliver(&request);
+    assert_eq!(ended.reply().as_bytes(), stored, "no code, role, age or command file is needed for it");
+    assert!(ended.log.iter().any(|line| line.contains("event=resumed")));
+    assert_eq!(test_gateway.runs().len(), 1);
+    assert!(test_gateway.deliver(&request).refused("duplicate"));
+}
+
+#[test]
+fn a_run_that_nobody_saw_the_end_of_is_unknown_and_not_run_again() {
+    let mut test_gateway = TestGateway::new();
+    let request = test_gateway.request("count", &[]);
+    test_gateway.deliver(&request);
+    // As a delivery leaves it that died between admission and outcome.
+    let died = "UPDATE requests SET state = 'started', result = NULL, reply = NULL, reply_to = NULL,
+                finished = NULL, handed_over = NULL";
+    test_gateway.ledger().execute(died, []).expect("changed");
+    let ended = test_gateway.deliver(&request);
+    assert!(ended.reply().contains("outcome unknown") && ended.reply().contains("result: unknown"), "{ended:?}");
+    assert!(test_gateway.deliver(&request).refused("duplicate"));
+    assert_eq!(test_gateway.runs().len(), 1);
+}
+
+#[test]
+fn at_or_below_the_floor_nothing_is_recorded_or_answered() {
+    let mut test_gateway = TestGateway::new();
+    test_gateway.deliver(&test_gateway.request("count", &[]));
+    test_gateway.clock.forward(120);
+    let watermark = test_gateway.clock.now();
+    test_gateway.ledger().execute("INSERT INTO floor VALUES (?1)", [watermark.seconds()]).expect("a floor");
+    let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+    assert!(ended.refused("forgotten") && ended.replies.is_empty(), "{ended:?}");
+    assert_eq!(test_gateway.recorded(), (1, 1));
+    test_gateway.clock.forward(1);
+    assert_eq!(test_gateway.deliver(&test_gateway.request("count", &[])).replies.len(), 1, "one second above it");
+}
+
+#[test]
+fn a_lockout_is_told_once_and_holds() {
+    let mut test_gateway = TestGateway::new();
+    for count in 1..=5 {
+        let ended = test_gateway.deliver(&wrong(&test_gateway));
+        assert!(ended.refused("bad-code"), "{ended:?}");
+        assert_eq!(ended.reply().contains("locked out"), count == 5, "{count}: {ended:?}");
+        test_gateway.clock.forward(1);
+    }
+    test_gateway.clock.forward(60);
+    let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+    assert!(ended.refused("locked-out") && ended.reply().contains("locked out until"), "{ended:?}");
+    test_gateway.clock.forward(60);
+    let again = test_gateway.request("count", &[]);
+    let ended = test_gateway.deliver(&again);
+    assert!(ended.refused("locked-out") && ended.replies.is_empty(), "once for each lockout: {ended:?}");
+    assert!(test_gateway.deliver(&again).refused("duplicate"));
+    assert_eq!((test_gateway.recorded(), test_gateway.runs().len()), ((7, 0), 0), "recorded, no step used");
+    test_gateway.clock.forward(15 * 60);
+    assert_eq!(test_gateway.deliver(&test_gateway.request("count", &[])).replies.len(), 1, "and then it is over");
+    assert_eq!(test_gateway.runs().len(), 1);
+    // The wrong codes that brought the lockout count no more.
+    assert!(!test_gateway.deliver(&wrong(&test_gateway)).reply().contains("locked out"));
+}
+
+#[test]
+fn a_replayed_wrong_code_counts_once() {
+    let mut test_gateway = TestGateway::new();
+    let captured = wrong(&test_gateway);
+    assert_eq!(test_gateway.deliver(&captured).replies.len(), 1);
+    for _ in 0..50 {
+        let ended = test_gateway.deliver(&captured);
+        assert!(ended.refused("duplicate") && ended.replies.is_empty());
+    }
+    test_gateway.clock.forward(60);
+    assert!(!test_gateway.deliver(&test_gateway.request("count", &[])).refused("locked-out"));
+}
+
+#[test]
+fn too_old_from_the_future_and_bad_values_are_answered_and_use_no_step() {
+    let mut test_gateway = TestGateway::new();
+    let now = test_gateway.clock.now();
+    let signed = |by: i64| Timestamp::from_seconds(now.seconds() + by);
+    // count has a max_age of its own, 10 minutes; restart has the gateway's 30.
+    for (command, by, reason) in [
+        ("count", -601, Some("stale")),
+        ("count", -600, None),
+        ("restart", -1801, Some("stale")),
+        ("restart", -1799, None),
+        ("count", 121, Some("future")),
+        ("count", 120, None),
+    ] {
+        let arguments: &[(&str, &str)] = if command == "restart" { &[("service", "nginx")] } else { &[] };
+        let (_, steps) = test_gateway.recorded();
+        let text = block("alice", KEY, signed(by), command, arguments, None);
+        let ended = test_gateway.deliver(&mail("alice@example.com", &text));
+        ended.reply();
+        match reason {
+            Some(reason) => {
+                assert!(ended.refused(reason), "{command} {by}: {ended:?}");
+                assert_eq!(test_gateway.recorded().1, steps);
+            }
+            None => assert_eq!(test_gateway.recorded().1, steps + 1, "{command} {by}: {ended:?}"),
+        }
+        assert!(test_gateway.deliver(&mail("alice@example.com", &text)).refused("duplicate"));
+    }
+}
+
+#[test]
+fn a_commands_age_is_not_told_to_those_who_may_not_run_it() {
+    let mut test_gateway = TestGateway::new();
+    let old = Timestamp::from_seconds(test_gateway.clock.now().seconds() - 90);
+    let secret = test_gateway.deliver(&mail("alice@example.com", &test_gateway.block(old, "secret", &[])));
+    let none = test_gateway.deliver(&mail("alice@example.com", &block("bob", OTHER_KEY, old, "none", &[], None)));
+    assert!(secret.refused("not-permitted"), "as for a command that does not exist: {secret:?}");
+    assert!(none.refused("foreign-from"));
+    let bobs = test_gateway.deliver(&mail("bob@example.com", &block("bob", OTHER_KEY, old, "secret", &[], None)));
+    assert!(bobs.refused("stale"), "he may, and it is a minute: {bobs:?}");
+}
+
+#[test]
+fn a_code_serves_one_request() {
+    let mut test_gateway = TestGateway::new();
+    test_gateway.deliver(&test_gateway.request("count", &[]));
+    let second = test_gateway.deliver(&test_gateway.request("restart", &[("service", "nginx")]));
+    assert!(second.refused("used-code"), "{second:?}");
+    assert!(second.reply().contains("result: refused"));
+    assert_eq!(test_gateway.recorded(), (2, 1));
+    // Bob's steps are his own.
+    let text = block("bob", OTHER_KEY, test_gateway.clock.now(), "restart", &[("service", "mysql")], None);
+    assert_eq!(test_gateway.deliver(&mail("bob@example.com", &text)).replies.len(), 1);
+    assert_eq!(test_gateway.runs(), ["", "mysql --level=3"]);
+}
+
+#[test]
+fn what_is_not_permitted_uses_the_code_and_is_answered() {
+    let mut test_gateway = TestGateway::new();
+    for (command, arguments, reason, words) in [
+        ("none", &[][..], "not-permitted", "no such command, or none for you"),
+        ("secret", &[][..], "not-permitted", "no such command, or none for you"),
+        ("restart", &[][..], "bad-parameter", "`service` is missing: one of nginx"),
+        ("restart", &[("service", "nginx"), ("x", "1")][..], "bad-parameter", "there is no parameter `x`"),
+        ("restart", &[("service", "apache")][..], "bad-parameter", "`service` must be one of nginx"),
+        ("restart", &[("service", "mysql")][..], "bad-parameter", "none of your roles permits"),
+        ("restart", &[("service", "nginx"), ("level", "07")][..], "bad-parameter", "a whole number from 1 to 9"),
+        ("count", &[("x", "")][..], "bad-parameter", "there is no parameter `x`"),
+        ("help", &[("x", "")][..], "bad-parameter", "there is no parameter `x`"),
+        ("status", &[("id", "zz")][..], "bad-parameter", "id is the 12 hex digits"),
+    ] {
+        test_gateway.clock.forward(60);
+        let steps = test_gateway.recorded().1;
+        let ended = test_gateway.deliver(&test_gateway.request(command, arguments));
+        assert!(ended.refused(reason), "{command}: {ended:?}");
+        let text = ended.reply().replace("=\n", "");
+        assert!(text.contains(words), "{command}: {text}");
+        assert_eq!(test_gateway.recorded().1, steps + 1, "{command}");
+    }
+    assert_eq!(test_gateway.runs().len(), 0);
+}
+
+#[test]
+fn a_code_one_step_beside_uses_that_step() {
+    let mut test_gateway = TestGateway::new();
+    let now = test_gateway.clock.now();
+    let code = factor().code_at(Timestamp::from_seconds(now.seconds() - 30)).expect("a code");
+    let text = block("alice", KEY, now, "count", &[], Some(code.as_str()));
+    assert_eq!(test_gateway.deliver(&mail("alice@example.com", &text)).replies.len(), 1);
+    let used: i64 = test_gateway.ledger().query_row("SELECT step FROM requests", [], |row| row.get(0)).expect("a step");
+    assert_eq!(used, now.seconds() / 30 - 1);
+    assert_eq!(test_gateway.runs().len(), 1);
+}
+
+#[test]
+fn the_previous_key_counts_until_its_date() {
+    let mut test_gateway = TestGateway::new();
+    let now = test_gateway.clock.now();
+    let until = |seconds: i64| Timestamp::from_seconds(now.seconds() + seconds);
+    let rotate = |test_gateway: &TestGateway, until: Timestamp| {
+        let text = format!(
+            "hmac_key = \"{OTHER_KEY}\"\ntotp = \"{}\"\n[previous]\nhmac_key = \"{KEY}\"\nuntil = {until}\n",
+            crate::common::TOTP
+        );
+        test_gateway.write("secrets.d/alice.toml", 0o600, &text);
+    };
+    rotate(&test_gateway, until(-1));
+    let request = test_gateway.request("count", &[]);
+    assert!(test_gateway.deliver(&request).refused("bad-mac"), "by its signed time it is too late");
+    rotate(&test_gateway, until(0));
+    let ended = test_gateway.deliver(&request);
+    let key = mailsudo::protocol::Key::from_hex(KEY).expect("a key");
+    let texts = mailsudo::intake::readable(ended.reply().as_bytes());
+    let verdict = mailsudo::protocol::verify_reply(&texts[0], &key);
+    assert!(matches!(verdict, mailsudo::protocol::Verdict::Genuine(_)), "answered under the key that verified it");
+    let new = block("alice", OTHER_KEY, until(60), "count", &[], None);
+    assert_eq!(test_gateway.deliver(&mail("alice@example.com", &new)).replies.len(), 1);
+}

@@ -1,0 +1,429 @@
+//! The sysadmin's commands, through the built binary: what they print, change and refuse to do without being asked.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::cli::{CliGateway, Said, mode};
+use serde_json::Value;
+
+/// The house, with a command of two parameters and a second user.
+fn test_gateway() -> CliGateway {
+    let test_gateway = CliGateway::new();
+    test_gateway.write(
+        "commands.d/restart.toml",
+        "summary = \"Restart a service\"\nrun_as = \"root\"\nargv = [\"/bin/echo\", \"{service}\", \"--level={level}\"]\n\
+         timeout = \"5s\"\n[parameters.service]\none_of = [\"nginx\", \"php\"]\n\
+         [parameters.level]\ninteger = { min = 1, max = 2 }\ndefault = 1\n[allow.oncall]\n[allow.web]\nservice = [\"nginx\"]\n",
+    );
+    let added = test_gateway.run(&[
+        "user",
+        "add",
+        "bob",
+        "--address",
+        "bob@example.com",
+        "--role",
+        "oncall",
+        "--key-file",
+        "bob.key",
+    ]);
+    assert_eq!(added.status, 0, "{}", added.err);
+    test_gateway
+}
+
+fn json(said: &Said) -> Value {
+    assert_eq!(said.status, 0, "{}", said.err);
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+}
+
+#[test]
+fn the_catalogue_is_spelled_out() {
+    let test_gateway = test_gateway();
+    let list = test_gateway.run(&["command", "list"]);
+    assert_eq!(list.out, "restart  as root, for oncall, web: Restart a service\nsay      as nobody, for web: Say it\n");
+    let show = test_gateway.run(&["command", "show", "restart"]).out;
+    for line in [
+        "restart: Restart a service",
+        "runs as    root",
+        "parameter  level: a whole number from 1 to 2; 1 if not given",
+        "role       oncall: every value",
+        "role       web: service: nginx",
+        "  /bin/echo nginx --level=1",
+        "  /bin/echo php --level=2",
+    ] {
+        assert!(show.lines().any(|found| found == line), "{line}: {show}");
+    }
+    let all = json(&test_gateway.run(&["command", "list", "--json"]));
+    assert_eq!(all[0]["argument_vectors"].as_array().map(Vec::len), Some(4));
+    assert!(test_gateway.run(&["command", "show", "nothing"]).err.contains("mailsudo command list"));
+}
+
+#[test]
+fn may_says_which_rule_decides() {
+    let test_gateway = test_gateway();
+    for (words, status, wanted) in [
+        (&["may", "alice", "restart", "service=nginx"][..], 0, "permit: [allow.web] in commands.d/restart.toml"),
+        (&["may", "bob", "restart", "service=php", "level=2"], 0, "permit: [allow.oncall]"),
+        (&["may", "alice", "restart", "service=php"], 1, "deny: none of your roles permits"),
+        (&["may", "alice", "restart", "service=nginx", "level=3"], 1, "deny: `level` must be a whole number"),
+        (&["may", "alice", "restart"], 1, "deny: `service` is missing"),
+        (&["may", "bob", "say"], 1, "deny: commands.d/say.toml has no [allow]"),
+        (&["may", "alice", "restart", "service=nginx", "service=nginx"], 1, "deny: `service` is given twice"),
+        (&["may", "alice", "nothing"], 1, "deny: there is no commands.d/nothing.toml"),
+        (&["may", "eve", "say"], 1, "deny: there is no user eve"),
+        (&["may", "bob", "help"], 0, "permit: help is built in"),
+    ] {
+        let said = test_gateway.run(words);
+        assert_eq!(said.status, status, "{words:?}: {}", said.out);
+        assert!(said.out.starts_with(wanted), "{words:?}: {}", said.out);
+    }
+    let permit = json(&test_gateway.run(&["may", "bob", "restart", "service=php", "--json"]));
+    assert!(permit["permit"] == true && permit["why"].as_str().is_some_and(|why| why.starts_with("[allow.oncall]")));
+    test_gateway.run(&["user", "disable", "alice"]);
+    assert!(test_gateway.run(&["may", "alice", "help"]).out.starts_with("deny: alice is disabled"));
+}
+
+#[test]
+fn users_are_listed_shown_disabled_and_removed() {
+    let test_gateway = test_gateway();
+    let list = test_gateway.run(&["user", "list"]).out;
+    assert_eq!(list, "alice  alice@example.com  web\nbob    bob@example.com  oncall\n");
+    let show = json(&test_gateway.run(&["user", "show", "alice", "--json"]));
+    assert_eq!((&show["enabled"], &show["secrets"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert!(test_gateway.run(&["user", "show", "eve"]).err.contains("mailsudo user list"));
+
+    test_gateway
+        .write("users.d/alice.toml", "# keep me\naddress = \"alice@example.com\"\nroles = [\"web\"] # and me\n");
+    assert_eq!(test_gateway.run(&["user", "disable", "alice"]).out, "alice is disabled.\n");
+    let file = fs::read_to_string(test_gateway.path("users.d/alice.toml")).expect("the file");
+    assert_eq!(file, "# keep me\naddress = \"alice@example.com\"\nroles = [\"web\"] # and me\nenabled = false\n");
+    assert_eq!(mode(&test_gateway.path("users.d/alice.toml")), 0o644);
+    assert!(test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"])).err.contains("reason=disabled"));
+    assert_eq!(test_gateway.run(&["user", "enable", "alice"]).out, "alice is enabled.\n");
+    assert_eq!(test_gateway.run(&["user", "enable", "alice"]).out, "alice is enabled already.\n");
+
+    assert!(test_gateway.run(&["user", "remove", "bob"]).err.contains("--yes"), "a prompt never blocks a script");
+    assert!(test_gateway.run(&["user", "remove", "bob", "--dry-run"]).out.contains("Nothing was changed"));
+    assert!(test_gateway.path("secrets.d/bob.toml").exists());
+    assert_eq!(test_gateway.run(&["user", "remove", "bob", "--yes"]).status, 0);
+    assert!(!test_gateway.path("secrets.d/bob.toml").exists() && !test_gateway.path("users.d/bob.toml").exists());
+    assert!(test_gateway.run(&["user", "remove", "bob", "--yes"]).err.contains("there is no user bob"));
+}
+
+#[test]
+fn enrolling_shows_a_qr_code_and_says_what_it_would_do() {
+    let test_gateway = test_gateway();
+    let dry = test_gateway.run(&["user", "add", "carol", "--address", "c@example.com", "--dry-run"]);
+    assert!(dry.out.contains("users.d/carol.toml would be written"), "{}", dry.out);
+    assert!(!test_gateway.path("users.d/carol.toml").exists());
+    let line = format!("{} user add carol --address c@example.com --config .", env!("CARGO_BIN_EXE_mailsudo"));
+    let terminal = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .current_dir(test_gateway.folder.path())
+        .stdin(std::process::Stdio::null())
+        .output();
+    let added = crate::cli::said(terminal.expect("script(1), which makes a terminal (package bsdutils)"));
+    assert!(
+        added.out.contains('█') && added.out.contains("otpauth://totp/mailsudo%20berlin:carol?secret="),
+        "{}",
+        added.out
+    );
+    assert_eq!(mode(&test_gateway.path("berlin.carol.toml")), 0o600, "the key file has a name that says what it is");
+}
+
+#[test]
+fn rotation_overlaps_for_keys_and_not_for_phones() {
+    let test_gateway = test_gateway();
+    let old = test_gateway.eml(&["say", "what=old"]);
+    let rotated = test_gateway.run(&["user", "rotate", "alice", "--hmac", "--overlap", "2d", "--key-file", "new.key"]);
+    assert_eq!(rotated.status, 0, "{}", rotated.err);
+    assert!(test_gateway.run(&["user", "show", "alice"]).out.contains("old key  counts for requests signed up to"));
+    assert!(test_gateway.run_with(&["deliver"], &old).out.contains("heard: old"), "the old key still counts");
+    fs::rename(test_gateway.path("new.key"), test_gateway.path("alice.key")).expect("the new key file");
+    assert!(
+        test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"])).err.contains("used-code"),
+        "the new one counts too"
+    );
+
+    let rotated = test_gateway.run(&["user", "rotate", "alice", "--totp"]);
+    assert!(rotated.out.contains("the old one counts no more"), "{}", rotated.err);
+    let secrets = fs::read_to_string(test_gateway.path("secrets.d/alice.toml")).expect("secrets");
+    assert!(secrets.contains("[previous]"), "the key's overlap goes on");
+    assert_eq!(test_gateway.run(&["user", "rotate", "alice"]).status, 2);
+    assert_eq!(test_gateway.run(&["user", "rotate", "alice", "--totp", "--overlap", "2d"]).status, 2);
+}
+
+#[test]
+fn a_code_is_tested_without_being_used() {
+    let test_gateway = test_gateway();
+    let url = fs::read_to_string(test_gateway.path("phone")).expect("the phone");
+    let factor = mailsudo::authenticate::Factor::from_url(&url).expect("a factor");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    let test = |seconds: i64| {
+        let time = mailsudo::protocol::Timestamp::from_seconds(now.cast_signed() + seconds);
+        let code = factor.code_at(time).expect("a code");
+        test_gateway.run(&["user", "test", "alice", "--code", code.as_str()])
+    };
+    assert!(test(0).out.contains("agree"));
+    let ahead = test(600);
+    assert_eq!(ahead.status, 1);
+    assert!(ahead.out.contains("ahead by 20 steps") || ahead.out.contains("ahead by 19 steps"), "{}", ahead.out);
+    assert!(test(-900).out.contains("behind by"));
+    assert_eq!(test_gateway.run(&["user", "test", "alice", "--code", "12345678"]).status, 1);
+    assert!(test_gateway.run(&["user", "test", "alice"]).err.contains("no terminal"));
+}
+
+#[test]
+fn the_log_shows_what_became_of_requests() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say", "what=one"]));
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["restart", "service=php"]));
+    let all = json(&test_gateway.run(&["log", "--json"]));
+    let all = all.as_array().expect("a list");
+    assert_eq!(all.len(), 2);
+    assert_eq!(
+        (all[0]["command"].as_str(), all[0]["reason"].as_str()),
+        (Some("restart"), Some("used-code")),
+        "newest first"
+    );
+    assert_eq!((all[1]["result"].as_str(), all[1]["argv"][1].as_str()), (Some("exit-0"), Some("heard: one")));
+    for (words, count) in [
+        (&["log", "--user", "alice", "--json"][..], 2),
+        (&["log", "--user", "bob", "--json"], 0),
+        (&["log", "--command", "say", "--json"], 1),
+        (&["log", "--state", "refused", "--json"], 1),
+        (&["log", "--since", "1h", "--json"], 2),
+        (&["log", "--until", "2020-01-01T00:00:00Z", "--json"], 0),
+        (&["log", "--limit", "1", "--json"], 1),
+    ] {
+        assert_eq!(json(&test_gateway.run(words)).as_array().map(Vec::len), Some(count), "{words:?}");
+    }
+    let text = test_gateway.run(&["log"]).out;
+    assert!(
+        text.contains("alice") && text.contains("refused used-code") && !text.contains('\u{1b}'),
+        "no colours: {text}"
+    );
+    let id = all[1]["id"].as_str().expect("an id");
+    let show = test_gateway.run(&["log", "show", id]).out;
+    assert!(show.contains("argv        /bin/echo heard: one\n") && show.contains("heard: one\n"), "{show}");
+    assert!(test_gateway.run(&["log", "show", "ffffffffffff"]).err.contains("mailsudo log"));
+    assert!(test_gateway.run(&["log", "show", "xyz"]).err.contains("hex digits"));
+    assert_eq!(test_gateway.run(&["log", "--since", "yesterday"]).status, 2);
+    let shown = text.get(14..40).expect("the time of the newest");
+    for (since, count) in
+        [(shown, 2), ("2020-01-01", 2), ("2020-01-01 10:15", 2), ("2020-01-01T00:00:00Z", 2), ("2100-01-01", 0)]
+    {
+        let said = json(&test_gateway.run(&["log", "--json", "--since", since]));
+        let found = said.as_array().map(Vec::len);
+        assert!(found == Some(count) || since == shown && found == Some(1), "{since}: {said}");
+    }
+}
+
+#[test]
+fn explain_tells_and_leaves_no_trace() {
+    let test_gateway = test_gateway();
+    let request = test_gateway.eml(&["say", "what=one"]);
+    let explained = test_gateway.run_with(&["explain"], &request);
+    assert_eq!(explained.status, 0, "{}", explained.err);
+    for line in [
+        "message: From alice@example.com",
+        "  totp: (not shown)",
+        "  command: say",
+        "mac: holds, under the current key of alice",
+        "ledger: this request is new",
+        "code: right, step ",
+        "role: web permits it",
+        "command: /bin/echo heard: one as nobody",
+        "would run: /usr/bin/timeout --kill-after=5s 60s /bin/echo heard: one",
+    ] {
+        assert!(explained.out.lines().any(|found| found.starts_with(line)), "{line}: {}", explained.out);
+    }
+    let code = request.lines().find_map(|line| line.strip_prefix("totp: ")).expect("a code");
+    assert!(!explained.out.contains(code), "no code is shown");
+    assert_eq!(test_gateway.run_with(&["explain"], &request).out, explained.out, "and again");
+    assert!(test_gateway.run_with(&["deliver"], &request).out.contains("heard: one"), "it was not used up");
+    let after = test_gateway.run_with(&["explain"], &request);
+    assert_eq!(after.status, 1);
+    assert!(after.out.contains("duplicate: nothing is run again"), "{}", after.out);
+    let forged = test_gateway.run_with(&["explain"], &request.replace("what=one", "what=two"));
+    assert!(
+        forged.out.contains("refused: bad-mac") && forged.out.contains("answered: no\nnext: alice is known"),
+        "{}",
+        forged.out
+    );
+    let bob = request.replace("alice@example.com", "eve@example.com");
+    assert!(test_gateway.run_with(&["explain"], &bob).out.contains("refused: foreign-from"));
+    assert!(test_gateway.run_with(&["explain"], "From: a@b\n\nhello").out.contains("refused: not-a-request"));
+}
+
+#[test]
+fn the_ledger_is_looked_after() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    let status = json(&test_gateway.run(&["ledger", "status", "--json"]));
+    assert_eq!((status["requests"].as_u64(), status["integrity"].as_str()), (Some(1), Some("ok")));
+    assert!(test_gateway.run(&["ledger", "status"]).out.contains("integrity  ok"));
+    assert_eq!(test_gateway.run(&["ledger", "backup", "copy.db"]).status, 0);
+    assert_eq!(mode(&test_gateway.path("copy.db")), 0o600);
+    let copy = rusqlite::Connection::open(test_gateway.path("copy.db")).expect("the copy");
+    let count: u32 = copy.query_row("SELECT count(*) FROM requests", [], |row| row.get(0)).expect("a count");
+    assert_eq!(count, 1, "the write-ahead log is in it");
+    assert!(test_gateway.run(&["ledger", "backup", "copy.db"]).err.contains("exists already"));
+    assert_eq!(test_gateway.run(&["ledger", "prune", "--older-than", "6d", "--yes"]).status, 2, "never under a week");
+    assert!(test_gateway.run(&["ledger", "prune", "--older-than", "7d"]).err.contains("--yes"));
+    let live = rusqlite::Connection::open(test_gateway.path("ledger/ledger.db")).expect("the ledger");
+    let age = "UPDATE requests SET signed = signed - 864000, handed_over = handed_over - 864000";
+    live.execute(age, []).expect("aged");
+    drop(live);
+    assert!(test_gateway.run(&["ledger", "prune", "--older-than", "7d", "--yes"]).out.contains("Forgotten: 1."));
+    assert!(test_gateway.run(&["ledger", "status"]).out.contains("forgotten  up to "));
+    assert_eq!(test_gateway.run(&["ledger", "vacuum"]).status, 0);
+}
+
+/// SQLite's copies have no write-ahead log, on which the ledger's commits rest.
+#[test]
+fn a_backup_that_is_put_back_is_written_to_as_the_ledger_was() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    assert_eq!(test_gateway.run(&["ledger", "backup", "copy.db"]).status, 0);
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        fs::remove_file(test_gateway.path("ledger").join(name)).expect("removed");
+    }
+    fs::rename(test_gateway.path("copy.db"), test_gateway.path("ledger/ledger.db")).expect("put back");
+    let said = test_gateway.run_with(&["deliver"], &test_gateway.eml(&["status"]));
+    assert!(said.err.contains("reason=used-code"), "the copy is the memory: {}", said.err);
+    // sqlite.org/fileformat2.html, 1.3.3: 2 for a write-ahead log.
+    let header = fs::read(test_gateway.path("ledger/ledger.db")).expect("the ledger");
+    assert_eq!(header.get(18..20), Some(&[2, 2][..]));
+    assert!(test_gateway.path("ledger/ledger.db-wal").exists());
+}
+
+#[test]
+fn metrics_count_the_ledger() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    let text = test_gateway.run(&["metrics"]).out;
+    assert!(text.contains("mailsudo_requests{gateway=\"berlin\",state=\"finished\"} 1\n"), "{text}");
+    assert!(text.contains("mailsudo_duration_seconds_count{gateway=\"berlin\"} 1\n"), "{text}");
+    assert_eq!(test_gateway.run(&["metrics", "--output", "mailsudo.prom"]).out, "");
+    assert_eq!(fs::read_to_string(test_gateway.path("mailsudo.prom")).expect("the file"), text);
+}
+
+#[test]
+fn a_lockout_is_shown_and_ended() {
+    let test_gateway = test_gateway();
+    for n in 0..5 {
+        let key = [
+            "sign",
+            "say",
+            "--key",
+            "alice.key",
+            "--code",
+            &format!("{n}{n}{n}{n}{n}{n}99"),
+            "--eml",
+            "--from",
+            "alice@example.com",
+        ];
+        test_gateway.run_with(&["deliver"], &test_gateway.run(&key).out);
+    }
+    let show = test_gateway.run(&["user", "show", "alice"]).out;
+    assert!(show.contains("lockout  until "), "{show}");
+    assert_eq!(test_gateway.run(&["user", "unlock", "alice"]).out, "alice is locked out no more.\n");
+    assert!(test_gateway.run(&["user", "show", "alice"]).out.contains("lockout  none"));
+    assert!(test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"])).out.contains("heard: nothing"));
+}
+
+#[test]
+fn check_finds_what_is_broken_and_says_what_to_do() {
+    let test_gateway = test_gateway();
+    let found = |test_gateway: &CliGateway| {
+        let said = test_gateway.run(&["check", "--json"]);
+        let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out));
+        let words = report["findings"].as_array().expect("a list").iter().filter(|one| one["level"] != "ok");
+        words
+            .map(|one| format!("{}: {} -> {}", one["about"], one["what"], one["remedy"]))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let before = found(&test_gateway);
+    let breaks = |name: &str, content: &str, mode: u32, wanted: &str| {
+        let path = test_gateway.path(name);
+        let former = fs::read(&path).ok();
+        fs::write(&path, content).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        let now = found(&test_gateway);
+        assert!(!before.contains(wanted) && now.contains(wanted), "{name}: {wanted}: {now}");
+        match former {
+            Some(former) => fs::write(&path, former).expect("written"),
+            None => fs::remove_file(&path).expect("removed"),
+        }
+        if path.exists() {
+            let mode = if name.starts_with("secrets") { 0o600 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        }
+    };
+    breaks("commands.d/bad.toml", "argv = 1", 0o644, "bad.toml:1");
+    breaks(
+        "commands.d/gone.toml",
+        "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/nowhere/x\"]\n[allow.web]\n",
+        0o644,
+        "/nowhere/x",
+    );
+    breaks(
+        "commands.d/nobody.toml",
+        "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/bin/true\"]\n",
+        0o644,
+        "nobody may run nobody",
+    );
+    breaks(
+        "commands.d/role.toml",
+        "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/bin/true\"]\n[allow.dba]\n",
+        0o644,
+        "the role dba, which nobody holds",
+    );
+    breaks("users.d/eve.toml", "address = \"eve@example.com\"\nroles = []\n", 0o644, "eve has no secrets");
+    breaks(
+        "users.d/bob.toml",
+        "address = \"OPS@example.com\"\nroles = [\"oncall\"]\n",
+        0o644,
+        "the gateway's own address",
+    );
+    breaks(
+        "users.d/bob.toml",
+        "address = \"b@example.com\"\nroles = [\"typo\"]\n",
+        0o644,
+        "the role typo, which no command allows",
+    );
+    breaks("secrets.d/bob.toml", "hmac_key = 1", 0o600, "secrets.d/bob.toml:1");
+    breaks("secrets.d/stray.toml", "hmac_key = 1", 0o600, "belongs to no user");
+    breaks("mailsudo.toml", "gateway = 1", 0o644, "mailsudo.toml:1");
+    assert_eq!(test_gateway.run(&["check", "--quiet"]).status, 2, "no Postfix, and a service user that is not there");
+}
+
+#[test]
+fn the_tab_key_offers_the_gateways_own_names() {
+    let test_gateway = test_gateway();
+    let offered = |words: &[&str]| {
+        let mut command = test_gateway.command(&["--", "mailsudo"]);
+        command.args(words).env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        crate::cli::said(command.output().expect("the program")).out
+    };
+    assert_eq!(offered(&["command", "show", "--config=.", "re"]), "restart");
+    assert_eq!(offered(&["user", "show", "--config=.", "a"]), "alice");
+    let values = offered(&["may", "--config=.", "alice", "restart", "ser"]);
+    assert!(values.contains("service=nginx") && values.contains("service=php"), "{values}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = crate::cli::said(test_gateway.command(&[]).env("COMPLETE", shell).output().expect("the program"));
+        assert!(script.out.contains("mailsudo"), "{shell}: {}", script.err);
+    }
+}
+
+#[test]
+fn check_draws_no_conclusion_from_files_that_it_could_not_read() {
+    let test_gateway = test_gateway();
+    test_gateway.write("commands.d/Bad Name.toml", "summary = \"x\"\n");
+    let said = test_gateway.run(&["check", "--quiet"]).out;
+    assert!(said.contains("Bad Name.toml") && said.contains("rename the file"), "{said}");
+    for conclusion in ["there are no commands", "which no command allows", "sudoers --install"] {
+        assert!(!said.contains(conclusion), "{said}");
+    }
+}

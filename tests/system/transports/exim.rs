@@ -1,0 +1,69 @@
+//! Exim's pipe transport.
+
+use super::services::{self, Daemon};
+use super::{Packaged, ReplyTransport, drive, example};
+use crate::process::{self, run};
+use crate::smtp;
+use crate::system_env::GATEWAY;
+
+const PORT: u16 = 2525;
+const SENDMAIL: &str = "/usr/sbin/exim4";
+
+struct Exim {
+    _program: Packaged,
+    _daemon: Daemon,
+}
+
+impl Exim {
+    fn start() -> Self {
+        let program = Packaged::program();
+        services::unpack_once();
+        services::folder("/var/spool/exim4", "Debian-exim", "750");
+        services::folder("/var/log/exim4", "Debian-exim", "750");
+        process::write("/etc/exim4/exim4.conf", 0o644, &configuration());
+        services::start_as_the_mail_server(SENDMAIL, &format!("{SENDMAIL} -bd -oP /run/exim4.pid"));
+        Self { _program: program, _daemon: Daemon::in_file("/run/exim4.pid") }
+    }
+}
+
+/// An Exim that takes mail for example.com and sends on what is for the users, with the example's parts in it.
+fn configuration() -> String {
+    format!(
+        "primary_hostname = sandbox.example.com\n\
+         daemon_smtp_ports = {PORT}\n\
+         local_interfaces = 127.0.0.1\n\
+         acl_smtp_rcpt = accept\n\
+         tls_advertise_hosts =\n\
+         keep_environment =\n\
+         begin routers\n\
+         {}\
+         users:\n  driver = manualroute\n  domains = users.example\n  route_list = * 127.0.0.1\n  self = send\n  \
+         transport = smtp\n\
+         begin transports\n\
+         {}\
+         smtp:\n  driver = smtp\n\
+         begin retry\n* * F,1h,1h\n",
+        example("mail-servers/exim/router"),
+        example("mail-servers/exim/transport"),
+    )
+}
+
+impl ReplyTransport for Exim {
+    fn send(&self, sender: &str, mail: &str) {
+        smtp::send_to(PORT, sender, GATEWAY, mail).expect("Exim takes the mail");
+    }
+
+    fn retry(&self) {
+        // -qff: frozen ones too.
+        services::start_as_the_mail_server(SENDMAIL, &format!("{SENDMAIL} -qff"));
+    }
+
+    fn held(&self) -> usize {
+        run(SENDMAIL, &["-bpc"]).trim().parse().expect("a number")
+    }
+}
+
+#[test]
+fn exim_runs_refuses_and_tries_again() {
+    drive(&Exim::start(), "exim");
+}
