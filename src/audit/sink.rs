@@ -57,14 +57,18 @@ impl Sink {
 impl Syslog {
     /// Sends one line; a connected socket does not survive a restart of syslogd (FACTS.md), so it tries anew once.
     fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
-        let reused = self.backend.is_some();
-        let sent = match self.send(severity, text) {
-            // A daemon that is frozen would only cost another wait.
-            Err(error) if reused && error.kind() != io::ErrorKind::WouldBlock => {
-                self.backend = None;
-                self.send(severity, text)
+        let mut may_be_stale = self.backend.is_some();
+        let sent = loop {
+            match self.send(severity, text) {
+                // A process that was stopped and continued: with a timeout, send(2) is not restarted (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A daemon that is frozen would only cost another wait.
+                Err(error) if may_be_stale && error.kind() != io::ErrorKind::WouldBlock => {
+                    self.backend = None;
+                    may_be_stale = false;
+                }
+                other => break other,
             }
-            other => other,
         };
         sent.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => format!("{}: the syslog daemon takes no lines", self.socket.display()),

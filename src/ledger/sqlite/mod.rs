@@ -92,19 +92,24 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Begins a page when no other is open. SQLite itself would sleep between its looks for up to a tenth of a second, many
-    /// times as long as a page is open.
+    /// Begins a write transaction when no other is open.
     fn begin(&self) -> Result<rusqlite::Transaction<'_>, LedgerError> {
+        self.wait_while_busy(|| rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate))
+    }
+
+    /// Tries `work` until no other transaction stands in its way, or the timeout is over. SQLite itself would sleep between its
+    /// attempts for up to a tenth of a second, many times as long as a transaction is open.
+    fn wait_while_busy<T>(&self, mut work: impl FnMut() -> rusqlite::Result<T>) -> Result<T, LedgerError> {
         let deadline = Instant::now() + self.timeout;
         self.connection.busy_timeout(Duration::ZERO)?;
-        let begun = loop {
-            match rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate) {
+        let done = loop {
+            match work() {
                 Err(error) if is_busy(&error) && Instant::now() < deadline => std::thread::sleep(LEDGER_POLL),
                 other => break other,
             }
         };
         self.connection.busy_timeout(self.timeout)?;
-        Ok(begun?)
+        Ok(done?)
     }
 
     /// Sees to it that the write-ahead log, which reading has opened, would still have its name after a power failure.
@@ -166,12 +171,10 @@ impl Ledger for Sqlite {
 
     fn mark_replied(&mut self, id: &RequestId, now: Timestamp, audit_lost: u32) -> Result<(), LedgerError> {
         self.set(Synchronous::Normal)?;
-        self.connection.execute(
-            "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
-             WHERE name = ?1 AND handed_over IS NULL",
-            params![id.as_bytes(), now.seconds(), audit_lost],
-        )?;
-        Ok(())
+        let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
+                   WHERE name = ?1 AND handed_over IS NULL";
+        let values = params![id.as_bytes(), now.seconds(), audit_lost];
+        self.wait_while_busy(|| self.connection.execute(sql, values)).map(drop)
     }
 
     fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
