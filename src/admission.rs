@@ -2,7 +2,7 @@
 //! was sent. In: an [`Authorized`] request or a refusal, and the open [`Transaction`]. Out: [`Admitted`].
 //!
 //! MUST: nothing runs without an `Admitted`. It is made only here, only from an `Authorized`, and only after its admission is on
-//! stable storage (tests/faults/types checks it).
+//! stable storage (tests/types checks it).
 
 use std::time::Duration;
 

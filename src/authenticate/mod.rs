@@ -3,7 +3,7 @@
 //! [`Authenticated`], when the code is right too.
 //!
 //! MUST: the ledger is not read before the mac is verified. An unknown user costs what a known one costs. The code is judged
-//! at the signed time. Only this module makes these three types, each only from the one before (tests/faults/types checks it).
+//! at the signed time. Only this module makes these three types, each only from the one before (tests/types checks it).
 
 mod totp;
 

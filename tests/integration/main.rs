@@ -26,4 +26,5 @@ mod smtp;
 mod sysadmin;
 mod time;
 mod timing;
+mod types;
 mod vectors;

@@ -1,0 +1,10 @@
+//! Only `admission::admit` makes an `Admitted`.
+use mailsudo::admission::Admitted;
+use mailsudo::authorize::Authorized;
+use mailsudo::ledger::Record;
+
+fn forge(authorized: Authorized<'_>, record: Record) -> Admitted<'_> {
+    Admitted { authorized, record }
+}
+
+fn main() {}
