@@ -103,7 +103,7 @@ struct Content {
 enum Kind {
     /// Nothing is said, or nothing that can be read: plain text (RFC 2045 section 5.2), but in a digest.
     #[default]
-    StdoutError,
+    Unstated,
     Plain,
     Html,
     Multipart {
@@ -121,7 +121,7 @@ impl Content {
         };
         let subtype = read.subtype().unwrap_or_default().to_ascii_lowercase();
         self.kind = match (read.ctype().to_ascii_lowercase().as_str(), subtype.as_str()) {
-            ("text", "") => Kind::StdoutError,
+            ("text", "") => Kind::Unstated,
             ("text", "plain") => Kind::Plain,
             ("text", "html") => Kind::Html,
             ("multipart", _) => match read.attribute("boundary").map(str::trim_end) {
@@ -183,9 +183,9 @@ impl<'m> Walk<'m> {
                 return Ok(());
             }
             // A digest's parts are messages unless they say otherwise (RFC 2046 section 5.1.5).
-            Kind::StdoutError if in_digest => return Ok(()),
+            Kind::Unstated if in_digest => return Ok(()),
             Kind::Other => return Ok(()),
-            Kind::StdoutError | Kind::Plain => false,
+            Kind::Unstated | Kind::Plain => false,
             Kind::Html => true,
         };
         let Content { charset, encoding, .. } = content;
