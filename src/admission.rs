@@ -11,7 +11,7 @@ use crate::authorize::{Action, Authorized, Invocation};
 use crate::config;
 use crate::error::{Reason, Refusal};
 use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Lockout, Record, State, StoredReply, Transaction};
-use crate::limits::{KILL_AFTER, PRUNE};
+use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
 use crate::protocol::{RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
 
@@ -116,7 +116,7 @@ pub fn held_by(
     match authorized.action() {
         Action::Run(invocation) if invocation.is_exclusive() => {
             let holds = transaction.exclusive_holds(invocation.name().as_str())?;
-            Ok(holds.into_iter().find(|hold| hold.is_busy(now, longest + KILL_AFTER)))
+            Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
         }
         _ => Ok(None),
     }
@@ -149,7 +149,7 @@ pub fn admit<'p>(
             return Ok(Admission::Waiting(Waiting { authorized, pending }));
         }
         if invocation.is_exclusive() {
-            pending.record.holds_until = Some(now.plus(invocation.timeout()).plus(KILL_AFTER));
+            pending.record.holds_until = Some(now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER));
         }
     }
     pending.record.state = State::Started;

@@ -16,7 +16,7 @@ const SLACK: Duration = Duration::from_secs(20);
 /// exclusive command is free, to record the outcome, and to mark the reply as sent.
 const LEDGER_WAITS: u32 = 6;
 
-/// How many child processes may have to be ended: sudo, `sudo -l`, sendmail.
+/// How many child processes may have to be ended: a sudo that is slow to start, sudo, sendmail.
 const CHILDREN: u32 = 3;
 
 /// How long all log lines of one delivery may wait in total for the syslog daemon.
@@ -27,6 +27,9 @@ pub const SYSLOG_LEAST: Duration = Duration::from_millis(1);
 
 /// How long timeout(1) waits between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
+
+/// How long sudo may take to start a command. sudo that waits for DNS takes 40 s (docs/measurements.md).
+pub const SUDO_START: Duration = Duration::from_secs(10);
 
 /// How often a request that waits for an exclusive command looks whether it is free.
 pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
@@ -46,8 +49,8 @@ pub struct Timeouts {
     pub exclusive_wait: Duration,
     /// For sudo to end, beyond the command's time limit and [`KILL_AFTER`].
     pub sudo: Duration,
-    /// For `sudo -l` to say whether it permits a command.
-    pub sudo_list: Duration,
+    /// For sudo to start the command; then it is ended before the command begins.
+    pub sudo_start: Duration,
     /// For sendmail to take the reply and end, or for the mail server to take it by SMTP.
     pub reply: Duration,
     /// For a child process to end after SIGTERM, and again after SIGKILL. Also for what a killed child has left behind.
@@ -60,7 +63,7 @@ impl Timeouts {
         transaction: Duration::from_secs(10),
         exclusive_wait: Duration::from_secs(30),
         sudo: Duration::from_secs(10),
-        sudo_list: Duration::from_secs(10),
+        sudo_start: SUDO_START,
         reply: Duration::from_secs(30),
         kill_grace: Duration::from_secs(2),
     };
@@ -72,7 +75,7 @@ impl Timeouts {
             .saturating_add(self.exclusive_wait)
             .saturating_add(KILL_AFTER)
             .saturating_add(self.sudo)
-            .saturating_add(self.sudo_list)
+            .saturating_add(self.sudo_start)
             .saturating_add(self.reply)
             .saturating_add(self.kill_grace.saturating_mul(2 * CHILDREN))
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Values;
-use crate::config::{Command, Execution, RunAs, Span};
+use crate::config::{Command, Execution, RunAs, RunVia, Span};
 use crate::limits::KILL_AFTER;
 use crate::protocol::CommandName;
 
@@ -74,20 +74,25 @@ impl Invocation {
         self.exclusive
     }
 
-    /// The argument vector inside the fence: timeout(1) keeps the limit there, because an unprivileged caller cannot
-    /// end another user's process (DESIGN.md, decision 7).
+    /// The argument vector with its time limit in front. timeout(1) keeps the limit inside the sudo rule, because an
+    /// unprivileged caller cannot end another user's process (docs/decisions/0007). In a sudo rule, `mailsudo begin` reports
+    /// that the command begins (`execute/begin.rs`).
     pub fn time_limited(&self, execution: &Execution) -> Vec<String> {
-        let mut vector = limiter(execution, self.timeout);
+        let mut vector = prefix(execution, self.timeout);
         vector.extend_from_slice(&self.argv);
         vector
     }
 }
 
-/// What stands before every command: `timeout --kill-after=5s 30s`.
-pub fn limiter(execution: &Execution, timeout: Span) -> Vec<String> {
-    vec![
+/// What stands before every command: `timeout --kill-after=5s 30s mailsudo begin`.
+pub fn prefix(execution: &Execution, timeout: Span) -> Vec<String> {
+    let mut words = vec![
         execution.timeout.to_string_lossy().into_owned(),
         format!("--kill-after={}s", KILL_AFTER.as_secs()),
         format!("{}s", timeout.as_duration().as_secs()),
-    ]
+    ];
+    if execution.run_via == RunVia::Sudo {
+        words.extend([execution.mailsudo.to_string_lossy().into_owned(), "begin".to_owned()]);
+    }
+    words
 }

@@ -9,7 +9,7 @@ mod parameters;
 
 use std::time::Duration;
 
-pub use invocation::{Invocation, limiter};
+pub use invocation::{Invocation, prefix};
 pub(crate) use parameters::wanted;
 pub use parameters::{Choice, Values, choose};
 

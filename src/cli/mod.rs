@@ -34,6 +34,7 @@ use clap_complete::CompleteEnv;
 use zeroize::Zeroizing;
 
 use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
+use crate::execute;
 use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::Timestamp;
@@ -93,6 +94,12 @@ struct GatewayArg {
 
 /// Runs the command line `words`, program name first.
 pub fn run(words: Vec<OsString>) -> ExitCode {
+    // Inside a sudo rule, on its way to a command that must not inherit this process's limits.
+    if let [_, first, command @ ..] = words.as_slice()
+        && first == execute::BEGIN
+    {
+        return execute::begin(command);
+    }
     hardening::apply();
     // `deliver` has rules of its own for a wrong command line, and need not build the others' parsers.
     if let Some(words) = deliver_words(&words) {

@@ -204,6 +204,8 @@ pub struct Execution {
     pub sudo: PathBuf,
     /// The timeout(1) that ends a command at its time limit.
     pub timeout: PathBuf,
+    /// The mailsudo inside the sudo rule, which reports that the command begins.
+    pub mailsudo: PathBuf,
 }
 
 impl Default for Execution {
@@ -213,7 +215,17 @@ impl Default for Execution {
             longest: Span::seconds(10 * 60),
             sudo: "/usr/bin/sudo".into(),
             timeout: "/usr/bin/timeout".into(),
+            mailsudo: own_program(),
         }
+    }
+}
+
+/// The running program (proc(5)); a program that was replaced since it started is marked there.
+fn own_program() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    match own.to_str().and_then(|name| name.strip_suffix(" (deleted)")) {
+        Some(name) => name.into(),
+        None => own,
     }
 }
 
@@ -271,7 +283,12 @@ impl Settings {
             return wrong("lasts", "and within are at most 36500d");
         }
         settings.intake.check(source)?;
-        for (key, path) in [("sudo", &settings.execution.sudo), ("timeout", &settings.execution.timeout)] {
+        let execution = &settings.execution;
+        let programs = [("sudo", &execution.sudo), ("timeout", &execution.timeout), ("mailsudo", &execution.mailsudo)];
+        for (key, path) in programs {
+            if key == "mailsudo" && execution.run_via == RunVia::Direct {
+                continue;
+            }
             let text = path.to_str().unwrap_or_default();
             if !path.is_absolute() || text.contains(char::is_whitespace) {
                 return wrong(key, "must be an absolute path without spaces");

@@ -2,9 +2,12 @@
 //!
 //! MUST: no shell. Nothing runs without an `AdmittedCommand`. The command gets none of Postfix's descriptors, because pipe(8) waits
 //! for every process that holds one. No command delays a delivery by more than its time limit and a few seconds, whatever it
-//! does with its output and whatever processes it leaves behind.
+//! does with its output and whatever processes it leaves behind. The outcome is `refused` only where it is proven that the
+//! command did not begin and never will (docs/decisions/0013).
 
+mod begin;
 mod capture;
+mod sudo_fault;
 mod watch;
 
 use std::io::{self, PipeReader};
@@ -13,17 +16,19 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+pub use begin::{BEGIN, begin};
 pub use capture::Captured;
 
+use begin::{Begun, Report};
 use capture::Capture;
-use watch::Ended;
+use watch::{Ended, Watch};
 
 use crate::admission::AdmittedCommand;
 use crate::authorize::Invocation;
-use crate::config::{Execution, RunAs, RunVia};
+use crate::config::{Execution, RunVia, Settings};
 use crate::limits::{KILL_AFTER, Timeouts};
 use crate::protocol::RunResult;
-use crate::system::child::{end_group, isolated};
+use crate::system::child::isolated;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -56,24 +61,40 @@ impl Outcome {
     }
 }
 
-/// Runs `command` and waits for its end. `limit` is how many bytes of its output are kept, unless the command says otherwise.
-pub fn run(command: &AdmittedCommand<'_>, execution: &Execution, limit: u64, timeouts: &Timeouts) -> Outcome {
-    let invocation = command.invocation();
-    let limit = invocation.output().unwrap_or(limit);
+/// What is known of how a command line ended.
+enum Known {
+    /// The command did not begin and never will; why.
+    NotBegun(String),
+    /// The command ended.
+    Ended(Ended),
+    /// It began, or may have begun, and its end was not seen; why.
+    Unknown(String),
+}
+
+/// Runs `command` and waits for its end. Of its output it keeps as much as the command says, or else the settings.
+pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeouts) -> Outcome {
+    let (invocation, execution) = (command.invocation(), &settings.execution);
+    let limit = invocation.output().unwrap_or(settings.limits.output.bytes());
     let line = command_line(invocation, execution);
-    let begun = Instant::now();
+    let spawned = Instant::now();
+    let mut begun = spawned;
     let mut capture = Capture::new(limit);
-    let ended = start(&line).map(|(process, reader)| {
-        let deadline = begun + invocation.timeout() + KILL_AFTER + timeouts.sudo;
-        wait(process, reader, deadline, &mut capture, timeouts.kill_grace)
-    });
+    let known = match start(&line, execution.run_via) {
+        Err(error) => Known::NotBegun(format!("cannot run {}: {error}", line.join(" "))),
+        Ok((child, pipe, report)) => watch(child, pipe, report, invocation, timeouts, &mut capture, &mut begun)
+            .unwrap_or_else(|error| Known::Unknown(format!("the command could not be watched: {error}"))),
+    };
     let took = begun.elapsed();
     let output = capture.finish();
-    let (result, fault) = match ended {
-        // Only where nothing was started may a reply say that nothing was run.
-        Err(error) => (RunResult::Refused, Some(format!("cannot run {}: {error}", line.join(" ")))),
-        Ok(Err(fault)) => (RunResult::Unknown, Some(fault)),
-        Ok(Ok(ended)) => judge(&ended, took, &output, invocation, execution, timeouts),
+    let (result, fault) = match known {
+        Known::NotBegun(why) => (RunResult::Refused, Some(sudo_fault::explain(&why, &output, settings))),
+        Known::Unknown(why) => (RunResult::Unknown, Some(format!("{why}; it may still be running"))),
+        Known::Ended(ended) => {
+            // timeout(1) counts from its own start, which is after sudo's and shortly before the command's.
+            let over =
+                spawned.elapsed() >= invocation.timeout() && took + Duration::from_secs(1) >= invocation.timeout();
+            judge(&ended, over)
+        }
     };
     Outcome { result, output, took, fault }
 }
@@ -85,159 +106,126 @@ pub fn answer(text: &str, limit: u64) -> Outcome {
     Outcome { result: RunResult::Exit(0), output: capture.finish(), took: Duration::ZERO, fault: None }
 }
 
-/// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns PROGRAM ARGS...`, or, with
-/// `run_via = "direct"`, the part from timeout on.
+/// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns mailsudo begin PROGRAM ARGS...`, or, with
+/// `run_via = "direct"`, `timeout --kill-after=5s Ns PROGRAM ARGS...`.
 pub fn command_line(invocation: &Invocation, execution: &Execution) -> Vec<String> {
-    let mut line = match execution.run_via {
-        RunVia::Sudo => sudo(execution, &["-n"], invocation.run_as()),
-        RunVia::Direct => Vec::new(),
-    };
+    let mut line = Vec::new();
+    if execution.run_via == RunVia::Sudo {
+        let run_as = invocation.run_as();
+        line.extend([execution.sudo.to_string_lossy().into_owned(), "-n".to_owned()]);
+        line.extend(["-u".to_owned(), run_as.user.clone()]);
+        if let Some(group) = &run_as.group {
+            line.extend(["-g".to_owned(), group.clone()]);
+        }
+        line.push("--".to_owned());
+    }
     line.extend(invocation.time_limited(execution));
     line
 }
 
-fn sudo(execution: &Execution, options: &[&str], run_as: &RunAs) -> Vec<String> {
-    let mut line = vec![execution.sudo.to_string_lossy().into_owned()];
-    line.extend(options.iter().map(|&option| option.to_owned()));
-    line.extend(["-u".to_owned(), run_as.user.clone()]);
-    if let Some(group) = &run_as.group {
-        line.extend(["-g".to_owned(), group.clone()]);
-    }
-    line.push("--".to_owned());
-    line
-}
-
-fn start(line: &[String]) -> io::Result<(Child, PipeReader)> {
+fn start(line: &[String], run_via: RunVia) -> io::Result<(Child, PipeReader, Option<Report>)> {
     let (reader, writer) = io::pipe()?;
+    let (report, stdin) = match run_via {
+        RunVia::Sudo => Report::pair().map(|(report, stdin)| (Some(report), stdin))?,
+        RunVia::Direct => (None, Stdio::null()),
+    };
     let mut words = line.iter();
     let mut command = isolated(Path::new(words.next().map_or("", String::as_str)));
-    command.args(words).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    command.args(words).stdin(stdin).stdout(writer.try_clone()?).stderr(writer);
     // Postfix's umask of 077 would pass through sudo to root's command (docs/measurements.md).
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let spawned = command.spawn();
     rustix::process::umask(before);
-    // `command` is dropped with both writing ends here. While it held them, the pipe would never end.
-    Ok((spawned?, reader))
+    // `command` is dropped here, with the other ends of pipe and socket. While it held them, they would never be closed.
+    Ok((spawned?, reader, report))
 }
 
-fn wait(
-    mut process: Child,
-    reader: PipeReader,
-    deadline: Instant,
-    capture: &mut Capture,
-    kill_grace: Duration,
-) -> Result<Ended, String> {
-    let fault = match watch::watch(&mut process, reader, deadline, kill_grace, capture) {
-        Ok(Some(ended)) => return Ok(ended),
-        Ok(None) => "sudo or timeout did not end in time".to_owned(),
-        Err(error) => format!("the command could not be watched: {error}"),
-    };
-    end_group(&mut process, kill_grace);
-    Err(format!("{fault}; it may still be running"))
-}
-
-fn judge(
-    ended: &Ended,
-    took: Duration,
-    output: &Captured,
+/// Waits for the command to begin, and then for it to end. Sets `begun` to the moment at which it began.
+fn watch(
+    child: Child,
+    pipe: PipeReader,
+    report: Option<Report>,
     invocation: &Invocation,
-    execution: &Execution,
     timeouts: &Timeouts,
-) -> (RunResult, Option<String>) {
+    capture: &mut Capture,
+    begun: &mut Instant,
+) -> io::Result<Known> {
+    let via_sudo = report.is_some();
+    let mut watch = Watch::new(child, pipe, report, capture, timeouts.kill_grace)?;
+    if !via_sudo {
+        return until_ended(&mut watch, *begun + invocation.timeout() + KILL_AFTER + timeouts.sudo);
+    }
+    if let Some(ended) = watch.until_begun(*begun + timeouts.sudo_start)? {
+        watch.settle()?;
+        return Ok(match watch.begun() {
+            Begun::Since(_) => Known::Ended(ended),
+            Begun::NotYet => {
+                Known::Unknown("sudo ended, and what it started did not say whether the command began".to_owned())
+            }
+            Begun::Never => Known::NotBegun("sudo did not start the command".to_owned()),
+            Begun::Failed(errno) => not_executed(errno),
+        });
+    }
+    match watch.begun() {
+        Begun::Since(moment) => {
+            *begun = moment;
+            until_ended(&mut watch, moment + invocation.timeout() + KILL_AFTER + timeouts.sudo)
+        }
+        // It has failed, or sudo was refused; sudo itself may take its time to end.
+        Begun::Never | Begun::Failed(_) => {
+            if watch.until_ended(Instant::now() + timeouts.sudo_start)?.is_none() {
+                watch.end();
+            }
+            Ok(match watch.begun() {
+                Begun::Failed(errno) => not_executed(errno),
+                _ => Known::NotBegun("sudo did not start the command".to_owned()),
+            })
+        }
+        Begun::NotYet => {
+            watch.kill_before_begin()?;
+            let within = timeouts.sudo_start.as_secs();
+            Ok(match watch.begun() {
+                Begun::Never => Known::NotBegun(format!(
+                    "sudo did not start the command within {within} s, and was ended before the command began"
+                )),
+                Begun::Failed(errno) => not_executed(errno),
+                _ => Known::Unknown(format!("sudo took {within} s to start the command, and was killed as it began")),
+            })
+        }
+    }
+}
+
+fn not_executed(errno: i32) -> Known {
+    Known::NotBegun(format!("the program could not be executed: {}", io::Error::from_raw_os_error(errno)))
+}
+
+fn until_ended(watch: &mut Watch<'_>, deadline: Instant) -> io::Result<Known> {
+    if let Some(ended) = watch.until_ended(deadline)? {
+        return Ok(match watch.begun() {
+            Begun::Failed(errno) => not_executed(errno),
+            _ => Known::Ended(ended),
+        });
+    }
+    watch.end();
+    Ok(Known::Unknown("sudo or timeout did not end in time".to_owned()))
+}
+
+/// The result of a command that began; `over` is whether its time limit was over.
+fn judge(ended: &Ended, over: bool) -> (RunResult, Option<String>) {
     let result = match (ended.status.code(), ended.status.signal()) {
         (Some(code), _) => u8::try_from(code).map_or(RunResult::Unknown, RunResult::Exit),
         (None, Some(signal)) => RunResult::Signal(signal),
         (None, None) => RunResult::Unknown,
     };
-    let over = took >= invocation.timeout();
     match result {
         RunResult::Exit(124 | 137) | RunResult::Signal(9) if over => (RunResult::TimedOut, None),
-        // sudo and timeout die as their command did. Whoever kills one of them alone ends nothing else: its child goes on.
+        // sudo and timeout end as their command did. A signal to one of them alone leaves the command running.
         RunResult::Signal(signal) if ended.has_survivors => {
-            let fault = format!("signal {signal} ended sudo, timeout or the command, and something of it goes on");
+            let fault = format!(
+                "signal {signal} ended sudo, timeout or the command, and some process of it goes on; it may still be running"
+            );
             (RunResult::Unknown, Some(fault))
         }
-        // sudo says 1 when it refuses, and so may any command: only then is it worth asking.
-        RunResult::Exit(1) if execution.run_via == RunVia::Sudo => {
-            match refusal_of_sudo(output, invocation, execution, timeouts) {
-                Some(fault) => (RunResult::Refused, Some(fault)),
-                None => (result, None),
-            }
-        }
         _ => (result, None),
-    }
-}
-
-/// What sudoers lacks, if sudo refused. Whatever else was printed was printed by the command: then it ran, and nobody may be
-/// told that it did not. A sudo that wants a password even for `-l` (listpw in sudoers(5)) cannot tell either.
-fn refusal_of_sudo(
-    output: &Captured,
-    invocation: &Invocation,
-    execution: &Execution,
-    timeouts: &Timeouts,
-) -> Option<String> {
-    let text = output.text();
-    if !only_sudo_spoke(&text) {
-        return None;
-    }
-    if wants_password(&text) {
-        let fault = "sudo wants a password: the rule in sudoers lacks NOPASSWD; `mailsudo sudoers --install` mends it";
-        return Some(fault.to_owned());
-    }
-    let mut question = sudo(execution, &["-n", "-l"], invocation.run_as());
-    question.extend(invocation.time_limited(execution));
-    let (mut process, reader) = start(&question).ok()?;
-    let mut said = Capture::new(1 << 14);
-    let answer =
-        watch::watch(&mut process, reader, Instant::now() + timeouts.sudo_list, timeouts.kill_grace, &mut said);
-    let Ok(Some(ended)) = answer else {
-        end_group(&mut process, timeouts.kill_grace);
-        return None;
-    };
-    (ended.status.code() == Some(1) && !wants_password(&said.finish().text())).then(|| {
-        format!(
-            "sudo does not permit `{}` as {}; `mailsudo sudoers --install` mends it",
-            invocation.time_limited(execution).join(" "),
-            invocation.run_as()
-        )
-    })
-}
-
-fn wants_password(text: &str) -> bool {
-    text.contains("password is required") || text.contains("authentication is required")
-}
-
-/// Whether every line is sudo's or sudo-rs's own. A bad line in sudoers is shown with each run: its place, the line itself,
-/// and a mark below it.
-fn only_sudo_spoke(text: &str) -> bool {
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let own = ["sudo: ", "sudo-rs: ", "Sorry, user ", "I'm sorry "].iter().any(|start| line.starts_with(start));
-        if line.starts_with('/') && line.contains(": syntax error") {
-            lines.by_ref().take(2).for_each(drop);
-        } else if !own {
-            return false;
-        }
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sudos_own_words_are_known() {
-        for own in [
-            "",
-            "sudo: a password is required\n",
-            "Sorry, user mailsudo is not allowed to execute '/bin/x' as root on vm.\n",
-            "/etc/sudoers.d/x:1:5: syntax error\nfoo bar\n    ^~~\nsudo: a password is required\n",
-        ] {
-            assert!(only_sudo_spoke(own), "{own}");
-        }
-        for other in ["done\n", "done\nsudo: a password is required\n", "\n", "/etc/x: no such file\n"] {
-            assert!(!only_sudo_spoke(other), "{other}");
-        }
     }
 }

@@ -63,7 +63,7 @@ impl<'d> Delivery<'d> {
         let outcome = match admitted.action() {
             AdmittedAction::Run(command) => {
                 self.observer.note(Step::Started(&execute::command_line(command.invocation(), &settings.execution)));
-                execute::run(&command, &settings.execution, limit, &self.context.timeouts)
+                execute::run(&command, settings, &self.context.timeouts)
             }
             AdmittedAction::Help => {
                 execute::answer(&builtin::help(self.context.gateway, self.identified.roles()), limit)

@@ -19,7 +19,7 @@ pub use listing::drift_in_force;
 
 use install::OPENING;
 
-use crate::authorize::{Invocation, Values, limiter};
+use crate::authorize::{Invocation, Values, prefix};
 use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
 use crate::limits::{ARGUMENT_VECTORS, SUDO_RS_WORD};
 use crate::protocol::ParameterName;
@@ -189,7 +189,7 @@ fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
 /// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions"); none where a list
 /// leaves nothing that could be given.
 fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result<Option<String>, String> {
-    let prefix = limiter(&settings.execution, command.timeout);
+    let prefix = prefix(&settings.execution, command.timeout);
     let (program, options) = prefix.split_first().ok_or("there is no timeout to run it by")?;
     let mut arguments: Vec<String> = options.iter().map(|option| quote(option)).collect();
     for template in &command.argv {

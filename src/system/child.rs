@@ -36,7 +36,7 @@ pub fn isolated(program: &Path) -> Command {
 pub fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     let watcher = ChildWatcher::of(child);
     while let Some(left) = time_left(deadline) {
-        if watcher.wait(child, None, left)? {
+        if watcher.wait(child, &[], left)? {
             return child.wait().map(Some);
         }
     }
@@ -54,6 +54,11 @@ pub fn end_group(child: &mut Child, kill_grace: Duration) {
     let _ = wait_until(child, Instant::now() + kill_grace);
 }
 
+/// Kills a child and its process group at once.
+pub fn kill_group(child: &Child) {
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+}
+
 /// Sees a child end: by a descriptor of it (pidfd_open(2)), or, before Linux 5.3, by looking again and again.
 pub struct ChildWatcher {
     pidfd: Option<OwnedFd>,
@@ -66,14 +71,14 @@ impl ChildWatcher {
         Self { pidfd: pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok(), poll: crate::limits::CHILD_POLL }
     }
 
-    /// Waits until the child has ended, `pipe` has something to read, or `timeout` is over; returns whether the child has
-    /// ended.
+    /// Waits until the child has ended, one of `readable` has something to read, or `timeout` is over; returns whether the
+    /// child has ended.
     ///
     /// # Errors
     ///
     /// poll(2) failed, or it is not a child of this process.
-    pub fn wait(&self, child: &mut Child, pipe: Option<BorrowedFd<'_>>, timeout: Duration) -> io::Result<bool> {
-        let descriptors = self.pidfd.as_ref().map(AsFd::as_fd).into_iter().chain(pipe);
+    pub fn wait(&self, child: &mut Child, readable: &[BorrowedFd<'_>], timeout: Duration) -> io::Result<bool> {
+        let descriptors = self.pidfd.as_ref().map(AsFd::as_fd).into_iter().chain(readable.iter().copied());
         let mut waits: Vec<_> =
             descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
         let timeout = if self.pidfd.is_some() { timeout } else { timeout.min(self.poll) };
@@ -104,9 +109,9 @@ mod tests {
     fn a_child_without_a_descriptor_is_seen_to_end() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a child");
         let watcher = ChildWatcher { pidfd: None, poll: Duration::from_millis(5) };
-        assert!(!watcher.wait(&mut child, None, Duration::from_millis(1)).expect("a wait"), "it waits for its input");
+        assert!(!watcher.wait(&mut child, &[], Duration::from_millis(1)).expect("a wait"), "it waits for its input");
         drop(child.stdin.take());
-        while !watcher.wait(&mut child, None, Duration::from_secs(10)).expect("a wait") {}
+        while !watcher.wait(&mut child, &[], Duration::from_secs(10)).expect("a wait") {}
         assert!(child.wait().expect("its status").success());
     }
 }

@@ -300,7 +300,9 @@ pub fn explain(test_gateway: &TestGateway, mail: &str) -> (bool, Vec<String>) {
 fn settings(home: &str, more: &str) -> String {
     format!(
         "gateway = \"berlin\"\naddress = \"ops@example.com\"\n{more}\n\
-         [ledger]\nurl = \"sqlite:{home}/ledger/ledger.db\"\n[syslog]\nto = \"{home}/log\"\n[execution]\nrun_via = \"direct\"\n"
+         [ledger]\nurl = \"sqlite:{home}/ledger/ledger.db\"\n[syslog]\nto = \"{home}/log\"\n[execution]\nrun_via = \"direct\"\n\
+         mailsudo = \"{}\"\n",
+        env!("CARGO_BIN_EXE_mailsudo")
     )
 }
 

@@ -14,15 +14,15 @@ use crate::strace::{self, Call};
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PendingRecord {
+pub enum Case {
     /// An exclusive command is run.
     Exclusive,
     /// A command is run that may run beside itself.
     Shared,
-    /// The command exits 1, so that sudo is asked whether it was sudo who refused.
-    Asking,
+    /// The command exits 1, as a sudo that refuses does.
+    Exit1,
     /// sudo refuses.
-    Fenced,
+    SudoRefuses,
     /// The command prints more than a pipe holds.
     Flood,
     /// The code is wrong.
@@ -43,12 +43,12 @@ pub enum PendingRecord {
     LogReset,
 }
 
-impl PendingRecord {
+impl Case {
     pub const ALL: [Self; 13] = [
         Self::Exclusive,
         Self::Shared,
-        Self::Asking,
-        Self::Fenced,
+        Self::Exit1,
+        Self::SudoRefuses,
         Self::Flood,
         Self::Refused,
         Self::Unanswered,
@@ -62,12 +62,12 @@ impl PendingRecord {
 
     /// Those of them in which `make test` lets calls fail.
     pub const MAIN: [Self; 6] =
-        [Self::Exclusive, Self::Asking, Self::Refused, Self::Unanswered, Self::Waited, Self::First];
+        [Self::Exclusive, Self::Exit1, Self::Refused, Self::Unanswered, Self::Waited, Self::First];
 
     /// A gateway that is about to get the case's mail.
     pub fn site(self) -> Result<Site> {
-        let time_limited = [Self::Exclusive, Self::Asking, Self::Fenced].contains(&self);
-        let mut site = Site::new(if time_limited { RunVia::Sudo } else { RunVia::Direct });
+        let via_sudo = [Self::Exclusive, Self::Exit1, Self::SudoRefuses].contains(&self);
+        let mut site = Site::new(if via_sudo { RunVia::Sudo } else { RunVia::Direct });
         let now = SystemClock.now();
         let (command, arguments): (_, &[_]) = match self {
             Self::Shared => {
@@ -84,8 +84,7 @@ impl PendingRecord {
             ledger::init(&site.test_gateway.path("ledger/ledger.db"), Trusted::caller(), None)?;
         }
         match self {
-            Self::Asking => {
-                // Not a word: then only sudo itself can know who refused.
+            Self::Exit1 => {
                 site.test_gateway.write(
                     "command",
                     0o755,
@@ -94,7 +93,7 @@ impl PendingRecord {
                 site.result = "exit-1";
             }
             Self::Refused => (site.result, site.runs) = ("refused", 0),
-            Self::Fenced => {
+            Self::SudoRefuses => {
                 site.test_gateway.write("sudo.refuses", 0o644, "");
                 (site.result, site.runs) = ("refused", 0);
             }

@@ -21,7 +21,7 @@ mod tried;
 
 use anyhow::{Context, Result, ensure};
 
-use case::PendingRecord;
+use case::Case;
 use site::Site;
 use strace::Call;
 use tried::{Tried, each, is_soak};
@@ -32,17 +32,17 @@ const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
 /// A call of a case, and what happens there.
 #[derive(Debug)]
 struct Point {
-    case: PendingRecord,
+    case: Case,
     call: Call,
     /// The error it returns; none: the process is killed as it makes the call.
     error: Option<&'static str>,
 }
 
 /// The calls of a case at which a delivery is disturbed. Those before the ledger is looked at are the same in every case.
-fn calls(case: PendingRecord) -> Vec<Call> {
+fn calls(case: Case) -> Vec<Call> {
     let calls = case.site().and_then(|site| case.calls(&site));
     let calls = calls.unwrap_or_else(|error| panic!("{case:?}, undisturbed: {error:#}"));
-    let all = is_soak() || case == PendingRecord::Exclusive;
+    let all = is_soak() || case == Case::Exclusive;
     calls.into_iter().filter(|call| all || call.after_ledger).collect()
 }
 
@@ -52,8 +52,8 @@ fn calls(case: PendingRecord) -> Vec<Call> {
 /// looks by poll(2) whether descriptors 0 to 2 are open, before main, and aborts at errors that poll(2) does not have; the
 /// program itself waits by ppoll(2). Giving a lock up has none either, and SQLite then waits seconds for what it holds
 /// itself: once through is enough, and for the soak.
-fn can_fail(case: PendingRecord, call: &Call) -> bool {
-    let once = is_soak() && case == PendingRecord::Exclusive;
+fn can_fail(case: Case, call: &Call) -> bool {
+    let once = is_soak() && case == Case::Exclusive;
     !["close", "exit_group", "poll"].contains(&call.name.as_str()) && (!call.unlocks || once)
 }
 
@@ -82,7 +82,7 @@ fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
     Ok(())
 }
 
-fn disturb_all(what: &str, points: &[(PendingRecord, Vec<Point>)]) {
+fn disturb_all(what: &str, points: &[(Case, Vec<Point>)]) {
     let tried = Tried::default();
     for (case, points) in points {
         each(|| case.site(), points, &tried, |site, point| disturb(site, point, &tried));
@@ -93,14 +93,14 @@ fn disturb_all(what: &str, points: &[(PendingRecord, Vec<Point>)]) {
 #[test]
 fn a_delivery_may_die_at_any_call() {
     let point = |case| move |call| Point { case, call, error: None };
-    let points = PendingRecord::ALL.map(|case| (case, calls(case).into_iter().map(point(case)).collect()));
+    let points = Case::ALL.map(|case| (case, calls(case).into_iter().map(point(case)).collect()));
     disturb_all("killed", &points);
 }
 
 #[test]
 fn any_call_of_a_delivery_may_fail() {
-    let cases: &[PendingRecord] = if is_soak() { &PendingRecord::ALL } else { &PendingRecord::MAIN };
-    let points = |&case: &PendingRecord| {
+    let cases: &[Case] = if is_soak() { &Case::ALL } else { &Case::MAIN };
+    let points = |&case: &Case| {
         let calls: Vec<_> = calls(case).into_iter().filter(|call| can_fail(case, call)).collect();
         let points = calls.into_iter().enumerate().flat_map(|(n, call)| {
             let errors = match (is_soak(), call.unlocks) {
@@ -134,7 +134,7 @@ fn a_call_at_which_a_process_is_killed_is_not_made() {
 /// Whatever it says: a reply that fits into a pipe would be gone unread.
 #[test]
 fn a_sendmail_that_has_not_read_the_reply_has_not_taken_it() {
-    let site = PendingRecord::Exclusive.site().expect("a gateway");
+    let site = Case::Exclusive.site().expect("a gateway");
     let good = std::fs::read_to_string(site.test_gateway.path("sendmail")).expect("sendmail");
     for bad in ["exit 0", "exec <&-; exit 0", "head -c 10 >/dev/null; exit 0"] {
         site.test_gateway.write("sendmail", 0o755, &format!("#!/bin/sh\n{bad}\n"));

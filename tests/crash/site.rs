@@ -34,7 +34,6 @@ const SUDO: &str = r#"#!/bin/sh
 permitted="/usr/bin/timeout --kill-after=5s"
 case "$*" in
     "-n -u root -- $permitted"*) [ ! -e HOME/sudo.refuses ] || exit 1; shift 4; exec "$@" ;;
-    "-n -l -u root -- $permitted"*) [ ! -e HOME/sudo.refuses ] || exit 1 ;;
     *) exit 64 ;;
 esac
 "#;
@@ -96,9 +95,9 @@ impl Site {
         test_gateway.write("sudo", 0o755, &SUDO.replace("HOME", &home));
         if run_via == RunVia::Sudo {
             let settings = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
-            let time_limited =
+            let via_sudo =
                 settings.replace("run_via = \"direct\"", &format!("run_via = \"sudo\"\nsudo = \"{home}/sudo\""));
-            test_gateway.write("mailsudo.toml", 0o644, &time_limited);
+            test_gateway.write("mailsudo.toml", 0o644, &via_sudo);
         }
         // A soak is longer than ten minutes.
         let count = fs::read_to_string(test_gateway.path("commands.d/count.toml")).expect("a command");

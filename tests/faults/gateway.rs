@@ -12,29 +12,31 @@ pub(crate) fn new() -> TestGateway {
     let mut test_gateway = TestGateway::new();
     let short = Duration::from_millis(300);
     let timeouts = &mut test_gateway.timeouts;
-    (timeouts.transaction, timeouts.sudo, timeouts.sudo_list, timeouts.reply, timeouts.kill_grace) =
+    (timeouts.transaction, timeouts.sudo, timeouts.sudo_start, timeouts.reply, timeouts.kill_grace) =
         (short, short, short, short, short);
     test_gateway
 }
 
-/// The same with a sudo that does `run` with the command line in its arguments, and `asked` when it is asked.
-pub(crate) fn time_limited(run: &str, asked: &str) -> TestGateway {
-    let test_gateway = new();
+/// The same with a sudo that does `run` with the command line in its arguments. Its standard input is descriptor 3, too,
+/// because a shell gives its background processes another one.
+pub(crate) fn via_sudo(run: &str) -> TestGateway {
+    let mut test_gateway = new();
+    // A shell and a program that is not optimised take their time to start on a busy machine.
+    test_gateway.timeouts.sudo_start = Duration::from_secs(20);
     let home = test_gateway.folder.path().display().to_string();
     test_gateway.write(
         "sudo",
         0o755,
         &format!(
-            "#!/bin/sh\ncase \"$1 $2 $3 $4 $5\" in\n\
-             \"-n -u root -- \"*) shift 4\n{run}\n;;\n\
-             \"-n -l -u root --\") shift 5\n{asked}\n;;\n\
+            "#!/bin/sh\nexec 3<&0\ncase \"$1 $2 $3 $4\" in\n\
+             \"-n -u root --\") shift 4\n{run}\n;;\n\
              *) echo \"$*\" >> {home}/wrong; exit 2 ;;\nesac\n"
         )
         .replace("HOME", &home),
     );
     let toml = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
-    let time_limited = toml.replace("run_via = \"direct\"", &format!("run_via = \"sudo\"\nsudo = \"{home}/sudo\""));
-    test_gateway.write("mailsudo.toml", 0o644, &time_limited);
+    let via_sudo = toml.replace("run_via = \"direct\"", &format!("run_via = \"sudo\"\nsudo = \"{home}/sudo\""));
+    test_gateway.write("mailsudo.toml", 0o644, &via_sudo);
     mailsudo::ledger::init(&test_gateway.path("ledger/ledger.db"), Trusted::caller(), None).expect("a ledger");
     test_gateway
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use mailsudo::protocol::Timestamp;
 
 use crate::common::{KEY, TestGateway, block, mail};
-use crate::gateway::{deliver, during_the_run, new, time_limited};
+use crate::gateway::{deliver, during_the_run, new, via_sudo};
 
 #[test]
 fn a_ledger_that_somebody_locks_for_long_defers() {
@@ -65,7 +65,7 @@ fn a_ledger_that_somebody_locks_in_the_middle_defers_and_nothing_runs_again() {
 
 #[test]
 fn a_folder_that_vanishes_defers_and_nothing_is_made_in_its_place() {
-    let mut test_gateway = time_limited("exec \"$@\"", "exit 0");
+    let mut test_gateway = via_sudo("exec \"$@\"");
     let (folder, away) = (test_gateway.path("ledger"), test_gateway.path("away"));
     let request = test_gateway.request("count", &[]);
     fs::rename(&folder, &away).expect("moved");

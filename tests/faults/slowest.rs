@@ -12,7 +12,7 @@ use mailsudo::reply::ReplyTransport;
 use mailsudo::system::clock::{Clock, SystemClock};
 
 use crate::common::{KEY, block, context, deliver, mail};
-use crate::gateway::{limit, time_limited};
+use crate::gateway::{limit, via_sudo};
 
 /// Another process holds the ledger's transaction for this long, again and again.
 const NEARLY_A_TIMEOUT: Duration = Duration::from_secs(9);
@@ -23,7 +23,7 @@ const NEARLY_ALL_OF_THE_WAIT: Duration = Duration::from_secs(20);
 #[test]
 #[ignore = "takes two minutes: make soak"]
 fn the_slowest_delivery_ends_before_postfix_would_end_it() {
-    let test_gateway = time_limited("trap '' TERM; exec sleep 600", "exit 0");
+    let test_gateway = via_sudo("\"$@\"; trap '' TERM; exec sleep 600");
     limit(&test_gateway, 1);
     test_gateway.write("sendmail", 0o755, "#!/bin/sh\ntrap '' TERM\nexec sleep 600\n");
     let now = SystemClock.now();

@@ -1,12 +1,30 @@
 //! sudo, and the command behind it.
 
 use std::fs;
+use std::time::Duration;
 
-use crate::gateway::{deliver, hook, kill, limit, lives, new, pid, time_limited, until};
+use crate::gateway::{deliver, hook, kill, limit, lives, new, pid, until, via_sudo};
 
 #[test]
-fn a_sudo_that_hangs_and_ignores_signals_is_ended_and_its_run_unknown() {
-    let mut test_gateway = time_limited("echo $$ > HOME/pid; trap '' TERM; exec sleep 600", "exit 0");
+fn a_sudo_that_is_slow_to_start_is_ended_before_the_command_begins() {
+    for slow in ["echo $$ > HOME/pid; trap '' TERM; exec sleep 600", "echo $$ > HOME/pid; exec sleep 600 <&3"] {
+        let mut test_gateway = via_sudo(slow);
+        test_gateway.timeouts.sudo_start = Duration::from_millis(500);
+        let ended = deliver(&mut test_gateway);
+        assert!(ended.reply().contains("refused: count"), "{ended:?}");
+        assert!(ended.log.join("\n").contains("was ended before the command began"), "{ended:?}");
+        until("its end", || !lives(pid(&test_gateway, "pid")));
+        assert_eq!(
+            (test_gateway.held(), test_gateway.runs().len()),
+            (0, 0),
+            "nothing began, so nothing holds the command"
+        );
+    }
+}
+
+#[test]
+fn a_sudo_that_hangs_after_the_command_began_leaves_its_outcome_unknown() {
+    let mut test_gateway = via_sudo("\"$@\"; echo $$ > HOME/pid; trap '' TERM; exec sleep 600");
     limit(&test_gateway, 1);
     let ended = deliver(&mut test_gateway);
     assert!(ended.reply().contains("outcome unknown: count"), "{ended:?}");
@@ -16,8 +34,27 @@ fn a_sudo_that_hangs_and_ignores_signals_is_ended_and_its_run_unknown() {
 }
 
 #[test]
+fn a_sudo_that_is_killed_while_the_command_is_about_to_begin_is_unknown() {
+    // What it has started holds the socket and has not said anything yet.
+    let mut test_gateway = via_sudo("sleep 600 <&3 & echo $! > HOME/child; kill -KILL $$");
+    let ended = deliver(&mut test_gateway);
+    assert!(ended.reply().contains("outcome unknown: count"), "{ended:?}");
+    assert_eq!(test_gateway.held(), 1, "what may still begin holds the command");
+    kill(pid(&test_gateway, "child"));
+}
+
+#[test]
+fn a_sudo_that_is_killed_before_it_started_anything_has_run_nothing() {
+    let mut test_gateway = via_sudo("kill -KILL $$");
+    let ended = deliver(&mut test_gateway);
+    assert!(ended.reply().contains("refused: count"), "{ended:?}");
+    assert_eq!((test_gateway.held(), test_gateway.runs().len()), (0, 0));
+}
+
+#[test]
 fn a_sudo_that_is_killed_leaves_its_command_running_and_that_is_not_denied() {
-    let mut test_gateway = time_limited("\"$@\" & sleep 0.1; kill -KILL $$", "exit 0");
+    let mut test_gateway =
+        via_sudo("\"$@\" <&3 & exec 3<&- </dev/null; until [ -e HOME/pid ]; do sleep 0.05; done; kill -KILL $$");
     hook(&test_gateway, "echo $$ > HOME/pid; echo begun; until [ -e HOME/go ]; do sleep 0.05; done");
     let ended = deliver(&mut test_gateway);
     until("its start", || test_gateway.path("pid").exists());
@@ -29,34 +66,81 @@ fn a_sudo_that_is_killed_leaves_its_command_running_and_that_is_not_denied() {
     test_gateway.write("go", 0o644, "");
     until("the command's end", || !lives(command));
     // Where nothing is left, the signal is the command's own.
-    let mut test_gateway = time_limited("exec \"$@\"", "exit 0");
+    let mut test_gateway = via_sudo("exec \"$@\"");
     hook(&test_gateway, "kill -KILL $$");
     assert!(deliver(&mut test_gateway).reply().contains("killed (signal 9): count"));
     assert_eq!(test_gateway.held(), 0);
 }
 
-/// Whether sudo refused is asked only where it may have; an answer that does not come is not taken for a yes.
+/// Only whether the command began counts, and not what was printed or which status sudo ended with.
 #[test]
-fn a_sudo_that_does_not_answer_when_asked_has_refused_nothing() {
-    for asked in
-        ["trap '' TERM; exec sleep 600", "exec yes sudo:", "sleep 600 & echo $! > HOME/daemon; exit 0", "kill -9 $$"]
-    {
-        let mut test_gateway = time_limited("exit 1", &format!("echo $$ > HOME/pid; {asked}"));
+fn a_sudo_that_starts_nothing_has_refused_whatever_it_says() {
+    for says in [
+        "exit 1",
+        "exit 0",
+        "exit 3",
+        "echo done; exit 0",
+        "exec >&- 2>&-; sleep 0.3; exit 3",
+        "sleep 600 & echo $! > HOME/daemon; exit 1",
+    ] {
+        let mut test_gateway = via_sudo(&format!("exec 3<&-\n{says}"));
         let ended = deliver(&mut test_gateway);
-        assert!(ended.reply().contains("failed (exit 1): count"), "{asked}: {ended:?}");
-        until("its end", || !lives(pid(&test_gateway, "pid")));
+        assert!(ended.reply().contains("refused: count"), "{says}: {ended:?}");
+        assert!(ended.log.join("\n").contains("sudo did not start the command"), "{says}: {ended:?}");
+        assert_eq!((test_gateway.held(), test_gateway.runs().len()), (0, 0), "{says}");
         if test_gateway.path("daemon").exists() {
             kill(pid(&test_gateway, "daemon"));
         }
     }
 }
 
+/// A command that calls sudo itself prints sudo's words, and it has run.
+#[test]
+fn a_command_that_prints_the_words_of_sudo_has_run() {
+    for words in ["sudo: a password is required", "Sorry, user mailsudo is not allowed to execute x as root on vm."] {
+        let mut test_gateway = via_sudo("exec \"$@\"");
+        hook(&test_gateway, &format!("echo '{words}'; exit 1"));
+        let ended = deliver(&mut test_gateway);
+        assert!(ended.reply().contains("failed (exit 1): count"), "{ended:?}");
+        assert_eq!(test_gateway.runs().len(), 1);
+    }
+}
+
+#[test]
+fn a_program_that_is_missing_has_not_run() {
+    let mut test_gateway = via_sudo("exec \"$@\"");
+    fs::remove_file(test_gateway.path("command")).expect("removed");
+    let ended = deliver(&mut test_gateway);
+    assert!(ended.reply().contains("refused: count"), "{ended:?}");
+    assert!(ended.log.join("\n").contains("could not be executed: No such file"), "{ended:?}");
+    assert_eq!(test_gateway.held(), 0);
+}
+
+/// `Defaults log_input` puts a pipe of sudo's own in the place of the gateway's socket.
+#[test]
+fn a_command_that_could_not_report_its_start_is_not_started() {
+    let mut test_gateway = via_sudo("exec \"$@\" </dev/null 3<&-");
+    let ended = deliver(&mut test_gateway);
+    assert!(ended.reply().contains("refused: count"), "{ended:?}");
+    assert!(ended.log.join("\n").contains("!log_input"), "the remedy: {ended:?}");
+    assert_eq!(test_gateway.runs().len(), 0);
+}
+
+#[test]
+fn the_command_gets_an_empty_input() {
+    let mut test_gateway = via_sudo("exec \"$@\" 3<&-");
+    hook(&test_gateway, "ls -l /proc/self/fd; cat");
+    let ended = deliver(&mut test_gateway);
+    let text = mailsudo::intake::readable(ended.reply().as_bytes()).concat();
+    assert!(text.contains("0 -> /dev/null") && !text.contains("socket:"), "{text}");
+}
+
 #[test]
 fn whoever_closes_its_output_is_waited_for() {
     let closing = "exec >&- 2>&-; sleep 0.3; exit 3";
-    let mut test_gateway = time_limited(closing, "exit 0");
+    let mut test_gateway = via_sudo(&format!("\"$@\"; {closing}"));
     assert!(deliver(&mut test_gateway).reply().contains("failed (exit 3): count"));
-    let mut test_gateway = time_limited("exec \"$@\"", "exit 0");
+    let mut test_gateway = via_sudo("exec \"$@\"");
     hook(&test_gateway, closing);
     assert!(deliver(&mut test_gateway).reply().contains("failed (exit 3): count"));
     assert!(!test_gateway.path("wrong").exists(), "{:?}", fs::read_to_string(test_gateway.path("wrong")));
@@ -65,7 +149,7 @@ fn whoever_closes_its_output_is_waited_for() {
 #[test]
 fn an_endless_flood_is_ended_and_cut() {
     for run in ["exec \"$@\"", "yes | head -c 200000000; exec \"$@\""] {
-        let mut test_gateway = time_limited(run, "exit 0");
+        let mut test_gateway = via_sudo(run);
         limit(&test_gateway, 1);
         hook(&test_gateway, "exec yes");
         let ended = deliver(&mut test_gateway);
@@ -77,7 +161,7 @@ fn an_endless_flood_is_ended_and_cut() {
 
 #[test]
 fn a_daemon_of_sudos_or_sendmails_holds_nothing_up() {
-    let mut test_gateway = time_limited("sleep 600 & echo $! > HOME/daemon; exec \"$@\"", "exit 0");
+    let mut test_gateway = via_sudo("sleep 600 3<&- & echo $! > HOME/daemon; exec \"$@\"");
     assert!(deliver(&mut test_gateway).reply().contains("ok: count"));
     assert!(lives(pid(&test_gateway, "daemon")), "it still holds the output open");
     kill(pid(&test_gateway, "daemon"));

@@ -143,7 +143,7 @@ fn with_the_fence_up_root_does_not_deliver() {
     }
     let test_gateway = CliGateway::new();
     let toml = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
-    test_gateway.write("mailsudo.toml", &toml.replace("\"none\"", "\"sudo\""));
+    test_gateway.write("mailsudo.toml", &toml.replace("\"direct\"", "\"sudo\""));
     let said = test_gateway.run_with(&["deliver"], "From: a@b\n\nhello\n");
     assert_eq!(said.status, 75);
     assert!(said.err.contains("must not run as root"), "{}", said.err);
@@ -271,7 +271,9 @@ fn the_example_fragment_is_what_the_examples_come_to() {
         fs::set_permissions(copy.path().join(name), fs::Permissions::from_mode(0o755)).expect("a mode");
     }
     let settings = copy.path().join("mailsudo.toml");
-    fs::copy(format!("{root}/examples/mailsudo.toml"), &settings).expect("copied");
+    let example = fs::read_to_string(format!("{root}/examples/mailsudo.toml")).expect("the example");
+    // As the package installs it, and not where the test's program is.
+    fs::write(&settings, example.replace("[execution]", "[execution]\nmailsudo = \"/usr/bin/mailsudo\"")).expect("a file");
     fs::set_permissions(&settings, fs::Permissions::from_mode(0o644)).expect("a mode");
     let output = Command::new(env!("CARGO_BIN_EXE_mailsudo"))
         .args(["sudoers", "--for", "sudo", "--config"])

@@ -7,7 +7,7 @@ use crate::common::{KEY, TOTP, TestGateway, block, explain, mail};
 use mailsudo::system::clock::Clock;
 
 /// A gateway whose `[intake]` and whose alice ask for something, and a message of alice's.
-struct PendingRecord<'c> {
+struct Case<'c> {
     intake: &'c str,
     alice: &'c str,
     login: Option<&'c str>,
@@ -16,10 +16,10 @@ struct PendingRecord<'c> {
     from: &'c str,
 }
 
-const PLAIN: PendingRecord<'_> =
-    PendingRecord { intake: "", alice: "", login: None, client: None, header: "", from: "alice@example.com" };
+const PLAIN: Case<'_> =
+    Case { intake: "", alice: "", login: None, client: None, header: "", from: "alice@example.com" };
 
-impl PendingRecord<'_> {
+impl Case<'_> {
     /// `ran`, the word of the rule that refused it, or the part that deferred it.
     fn verdict(&self) -> String {
         let mut test_gateway = TestGateway::new();
@@ -65,7 +65,7 @@ fn a_login_must_be_one_of_the_users() {
         ("", asked, Some(""), "no-login"),
         ("", asked, None, "configuration"),
     ] {
-        assert_eq!(PendingRecord { intake, alice, login, ..PLAIN }.verdict(), wanted, "{intake:?} {alice:?} {login:?}");
+        assert_eq!(Case { intake, alice, login, ..PLAIN }.verdict(), wanted, "{intake:?} {alice:?} {login:?}");
     }
 }
 
@@ -112,18 +112,14 @@ fn a_client_must_be_in_a_range() {
         ("", home, Some("192.0.2.8"), "foreign-client"),
         ("", home, None, "configuration"),
     ] {
-        assert_eq!(
-            PendingRecord { intake, alice, client, ..PLAIN }.verdict(),
-            wanted,
-            "{intake:?} {alice:?} {client:?}"
-        );
+        assert_eq!(Case { intake, alice, client, ..PLAIN }.verdict(), wanted, "{intake:?} {alice:?} {client:?}");
     }
 }
 
 const RESULTS: &str = "authserv_id = \"mx.example.com\"\nrequire_authentication_results = true";
 
 fn vouched(header: &str) -> String {
-    PendingRecord { intake: RESULTS, header, ..PLAIN }.verdict()
+    Case { intake: RESULTS, header, ..PLAIN }.verdict()
 }
 
 #[test]
@@ -225,7 +221,7 @@ fn a_user_may_be_the_only_one_to_need_a_verdict() {
     let header = "Authentication-Results: mx.example.com; dmarc=pass header.from=example.com\n";
     let alice = "require_authentication_results = true";
     let known = "authserv_id = \"mx.example.com\"";
-    let verdict = |intake, alice, header| PendingRecord { intake, alice, header, ..PLAIN }.verdict();
+    let verdict = |intake, alice, header| Case { intake, alice, header, ..PLAIN }.verdict();
     assert_eq!(verdict(known, "", ""), "ran");
     assert_eq!(verdict(known, alice, ""), "unvouched");
     assert_eq!(verdict(known, alice, header), "ran");
@@ -238,7 +234,7 @@ fn a_named_domain_signs_for_its_subdomains() {
     let intake = &format!("{RESULTS}\nsign_for_subdomains = [\"example.com\"]");
     let signed_by = |signer: &str, from, intake| {
         let header = &format!("Authentication-Results: mx.example.com; dkim=pass header.d={signer}\n");
-        PendingRecord { intake, header, from, ..PLAIN }.verdict()
+        Case { intake, header, from, ..PLAIN }.verdict()
     };
     assert_eq!(signed_by("example.com", "alice@ops.example.com", intake), "ran");
     assert_eq!(signed_by("example.com", "alice@ops.example.com", RESULTS), "unvouched", "it has to be named");
@@ -266,8 +262,8 @@ fn spam_verdicts_are_read_in_the_forms_in_use() {
         ("X-Spamd-Bar: ++++++++", "ran", "ran"),
     ] {
         let header = &format!("{header}\n");
-        assert_eq!(PendingRecord { header, ..PLAIN }.verdict(), by_default, "{header}");
-        assert_eq!(PendingRecord { intake: rspamd, header, ..PLAIN }.verdict(), with_rspamd, "{header}");
+        assert_eq!(Case { header, ..PLAIN }.verdict(), by_default, "{header}");
+        assert_eq!(Case { intake: rspamd, header, ..PLAIN }.verdict(), with_rspamd, "{header}");
     }
 }
 

@@ -1,0 +1,176 @@
+//! How the gateway knows that a command began.
+//!
+//! Standard input of sudo is one end of a socket pair. Inside the sudo rule, between timeout(1) and the command, stands
+//! `mailsudo begin`: it writes one byte to that socket, puts /dev/null in its place, and executes the command. So:
+//!
+//! - the byte arrived: the command began, whatever sudo says later;
+//! - the socket is closed at its other end and no byte arrived: the command did not begin, and never will;
+//! - neither: it is not known.
+//!
+//! MUST: `mailsudo begin` never executes the command unless the byte was written.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+/// The subcommand's name, as it stands in the sudo rule.
+pub const BEGIN: &str = "begin";
+
+/// What is written before the command is executed.
+const BEGINS: u8 = b'B';
+
+/// What is written when it could not be executed; the error's number (errno(3)) follows in four bytes, the highest first.
+const FAILED: u8 = b'F';
+
+/// EX_USAGE of sysexits(3).
+const USAGE: u8 = 64;
+
+/// EX_OSERR of sysexits(3).
+const OS_ERROR: u8 = 71;
+
+/// Reports that the command begins, and executes it: `words` are the program and its arguments. It returns only where the
+/// command was not executed.
+pub fn begin(words: &[OsString]) -> ExitCode {
+    let Some((program, arguments)) = words.split_first() else {
+        return fail("usage: mailsudo begin PROGRAM [ARGUMENT]...", USAGE);
+    };
+    let mut report = match socket() {
+        Ok(report) => report,
+        Err(error) => return fail(&format!("{error}; nothing was run"), USAGE),
+    };
+    let opened = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
+    if let Err(error) = opened.and_then(|()| report.write_all(&[BEGINS])) {
+        return fail(&format!("{error}; nothing was run"), OS_ERROR);
+    }
+    let error = Command::new(program).args(arguments).exec();
+    let number = error.raw_os_error().unwrap_or_default().to_be_bytes();
+    let _ = report.write_all(&[&[FAILED], number.as_slice()].concat());
+    // As a shell does (POSIX, section 2.8.2).
+    let status = if error.kind() == ErrorKind::NotFound { 127 } else { 126 };
+    fail(&format!("cannot run {}: {error}", program.to_string_lossy()), status)
+}
+
+fn fail(what: &str, status: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "mailsudo begin: {what}");
+    ExitCode::from(status)
+}
+
+/// Descriptor 0, closed by execve(2).
+fn socket() -> io::Result<UnixStream> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode);
+    if kind != rustix::fs::FileType::Socket {
+        let what = "descriptor 0 is not the gateway's socket: only `mailsudo deliver` calls this, through sudo, and \
+                    `Defaults log_input` in sudoers must not be set for the service user";
+        return Err(io::Error::other(what));
+    }
+    Ok(socket.into())
+}
+
+/// Whether the command has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Not yet, as far as is known.
+    NotYet,
+    /// It began, and was seen to at this moment.
+    Since(Instant),
+    /// It could not be executed; the error's number.
+    Failed(i32),
+    /// It did not begin, and never will.
+    Never,
+}
+
+/// The gateway's end of the socket pair.
+pub(super) struct Report {
+    socket: UnixStream,
+    begun: Begun,
+    error: Vec<u8>,
+    is_open: bool,
+}
+
+impl Report {
+    /// A socket pair: the gateway's end, and standard input for sudo.
+    pub(super) fn pair() -> io::Result<(Self, Stdio)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let report = Self { socket: ours, begun: Begun::NotYet, error: Vec::new(), is_open: true };
+        Ok((report, OwnedFd::from(theirs).into()))
+    }
+
+    /// What is known so far.
+    pub(super) fn begun(&self) -> Begun {
+        self.begun
+    }
+
+    /// What to wait on; `None` when nothing more can come.
+    pub(super) fn waits_on(&self) -> Option<BorrowedFd<'_>> {
+        self.is_open.then(|| self.socket.as_fd())
+    }
+
+    /// Reads what has arrived.
+    pub(super) fn read(&mut self) {
+        let mut buffer = [0; 8];
+        while self.is_open {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => self.close(),
+                Ok(read) => buffer.get(..read).unwrap_or_default().iter().for_each(|&byte| self.take(byte)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // ECONNRESET: the other end was closed with something unread in it.
+                Err(_) => self.close(),
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.is_open = false;
+        if self.begun == Begun::NotYet {
+            self.begun = Begun::Never;
+        }
+    }
+
+    fn take(&mut self, byte: u8) {
+        if self.begun == Begun::NotYet {
+            self.begun = Begun::Since(Instant::now());
+            return;
+        }
+        self.error.push(byte);
+        if let [FAILED, number @ ..] = self.error.as_slice()
+            && let Ok(number) = <[u8; 4]>::try_from(number)
+        {
+            self.begun = Begun::Failed(i32::from_be_bytes(number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(bytes: &[u8], close: bool) -> Begun {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("set");
+        let mut report = Report { socket: ours, begun: Begun::NotYet, error: Vec::new(), is_open: true };
+        theirs.write_all(bytes).expect("written");
+        if close {
+            drop(theirs);
+        }
+        report.read();
+        report.begun()
+    }
+
+    #[test]
+    fn a_byte_is_the_start_and_a_close_without_one_is_none() {
+        assert_eq!(report(b"", false), Begun::NotYet);
+        assert_eq!(report(b"", true), Begun::Never);
+        assert!(matches!(report(b"B", false), Begun::Since(_)));
+        assert!(matches!(report(b"B", true), Begun::Since(_)));
+        assert_eq!(report(b"BF\0\0\0\x02", true), Begun::Failed(2));
+        assert!(matches!(report(b"BF\0\0", true), Begun::Since(_)), "cut short: it may have begun");
+    }
+}
