@@ -273,7 +273,8 @@ fn the_example_fragment_is_what_the_examples_come_to() {
     let settings = copy.path().join("mailsudo.toml");
     let example = fs::read_to_string(format!("{root}/examples/mailsudo.toml")).expect("the example");
     // As the package installs it, and not where the test's program is.
-    fs::write(&settings, example.replace("[execution]", "[execution]\nmailsudo = \"/usr/bin/mailsudo\"")).expect("a file");
+    fs::write(&settings, example.replace("[execution]", "[execution]\nmailsudo = \"/usr/bin/mailsudo\""))
+        .expect("a file");
     fs::set_permissions(&settings, fs::Permissions::from_mode(0o644)).expect("a mode");
     let output = Command::new(env!("CARGO_BIN_EXE_mailsudo"))
         .args(["sudoers", "--for", "sudo", "--config"])

@@ -105,7 +105,7 @@ fn files_and_people() {
 }
 
 #[test]
-fn commands_and_the_fence() {
+fn commands_and_the_sudo_rules() {
     const OWN: &str = "/usr/local/libexec/own";
     each_is_named(&[
         error("echo nonsense >commands.d/bad.toml", "rm commands.d/bad.toml", "commands", "commands.d/bad.toml"),
@@ -162,9 +162,15 @@ fn commands_and_the_fence() {
         ),
         warning(
             "sed -i '/execution/a run_via = \"direct\"' mailsudo.toml",
+            "sed -i /^run_via/d mailsudo.toml",
+            "run_via",
+            "direct",
+        ),
+        warning(
+            "sed -i '/execution/a fence = \"sudo\"' mailsudo.toml",
             "sed -i /^fence/d mailsudo.toml",
-            "fence",
-            "none",
+            "configuration",
+            "fence = \"sudo\" is an old name",
         ),
     ]);
 }
@@ -256,19 +262,19 @@ fn who_vouches() {
         error(
             "sed -i '$a require_sasl = true' users.d/checker.toml",
             MENDED,
-            "vouching",
+            "sender-auth",
             "checker must log in, and no login is his",
         ),
         warning(
             "sed -i '$a logins = [\"checker\"]' users.d/checker.toml",
             MENDED,
-            "vouching",
+            "sender-auth",
             "checker has logins, and need not log in",
         ),
         warning(
             "sed -i '$a logins = [\"checker\"]\\nrequire_sasl = true' users.d/checker.toml",
             "sed -i '$d' users.d/checker.toml; sed -i '$d' users.d/checker.toml",
-            "vouching",
+            "sender-auth",
             "no smtpd of this Postfix lets anybody",
         ),
         error(
@@ -286,32 +292,32 @@ fn who_vouches() {
         error(
             "sed -i '$a require_authentication_results = true' users.d/checker.toml",
             MENDED,
-            "vouching",
+            "sender-auth",
             "nothing says whose is believed",
         ),
         warning(
             "printf '[intake]\nauthserv_id = \"mx.example.com\"\n' >>mailsudo.toml",
             INTAKE,
-            "vouching",
+            "sender-auth",
             "nobody needs its verdict",
         ),
         warning(
             "printf '[intake]\nauthserv_id = \"mx.example.com\"\nrequire_authentication_results = true\n' >>mailsudo.toml",
             INTAKE,
-            "vouching",
+            "sender-auth",
             "no filter that could write one",
         ),
         warning(
             "printf '[intake]\nclients = [\"2001:db8::/32\"]\n' >>mailsudo.toml",
             INTAKE,
-            "vouching",
+            "sender-auth",
             "clients names ipv6 addresses",
         ),
         error(
             "printf '[intake]\nclients = [\"127.0.0.0/8\"]\n' >>mailsudo.toml; \
              sed -i '$a clients = [\"192.0.2.1\"]' users.d/checker.toml",
             "sed -i '/^.intake/,$d' mailsudo.toml; sed -i '$d' users.d/checker.toml",
-            "vouching",
+            "sender-auth",
             "checker's clients are none of those in [intake]",
         ),
     ]);

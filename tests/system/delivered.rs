@@ -42,7 +42,7 @@ fn sudo_logs_exactly_the_expected_command() {
     assert!(run.contains(&format!("{} : ", system_env::SERVICE)), "{run}");
     assert!(run.contains("USER=root ; "), "{run}");
     assert!(
-        run.ends_with("COMMAND=/usr/bin/timeout --kill-after=5s 60s /usr/local/libexec/append /srv/notes exactlyonce"),
+        run.ends_with("COMMAND=/usr/bin/timeout --kill-after=5s 60s /usr/local/bin/mailsudo begin /usr/local/libexec/append /srv/notes exactlyonce"),
         "{run}"
     );
     let notes = process::text(NOTES);

@@ -1,6 +1,7 @@
 //! Attacks on a permitted command line. In: a line. Out: what is near it and is not it.
 
 use crate::red_commands::{EVIL, Permitted, TARGET};
+use crate::system_env::PROGRAM;
 
 /// What an attempt changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub(crate) fn mutations(line: &Permitted, first: usize) -> Vec<Attempt> {
     all.push(("all glued".to_owned(), vec![words[0].clone(), words[1..].join(" ")]));
     all.push(("nothing but the limiter".to_owned(), vec![words[0].clone()]));
     all.push(("without the limiter".to_owned(), words[3..].to_vec()));
+    all.push(("without either".to_owned(), words[5..].to_vec()));
+    all.push(("without the report".to_owned(), [&words[..3], &words[5..]].concat()));
     let attempt = |(what, words): (String, Vec<String>)| Attempt {
         kind: Kind::Words,
         what,
@@ -191,22 +194,25 @@ pub(crate) fn options(line: &Permitted) -> Vec<Attempt> {
         attempt.words.insert(1, variable.to_owned());
         all.push(attempt);
     }
-    let beside: [&[&str]; 15] = [
-        &["--", "--", "/usr/bin/timeout", "--kill-after=5s", "60s", TARGET],
-        &["--", "-n", "/usr/bin/timeout", "--kill-after=5s", "60s", TARGET],
+    let beside: [&[&str]; 18] = [
+        &["--", "--", "/usr/bin/timeout", "--kill-after=5s", "60s", PROGRAM, "begin", TARGET],
+        &["--", "-n", "/usr/bin/timeout", "--kill-after=5s", "60s", PROGRAM, "begin", TARGET],
         &["--", "/bin/sh"],
         &["--", "/usr/bin/timeout", "60s", "/bin/sh"],
         &["--", TARGET],
-        &["--", "/usr/bin/env", "/usr/bin/timeout", "--kill-after=5s", "60s", TARGET],
+        &["--", PROGRAM, "begin", TARGET],
+        &["--", PROGRAM, "begin", "/bin/sh"],
+        &["--", "/usr/bin/timeout", "--kill-after=5s", "60s", PROGRAM, "begin", "/bin/sh"],
+        &["--", "/usr/bin/env", "/usr/bin/timeout", "--kill-after=5s", "60s", PROGRAM, "begin", TARGET],
         &["--", "sudoedit", "/etc/sudoers.d/mailsudo"],
         &["-e", "--", "/etc/sudoers.d/mailsudo"],
         &["-e", "--", "/etc/mailsudo/mailsudo.toml"],
         &["-s"],
         &["-i"],
         &["-e", "-s", "--", "\\"],
-        &["--", "/srv/evil/timeout", "--kill-after=5s", "60s", TARGET],
-        &["--", "./timeout", "--kill-after=5s", "60s", TARGET],
-        &["--", "evil/../timeout", "--kill-after=5s", "60s", TARGET],
+        &["--", "/srv/evil/timeout", "--kill-after=5s", "60s", PROGRAM, "begin", TARGET],
+        &["--", "./timeout", "--kill-after=5s", "60s", PROGRAM, "begin", TARGET],
+        &["--", "evil/../timeout", "--kill-after=5s", "60s", PROGRAM, "begin", TARGET],
     ];
     for words in beside {
         all.push(Attempt {

@@ -138,7 +138,7 @@ impl Red {
         }
         run("install", &["-d", "-o", SERVICE, "-g", SERVICE, EVIL]);
         let choices: Vec<_> = entries.iter().map(|entry| entry.permitted).collect();
-        let expression = format!("^--kill-after=5s 60s {TARGET}({})$", choices.join("|"));
+        let expression = format!("^--kill-after=5s 60s {PROGRAM} begin {TARGET}({})$", choices.join("|"));
         let red = Self { sudo, entries, permitted: Regex::new(&expression).expect("the test's own expression") };
         if all {
             process::write(QUIET, 0o440, &format!("Defaults:{SERVICE} !mail_badpass, !mail_no_perms\n"));
@@ -150,7 +150,7 @@ impl Red {
     /// Command lines to begin attacks from, one at least for each rule's kind.
     pub(crate) fn permitted(&self) -> Vec<Permitted> {
         let line = |entry: &Entry, arguments: &str| {
-            let words = format!("{LIMITER} --kill-after=5s 60s {TARGET}{arguments}");
+            let words = format!("{LIMITER} --kill-after=5s 60s {PROGRAM} begin {TARGET}{arguments}");
             let mut account = vec!["-u".to_owned()];
             match entry.run_as.split_once(':') {
                 Some((user, group)) => account.extend([user.to_owned(), "-g".to_owned(), group.to_owned()]),

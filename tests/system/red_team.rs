@@ -4,9 +4,11 @@
 //! seen, and a permitted line of each kind gets through, so that the seeing is tested too.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
@@ -63,6 +65,8 @@ impl<'r> Attacker<'r> {
 
     /// Calls sudo with what `attempt` says; none where no process can be given such words.
     fn call(&self, attempt: &Attempt) -> Option<Output> {
+        // What `mailsudo begin` asks of its caller, which the attacker can give as well.
+        let (_report, stdin) = UnixStream::pair().ok()?;
         Command::new(self.red.sudo)
             .arg("-n")
             .args(&attempt.options)
@@ -72,7 +76,7 @@ impl<'r> Attacker<'r> {
             .current_dir(EVIL)
             .uid(self.uid)
             .gid(self.gid)
-            .stdin(Stdio::null())
+            .stdin(OwnedFd::from(stdin))
             .output()
             .ok()
     }
@@ -129,8 +133,9 @@ fn worlds_lines() -> (Vec<Permitted>, Vec<String>) {
         let vectors = command["argument_vectors"].as_array().expect("a list");
         for (at, vector) in vectors.iter().enumerate() {
             let argv = vector.as_array().expect("a list").iter().filter_map(Value::as_str).map(str::to_owned);
-            let limiter = [LIMITER.to_owned(), "--kill-after=5s".to_owned(), format!("{limit}s")];
-            let words: Vec<String> = limiter.into_iter().chain(argv).collect();
+            let limit = format!("{limit}s");
+            let before = [LIMITER, "--kill-after=5s", &limit, PROGRAM, "begin"].map(str::to_owned);
+            let words: Vec<String> = before.into_iter().chain(argv).collect();
             joined.push(words[1..].join(" "));
             if at == 0 && !words.iter().any(|word| word.contains('{')) {
                 lines.push(Permitted { account: account.clone(), words });
@@ -158,7 +163,7 @@ fn attack(red: &Red, is_exact: bool) {
     // The words of the limiter are the same everywhere; two lines are enough to attack them.
     let red_lines = red.permitted();
     let all_lines = red_lines.iter().chain(&worlds).enumerate();
-    let by_mutation = all_lines.flat_map(|(at, line)| mutations(line, if at < 2 { 1 } else { 3 }));
+    let by_mutation = all_lines.flat_map(|(at, line)| mutations(line, if at < 2 { 1 } else { 5 }));
     let mut attempts: Vec<_> = by_mutation.chain(by_option).collect();
     // What is permitted after all is no attempt; what is a permitted line cut otherwise is one of its own.
     let is_another =
@@ -179,7 +184,7 @@ fn attack(red: &Red, is_exact: bool) {
     let glued = attacker.get_through(&cut).len();
     for line in red.ran() {
         let arguments: Vec<_> = line.split(['<', '>']).skip(1).filter(|word| !word.is_empty()).collect();
-        let text = format!("--kill-after=5s 60s {TARGET} {}", arguments.join(" "));
+        let text = format!("--kill-after=5s 60s {PROGRAM} begin {TARGET} {}", arguments.join(" "));
         assert!(permitted(text.trim_end()), "{line}");
     }
     println!("{}: {glued} of {} lines cut otherwise are let through as the same text", red.sudo, cut.len());

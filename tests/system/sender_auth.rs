@@ -162,7 +162,7 @@ fn a_signature_that_the_border_has_verified() {
     let gateway = Gateway::make();
     let _filters = Filters::put_up();
     gateway.sh("printf '[intake]\\nauthserv_id = \"mx.example.com\"\\nrequire_authentication_results = true\\n' >>mailsudo.toml");
-    assert!(gateway.check().names(Level::Ok, "vouching", "can"), "{:#?}", gateway.check());
+    assert!(gateway.check().names(Level::Ok, "sender-auth", "can"), "{:#?}", gateway.check());
     let disk = |name| {
         let user = User::enrol(name);
         let mail = user.mail(&user.request(&["disk"]));
@@ -209,7 +209,7 @@ fn a_login_at_submission() {
             None => assert_answered(&user),
         }
     }
-    assert!(gateway.check().names(Level::Ok, "vouching", "can"), "{:#?}", gateway.check());
+    assert!(gateway.check().names(Level::Ok, "sender-auth", "can"), "{:#?}", gateway.check());
 }
 
 #[test]

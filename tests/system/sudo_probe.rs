@@ -3,6 +3,8 @@
 //! In: a command's file. Out: whether a fragment could be made of it, and yes or no to argument vectors, from sudo itself.
 //! The fragment stands beside the world's own and is gone when this is dropped.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
 
 use crate::process;
@@ -12,7 +14,7 @@ const FOLDER: &str = "/srv/probe";
 const FRAGMENT: &str = "/etc/sudoers.d/probe";
 /// What every command here begins with. sudo looks for timeout(1) only, so nobody needs this program.
 pub(crate) const PROBE: &str = "/usr/local/libexec/probe";
-const COMMAND: [&str; 5] = ["--", "/usr/bin/timeout", "--kill-after=5s", "60s", PROBE];
+const COMMAND: [&str; 7] = ["--", "/usr/bin/timeout", "--kill-after=5s", "60s", PROGRAM, "begin", PROBE];
 
 /// The one command, behind a fence that stands.
 pub(crate) struct Probe {
@@ -54,7 +56,8 @@ impl Probe {
         line.extend(run_as);
         line.extend(COMMAND);
         line.extend(arguments);
-        let output = output("setpriv", &line);
+        let (_report, stdin) = UnixStream::pair().expect("a pair");
+        let output = Command::new("setpriv").args(&line).stdin(OwnedFd::from(stdin)).output().expect("setpriv");
         let refused = String::from_utf8_lossy(&output.stderr).contains("a password is required");
         assert!(output.status.success() != refused, "{line:?}: {output:?}");
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
