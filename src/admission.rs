@@ -229,7 +229,7 @@ pub fn give_up(
     transaction.commit()
 }
 
-/// Records that the reply was sent, and prunes what is older than the retention.
+/// Records that the reply was sent, waiting up to `timeout` for the ledger, and prunes what is older than the retention.
 ///
 /// # Errors
 ///
@@ -239,9 +239,10 @@ pub fn mark_replied(
     id: &RequestId,
     audit_lost: u32,
     retention: Duration,
+    timeout: Duration,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    ledger.mark_replied(id, now, audit_lost)?;
+    ledger.mark_replied(id, now, audit_lost, timeout)?;
     ledger.prune(now.minus(retention), PRUNE).map(drop)
 }
 

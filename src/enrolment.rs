@@ -16,11 +16,11 @@ use crate::system::files::{Rights, create, rewrite};
 /// What a new user is to be.
 #[derive(Debug)]
 pub struct NewUser {
-    /// His name.
+    /// The user's name.
     pub name: UserName,
     /// Where replies go, and the only From accepted.
     pub address: MailAddress,
-    /// His roles.
+    /// The user's roles.
     pub roles: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ impl<'g> Enrolment<'g> {
         self.gateway.path().join(folder).join(format!("{user}.toml"))
     }
 
-    /// Writes a new user's three files, none over another. The secrets come last: until they are there, he is unknown.
+    /// Writes a new user's three files, none over another. The secrets come last: until they are there, the user is unknown.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl<'g> Enrolment<'g> {
         written
     }
 
-    /// Gives `user` the HMAC key `fresh`; the one he had counts for requests signed up to `until`.
+    /// Gives `user` the HMAC key `fresh`; the previous key counts for requests signed up to `until`.
     ///
     /// # Errors
     ///
@@ -121,11 +121,11 @@ impl<'g> Enrolment<'g> {
         rewrite(&self.file("secrets.d", user), secrets_text(&before.key, fresh, previous).as_bytes())
     }
 
-    /// Sets whether `user` is heard, and leaves the rest of his file as the sysadmin wrote it.
+    /// Enables or disables `user`, and leaves the rest of the file as the sysadmin wrote it.
     ///
     /// # Errors
     ///
-    /// There is no such user, or his file cannot be written.
+    /// There is no such user, or the file cannot be written.
     pub fn set_enabled(&self, user: &UserName, enabled: bool) -> Result<()> {
         self.gateway.user(user)?;
         let path = self.file("users.d", user);
@@ -135,7 +135,7 @@ impl<'g> Enrolment<'g> {
         rewrite(&path, document.to_string().as_bytes())
     }
 
-    /// Removes the gateway's two files of `user`; the secrets go first, so that he is unknown from then on.
+    /// Removes the gateway's two files of `user`; the secrets go first, so that the user is unknown from then on.
     ///
     /// # Errors
     ///
@@ -157,7 +157,7 @@ impl<'g> Enrolment<'g> {
     ///
     /// # Errors
     ///
-    /// He has none, or they may not be used.
+    /// There are none, or they may not be used.
     pub fn secrets(&self, user: &UserName) -> Result<Secrets> {
         self.gateway.secrets(user)?.with_context(|| format!("the user {user} has no secrets here"))
     }

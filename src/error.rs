@@ -16,7 +16,7 @@ pub enum Stop {
     Deferral(Deferral),
 }
 
-/// A final no. The log gets all of it; the user, once his mac has held, gets [`Refusal::detail`]; others get nothing.
+/// A final refusal. The log gets all of it. A user whose mac is right gets [`Refusal::detail`]. Others get nothing.
 #[derive(Debug)]
 pub struct Refusal {
     reason: Reason,
@@ -153,7 +153,7 @@ reasons! {
     /// The block breaks a rule.
     Malformed = "malformed",
     // Who: nobody is answered, nothing recorded.
-    /// Unknown user, or the mac does not hold under his key; the two are not told apart.
+    /// Unknown user, or the mac is wrong under the user's key; the two look the same.
     BadMac = "bad-mac",
     /// Signed for another gateway.
     WrongGateway = "wrong-gateway",

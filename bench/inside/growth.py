@@ -124,7 +124,7 @@ def message_sizes(world, sizes, say):
     """Two curves: mails that hold no block, and mails with a forged request at their end."""
     person = world.people[0]
     request = forged(person.mail(person.block("nothing")))
-    # As Postfix calls it: whoever names his queue's message does not mind what is left unread.
+    # As Postfix calls it: a mail server that gives a queue id does not mind what is left unread.
     words = [*counted.deliver("open"), "--reply-via", SENDMAIL, "--queue-id=4X"]
     curves = {"junk": [], "refused": []}
     for size in sizes:

@@ -95,24 +95,30 @@ impl Identified {
     }
 }
 
-/// Finds the key that the mac is right under: the user's, or while a rotation overlaps the one before it.
+/// Finds the request whose mac is right, of those that the message may be read as, and the key: the user's, or while a
+/// rotation overlaps the one before it.
 ///
 /// # Errors
 ///
 /// A refusal without a reply, the same for an unknown user; a deferral where the secrets cannot be read.
-pub fn verify_mac(request: Request, gateway: &Gateway) -> Result<MacVerified, Stop> {
+pub fn verify_mac(requests: Vec<Request>, gateway: &Gateway) -> Result<MacVerified, Stop> {
+    for request in requests {
+        if let Some(verified) = verified(request, gateway)? {
+            return Ok(verified);
+        }
+    }
+    Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into())
+}
+
+fn verified(request: Request, gateway: &Gateway) -> Result<Option<MacVerified>, Stop> {
     let (known, secrets) = match gateway.secrets(request.user())? {
         Some(secrets) => (true, secrets),
         None => (false, Secrets::decoy()?),
     };
     let previous = secrets.previous.as_ref().filter(|previous| request.time() <= previous.until);
     let mut keys = std::iter::once(&secrets.key).chain(previous.map(|previous| &previous.key));
-    match keys.position(|key| request.is_signed_by(key)) {
-        Some(place) if known => {
-            Ok(MacVerified { id: request.id(), request, is_under_previous_key: place > 0, secrets })
-        }
-        _ => Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into()),
-    }
+    let place = keys.position(|key| request.is_signed_by(key)).filter(|_| known);
+    Ok(place.map(|place| MacVerified { id: request.id(), request, is_under_previous_key: place > 0, secrets }))
 }
 
 /// Judges whether requests of this user are accepted here, from this sender. Whether the code is right is computed here, so that

@@ -84,7 +84,7 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
             continue;
         };
         let shown = place.display();
-        // Whoever may rename in a folder may put another program in its place; in a sticky one, only what is his own.
+        // Who may rename in a folder may replace the program; in a sticky folder, only the owner of a file may.
         if about.is_dir() && about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0 {
             let what = format!("{what} is in {shown}, where others can replace it");
             report.error("programs", what, format!("chmod go-w {shown}"));

@@ -56,7 +56,7 @@ pub struct Finding {
 pub struct Report {
     /// The lines.
     pub findings: Vec<Finding>,
-    /// Whoever looks is neither root nor the service user: what is closed to him may well be as it should be.
+    /// The caller is neither root nor the service user: what they may not open may be right.
     outsider: bool,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         if user.require_authentication_results && gateway.settings().intake.authserv_id.is_none() {
             report.error(
                 "sender-auth",
-                format!("a verdict must vouch for {name}, and nothing says whose is believed: his mail is deferred"),
+                format!("an Authentication-Results verdict is required for {name}, and no authserv_id is trusted: mail of {name} is deferred"),
                 "set authserv_id in [intake]",
             );
         }
@@ -47,7 +47,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         );
     }
     if report.findings.len() == before && (asked.sasl || asked.clients || asked.results) {
-        report.ok("sender-auth", "what must vouch for a sender besides his key can");
+        report.ok("sender-auth", "what is required of senders besides their key can be met");
     }
 }
 
@@ -56,8 +56,8 @@ fn logins(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &m
     if needed && user.logins.is_empty() {
         report.error(
             "sender-auth",
-            format!("{name} must log in, and no login is his: whatever he sends is refused"),
-            format!("add logins = [\"{name}\"], or what his is called, to users.d/{name}.toml"),
+            format!("{name} must log in, and has no login: all mail of {name} is refused"),
+            format!("add logins = [\"{name}\"], or the login's real name, to users.d/{name}.toml"),
         );
     }
     if !needed && !user.logins.is_empty() {
@@ -75,7 +75,7 @@ fn clients(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &
     if !everybodys.is_empty() && !user.clients.is_empty() && !meets {
         report.error(
             "sender-auth",
-            format!("{name}'s clients are none of those in [intake]: whatever he sends is refused"),
+            format!("{name}'s clients are none of those in [intake]: all mail of {name} is refused"),
             format!("mend clients in users.d/{name}.toml, or in [intake]"),
         );
     }

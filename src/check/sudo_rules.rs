@@ -52,7 +52,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     effective(gateway, report);
 }
 
-/// What the service user can find out, to whom the fragment is closed: what sudo permits him, all in all.
+/// What the service user can find out, who cannot read the fragment: everything that sudo permits that user.
 fn in_force(gateway: &CheckedGateway<'_>, dialect: Dialect, wanted: &str, report: &mut Report) {
     if report.outsider {
         return report.unseen("sudoers");

@@ -38,7 +38,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     if gateway.users.is_empty() && gateway.complete {
         report.warning("users", "there are no users", "mailsudo user add NAME --address ADDRESS --role ROLE");
     } else if report.findings.len() == before {
-        let what = format!("{}, each with secrets and an address of his own", count(gateway.users.len(), "user"));
+        let what = format!("{}, each with secrets and an own address", count(gateway.users.len(), "user"));
         report.ok("users", what);
     }
     if gateway.complete {
@@ -80,7 +80,7 @@ fn addresses(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report:
         report.error(
             "users",
             format!("{name} has the gateway's own address, {own}"),
-            format!("give {name} an address of his own in users.d/{name}.toml"),
+            format!("give {name} an own address in users.d/{name}.toml"),
         );
     }
 }
@@ -90,7 +90,7 @@ fn secrets(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) {
         Err(error) => report.broken("secrets", &error),
         Ok(None) => report.warning(
             "secrets",
-            format!("{name} has no secrets, so nothing of his is heard"),
+            format!("{name} has no secrets, so all mail of {name} is refused"),
             format!("mailsudo user remove {name}, or mailsudo user add {name} after that"),
         ),
         Ok(Some(secrets)) => {

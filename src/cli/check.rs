@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{GatewayArg, Progress, print_json, stdout};
+use super::stdout::{self, Colour};
+use super::{GatewayArg, Progress, print_json};
 use crate::check::{Level, check};
 
 /// Look at everything that makes a gateway fail, and say what to do about it
@@ -43,13 +44,12 @@ impl Check {
         } else {
             for finding in shown {
                 let colour = match finding.level {
-                    Level::Ok => 32,
-                    Level::Warning => 33,
-                    Level::Error => 31,
+                    Level::Ok => Colour::Green,
+                    Level::Warning => Colour::Yellow,
+                    Level::Error => Colour::Red,
                 };
-                let word = finding.level.word();
-                let (about, what) = (finding.about, &finding.what);
-                stdout::painted(format_args!("\u{1b}[{colour}m{word:<8}\u{1b}[0m{about}: {what}"))?;
+                let level = format!("{:<8}", finding.level.word());
+                stdout::coloured("", colour, &level, &format!("{}: {}", finding.about, finding.what))?;
                 if !finding.remedy.is_empty() {
                     outln!("        remedy: {}", finding.remedy)?;
                 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::GatewayArg;
+use super::{GatewayArg, tell};
 use crate::audit::Audit;
 use crate::config::{DEFAULT_FOLDER, Gateway, LogTarget, RunVia, Trusted};
 use crate::error::Deferral;
@@ -19,6 +19,7 @@ use crate::limits::Timeouts;
 use crate::pipeline::{self, Context, Mode, Observer, Step, guarded};
 use crate::reply::ReplyTransport;
 use crate::system::clock::SystemClock;
+use crate::system::hardening;
 
 /// EX_TEMPFAIL of sysexits(3): the mail server keeps the message and tries again.
 const TRY_AGAIN: u8 = 75;
@@ -117,6 +118,7 @@ impl Deliver {
 
     pub(super) fn run(self) -> ExitCode {
         std::panic::set_hook(Box::new(|_| {}));
+        hardening::reset_signals();
         let queue_id = self.queue_id.clone();
         let status = guarded(|| self.attempt()).unwrap_or_else(|deferral| give_up(&deferral, queue_id.as_deref()));
         if queue_id.is_none() {
@@ -166,7 +168,10 @@ impl Deliver {
             timeouts: Timeouts::DEFAULT,
         };
         let ended = pipeline::run(&context, &mut std::io::stdin().lock(), Mode::Deliver(&transport), &mut audit);
-        Ok(ended.map_or_else(|deferral| try_again(&deferral), |_| ExitCode::SUCCESS))
+        Ok(match ended {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(deferral) => try_again(&deferral, Observer::lost(&audit) > 0),
+        })
     }
 }
 
@@ -186,14 +191,17 @@ fn give_up(deferral: &Deferral, queue_id: Option<&OsStr>) -> ExitCode {
 }
 
 fn report(deferral: &Deferral, audit: &mut Audit) -> ExitCode {
+    let lost = Observer::lost(audit);
     Observer::note(audit, Step::Deferred(deferral));
-    try_again(deferral)
+    try_again(deferral, Observer::lost(audit) > lost)
 }
 
-/// A person at a terminal is told; a pipe never is, since what Postfix reads there goes into logs and bounces.
-fn try_again(deferral: &Deferral) -> ExitCode {
-    if std::io::stderr().is_terminal() {
-        eprintln!("mailsudo: not now ({}): {}", deferral.part, deferral.detail);
+/// Standard error gets a line where the log got none (pipe(8) puts it into the mail log), and at a terminal. Nothing else is
+/// printed there, because pipe(8) puts it into bounces too.
+fn try_again(deferral: &Deferral, is_unlogged: bool) -> ExitCode {
+    if is_unlogged || std::io::stderr().is_terminal() {
+        let detail = deferral.detail.split_whitespace().collect::<Vec<_>>().join(" ");
+        tell(format_args!("mailsudo: deferred ({}): {detail}", deferral.part));
     }
     ExitCode::from(TRY_AGAIN)
 }

@@ -128,7 +128,7 @@ impl Init {
                 "there is no folder {shown}: mount what is missing, or install -d -m 0700 -o {user} -g {user} {shown}"
             );
         }
-        // Root would follow whatever the service user has put into his folder, so he makes it himself.
+        // Root would follow whatever the service user has put into its folder, so the service user makes it.
         if let Some(account) = service_account(&gateway)? {
             let status = Command::new(std::env::current_exe()?)
                 .args(["ledger", "init", "--config"])

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::{GatewayArg, complete, open_ledger, print_json, stdout, when};
+use super::stdout::{self, Colour, StdoutError};
+use super::{GatewayArg, complete, open_ledger, print_json, when};
 use crate::config::{Gateway, Span};
 use crate::ledger::{Filter, LedgerQueries, Record, State};
 use crate::protocol::{CommandName, RequestId, RunResult, Timestamp, UserName};
@@ -148,7 +149,7 @@ impl List {
             return print_json(&records.iter().map(about).collect::<Vec<_>>());
         }
         for record in &records {
-            stdout::painted(format_args!("{}", line(record)))?;
+            line(record)?;
         }
         if records.is_empty() {
             outln!("No request fits.")?;
@@ -157,21 +158,17 @@ impl List {
     }
 }
 
-fn line(record: &Record) -> String {
+fn line(record: &Record) -> Result<(), StdoutError> {
     let (text, colour) = match (record.state, record.result) {
-        (State::Refused, _) => (format!("refused {}", record.reason.as_deref().unwrap_or_default()), 33),
-        (State::Finished, Some(RunResult::Exit(0))) => ("ok".to_owned(), 32),
-        (State::Finished, Some(result)) => (result.to_string(), 31),
-        (state, _) => (state.word().to_owned(), 36),
+        (State::Refused, _) => (format!("refused {}", record.reason.as_deref().unwrap_or_default()), Colour::Yellow),
+        (State::Finished, Some(RunResult::Exit(0))) => ("ok".to_owned(), Colour::Green),
+        (State::Finished, Some(result)) => (result.to_string(), Colour::Red),
+        (state, _) => (state.word().to_owned(), Colour::Cyan),
     };
     let command = format!("{} {}", record.command, record.arguments.replace('\n', " "));
-    format!(
-        "{}  {}  {:<12} {}  \u{1b}[{colour}m{text}\u{1b}[0m",
-        record.id.short(),
-        when(record.first_seen),
-        record.user,
-        command.trim_end()
-    )
+    let (id, seen) = (record.id.short(), when(record.first_seen));
+    let before = format!("{id}  {seen}  {:<12} {}  ", record.user, command.trim_end());
+    stdout::coloured(&before, colour, &text, "")
 }
 
 impl Show {
@@ -241,7 +238,7 @@ fn about(record: &Record) -> serde_json::Value {
         "first_seen": record.first_seen.to_string(),
         "started": time(record.started),
         "finished": time(record.finished),
-        "handed_over": time(record.replied),
+        "replied": time(record.replied),
         "reply": record.reply.as_ref().and_then(stored_text),
         "audit_lost": record.audit_lost,
     })

@@ -11,6 +11,7 @@ use super::{GatewayArg, open_ledger, stdout};
 use crate::error::Reason;
 use crate::ledger::{BUCKETS, LedgerQueries, State, Tally};
 use crate::protocol::Timestamp;
+use crate::reply::visible;
 use crate::system::clock::{Clock, SystemClock};
 use crate::system::files::{Rights, replace};
 
@@ -39,7 +40,12 @@ impl Metrics {
     }
 }
 
-/// The text exposition format, version 0.0.4. Names and words need no escaping: they are ours.
+/// A label's value: backslash, quote and line end escaped. A word in the ledger is ours, unless the ledger was changed.
+fn label(word: &str) -> String {
+    visible(word).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// The text exposition format, version 0.0.4.
 fn exposition(tally: &Tally, gateway: &str, now: Timestamp) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: Vec<(String, u64)>| {
@@ -50,7 +56,7 @@ fn exposition(tally: &Tally, gateway: &str, now: Timestamp) -> String {
         }
     };
     let labelled = |key: &str, rows: &[(String, u64)]| {
-        rows.iter().map(|(word, count)| (format!(",{key}=\"{word}\""), *count)).collect()
+        rows.iter().map(|(word, count)| (format!(",{key}=\"{}\"", label(word)), *count)).collect()
     };
     // What has not happened yet is 0 and not absent, so that an alert can see it happen.
     let with_zeros = |rows: &[(String, u64)], words: &mut dyn Iterator<Item = &'static str>| {

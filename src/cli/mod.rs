@@ -22,8 +22,10 @@ mod sudoers;
 mod user;
 mod verify;
 
+use stdout::tell;
+
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, StdinLock, Write};
+use std::io::{self, IsTerminal, StdinLock};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -155,11 +157,6 @@ fn needs_root(error: &anyhow::Error) -> bool {
     !rustix::process::geteuid().is_root() && error.chain().any(is_closed)
 }
 
-/// Says a line on standard error; who cannot hear it is told by the exit status.
-fn tell(words: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{words}");
-}
-
 /// The command line's description, for the papers that are made of it.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -287,7 +284,7 @@ impl Drop for Progress {
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<ExitCode> {
-    outln!("{}", serde_json::to_string_pretty(value)?)?;
+    stdout::json(value)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -162,13 +162,13 @@ impl CodeFrom {
         } else {
             bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file");
         };
-        // The time is taken after the code, so that a slow typist signs the time at which he pressed Enter.
+        // The time is taken after the code, so that a slow typist signs the time at which Enter was pressed.
         let code = Code::parse(text.trim()).context("a code is 6 to 8 digits")?;
         Ok((clock.now(), code))
     }
 }
 
-/// The first line that the user's own command prints; it is his shell and his line.
+/// The first line that the user's own command prints. It runs in the user's own shell.
 fn output(command: &str) -> Result<Zeroizing<String>> {
     let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output();
     let output = output.context("cannot run sh")?;

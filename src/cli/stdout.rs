@@ -1,11 +1,17 @@
-//! Standard output, for people and for pipes. In: words. Out: the words, or an error that says that nobody can read them:
-//! `println!` would panic there (`mailsudo log | head -1`, a full disk), and a change that should be seen first would not be.
+//! Standard output and standard error. In: text, part of which may come from strangers or from the ledger. Out: the text with
+//! every character that could act on a terminal or hide text made visible; or an error that standard output took no more:
+//! `println!` would panic there (`mailsudo log | head -1`, a full disk).
+//!
+//! MUST: every word that a subcommand prints goes through this module, but for `sign`'s block and `deliver`'s reply, which are
+//! made of safe characters only.
 
-use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
-/// Says a line; to be used with `?`.
+use crate::protocol::is_treacherous;
+use crate::reply::visible;
+
+/// Prints a line; to be used with `?`.
 macro_rules! outln {
     ($($words:tt)*) => {
         $crate::cli::stdout::line(format_args!($($words)*))
@@ -13,16 +19,9 @@ macro_rules! outln {
 }
 
 /// Standard output took no more.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("standard output: {0}")]
 pub(super) struct StdoutError(io::Error);
-
-impl fmt::Display for StdoutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "standard output: {}", self.0)
-    }
-}
-
-impl Error for StdoutError {}
 
 impl StdoutError {
     /// Whether the reader has gone, as `head` does when it has seen enough.
@@ -31,19 +30,51 @@ impl StdoutError {
     }
 }
 
+/// A colour of a terminal (ECMA-48, SGR).
+#[derive(Clone, Copy)]
+pub(super) enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+    Cyan = 36,
+}
+
+/// Prints a line.
 pub(super) fn line(words: fmt::Arguments<'_>) -> Result<(), StdoutError> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{words}").and_then(|()| out.flush()).map_err(StdoutError)
+    text(&format!("{words}\n"))
 }
 
-/// A line with colours in it, which only a terminal gets to see.
-pub(super) fn painted(words: fmt::Arguments<'_>) -> Result<(), StdoutError> {
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "{words}").and_then(|()| out.flush()).map_err(StdoutError)
-}
-
-/// Text as it is.
+/// Prints text with its own line ends.
 pub(super) fn text(text: &str) -> Result<(), StdoutError> {
-    let mut out = io::stdout().lock();
+    write(&mut io::stdout().lock(), &visible(text))
+}
+
+/// Prints a line of which the middle has a colour on a terminal.
+pub(super) fn coloured(before: &str, colour: Colour, middle: &str, after: &str) -> Result<(), StdoutError> {
+    let (before, middle, after) = (visible(before), visible(middle), visible(after));
+    let line = format!("{before}\u{1b}[{}m{middle}\u{1b}[0m{after}\n", colour as u8);
+    write(&mut anstream::stdout().lock(), &line)
+}
+
+/// Prints JSON, with such characters escaped as JSON escapes them: what reads it gets them, and no terminal does.
+pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut safe = String::new();
+    for c in serde_json::to_string_pretty(value)?.chars() {
+        if c != '\n' && is_treacherous(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.push('\n');
+    Ok(write(&mut io::stdout().lock(), &safe)?)
+}
+
+/// Prints a line on standard error. Who cannot read it gets the exit status.
+pub(super) fn tell(words: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{}", visible(&words.to_string()));
+}
+
+fn write(out: &mut impl Write, text: &str) -> Result<(), StdoutError> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(StdoutError)
 }

@@ -9,12 +9,15 @@ use clap::Args;
 
 use super::message_input;
 use crate::client::KeyFile;
-use crate::intake;
-use crate::protocol::{GatewayName, ReplyBlock, Verdict, verify_reply};
+use crate::client::verify::{Checked, Finding, check};
+use crate::protocol::{GatewayName, ReplyBlock};
+use crate::reply::visible;
 
-/// Say whether a reply is genuine, and which request it answers
+/// Say whether a reply is genuine, and print the text that is
 ///
-/// Reads a whole message or pasted text from standard input. Exit status 0: genuine. 1: not, or its text was altered.
+/// Reads a whole message or pasted text from standard input. Genuine means: the gateway wrote everything that a mail program may
+/// show of it, the subject included. It prints the authenticated text itself: read it there, and not in the mail program. Exit
+/// status 0: genuine. 1: not, or its text was altered, or the message holds more than that text.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo verify < reply.eml")]
 pub(super) struct Verify {
@@ -40,49 +43,47 @@ impl Verify {
         }
         let mut raw = Vec::new();
         message_input().read_to_end(&mut raw).context("standard input")?;
-        let verdict = judge(&raw, &keys);
-        outln!("{}", words(&verdict))?;
-        Ok(if matches!(verdict, Verdict::Genuine(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let checked = check(&raw, &keys);
+        print(&checked)?;
+        Ok(if matches!(checked.finding, Finding::Genuine(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// The best verdict of what a reader sees: all plain texts one below the other, or all HTML ones; or, where the input is no
-/// mail, what was pasted. A part of a mail is never judged by itself: the genuine one could stand below a forged one.
-fn judge(raw: &[u8], keys: &[KeyFile]) -> Verdict {
-    let texts = intake::visible_texts(raw).unwrap_or_else(|| vec![String::from_utf8_lossy(raw).into_owned()]);
-    let mut best = Verdict::NotGenuine;
-    for text in &texts {
-        for file in keys {
-            match verify_reply(text, &file.key) {
-                Verdict::Genuine(block) if is_for(&block, file) => return Verdict::Genuine(block),
-                Verdict::Altered(block) if is_for(&block, file) => best = Verdict::Altered(block),
-                _ => {}
+fn print(checked: &Checked) -> Result<()> {
+    match &checked.finding {
+        Finding::Genuine(block) => outln!("genuine: {}", about(block))?,
+        Finding::WithMore(block) => {
+            outln!("not genuine as a whole: {}; only the text below is the gateway's", about(block))?;
+            for outside in &checked.outside {
+                outln!("not the gateway's: {}", visible(outside).replace('\n', "\n    "))?;
             }
         }
-    }
-    best
-}
-
-fn is_for(block: &ReplyBlock, file: &KeyFile) -> bool {
-    block.gateway == file.gateway && block.user == file.user
-}
-
-fn words(verdict: &Verdict) -> String {
-    let about = |block: &ReplyBlock| {
-        format!(
-            "gateway {} answered request {} of {} at {}: {}",
-            block.gateway,
-            block.request.short(),
-            block.user,
-            block.time,
-            block.result
-        )
-    };
-    match verdict {
-        Verdict::Genuine(block) => format!("genuine: {}", about(block)),
-        Verdict::Altered(block) => {
-            format!("genuine block, but its text was altered: {}; do not trust the text", about(block))
+        Finding::Altered(block) => {
+            outln!("genuine block, but its text was altered: {}; do not trust the text", about(block))?;
         }
-        Verdict::NotGenuine => "not genuine: no reply that this key has signed".to_owned(),
+        Finding::OlderThanKey(block) => outln!(
+            "not verified: {} (so it says), which is before your key file was written. If your key was changed since, name the \
+             former key file with --key FILE",
+            about(block)
+        )?,
+        Finding::NotGenuine => outln!("not genuine: no reply that this key has signed")?,
     }
+    if let Some(text) = &checked.text {
+        outln!("\nThe authenticated text:\n")?;
+        for line in visible(text).trim_end().lines() {
+            outln!("| {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn about(block: &ReplyBlock) -> String {
+    format!(
+        "gateway {} answered request {} of {} at {}: {}",
+        block.gateway,
+        block.request.short(),
+        block.user,
+        block.time,
+        block.result
+    )
 }

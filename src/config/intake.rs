@@ -1,4 +1,4 @@
-//! `[intake]` of `mailsudo.toml`: which messages are looked at, and who besides his key must vouch for every sender.
+//! `[intake]` of `mailsudo.toml`: which messages are looked at, and what is required of every sender besides the signature.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Intake {
     pub subject: Option<Expression>,
     /// Header fields that refuse a message when they match.
     pub reject: BTreeMap<String, Expression>,
-    /// Whether every sender must have logged in, as one of his user's logins.
+    /// Whether every message must be submitted under a SASL login of its user.
     pub require_sasl: bool,
     /// The ranges from which mail may come; none named: any.
     pub clients: Vec<AddressRange>,

@@ -1,4 +1,4 @@
-//! Those who may vouch for a sender besides his key, as the configuration names them: address ranges of clients, the
+//! What may be required of a sender besides the signature, as the configuration says: address ranges of clients, the
 //! filter whose verdicts are believed, domains that sign for others. In: text. Out: types that compare as the mail
 //! system means them.
 

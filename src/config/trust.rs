@@ -21,6 +21,14 @@ pub enum Distrust {
     /// There is nothing of that name.
     #[error("{} does not exist", .0.display())]
     Missing(PathBuf),
+    /// The caller may not open it.
+    #[error(
+        "{path} cannot be read by uid {uid}, which runs this: chmod 0644 {path} (0755 for a folder), or, for secrets, chgrp it to \
+         the group of the service user and chmod 0640 {path}. If that uid is not service_user, run it as the service user: the \
+         transport of `mailsudo postfix install` does, and an alias or .forward does not",
+        path = .0.display(), uid = rustix::process::geteuid().as_raw()
+    )]
+    Closed(PathBuf, io::Error),
     /// It cannot be opened or read.
     #[error("{path}: {1}", path = .0.display())]
     Unreadable(PathBuf, io::Error),
@@ -47,7 +55,7 @@ pub enum Distrust {
 impl Distrust {
     /// Whether it is there, and closed to whoever runs this.
     pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Unreadable(_, error) if error.kind() == io::ErrorKind::PermissionDenied)
+        matches!(self, Self::Closed(..))
     }
 }
 
@@ -219,6 +227,7 @@ impl Folder {
 fn unreadable(path: &Path, error: io::Error) -> Distrust {
     match error.kind() {
         io::ErrorKind::NotFound => Distrust::Missing(path.to_owned()),
+        io::ErrorKind::PermissionDenied => Distrust::Closed(path.to_owned(), error),
         _ => Distrust::Unreadable(path.to_owned(), error),
     }
 }

@@ -1,4 +1,4 @@
-//! `users.d/NAME.toml` and `secrets.d/NAME.toml`: who somebody is, and what only he holds.
+//! `users.d/NAME.toml` and `secrets.d/NAME.toml`: what is known of a user, and the user's secrets.
 
 use std::fmt;
 
@@ -8,24 +8,24 @@ use zeroize::Zeroizing;
 use super::{AddressRange, ConfigError, MailAddress, SenderRequirements, Source};
 use crate::protocol::{Key, Timestamp};
 
-/// Who a user is and what roles he has.
+/// A user and the user's roles.
 #[derive(Debug)]
 pub struct User {
     /// The only address that replies go to.
     pub address: MailAddress,
-    /// The From fields accepted for him.
+    /// The accepted From addresses.
     pub from: Vec<MailAddress>,
-    /// His roles; none: nothing but `help` and `status`.
+    /// The roles; none: nothing but `help` and `status`.
     pub roles: Vec<String>,
-    /// Whether he is heard at all.
+    /// Whether requests of the user are accepted at all.
     pub enabled: bool,
-    /// The SASL logins that are his.
+    /// The user's SASL logins.
     pub logins: Vec<String>,
-    /// Whether he must have logged in as one of them.
+    /// Whether mail must be submitted under one of them.
     pub require_sasl: bool,
-    /// Whether a verdict of the gateway's `authserv_id` must vouch for his From domain.
+    /// Whether a result of the gateway's `authserv_id` must confirm the From domain.
     pub require_authentication_results: bool,
-    /// The ranges from which his mail may come; none named: any.
+    /// The address ranges that the mail may come from; none: any.
     pub clients: Vec<AddressRange>,
 }
 
@@ -48,7 +48,7 @@ impl User {
             clients: Vec<AddressRange>,
         }
         let file: File = source.parse()?;
-        // Nobody who has not logged in must ever pass for somebody: pipe(8) writes his login as nothing at all.
+        // An empty login must match no user: pipe(8) writes an empty one where nobody logged in.
         if file.logins.iter().any(String::is_empty) {
             return Err(source.error_at("logins", "logins holds an empty one, which is nobody's"));
         }
@@ -64,7 +64,7 @@ impl User {
         })
     }
 
-    /// What must vouch for him, besides what must for everybody.
+    /// What is required of the sender besides what `[intake]` requires.
     pub fn requirements(&self) -> SenderRequirements<'_> {
         SenderRequirements {
             sasl: self.require_sasl,
@@ -99,7 +99,7 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Nobody's secrets: what an unknown user is verified against, so that he costs what a known one costs.
+/// Secrets of no user. An unknown user is verified against them, so that it costs what a known user costs.
 /// A mac that happens to hold under this published key still belongs to no user; `authenticate` refuses it.
 const DECOY: &str = r#"
 hmac_key = "0000000000000000000000000000000000000000000000000000000000000000"

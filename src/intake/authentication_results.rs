@@ -179,7 +179,7 @@ mod tests {
                 "Authentication-Results: mx.example.com; dmarc=pass (p=reject dis=none) header.from=users.example",
                 vec!["dmarc=pass header.from=users.example"],
             ),
-            // rspamd, Exchange, and a mail from a sender who would like to add a result of his own.
+            // rspamd, Exchange, and a mail from a sender who tries to add a result.
             (
                 "Authentication-Results: mx.example.com;\r\n\tdmarc=fail reason=\"SPF; not aligned (relaxed)\" header.from=a.example (policy=none);\r\n",
                 vec!["dmarc=fail header.from=a.example"],

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
+use super::structured::Reader;
 use crate::limits::HEADER_FIELD;
 
 /// One header field, with its folds.
@@ -55,6 +56,14 @@ impl<'m> Field<'m> {
         String::from_utf8_lossy(self.value.trim_ascii())
     }
 
+    /// The first word of the value, without comments (RFC 5322 section 3.2.2): `no` of `no (a comment); x=y`. Empty where there
+    /// is none.
+    pub(super) fn first_word(&self) -> String {
+        let text = self.text();
+        let mut reader = Reader::of(&text);
+        reader.space().and_then(|()| reader.keyword()).unwrap_or_default()
+    }
+
     /// Name and value as they stand, on one line or several.
     pub(super) fn whole(&self) -> String {
         format!("{}:{}", String::from_utf8_lossy(self.name), String::from_utf8_lossy(self.value.trim_ascii_end()))
@@ -66,7 +75,9 @@ impl<'m> Field<'m> {
             return HeaderValue::Empty;
         }
         // mail-parser wants the line end that the last line of a message may lack.
-        let line = [self.value.trim_ascii_end(), b"\n"].concat();
+        let value = self.value.trim_ascii_end();
+        let value = if matches!(form, Form::Type) { unfolded(value) } else { value.to_owned() };
+        let line = [value.as_slice(), b"\n"].concat();
         let mut stream = MessageStream::new(&line);
         let read = match form {
             Form::Addresses => stream.parse_address(),
@@ -76,6 +87,23 @@ impl<'m> Field<'m> {
         };
         read.into_owned()
     }
+}
+
+/// A value with parameters on one line, and no blank behind a `=`: mail-parser reads no value that is folded there.
+fn unfolded(value: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(value.len());
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for &byte in value {
+        match byte {
+            b'\r' | b'\n' => continue,
+            b' ' | b'\t' if !is_quoted && line.last() == Some(&b'=') => continue,
+            b'"' if !is_escaped => is_quoted = !is_quoted,
+            _ => {}
+        }
+        is_escaped = byte == b'\\' && !is_escaped;
+        line.push(byte);
+    }
+    line
 }
 
 /// The fields of a header in their order. A line that is none is passed over, as mail systems do.

@@ -22,6 +22,26 @@ pub(super) fn to_text(html: &str) -> String {
     page.text
 }
 
+/// Elements that show nothing but their text.
+const BARE: [&[u8]; 10] = [b"html", b"head", b"body", b"p", b"br", b"div", b"span", b"pre", b"tt", b"code"];
+
+/// Whether the document can show nothing but its text: only elements of [`BARE`], without attributes, and no comments, which
+/// some mail programs read.
+pub(super) fn is_bare(html: &str) -> bool {
+    let mut is_bare = true;
+    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: html5gum::Span<()>| {
+        is_bare &= match event {
+            CallbackEvent::OpenStartTag { name } | CallbackEvent::EndTag { name } => BARE.contains(&name),
+            CallbackEvent::AttributeName { .. } | CallbackEvent::Comment { .. } => false,
+            _ => true,
+        };
+        None::<Infallible>
+    });
+    emitter.naively_switch_states(true);
+    Tokenizer::new_with_emitter(html, emitter).for_each(drop);
+    is_bare
+}
+
 #[derive(Default)]
 struct Page {
     text: String,
@@ -160,6 +180,28 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(to_text(html), text, "{html}");
+        }
+    }
+
+    #[test]
+    fn only_what_shows_nothing_but_text_is_bare() {
+        for html in
+            ["a", "<html><body><p>a<br>b</p></body></html>", "<pre>a &lt; b</pre>", "<!DOCTYPE html><div>a</div>"]
+        {
+            assert!(is_bare(html), "{html}");
+        }
+        for html in [
+            "<img src=x>",
+            "<div style=\"display:none\">a</div>",
+            "<style>p::before{content:'x'}</style>",
+            "<a href=x>a</a>",
+            "<!-- a -->",
+            "<p hidden>a</p>",
+            "<meta http-equiv=refresh content=x>",
+            "<table><tr><td>a",
+            "<title>x</title>",
+        ] {
+            assert!(!is_bare(html), "{html}");
         }
     }
 

@@ -58,7 +58,7 @@ impl<'m> Entity<'m> {
                     !read.as_content_type().is_some_and(|found| found.ctype().eq_ignore_ascii_case("inline"));
             } else if field.is("Content-Transfer-Encoding") {
                 encodings += 1;
-                content.encoding = Encoding::named(&field.text());
+                content.encoding = Encoding::named(&field.first_word());
             }
         }
         let is_told_once = types.max(dispositions).max(encodings) <= 1;
@@ -110,6 +110,7 @@ enum Kind {
         boundary: String,
         is_digest: bool,
     },
+    Message,
     Other,
 }
 
@@ -124,6 +125,7 @@ impl Content {
             ("text", "") => Kind::Unstated,
             ("text", "plain") => Kind::Plain,
             ("text", "html") => Kind::Html,
+            ("message", _) => Kind::Message,
             ("multipart", _) => match read.attribute("boundary").map(str::trim_end) {
                 Some(boundary) if !boundary.is_empty() => {
                     Kind::Multipart { boundary: boundary.to_owned(), is_digest: subtype == "digest" }
@@ -148,6 +150,14 @@ pub(super) struct Leaf<'m> {
     pub(super) body: &'m [u8],
 }
 
+/// A part of a message that is no multipart.
+pub(super) enum Part<'m> {
+    /// An inline text.
+    Text(Leaf<'m>),
+    /// Something else, in words.
+    Other(&'static str),
+}
+
 /// The inline `text/plain` and `text/html` leaves of a message, in the order in which they stand. Nothing inside `message/*`
 /// or inside an attachment is one.
 ///
@@ -155,13 +165,26 @@ pub(super) struct Leaf<'m> {
 ///
 /// A refusal where it has more parts, or deeper ones, than any mail.
 pub(super) fn leaves<'m>(message: &Entity<'m>) -> Result<Vec<Leaf<'m>>, Refusal> {
-    let mut walk = Walk { leaves: Vec::new(), parts: 0 };
+    let leaf = |part| match part {
+        Part::Text(leaf) => Some(leaf),
+        Part::Other(_) => None,
+    };
+    Ok(parts_of(message)?.into_iter().filter_map(leaf).collect())
+}
+
+/// All parts of a message, in the order in which they stand. Nothing inside `message/*` is one.
+///
+/// # Errors
+///
+/// A refusal where it has more parts, or deeper ones, than any mail.
+pub(super) fn parts_of<'m>(message: &Entity<'m>) -> Result<Vec<Part<'m>>, Refusal> {
+    let mut walk = Walk { found: Vec::new(), parts: 0 };
     walk.visit(message, false, 0)?;
-    Ok(walk.leaves)
+    Ok(walk.found)
 }
 
 struct Walk<'m> {
-    leaves: Vec<Leaf<'m>>,
+    found: Vec<Part<'m>>,
     parts: usize,
 }
 
@@ -172,10 +195,17 @@ impl<'m> Walk<'m> {
             let detail = format!("more than {MIME_PARTS} parts, or parts nested more than {MIME_DEPTH} deep");
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
-        let Some(content) = entity.content().filter(|content| !content.is_attachment) else {
+        let Some(content) = entity.content() else {
+            self.found.push(Part::Other("a part whose header says two things, or too much"));
             return Ok(());
         };
-        let is_html = match content.kind {
+        if content.is_attachment {
+            self.found.push(Part::Other("an attachment"));
+            return Ok(());
+        }
+        let Content { kind, charset, encoding, .. } = content;
+        let text = |is_html| Part::Text(Leaf { is_html, encoding, charset, body: entity.body });
+        self.found.push(match kind {
             Kind::Multipart { boundary, is_digest } => {
                 for part in parts(entity.body, &boundary) {
                     self.visit(&Entity::new(part), is_digest, depth + 1)?;
@@ -183,13 +213,12 @@ impl<'m> Walk<'m> {
                 return Ok(());
             }
             // A digest's parts are messages unless they say otherwise (RFC 2046 section 5.1.5).
-            Kind::Unstated if in_digest => return Ok(()),
-            Kind::Other => return Ok(()),
-            Kind::Unstated | Kind::Plain => false,
-            Kind::Html => true,
-        };
-        let Content { charset, encoding, .. } = content;
-        self.leaves.push(Leaf { is_html, encoding, charset, body: entity.body });
+            Kind::Unstated if in_digest => Part::Other("a message inside the message"),
+            Kind::Message => Part::Other("a message inside the message"),
+            Kind::Other => Part::Other("a part that is neither plain text nor HTML"),
+            Kind::Unstated | Kind::Plain => text(false),
+            Kind::Html => text(true),
+        });
         Ok(())
     }
 }

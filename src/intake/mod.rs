@@ -10,13 +10,16 @@ mod html;
 mod mime;
 mod screen;
 mod sender_auth;
+mod shown;
 mod structured;
 mod text;
+mod utf7;
 
 use std::ffi::OsString;
 use std::io::Read;
 
 pub use sender_auth::{SenderAuth, Verdict};
+pub use shown::{Shown, ShownPart, shown};
 
 use header::Form;
 use mime::Entity;
@@ -46,7 +49,7 @@ pub struct Envelope {
 pub struct Message {
     from: String,
     id: Option<String>,
-    texts: Zeroizing<Vec<String>>,
+    readings: Zeroizing<Vec<Vec<String>>>,
     /// The Authentication-Results fields, where an authserv-id is configured.
     results: Vec<String>,
     sender: SenderAuth,
@@ -87,14 +90,20 @@ impl Message {
         Ok(sender)
     }
 
-    /// The texts that reader's rule 2 counts.
+    /// The texts that reader's rule 2 counts, as they are most likely meant.
     pub fn texts(&self) -> Vec<&str> {
-        self.texts.iter().map(String::as_str).collect()
+        self.readings().next().unwrap_or_default()
     }
 
-    /// Wipes the texts, once what is asked for in them has been read.
+    /// The ways in which the texts may be read, the likeliest first. There is more than one where a part may not be encoded as
+    /// it says.
+    pub fn readings(&self) -> impl Iterator<Item = Vec<&str>> {
+        self.readings.iter().map(|texts| texts.iter().map(String::as_str).collect())
+    }
+
+    /// Wipes the texts, once the request in them has been read.
     pub fn forget_texts(&mut self) {
-        self.texts.zeroize();
+        self.readings.zeroize();
     }
 }
 
@@ -147,18 +156,15 @@ fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Mess
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
     let results = settings.intake.authserv_id.as_ref().map(|_| sender_auth::fields(&message)).unwrap_or_default();
-    let screened =
-        Message { from, id: id.filter(quotable), texts: Zeroizing::default(), results, sender: SenderAuth::default() };
+    let screened = Message {
+        from,
+        id: id.filter(quotable),
+        readings: Zeroizing::default(),
+        results,
+        sender: SenderAuth::default(),
+    };
     sender.judge_header(&screened, &settings.intake.requirements(), &settings.intake)?;
-    Ok(Message { texts: Zeroizing::new(text::texts(&mime::leaves(&message)?)), sender, ..screened })
-}
-
-/// What a reader of the message sees, for one who looks for a reply in it: all its plain texts as one, and all its HTML texts
-/// as one. `None` where the input is no mail but, say, pasted text: a mail has a From field.
-pub fn visible_texts(raw: &[u8]) -> Option<Vec<String>> {
-    let message = Entity::new(raw);
-    let is_mail = message.fields().any(|field| field.is("From"));
-    is_mail.then(|| text::joined(&mime::leaves(&message).unwrap_or_default()))
+    Ok(Message { readings: Zeroizing::new(text::readings(&mime::leaves(&message)?)), sender, ..screened })
 }
 
 /// Every inline text of a message, plain ones first.

@@ -63,13 +63,15 @@ fn screen_field(field: &Field<'_>, settings: &Settings) -> Result<(), Stop> {
     if field.is(LOOP_FIELD) {
         return refuse(Reason::Loop, "it is a gateway's own reply");
     }
-    if field.is("Auto-Submitted") && !field.text().eq_ignore_ascii_case("no") {
+    if field.is("Auto-Submitted") && !field.first_word().eq_ignore_ascii_case("no") {
         return refuse(Reason::Automatic, "Auto-Submitted says that no person sent it (RFC 3834)");
     }
     if field.begins("List-") {
         return refuse(Reason::Automatic, "a List-* field: it came through a mailing list (RFC 2369)");
     }
-    if field.is("Precedence") && ["bulk", "list", "junk"].iter().any(|word| field.text().eq_ignore_ascii_case(word)) {
+    if field.is("Precedence")
+        && ["bulk", "list", "junk"].iter().any(|word| field.first_word().eq_ignore_ascii_case(word))
+    {
         return refuse(Reason::Automatic, "Precedence says that it is bulk mail");
     }
     if field.is("Return-Path") && field.text() == "<>" {

@@ -152,7 +152,7 @@ fn a_claim_is_one_holders() {
             .any(|hold| hold.is_busy(at(now), Duration::from_mins(10)))
     };
     let busy = |ledger: &mut Sqlite, now| asked_by(ledger, 3, now);
-    assert!(!asked_by(&mut ledger, 1, 499), "nobody is in his own way");
+    assert!(!asked_by(&mut ledger, 1, 499), "no request waits for itself");
     assert!(busy(&mut ledger, 1000), "its holder lives");
     drop(lock);
     assert!(!busy(&mut ledger, 1000), "its holder is gone and its time over");
@@ -218,11 +218,11 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     let (_folder, mut ledger) = made();
     write(&mut ledger, &record(1, 1000)).expect("committed");
     write(&mut ledger, &record(2, 1001)).expect("committed");
-    ledger.mark_replied(&id(1), at(1500), 5).expect("closed");
-    ledger.mark_replied(&id(1), at(1600), 0).expect("closed");
+    ledger.mark_replied(&id(1), at(1500), 5, Duration::from_secs(10)).expect("closed");
+    ledger.mark_replied(&id(1), at(1600), 0, Duration::from_secs(10)).expect("closed");
     let closed = read(&mut ledger, 1).expect("a record");
     assert_eq!((closed.replied, closed.audit_lost), (Some(at(1500)), 5));
-    ledger.mark_replied(&id(2), at(1500), 0).expect("closed");
+    ledger.mark_replied(&id(2), at(1500), 0, Duration::from_secs(10)).expect("closed");
     let resumed = read(&mut ledger, 2).expect("a record").audit_lost;
     assert_eq!(resumed, 2, "a later delivery that loses nothing does not unsay what an earlier one lost");
     let found = |user: &UserName, except, short| {
@@ -233,7 +233,7 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     assert_eq!(found(&alice(), 9, Some(&[1; 6])), Some(id(1)));
     assert_eq!(found(&alice(), 9, Some(&[7; 6])), None);
     let bob = UserName::try_from("bob").expect("a name");
-    assert_eq!((found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))), (None, None), "each sees his own");
+    assert_eq!((found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))), (None, None), "each sees only own requests");
 }
 
 #[test]

@@ -55,8 +55,14 @@ pub trait Ledger {
     fn transaction(&mut self, id: &RequestId, user: &UserName) -> Result<Box<dyn Transaction + '_>, LedgerError>;
 
     /// Records that the reply to a request was sent. This alone need not be on stable storage at return: if it is lost, the
-    /// same reply is sent once more (docs/decisions/0003).
-    fn mark_replied(&mut self, id: &RequestId, now: Timestamp, audit_lost: u32) -> Result<(), LedgerError>;
+    /// same reply is sent once more (docs/decisions/0003). It waits up to `timeout` for transactions to end.
+    fn mark_replied(
+        &mut self,
+        id: &RequestId,
+        now: Timestamp,
+        audit_lost: u32,
+        timeout: Duration,
+    ) -> Result<(), LedgerError>;
 
     /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first. Returns how
     /// many it removed, and raises the watermark.

@@ -1,5 +1,5 @@
 //! The built-in commands, `help` and `status`: requests like any other, which run nothing. In: the user who asks.
-//! Out: text for the reply. They tell a user about himself and his own rights, and about nobody else.
+//! Out: text for the reply. They say what the user may do and has done, and nothing about other users.
 
 use crate::authenticate::Identified;
 use crate::authorize::{is_visible, wanted};

@@ -1,6 +1,8 @@
 //! The effects of a delivery: wait, run, refuse, resume, send. Each is recorded before the next begins.
 
 use super::Context;
+use std::time::Instant;
+
 use super::builtin;
 use super::observer::{Observer, Step};
 use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord};
@@ -116,12 +118,16 @@ pub(super) fn send(
     ledger: &mut dyn Ledger,
     id: &RequestId,
     reply: &StoredReply,
+    begun: Instant,
     observer: &mut dyn Observer,
 ) -> Result<(), Stop> {
     transport.send(reply, &context.timeouts)?;
     observer.note(Step::Replied(&reply.to));
     let retention = context.gateway.settings().retention.as_duration();
-    if let Err(error) = admission::mark_replied(ledger, id, observer.lost(), retention, context.clock.now()) {
+    // Nothing else waits after this. What the other waits have left of the time that Postfix allows serves here.
+    let left = context.timeouts.total().saturating_sub(begun.elapsed()).max(context.timeouts.transaction);
+    let now = context.clock.now();
+    if let Err(error) = admission::mark_replied(ledger, id, observer.lost(), retention, left, now) {
         observer.note(Step::NotRecorded(&error));
     }
     Ok(())

@@ -19,7 +19,7 @@ mod trace;
 
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use observer::{Observer, Step};
 pub use trace::Trace;
@@ -31,7 +31,7 @@ use crate::authenticate::{self, Identified};
 use crate::authorize::{self, Authorized};
 use crate::config::{Command, Gateway, Trusted};
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::{self, Envelope};
+use crate::intake::{self, Envelope, Message};
 use crate::ledger::{self, Ledger, Record, RequestLock, State, Transaction};
 use crate::limits::Timeouts;
 use crate::protocol::{Request, RequestId, Timestamp};
@@ -105,13 +105,14 @@ fn stages(
     mode: Mode<'_>,
     observer: &mut dyn Observer,
 ) -> Result<End, Stop> {
+    let begun = Instant::now();
     let (gateway, envelope) = (context.gateway, context.envelope);
     let mut message = intake::receive(mail, envelope, gateway)?;
     observer.note(Step::Screened(&message));
-    let request = Request::read(&message.texts()).map_err(Refusal::from)?;
+    let requests = requests(&message)?;
     message.forget_texts();
-    observer.note(Step::Read(&request));
-    let verified = authenticate::verify_mac(request, gateway)?;
+    requests.iter().take(1).for_each(|request| observer.note(Step::Read(request)));
+    let verified = authenticate::verify_mac(requests, gateway)?;
     observer.note(Step::MacVerified(&verified));
     let identified = authenticate::identify(verified, &message, envelope, gateway)?;
     observer.note(Step::Identified(&identified));
@@ -157,9 +158,25 @@ fn stages(
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
     if let Some(reply) = reply {
-        delivery::send(context, transport, &mut ledger, &id, &reply, observer)?;
+        delivery::send(context, transport, &mut ledger, &id, &reply, begun, observer)?;
     }
     Ok(End::Handled)
+}
+
+/// The request in the message, or the two that it may be read as.
+fn requests(message: &Message) -> Result<Vec<Request>, Refusal> {
+    let mut read = Vec::new();
+    let mut unreadable = None;
+    for texts in message.readings() {
+        match Request::read(&texts) {
+            Ok(request) => read.push(request),
+            Err(why) => unreadable = unreadable.or(Some(why)),
+        }
+    }
+    match unreadable {
+        Some(why) if read.is_empty() => Err(why.into()),
+        _ => Ok(read),
+    }
 }
 
 /// What was decided about a request.

@@ -10,6 +10,7 @@ use crate::execute::command_line;
 use crate::intake::Message;
 use crate::ledger::{Record, State};
 use crate::protocol::{CommandName, Request, UserName};
+use crate::reply::visible;
 
 /// What `explain` prints.
 pub struct Trace<'g> {
@@ -29,8 +30,9 @@ impl<'g> Trace<'g> {
         &self.lines
     }
 
-    fn say(&mut self, line: impl Into<String>) {
-        self.lines.push(line.into());
+    fn say(&mut self, line: impl AsRef<str>) {
+        // A stranger's mail may hold a line end too, and what stands behind it would pass for a line of ours.
+        self.lines.push(visible(line.as_ref()).replace('\n', "^J"));
     }
 
     fn screened(&mut self, message: &Message) {

@@ -62,6 +62,13 @@ impl Kind {
     }
 }
 
+/// A reply's block, and what stands above and below it.
+pub(super) struct Found<'t> {
+    pub(super) above: &'t str,
+    pub(super) block: Block<'t>,
+    pub(super) below: &'t str,
+}
+
 /// A block between its start line and its mac.
 pub(super) struct Block<'t> {
     /// Key in lower case, value untouched; start line and mac line left out.
@@ -82,14 +89,22 @@ impl<'t> Block<'t> {
         Self::read(&start, Kind::Request)
     }
 
-    /// The last block of a reply in `text`, with the text above it.
-    pub(super) fn last_reply(text: &'t str) -> Result<(&'t str, Self), Unreadable> {
-        let start = starts(text, Kind::Reply).last().ok_or(Unreadable::NotARequest)?;
-        let above = text.get(..start.offset).unwrap_or_default();
-        Ok((above, Self::read(&start, Kind::Reply)?))
+    /// Every readable block of a reply in `text`, in order.
+    pub(super) fn replies(text: &'t str) -> Vec<Found<'t>> {
+        let read = |start: Start<'t>| {
+            let (block, length) = Self::read_to(&start, Kind::Reply).ok()?;
+            let below = start.rest.get(length..).unwrap_or_default();
+            Some(Found { above: text.get(..start.offset).unwrap_or_default(), block, below })
+        };
+        starts(text, Kind::Reply).filter_map(read).collect()
     }
 
     fn read(start: &Start<'t>, kind: Kind) -> Result<Self, Unreadable> {
+        Self::read_to(start, kind).map(|(block, _)| block)
+    }
+
+    /// Reads a block, and how many bytes of the start's rest it takes.
+    fn read_to(start: &Start<'t>, kind: Kind) -> Result<(Self, usize), Unreadable> {
         if start.version != "1" {
             return Err(Unreadable::UnsupportedVersion(start.version.to_owned()));
         }
@@ -100,7 +115,7 @@ impl<'t> Block<'t> {
             return Err(Unreadable::Malformed { line: 1, why: TOO_LONG });
         }
         let mut count = 1;
-        for raw in lines(start.rest).map(|(_, raw)| raw).filter(|raw| !trim(raw).is_empty()) {
+        for (offset, raw) in lines(start.rest).filter(|(_, raw)| !trim(raw).is_empty()) {
             count += 1;
             let malformed = |why| Unreadable::Malformed { line: count, why };
             if is_too_long(raw) {
@@ -110,7 +125,11 @@ impl<'t> Block<'t> {
                 .ok_or(malformed("not `key: value` with a value of printable ASCII characters and no space"))?;
             if key == "mac" {
                 let mac = Mac::from_hex(value).ok_or(malformed("a mac is 64 hex digits"))?;
-                return Ok(Self { fields, signed, mac });
+                return Ok((Self { fields, signed, mac }, offset + raw.len()));
+            }
+            // A request's fields are bounded by its message; of a reply there may be many imitations.
+            if matches!(kind, Kind::Reply) && fields.len() >= MOST_REPLY_FIELDS {
+                return Err(malformed("more lines than a reply's block has"));
             }
             push_line(&mut signed, &key, value);
             fields.push((key, value));
@@ -121,6 +140,9 @@ impl<'t> Block<'t> {
 
 /// What most blocks come to, in octets, twice over.
 const USUAL_BLOCK: usize = 1024;
+
+/// More than the fields of any reply's block.
+const MOST_REPLY_FIELDS: usize = 16;
 
 const TOO_LONG: &str = "longer than 998 octets";
 

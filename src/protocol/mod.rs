@@ -18,7 +18,7 @@ mod value;
 pub use block::{Unreadable, has_start_line};
 pub use mac::{BadKey, Key, Mac, RequestId};
 pub use name::{BadName, CommandName, GatewayName, ParameterName, UserName};
-pub use reply::{ReplyBlock, RunResult, Verdict, verify_reply};
+pub use reply::{CheckedText, ReplyBlock, RunResult, Verdict, check_reply, claimed_reply, verify_reply};
 pub use request::{Arguments, Code, Request};
 pub use time::Timestamp;
 pub use unsigned::{DraftError, UnsignedRequest};

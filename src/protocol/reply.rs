@@ -101,31 +101,53 @@ impl ReplyBlock {
     }
 }
 
-/// What a reader may say of a reply.
+/// What a reader may say of a reply's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The gateway wrote it, and the text above the block is the gateway's.
+    /// The gateway wrote the block, and the text above it.
     Genuine(ReplyBlock),
-    /// The gateway wrote the block, but the text above it is not as the gateway wrote it.
+    /// The gateway wrote the block, and not the text above it as it stands.
     Altered(ReplyBlock),
     /// No block that this key has signed.
     NotGenuine,
 }
 
-/// Judges a reply's text under the user's key. The *last* block counts: a command's output may hold an
+/// A reply's text under a user's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedText<'t> {
+    /// What may be said of it.
+    pub verdict: Verdict,
+    /// The text above the block, which the block's `output` covers if the verdict is genuine.
+    pub above: &'t str,
+    /// What stands below the block. The block covers none of it.
+    pub below: &'t str,
+}
+
+/// Checks a reply's text under the user's key. The last block that the key has signed counts: a command's output may hold an
 /// imitation, and stands above it.
+pub fn check_reply<'t>(text: &'t str, key: &Key) -> CheckedText<'t> {
+    for found in Block::replies(text).into_iter().rev() {
+        if !key.verifies(&found.block.signed, &found.block.mac) {
+            continue;
+        }
+        let verdict = match ReplyBlock::read(&found.block) {
+            Some((reply, hash)) if hash == text_hash(found.above) => Verdict::Genuine(reply),
+            Some((reply, _)) => Verdict::Altered(reply),
+            None => continue,
+        };
+        return CheckedText { verdict, above: found.above, below: found.below };
+    }
+    CheckedText { verdict: Verdict::NotGenuine, above: text, below: "" }
+}
+
+/// What the last readable reply block of a text claims, whoever signed it.
+pub fn claimed_reply(text: &str) -> Option<ReplyBlock> {
+    Block::replies(text).iter().rev().find_map(|found| ReplyBlock::read(&found.block)).map(|(reply, _)| reply)
+}
+
+/// The verdict on a reply's text alone.
 pub fn verify_reply(text: &str, key: &Key) -> Verdict {
-    let Ok((above, block)) = Block::last_reply(text) else {
-        return Verdict::NotGenuine;
-    };
-    if !key.verifies(&block.signed, &block.mac) {
-        return Verdict::NotGenuine;
-    }
-    match ReplyBlock::read(&block) {
-        Some((reply, hash)) if hash == text_hash(above) => Verdict::Genuine(reply),
-        Some((reply, _)) => Verdict::Altered(reply),
-        None => Verdict::NotGenuine,
-    }
+    check_reply(text, key).verdict
 }
 
 /// The SHA-256 of `text` without white space (Unicode `White_Space`) and U+FEFF, which mail systems change.

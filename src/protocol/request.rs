@@ -83,7 +83,7 @@ impl Request {
         &self.gateway
     }
 
-    /// Who the writer says he is.
+    /// The user name that the request claims.
     pub fn user(&self) -> &UserName {
         &self.user
     }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use mail_builder::MessageBuilder;
+use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::date::Date;
 use mail_builder::headers::raw::Raw;
+use mail_builder::mime::MimePart;
 
 use super::text::{shorten, visible};
 use crate::admission::{Admitted, AdmittedAction};
@@ -113,11 +115,17 @@ impl<'p> ReplyComposer<'p> {
         if let Some(id) = self.message.message_id() {
             builder = builder.in_reply_to(id).references(id);
         }
+        let builder = if text.lines().any(is_changed_in_mbox) {
+            let kind = ContentType::new("text/plain").attribute("charset", "utf-8");
+            let encoded = guarded(&text);
+            builder.body(MimePart::new(kind, encoded).transfer_encoding("quoted-printable"))
+        } else {
+            builder.text_body(text)
+        };
         let message = builder
             .header("Auto-Submitted", Raw::new("auto-replied"))
             .header("X-Auto-Response-Suppress", Raw::new("All"))
             .header(LOOP_FIELD, Raw::new(self.settings.gateway.as_str()))
-            .text_body(text)
             .write_to_vec()
             // Writing to memory fails only where memory does; a reply without words is still not a lost run.
             .unwrap_or_default();
@@ -172,6 +180,26 @@ fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Whether a mailbox in mbox format changes the line: it puts `>` before `From ` (mbox(5)), or before `>From `.
+fn is_changed_in_mbox(line: &str) -> bool {
+    line.trim_start_matches('>').starts_with("From ")
+}
+
+/// The text in quoted-printable (RFC 2045 section 6.7), with the first character of such lines encoded too, so that no mail
+/// system on the way needs to change one.
+fn guarded(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let encoded = quoted_printable::encode_to_str(line);
+        match encoded.chars().next() {
+            Some(first) if is_changed_in_mbox(line) => {
+                format!("={:02X}{}", u32::from(first), encoded.get(first.len_utf8()..).unwrap_or_default())
+            }
+            _ => encoded,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
 /// sendmail(1) and shells want LF.
 fn without_cr(message: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(message.len());
@@ -182,4 +210,15 @@ fn without_cr(message: &[u8]) -> Vec<u8> {
         }
     }
     plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_mbox_would_change_is_encoded() {
+        assert_eq!(guarded("a\nFrom b = c\n>From d\n"), "a\r\n=46rom b =3D c\r\n=3EFrom d\r\n");
+        assert!(is_changed_in_mbox(">>From x") && !is_changed_in_mbox("From: x") && !is_changed_in_mbox(" From x"));
+    }
 }

@@ -1,10 +1,25 @@
 //! What a process that holds secrets gives up before it reads the first of them. It needs no privilege. Programs that are
 //! started later lose nothing but descriptors that are not theirs.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// The first descriptor that is not standard input, output or error.
 const FIRST_OTHER: i32 = 3;
+
+/// The signals that a parent may have set to be ignored, which execve(2) passes on. pipe(8) ignores SIGXFSZ, and with SIGCHLD
+/// ignored wait(2) says ECHILD: every run would end unknown. (std resets SIGPIPE and the mask in each child that it starts.)
+const RESET: [i32; 2] = [signal_hook::consts::SIGCHLD, signal_hook::consts::SIGXFSZ];
+
+/// Takes back what the parent has changed for this process and the programs that it starts: a signal with a handler is back
+/// at its default after execve(2). It ignores errors, because they leave what was inherited.
+pub fn reset_signals() {
+    for signal in RESET {
+        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
+    }
+}
 
 /// Hardens this process; every subcommand calls it first.
 ///

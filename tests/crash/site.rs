@@ -178,7 +178,9 @@ impl Site {
         };
         log.extend(self.test_gateway.log());
         let printed = fs::read_to_string(self.test_gateway.path("out"))?;
-        ensure!(printed.is_empty(), "it printed: {printed}");
+        // A deferral that no log took is said in one line: the first call that fails may be one that reads the settings.
+        let is_deferral = printed.starts_with("mailsudo: deferred (") && printed.lines().count() == 1;
+        ensure!(printed.is_empty() || is_deferral, "it printed: {printed}");
         Ok(Ended { status: status.code(), signal: status.signal(), log })
     }
 

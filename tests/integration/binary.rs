@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::cli::{CliGateway, Said, mode, said};
@@ -53,6 +54,16 @@ fn a_shell_openssl_and_oathtool_make_a_request() {
     assert!(docs.contains(script.trim_end()), "docs/protocol.md carries this script");
 }
 
+/// A wrong command line is logged to /dev/log, which a machine without a syslog daemon does not have.
+fn assert_says_only_what_no_log_took(said: &Said, what: &str) {
+    if Path::new("/dev/log").exists() {
+        assert_eq!(said.err, "", "{what}");
+    } else {
+        let is_one_line = said.err.starts_with("mailsudo: deferred (usage): ") && said.err.lines().count() == 1;
+        assert!(is_one_line, "{what}: {}", said.err);
+    }
+}
+
 #[test]
 fn deliver_ends_with_0_or_75_and_prints_nothing_else() {
     let test_gateway = CliGateway::new();
@@ -60,11 +71,12 @@ fn deliver_ends_with_0_or_75_and_prints_nothing_else() {
     for (words, why) in [
         (&["deliver", "--nonsense"][..], "a wrong option"),
         (&["deliver", "extra"][..], "a word too many"),
-        (&["deliver", "--queue-id=4X"][..], "a queue id without a road for the reply"),
+        (&["deliver", "--queue-id=4X"][..], "a queue id without a transport for the reply"),
         (&["deliver", "--sender"][..], "an option without its value"),
     ] {
         let said = test_gateway.run_with(words, &request);
-        assert_eq!((said.status, said.out.as_str(), said.err.as_str()), (75, "", ""), "{why}");
+        assert_eq!((said.status, said.out.as_str()), (75, ""), "{why}");
+        assert_says_only_what_no_log_took(&said, why);
     }
     let help = test_gateway.run(&["deliver", "--help"]);
     assert_eq!(help.status, 0);
@@ -355,11 +367,69 @@ fn the_gateways_folder_may_be_named_first() {
         [&["--nonsense", "deliver"][..], &["--config", ".", "deliver", "--nonsense"], &["--config=.", "--x", "deliver"]]
     {
         let ended = deliver(words);
-        assert_eq!((ended.status, ended.out.as_str(), ended.err.as_str()), (75, "", ""), "{words:?}");
+        assert_eq!((ended.status, ended.out.as_str()), (75, ""), "{words:?}");
+        assert_says_only_what_no_log_took(&ended, &format!("{words:?}"));
     }
     let ended = deliver(&["--config", ".", "deliver"]);
     assert!(ended.out.contains("heard: nothing"), "{} {}", ended.status, ended.err);
     assert!(deliver(&["--config=.", "deliver"]).err.contains("reason=duplicate"));
     let listed = said(test_gateway.command(&["--config", ".", "user", "list"]).output().expect("the program"));
     assert!(listed.out.starts_with("alice"), "{}", listed.err);
+}
+
+/// pipe(8) puts the line into the mail log, which is the only place left.
+#[test]
+fn a_deferral_that_no_log_took_is_said_in_one_line() {
+    let test_gateway = CliGateway::new();
+    let request = test_gateway.eml(&["say"]);
+    let settings = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
+    test_gateway.write("mailsudo.toml", &settings.replace("to = \"stderr\"", "to = \"/nonexistent/log\""));
+    let said = test_gateway.run_with(&["deliver"], &request);
+    assert_eq!((said.status, said.out.as_str()), (75, ""));
+    assert!(said.err.starts_with("mailsudo: deferred (syslog): /nonexistent/log: "), "{}", said.err);
+    assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+    test_gateway.write("mailsudo.toml", &settings);
+    assert_eq!(test_gateway.run_with(&["deliver"], &request).err.matches("deferred").count(), 0);
+}
+
+#[test]
+fn a_file_that_the_caller_may_not_read_is_named_with_the_chmod() {
+    if !rustix::process::geteuid().is_root() {
+        // Another account to run as takes root.
+        return;
+    }
+    let test_gateway = CliGateway::new();
+    fs::set_permissions(test_gateway.folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    fs::set_permissions(test_gateway.path("mailsudo.toml"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let program = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_mailsudo"), "config", "get"])
+        .arg("--config")
+        .arg(test_gateway.folder.path())
+        .arg("address")
+        .output();
+    let said = said(program.expect("setpriv(1), of util-linux"));
+    let path = test_gateway.path("mailsudo.toml").canonicalize().expect("a path");
+    for words in [format!("{} cannot be read by uid 65534", path.display()), format!("chmod 0644 {}", path.display())] {
+        assert!(said.err.contains(&words), "{}", said.err);
+    }
+}
+
+/// A parent that ignores SIGCHLD leaves wait(2) with ECHILD (docs/measurements.md).
+#[test]
+fn what_the_parent_ignores_changes_nothing() {
+    let test_gateway = CliGateway::new();
+    let request = test_gateway.eml(&["say"]);
+    fs::write(test_gateway.path("mail"), &request).expect("a mail");
+    let script = "import os, signal, sys\n\
+                  for name in ('SIGCHLD', 'SIGXFSZ', 'SIGPIPE', 'SIGTERM'): signal.signal(getattr(signal, name), signal.SIG_IGN)\n\
+                  signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])\n\
+                  os.execv(sys.argv[1], sys.argv[1:])";
+    let output = Command::new("python3")
+        .args(["-c", script, env!("CARGO_BIN_EXE_mailsudo"), "deliver", "--config"])
+        .arg(test_gateway.folder.path())
+        .stdin(fs::File::open(test_gateway.path("mail")).expect("a mail"))
+        .output();
+    let said = said(output.expect("python3: apt-get install python3"));
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(said.out.contains("ok: say"), "{}{}", said.out, said.err);
 }

@@ -243,7 +243,7 @@ fn exclusive_requests_run_one_after_the_other() {
     assert_each_ran_once(&test_gateway);
 }
 
-/// Where nobody waits for his turn, all are put off while the command is held, and then all but one; they keep their places
+/// Where no delivery waits, all are deferred while the command is held, and then all but one; they keep their places
 /// and their codes and come again.
 #[test]
 fn exclusive_requests_that_are_put_off_keep_their_place() {

@@ -239,3 +239,28 @@ fn parts_are_counted_and_so_is_their_depth() {
     assert_eq!((arrive(&wide(1000)), arrive(&wide(1001))), ("ran".to_owned(), "too-large".to_owned()));
     assert_eq!((arrive(&deep(32)), arrive(&deep(33))), ("ran".to_owned(), "too-large".to_owned()));
 }
+
+/// A label that says quoted-printable, over text that is not: `=be` is a byte, or it is not. The mac decides.
+#[test]
+fn a_text_that_may_be_read_in_two_ways_is_read_as_it_was_signed() {
+    let mut test_gateway = TestGateway::new();
+    let toml = std::fs::read_to_string(test_gateway.path("commands.d/restart.toml")).expect("a command");
+    test_gateway.write("commands.d/restart.toml", 0o644, &toml.replace("\"mysql\"", "\"beta\", \"a=be\""));
+    let label = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable";
+    for (service, level) in [("beta", "2"), ("a=be", "3"), ("nginx", "4")] {
+        test_gateway.clock.forward(60);
+        let time = test_gateway.clock.now();
+        let arguments = [("service", service), ("level", level)];
+        let block = crate::common::block("bob", crate::common::OTHER_KEY, time, "restart", &arguments, None);
+        let plain = crate::common::mail("bob@example.com", &block);
+        let labelled = plain.replace("Content-Type: text/plain; charset=utf-8", label);
+        assert_ne!(plain, labelled);
+        let ended = test_gateway.deliver(&labelled);
+        assert!(ended.reply().contains("ok: restart"), "{service}: {ended:?}");
+        let (head, body) = labelled.split_once("\n\n").expect("a body");
+        let encoded = format!("{head}\n\n{}", body.replace('=', "=3D"));
+        let again = test_gateway.deliver(&encoded);
+        assert!(again.refused("duplicate"), "{service}: the same request, encoded as it says: {again:?}");
+    }
+    assert_eq!(test_gateway.runs().len(), 3);
+}

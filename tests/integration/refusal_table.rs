@@ -212,7 +212,7 @@ fn a_commands_age_is_not_told_to_those_who_may_not_run_it() {
     assert!(secret.refused("not-permitted"), "as for a command that does not exist: {secret:?}");
     assert!(none.refused("foreign-from"));
     let bobs = test_gateway.deliver(&mail("bob@example.com", &block("bob", OTHER_KEY, old, "secret", &[], None)));
-    assert!(bobs.refused("stale"), "he may, and it is a minute: {bobs:?}");
+    assert!(bobs.refused("stale"), "bob may run it, and its limit is a minute: {bobs:?}");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_code_serves_one_request() {
     assert!(second.refused("used-code"), "{second:?}");
     assert!(second.reply().contains("result: refused"));
     assert_eq!(test_gateway.recorded(), (2, 1));
-    // Bob's steps are his own.
+    // Each user has steps of their own.
     let text = block("bob", OTHER_KEY, test_gateway.clock.now(), "restart", &[("service", "mysql")], None);
     assert_eq!(test_gateway.deliver(&mail("bob@example.com", &text)).replies.len(), 1);
     assert_eq!(test_gateway.runs(), ["", "mysql --level=3"]);

@@ -1,4 +1,4 @@
-//! Who vouches for a sender besides his key: login, client and verdicts, for everybody and for one user, through the whole
+//! Sender authentication: login, client and verdicts, for everybody and for one user, through the whole
 //! pipeline. What is refused here is answered to nobody and leaves no record.
 
 use std::ffi::OsString;

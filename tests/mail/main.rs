@@ -44,10 +44,16 @@ const MAILS: &[(&str, &str)] = &[
     ("base64", "ran"),
     ("base64-in-one-line", "ran"),
     ("base64-by-mistake", "ran"), // a relay that decoded, and left the field
-    ("base64-with-a-footer", "not-a-request"), // a relay that appends text to what is none
+    ("base64-with-a-footer", "ran"), // a relay that appends text to what is none
+    ("base64-with-a-footer-like-base64", "ran"), // the base64 ends with its padding, or its last, shorter line
+    ("base64-with-a-banner", "ran"),
+    ("encoding-with-a-comment", "ran"),
     ("unknown-transfer-encoding", "ran"),
     ("utf-8-bom", "ran"),
+    ("utf-7", "ran"), // a line end closes a run of base64 (RFC 2152)
+    ("utf-7-throughout", "ran"),
     ("utf-16", "ran"),
+    ("charset-folded-after-equals", "ran"),
     ("utf-16le", "ran"),
     ("utf-16-undeclared", "not-a-request"),
     ("iso-8859-1", "ran"), // no-break spaces as single bytes
@@ -82,6 +88,7 @@ const MAILS: &[(&str, &str)] = &[
     ("boundary-begins-another", "ran"), // `=-x7` and `=-x7b`
     ("boundary-within-a-line", "ran"), // a delimiter is a line of its own
     ("boundary-with-blanks", "ran"),
+    ("boundary-folded-after-equals", "ran"),
     ("boundary-missing", "not-a-request"),
     ("boundary-never-comes", "not-a-request"),
     ("multipart-cut-short", "ran"), // the block is whole
@@ -165,6 +172,9 @@ const MAILS: &[(&str, &str)] = &[
     ("mbox-line", "ran"),
     ("mailing-list", "automatic"),
     ("auto-forwarded", "automatic"),
+    ("auto-replied-with-a-comment", "automatic"),
+    ("auto-submitted-no-with-a-comment", "ran"),
+    ("auto-submitted-no-with-a-parameter", "ran"),
     ("bulk", "automatic"),
     ("flagged-as-spam", "rejected"),
     ("gateway-reply", "loop"),

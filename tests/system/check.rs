@@ -263,7 +263,7 @@ fn who_vouches() {
             "sed -i '$a require_sasl = true' users.d/checker.toml",
             MENDED,
             "sender-auth",
-            "checker must log in, and no login is his",
+            "checker must log in, and has no login",
         ),
         warning(
             "sed -i '$a logins = [\"checker\"]' users.d/checker.toml",

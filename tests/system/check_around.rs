@@ -118,7 +118,7 @@ fn whoever_may_not_look_is_told_who_may() {
     for about in ["secrets", "ledger", "sudoers"] {
         assert!(found.names(Level::Warning, about, "only root"), "{about}: {found:#?}");
     }
-    assert_eq!(found.worst, Level::Warning, "what is closed to him is not broken: {found:#?}");
+    assert_eq!(found.worst, Level::Warning, "what the caller may not open is not broken: {found:#?}");
     for words in [
         &["log"][..],
         &["ledger", "status"],

@@ -30,7 +30,7 @@ pub(crate) fn run_with_input<S: AsRef<OsStr>>(program: &str, args: &[S], input: 
     child.wait_with_output().unwrap_or_else(|error| panic!("cannot wait for {program}: {error}"))
 }
 
-/// Starts a program as another user in his home, with an environment such as systemd gives to a service.
+/// Starts a program as another user in that user's home, with an environment such as systemd gives to a service.
 pub(crate) fn run_as(user: &str, home: &str, words: &[&str]) -> Child {
     let (uid, gid) = (format!("--reuid={user}"), format!("--regid={user}"));
     Command::new("setpriv")

@@ -11,7 +11,7 @@ use crate::system_env::GATEWAY;
 use crate::user::User;
 use crate::{poll, postfix, smtp, syslog};
 
-const FOLDER: &str = "/srv/vouching";
+const FOLDER: &str = "/srv/sender-auth";
 /// Signs, and hands over to [`BORDER`].
 const SIGNING: u16 = 2602;
 /// Removes the Authentication-Results of others, verifies and judges.
@@ -25,13 +25,13 @@ const SUBMISSION: u16 = 2587;
 const FORGED: &str = "Authentication-Results: mx.example.com; dkim=pass header.d=users.example;\n\tdmarc=pass header.from=users.example\n";
 
 const SIGNER: &str =
-    "Mode s\nDomain users.example\nSelector mail\nKeyFile /srv/vouching/key\nSocket inet:8891@127.0.0.1\n";
-const VERIFIER: &str = "Mode v\nInternalHosts /srv/sender_auth/nobody\nAuthservID dkim.mx.example.com\nAlwaysAddARHeader yes\n\
+    "Mode s\nDomain users.example\nSelector mail\nKeyFile /srv/sender-auth/key\nSocket inet:8891@127.0.0.1\n";
+const VERIFIER: &str = "Mode v\nInternalHosts /srv/sender-auth/nobody\nAuthservID dkim.mx.example.com\nAlwaysAddARHeader yes\n\
                         Nameservers 127.0.0.1\nSocket inet:8892@127.0.0.1\n";
-const JUDGE: &str = "AuthservID mx.example.com\nTrustedAuthservIDs dkim.mx.example.com\nIgnoreHosts /srv/sender_auth/nobody\n\
-                     SPFIgnoreResults yes\nSocket inet:8893@127.0.0.1\nUserID opendmarc\nPidFile /srv/sender_auth/judge.pid\n";
+const JUDGE: &str = "AuthservID mx.example.com\nTrustedAuthservIDs dkim.mx.example.com\nIgnoreHosts /srv/sender-auth/nobody\n\
+                     SPFIgnoreResults yes\nSocket inet:8893@127.0.0.1\nUserID opendmarc\nPidFile /srv/sender-auth/judge.pid\n";
 const SASL: &str =
-    "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN\nsasldb_path: /srv/vouching/sasldb\n";
+    "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN\nsasldb_path: /srv/sender-auth/sasldb\n";
 
 /// Started once; they end with the sandbox.
 static DAEMONS: LazyLock<()> = LazyLock::new(|| {
@@ -99,7 +99,7 @@ fn zone() {
 fn logins() {
     process::write("/etc/postfix/sasl/smtpd.conf", 0o644, SASL);
     for login in ["keeper", "mallory"] {
-        let add = "printf secret | saslpasswd2 -p -c -f /srv/vouching/sasldb -u sandbox.example.com \"$0\"";
+        let add = "printf secret | saslpasswd2 -p -c -f /srv/sender-auth/sasldb -u sandbox.example.com \"$0\"";
         run("sh", &["-ec", add, login]);
     }
     run("chown", &["postfix", &format!("{FOLDER}/sasldb")]);
@@ -109,8 +109,8 @@ fn services() {
     run("cp", &["-a", "/etc/postfix/master.cf", &format!("{FOLDER}/master.cf")]);
     let judged = "-o smtpd_milters=inet:127.0.0.1:8892,inet:127.0.0.1:8893";
     for (service, command) in [
-        ("vouching/unix", "vouching unix n - n - 0 cleanup -o header_checks=regexp:/srv/vouching/forged".to_owned()),
-        ("2601/inet", format!("2601 inet n - n - - smtpd {judged} -o cleanup_service_name=vouching")),
+        ("checked/unix", "checked unix n - n - 0 cleanup -o header_checks=regexp:/srv/sender-auth/forged".to_owned()),
+        ("2601/inet", format!("2601 inet n - n - - smtpd {judged} -o cleanup_service_name=checked")),
         ("2603/inet", format!("2603 inet n - n - - smtpd {judged}")),
         (
             "2602/inet",

@@ -140,7 +140,7 @@ pub(crate) fn let_go(which: &str) {
     fs::write(format!("/srv/spy/{which}.go"), "").expect("/srv is writable in the sandbox");
 }
 
-/// The files that the stand's secrets are in: the user's key file, and his phone.
+/// The files that hold the secrets: the user's key file, and the file that stands for the phone.
 pub(crate) fn secrets() -> (String, String) {
     (process::text(KEY), process::text(PHONE))
 }

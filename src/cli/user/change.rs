@@ -11,7 +11,7 @@ use crate::enrolment::Enrolment;
 use crate::ledger::Ledger;
 use crate::system::clock::{Clock, SystemClock};
 
-/// Hear a user no more, from the next message on; his files stay
+/// Refuse a user from the next message on; the files stay
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user disable alice")]
 pub(in crate::cli) struct Disable {
@@ -44,7 +44,7 @@ pub(in crate::cli) struct Unlock {
     rehearsal: DryRun,
 }
 
-/// Remove a user's files from the gateway; the ledger keeps what he did
+/// Remove a user's files from the gateway; the ledger keeps the user's requests
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user remove alice --yes")]
 pub(in crate::cli) struct Remove {
@@ -85,7 +85,7 @@ impl Unlock {
         known(&gateway, &self.one.name)?;
         if self
             .rehearsal
-            .is_all(&format!("{}'s lockout would end, and his wrong codes count no more", self.one.name))?
+            .is_all(&format!("the lockout of {} would end, and the wrong codes would no longer count", self.one.name))?
         {
             return Ok(ExitCode::SUCCESS);
         }
@@ -100,7 +100,7 @@ impl Remove {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.one.at.open()?;
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
-        // One of them may be all that is left of him.
+        // Only one of the files may exist.
         let files = ["secrets.d", "users.d"].map(|folder| enrolment.file(folder, &self.one.name));
         let there: Vec<_> = files.iter().filter(|file| !file.try_exists().is_ok_and(|exists| !exists)).collect();
         if there.is_empty() {

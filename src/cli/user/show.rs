@@ -26,7 +26,7 @@ pub(in crate::cli) struct List {
     json: bool,
 }
 
-/// Show what is known of a user, his lockout included; never a secret
+/// Show what is known of a user, with the lockout; never a secret
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user show alice")]
 pub(in crate::cli) struct Show {

@@ -80,7 +80,7 @@ impl Sqlite {
             });
             if let Err(error) = made {
                 let _ = std::fs::remove_file(&temporary);
-                // Somebody else may have been quicker; then his is the ledger.
+                // Another process may have been quicker; then its ledger stays.
                 if !path.exists() {
                     return Err(error);
                 }

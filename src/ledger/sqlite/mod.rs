@@ -94,13 +94,19 @@ impl Sqlite {
 
     /// Begins a write transaction when no other is open.
     fn begin(&self) -> Result<rusqlite::Transaction<'_>, LedgerError> {
-        self.wait_while_busy(|| rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate))
+        self.wait_while_busy(self.timeout, || {
+            rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+        })
     }
 
-    /// Tries `work` until no other transaction stands in its way, or the timeout is over. SQLite itself would sleep between its
+    /// Tries `work` until no other transaction stands in its way, or `timeout` is over. SQLite itself would sleep between its
     /// attempts for up to a tenth of a second, many times as long as a transaction is open.
-    fn wait_while_busy<T>(&self, mut work: impl FnMut() -> rusqlite::Result<T>) -> Result<T, LedgerError> {
-        let deadline = Instant::now() + self.timeout;
+    fn wait_while_busy<T>(
+        &self,
+        timeout: Duration,
+        mut work: impl FnMut() -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        let deadline = Instant::now() + timeout;
         self.connection.busy_timeout(Duration::ZERO)?;
         let done = loop {
             match work() {
@@ -169,12 +175,18 @@ impl Ledger for Sqlite {
         Ok(Box::new(SqliteTransaction { transaction, locks: &self.locks, id: *id, user: user.to_string() }))
     }
 
-    fn mark_replied(&mut self, id: &RequestId, now: Timestamp, audit_lost: u32) -> Result<(), LedgerError> {
+    fn mark_replied(
+        &mut self,
+        id: &RequestId,
+        now: Timestamp,
+        audit_lost: u32,
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
         self.set(Synchronous::Normal)?;
         let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
                    WHERE name = ?1 AND handed_over IS NULL";
         let values = params![id.as_bytes(), now.seconds(), audit_lost];
-        self.wait_while_busy(|| self.connection.execute(sql, values)).map(drop)
+        self.wait_while_busy(timeout, || self.connection.execute(sql, values)).map(drop)
     }
 
     fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {

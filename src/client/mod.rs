@@ -1,4 +1,6 @@
-//! The user's side: his key file, and the mail that carries a request. Shares `protocol` with the server and nothing else.
+//! The user's side: the key file, and the mail that carries a request. Shares `protocol` with the server and nothing else.
+
+pub mod verify;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,10 +23,12 @@ pub struct KeyFile {
     pub gateway: GatewayName,
     /// The gateway's mail address.
     pub address: MailAddress,
-    /// Who he is there.
+    /// The user's name there.
     pub user: UserName,
     /// The HMAC key.
     pub key: Key,
+    /// When the file was written, as far as the file system knows.
+    pub written: Option<Timestamp>,
 }
 
 impl KeyFile {
@@ -47,7 +51,8 @@ impl KeyFile {
             format!("{} must hold exactly gateway, address, user and hmac_key, all quoted", path.display())
         })?;
         let key = Key::from_hex(file.hmac_key).with_context(|| path.display().to_string())?;
-        Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key })
+        let written = fs::metadata(path).ok().map(|about| Timestamp::from_seconds(about.mtime()));
+        Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key, written })
     }
 
     /// Every key file in the user's folder.
