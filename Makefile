@@ -12,43 +12,49 @@ mandir   = $(datadir)/man
 etcdir   = $(DESTDIR)/etc/mailsudo
 statedir = $(DESTDIR)/var/lib/mailsudo
 user     = mailsudo
-papers   = target/papers
-# Found, not asked for: root, who installs, often has no rustc.
-program  = $(or $(firstword $(wildcard target/*/release/mailsudo)),target/$(shell rustc --print host-tuple)/release/mailsudo)
+man      = target/man
+# What `make build` built last. root, who installs, often has no rustc to ask.
+built    = target/built
+program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help demo build papers check lint deny test test-unit test-system soak fuzz bench install uninstall deb setup clean
+.PHONY: help demo build man check lint deny test test-unit test-system soak fuzz bench install uninstall deb setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: build ## Show the main job in a throw-away folder, without root and without Postfix
-	@examples/demo $(program)
+	@examples/demo "$$(cat $(built))"
 
-build: ## Build the release binary, its man pages and completions
-	$(CARGO) build --release --locked --bin mailsudo
-	@$(MAKE) --no-print-directory papers
+# TARGET=aarch64-unknown-linux-gnu builds for another architecture; install and deb take what was built last.
+TARGET  ?= $(shell rustc --print host-tuple 2>/dev/null)
 
-papers: # Man pages of section 1 and completions, made by the program itself.
-	$(CARGO) run --quiet --locked --example papers -- $(papers)/man
-	for shell in bash zsh fish; do COMPLETE=$$shell $(program) >$(papers)/mailsudo.$$shell || exit 1; done
-	cat packaging/words.bash >>$(papers)/mailsudo.bash
+build: ## Build the release binary, its man pages and completions (TARGET: for another architecture)
+	$(CARGO) build --release --locked --bin mailsudo --target $(TARGET)
+	@echo target/$(TARGET)/release/mailsudo >$(built)
+	@$(MAKE) --no-print-directory man
 
-check: lint deny ## Format, lints, docs, licences: what a change must pass besides the tests
+man: # Man pages of section 1 and completions, made by the program itself.
+	$(CARGO) run --quiet --locked --example man -- $(man)/man
+	for shell in bash zsh fish; do COMPLETE=$$shell $(program) >$(man)/mailsudo.$$shell || exit 1; done
+	cat packaging/words.bash >>$(man)/mailsudo.bash
 
-lint: ## cargo fmt, clippy and doc, without a warning
+check: test ## The same as `make test`
+
+lint: deny ## cargo fmt, clippy, doc, deny, and that the fuzz targets compile, without a warning
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test system -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	cd fuzz && $(CARGO) check --locked --bins
 
 deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if it is missing)
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --all-features check licenses bans sources
 
-test: setup test-unit test-system ## Set up what the tests need, and run every one
+test: setup test-unit test-system ## Set up what the tests need (asks before it installs packages), and run every one
 
-setup: ## Install the Debian packages that the tests need (asks for sudo if need be)
+setup: ## Install the Debian packages that the tests need, after asking (MAILSUDO_INSTALL=yes: without)
 	@tests/setup
 
 test-unit: ## Tests that need no root: units, properties, protocol vectors, the built binary
@@ -58,14 +64,14 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 	@tests/system/run
 
 soak: setup ## What takes longer than `make test` should: each says what it tried and what it found
-	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crashes -- --nocapture
-	$(CARGO) test --locked --test neighbours --test hostile -- --ignored --nocapture
+	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
+	$(CARGO) test --locked --test faults --test integration -- --ignored --nocapture
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run
 
 bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1: a short run; asks for sudo if need be)
-	@QUICK=$(QUICK) bench/run $(program)
+	@QUICK=$(QUICK) bench/run "$$(cat $(built))"
 
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
@@ -78,12 +84,12 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	install -m 0644 examples/users.d/*.toml $(docdir)/examples/users.d/
 	install -m 0644 examples/commands.d/*.toml $(docdir)/examples/commands.d/
 	install -d -m 0755 $(mandir)/man1 $(mandir)/man5 $(mandir)/man7
-	install -m 0644 $(papers)/man/*.1 $(mandir)/man1/
+	install -m 0644 $(man)/man/*.1 $(mandir)/man1/
 	install -m 0644 docs/man/*.5 $(mandir)/man5/
 	install -m 0644 docs/man/*.7 $(mandir)/man7/
-	install -D -m 0644 $(papers)/mailsudo.bash $(datadir)/bash-completion/completions/mailsudo
-	install -D -m 0644 $(papers)/mailsudo.zsh $(datadir)/zsh/site-functions/_mailsudo
-	install -D -m 0644 $(papers)/mailsudo.fish $(datadir)/fish/vendor_completions.d/mailsudo.fish
+	install -D -m 0644 $(man)/mailsudo.bash $(datadir)/bash-completion/completions/mailsudo
+	install -D -m 0644 $(man)/mailsudo.zsh $(datadir)/zsh/site-functions/_mailsudo
+	install -D -m 0644 $(man)/mailsudo.fish $(datadir)/fish/vendor_completions.d/mailsudo.fish
 	install -D -m 0644 packaging/mailsudo.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailsudo.conf
 	install -D -m 0644 packaging/mailsudo.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailsudo.conf
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -118,7 +124,7 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 
 deb: build ## Build the Debian package (installs cargo-deb if it is missing)
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
-	$(CARGO) deb --no-build --no-strip --target $(shell rustc --print host-tuple) --output target/mailsudo.deb
+	$(CARGO) deb --no-build --no-strip --target "$$(cut -d/ -f2 $(built))" --output target/mailsudo.deb
 	@! command -v lintian >/dev/null || lintian --fail-on error,warning target/mailsudo.deb
 
 clean: ## Remove what was built

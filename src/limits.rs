@@ -137,6 +137,9 @@ pub const ARGUMENT_VECTORS: usize = 256;
 /// The longest word that sudo-rs reads in sudoers, in bytes (docs/measurements.md).
 pub const SUDO_RS_WORD: usize = 1024;
 
+/// The longest reply of a mail server that is read, in bytes. RFC 5321 section 4.5.3.1.5 has 512 for a line.
+pub const SMTP_REPLY: usize = 16 << 10;
+
 /// How many requests one delivery may prune.
 pub const PRUNE: u32 = 20;
 

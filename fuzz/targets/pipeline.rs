@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = Request::read(&message.texts()) else {
         return;
     };
-    let Ok(verified) = verify_mac(request, &GATEWAY) else {
+    let Ok(verified) = verify_mac(vec![request], &GATEWAY) else {
         return;
     };
     let Ok(identified) = identify(verified, &message, &Envelope::default(), &GATEWAY) else {

@@ -9,7 +9,7 @@ use mailsudo::protocol::{
 use mailsudo_fuzz::key;
 
 fuzz_target!(|text: &str| {
-    let unknown = Key::from_bytes([0x5a; 32]);
+    let unknown = Key::from_hex(&"5a".repeat(32)).expect("a key");
     assert_eq!(verify_reply(text, &unknown), Verdict::NotGenuine, "nobody has signed with this key");
     let _ = verify_reply(text, &key());
     let block = ReplyBlock {

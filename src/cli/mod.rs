@@ -157,7 +157,7 @@ fn needs_root(error: &anyhow::Error) -> bool {
     !rustix::process::geteuid().is_root() && error.chain().any(is_closed)
 }
 
-/// The command line's description, for the papers that are made of it.
+/// The command line's description, for the man pages and completions.
 pub fn command() -> clap::Command {
     Cli::command()
 }

@@ -1,17 +1,20 @@
 //! The reply by SMTP (RFC 5321) to this host's own mail server: a fifth of what sendmail(1) costs, which starts two more
 //! processes. In: a finished reply and where the server listens. Out: its 250, after which the reply is in its queue.
 //!
-//! MUST: nothing but the server's 250 to the whole message counts as taken. Where a 250 gets lost, the next delivery hands
-//! over the same bytes under the same Message-ID. It never talks to another host: nothing here would protect what it says.
+//! MUST: nothing but the server's 250 to the whole message counts as sent. Where a 250 gets lost, the next delivery sends the
+//! same bytes under the same Message-ID. It never connects to another host, because nothing here protects the reply on the way.
+//! What the server says is bounded in length, and all of it in time.
+//!
+//! It is written here because lettre 0.11 sends the message and the final dot in two segments, and so waits 40 ms for each mail
+//! (Nagle's algorithm against delayed ACK, docs/measurements.md). Message and dot are one write here, without that delay.
 
-use std::net::SocketAddr;
-use std::sync::mpsc;
-use std::time::Duration;
-
-use lettre::address::{Address, Envelope};
-use lettre::{SmtpTransport, Transport};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::ledger::StoredReply;
+use crate::limits::SMTP_REPLY;
+use crate::system::child::time_left;
 
 /// Where a server listens, as `--reply-via` names it.
 pub(super) fn address(url: &str) -> Result<SocketAddr, String> {
@@ -19,38 +22,134 @@ pub(super) fn address(url: &str) -> Result<SocketAddr, String> {
     let place = place.parse().or_else(|_| place.parse().map(|ip| SocketAddr::new(ip, 25)));
     match place {
         Ok(place) if place.ip().is_loopback() => Ok(place),
-        Ok(place) => {
-            Err(format!("{} is another host's: replies go unprotected, so only to 127.0.0.1 or [::1]", place.ip()))
-        }
+        Ok(place) => Err(format!(
+            "{} is another host's: replies are not protected on the way, so only 127.0.0.1 or [::1]",
+            place.ip()
+        )),
         Err(_) => Err(format!("`{url}` is not like smtp://127.0.0.1:25: an address of this host, and a port")),
     }
 }
 
-/// Hands `reply` to the server at `place`, with the null sender, within `timeout`.
+/// Sends `reply` to the server at `place`, with the null sender, within `timeout`.
 ///
 /// # Errors
 ///
 /// Why the server has not taken it, as far as is known.
 pub(super) fn send(place: SocketAddr, reply: &StoredReply, timeout: Duration) -> Result<(), String> {
-    let to: Address = reply.to.parse().map_err(|error| format!("{}: {error}", reply.to))?;
-    let envelope = Envelope::new(None, vec![to]).map_err(|error| error.to_string())?;
-    let message = with_crlf(&reply.message);
-    let server =
-        SmtpTransport::builder_dangerous(place.ip().to_string()).port(place.port()).timeout(Some(timeout)).build();
-    // Each answer may take that long, and there are many: all of them together are waited for out here. A conversation that
-    // is given up ends with the process.
-    let (done, outcome) = mpsc::channel();
-    std::thread::spawn(move || done.send(server.send_raw(&envelope, &message).map(drop)));
-    match outcome.recv_timeout(timeout) {
-        Ok(sent) => sent.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", timeout.as_secs())),
+    if reply.to.contains(|c: char| c.is_control() || "<> ".contains(c)) {
+        return Err(format!("`{}` cannot stand in RCPT TO", reply.to));
+    }
+    let mut session = Session::connect(place, timeout)?;
+    session.expect(220)?;
+    session.command("EHLO localhost", 250)?;
+    session.command("MAIL FROM:<>", 250)?;
+    session.command(&format!("RCPT TO:<{}>", reply.to), 250)?;
+    session.command("DATA", 354)?;
+    session.write(&stuffed(&reply.message))?;
+    session.expect(250)?;
+    // The reply is in the queue. Whether the server hears this changes nothing.
+    let _ = session.write(b"QUIT\r\n");
+    Ok(())
+}
+
+/// A conversation with a deadline.
+struct Session {
+    stream: TcpStream,
+    deadline: Instant,
+    timeout: Duration,
+    read: Vec<u8>,
+}
+
+impl Session {
+    fn connect(place: SocketAddr, timeout: Duration) -> Result<Self, String> {
+        let deadline = Instant::now() + timeout;
+        let stream = TcpStream::connect_timeout(&place, timeout).map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        Ok(Self { stream, deadline, timeout, read: Vec::new() })
+    }
+
+    fn command(&mut self, words: &str, wanted: u16) -> Result<(), String> {
+        self.write(format!("{words}\r\n").as_bytes())?;
+        self.expect(wanted).map_err(|error| format!("after {words}: {error}"))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let left = self.left()?;
+            let written = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(rest));
+            match written {
+                Ok(0) => return Err("the connection was closed".to_owned()),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) => self.failed(&error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one reply (RFC 5321 section 4.2), whose last line has a space behind the code.
+    fn expect(&mut self, wanted: u16) -> Result<(), String> {
+        let mut length = 0;
+        loop {
+            let line = self.line()?;
+            length += line.len();
+            if length > SMTP_REPLY {
+                return Err(format!("a reply of more than {SMTP_REPLY} bytes"));
+            }
+            let code = line.get(..3).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse::<u16>().ok());
+            let is_last = !matches!(line.get(3), Some(b'-'));
+            match code {
+                Some(code) if code == wanted && is_last => return Ok(()),
+                Some(code) if code == wanted => {}
+                _ => return Err(format!("it said: {}", String::from_utf8_lossy(&line).trim_end())),
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
+                return Ok(self.read.drain(..=end).collect());
+            }
+            if self.read.len() > SMTP_REPLY {
+                return Err(format!("a line of more than {SMTP_REPLY} bytes"));
+            }
+            let left = self.left()?;
+            let mut buffer = [0; 512];
+            match self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut buffer)) {
+                Ok(0) => return Err("the connection was closed".to_owned()),
+                Ok(read) => self.read.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+                Err(error) => self.failed(&error)?,
+            }
+        }
+    }
+
+    fn left(&self) -> Result<Duration, String> {
+        time_left(self.deadline).ok_or_else(|| format!("no answer within {} s", self.timeout.as_secs()))
+    }
+
+    /// A time-out is looked at by [`Self::left`], and an interrupted call is made again.
+    fn failed(&self, error: &io::Error) -> Result<(), String> {
+        match error.kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.left().map(drop),
+            _ => Err(error.to_string()),
+        }
     }
 }
 
-/// Lines end in CRLF on the wire (RFC 5321 section 2.3.8); lettre ends the last one itself.
-fn with_crlf(message: &[u8]) -> Vec<u8> {
-    let lines: Vec<_> = message.strip_suffix(b"\n").unwrap_or(message).split(|&byte| byte == b'\n').collect();
-    lines.join(b"\r\n".as_slice())
+/// The message as DATA carries it, with the final dot: lines end in CRLF (RFC 5321 section 2.3.8), and a line that begins with
+/// a dot gets another one (section 4.5.2).
+fn stuffed(message: &[u8]) -> Vec<u8> {
+    let mut data = Vec::with_capacity(message.len() + message.len() / 32 + 8);
+    for line in message.strip_suffix(b"\n").unwrap_or(message).split(|&byte| byte == b'\n') {
+        if line.starts_with(b".") {
+            data.push(b'.');
+        }
+        data.extend_from_slice(line);
+        data.extend_from_slice(b"\r\n");
+    }
+    data.extend_from_slice(b".\r\n");
+    data
 }
 
 #[cfg(test)]
@@ -58,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_host_is_talked_to() {
+    fn only_this_host_is_connected_to() {
         for (url, place) in [
             ("smtp://127.0.0.1:25", "127.0.0.1:25"),
             ("smtp://127.0.0.2", "127.0.0.2:25"),
@@ -74,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_as_smtp_wants() {
-        assert_eq!(with_crlf(b"a\n\nb\n"), b"a\r\n\r\nb");
+    fn the_message_is_carried_as_smtp_wants() {
+        assert_eq!(stuffed(b"a\n\n.b\n..\nc\n"), b"a\r\n\r\n..b\r\n...\r\nc\r\n.\r\n");
     }
 }

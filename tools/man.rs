@@ -1,4 +1,4 @@
-//! `papers FOLDER`: the man pages of section 1 from the command line's own description.
+//! `man FOLDER`: the man pages of section 1 from the command line's own description.
 //! (Shell completions come from the program itself: `COMPLETE=bash mailsudo`.)
 
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: papers FOLDER")?;
+    let folder = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: man FOLDER")?;
     fs::create_dir_all(&folder)?;
     clap_mangen::generate_to(mailsudo::cli::command().disable_help_subcommand(true), &folder)?;
     for entry in fs::read_dir(&folder)? {
