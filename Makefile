@@ -77,7 +77,6 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
 	install -D -m 0755 $(program) $(bindir)/mailsudo
 	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d
-	install -m 0755 postfix/install $(sharedir)/postfix/
 	install -m 0644 postfix/main.cf postfix/master.cf postfix/transport $(sharedir)/postfix/
 	install -m 0644 README.md docs/*.md $(docdir)/
 	install -m 0644 examples/mailsudo.toml $(docdir)/examples/

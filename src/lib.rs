@@ -13,6 +13,9 @@ pub mod cli;
 pub mod pipeline;
 
 pub mod check;
+
+pub mod postfix;
+
 pub mod enrolment;
 
 pub mod client;

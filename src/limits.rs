@@ -161,8 +161,6 @@ mod tests {
     fn postfix_gets_the_limit_that_the_waits_add_up_to() {
         let root = env!("CARGO_MANIFEST_DIR");
         let read = |name: &str| std::fs::read_to_string(format!("{root}/postfix/{name}")).expect("the checkout");
-        let margin = POSTFIX_MARGIN.as_secs();
-        assert!(read("install").contains(&format!("_time_limit = $((longest + {margin}))s")));
         let default = crate::config::Execution::default().longest.as_duration() + POSTFIX_MARGIN;
         assert!(read("main.cf").contains(&format!("\nmailsudo_time_limit = {}s\n", default.as_secs())));
     }

@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
     assert!(signed.is_ascii() && signed.starts_with("mailsudo: 1\n"));
     let mac = text.lines().filter(|line| line.to_ascii_lowercase().contains("mac")).find_map(|line| {
         let again = Request::read(&[&format!("{signed}{line}\n")]).ok()?;
-        (again.name() == request.name() && again.signed_lines() == signed.as_bytes()).then_some(())
+        (again.id() == request.id() && again.signed_lines() == signed.as_bytes()).then_some(())
     });
     assert!(mac.is_some(), "the lines that the mac covers are the request");
     let _ = request.is_signed_by(&key());

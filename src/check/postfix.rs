@@ -15,8 +15,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let is_ours =
         |line: &&String| Path::new(&folder(line)).canonicalize().is_ok_and(|folder| folder == gateway.gateway.path());
     let Some(service) = services.iter().find(is_ours) else {
-        let places = ["/usr/share/mailsudo/postfix/install", "/usr/local/share/mailsudo/postfix/install"];
-        let remedy = places.into_iter().find(|place| Path::new(place).exists()).unwrap_or("postfix/install");
+        let remedy = "mailsudo postfix install";
         return report.error(
             "postfix",
             "master.cf has no transport that calls mailsudo deliver for this gateway",
@@ -63,7 +62,7 @@ fn folder(line: &str) -> String {
 }
 
 fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let remedy = "postfix/install writes it as it should be";
+    let remedy = "mailsudo postfix install";
     let word = |key: &str| service.split_whitespace().find_map(|word| word.strip_prefix(key));
     let flags = word("flags=").unwrap_or_default();
     for (flag, why) in [
@@ -136,7 +135,11 @@ fn map(name: &str, address: &str, report: &mut Report) {
             let what = format!("transport_maps sends {address} to {next}, not to {name}");
             report.error("postfix", what, "mend the map, then postmap it");
         }
-        None => report.error("postfix", format!("transport_maps does not send {address} to {name}"), "postfix/install"),
+        None => report.error(
+            "postfix",
+            format!("transport_maps does not send {address} to {name}"),
+            "mailsudo postfix install",
+        ),
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>,
     ] {
         if is_asked && !service.split_whitespace().any(|word| word == option) {
             let what = format!("{key} is set, and the transport {name} lacks {option}: mail is deferred");
-            report.error("postfix", what, "postfix/install writes it as it should be");
+            report.error("postfix", what, "mailsudo postfix install");
         }
     }
     if asked.sasl && values("smtpd_sasl_auth_enable").iter().all(|value| value != "yes") {

@@ -36,7 +36,7 @@ const TRY_AGAIN: u8 = 75;
     after_help = "\
 Example, by hand:
   mailsudo sign restart service=nginx --eml --from alice@example.com | mailsudo deliver
-Example, in master.cf (postfix/install writes it):
+Example, in master.cf (`mailsudo postfix install` writes it):
   mailsudo unix - n n - 4 pipe flags=Rq user=mailsudo null_sender=
     argv=/usr/bin/mailsudo deliver --reply-via /usr/sbin/sendmail --sender=${sender} ..."
 )]

@@ -17,6 +17,7 @@ mod explain;
 mod ledger;
 mod log;
 mod metrics;
+mod postfix;
 mod sign;
 mod sudoers;
 mod user;
@@ -84,6 +85,8 @@ enum Subcommands {
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Postfix(postfix::PostfixCommand),
 }
 
 /// Where the gateway's files are.
@@ -124,6 +127,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Metrics(metrics) => metrics.run(),
         Subcommands::Ledger(ledger) => ledger.run(),
         Subcommands::Config(config) => config.run(),
+        Subcommands::Postfix(postfix) => postfix.run(),
     };
     result.unwrap_or_else(|error| {
         if error.downcast_ref().is_some_and(stdout::StdoutError::is_unread) {

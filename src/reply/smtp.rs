@@ -96,7 +96,8 @@ impl Session {
             if length > SMTP_REPLY {
                 return Err(format!("a reply of more than {SMTP_REPLY} bytes"));
             }
-            let code = line.get(..3).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse::<u16>().ok());
+            let code =
+                line.get(..3).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse::<u16>().ok());
             let is_last = !matches!(line.get(3), Some(b'-'));
             match code {
                 Some(code) if code == wanted && is_last => return Ok(()),

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
@@ -16,6 +16,15 @@ pub struct Rights {
     pub mode: u32,
     /// Owner and group, where they are not the caller's.
     pub owner: Option<(u32, u32)>,
+}
+
+/// Creates an empty folder that only its owner may look into.
+///
+/// # Errors
+///
+/// Something of that name exists, or the folder above is missing or not writable.
+pub fn create_folder(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
 /// Creates `path` with `content`; it appears whole, and on stable storage.

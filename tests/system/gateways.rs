@@ -49,7 +49,10 @@ impl Paris {
 
 impl Drop for Paris {
     fn drop(&mut self) {
-        let _ = install(&["--undo", "--yes", "--transport", TRANSPORT]);
+        let _ = Command::new(PROGRAM)
+            .args(["postfix", "remove", "--yes", "--transport", TRANSPORT])
+            .stdin(Stdio::null())
+            .output();
         // After a failed test as much has to come back as can.
         let script =
             format!("postconf -X recipient_delimiter; postfix reload; rm -rf {FOLDER} {OTHER_FRAGMENT}* {LEDGER}*");
@@ -58,8 +61,8 @@ impl Drop for Paris {
 }
 
 fn install(options: &[&str]) -> Output {
-    let script = Command::new(system_env::in_checkout("postfix/install")).args(options).stdin(Stdio::null()).output();
-    script.unwrap_or_else(|error| panic!("cannot start postfix/install: {error}"))
+    let words = [&["postfix", "install"], options].concat();
+    Command::new(PROGRAM).args(words).stdin(Stdio::null()).output().expect("the program")
 }
 
 /// What is not as it should be; nobody in the sandbox knows about the clock.

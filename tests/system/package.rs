@@ -11,7 +11,7 @@ use crate::user::{User, in_block};
 use crate::{poll, sudo_rules, syslog};
 
 const PACKAGED: &str = "/usr/bin/mailsudo";
-const INSTALL: &str = "/usr/share/mailsudo/postfix/install";
+const FRAGMENTS: &str = "/usr/share/mailsudo/postfix/master.cf";
 const EXAMPLE: &str = "/usr/share/doc/mailsudo/examples/commands.d/disk.toml";
 const STATE: &str = "/var/lib/mailsudo";
 const FRAGMENT: &str = "/etc/sudoers.d/mailsudo";
@@ -24,7 +24,7 @@ struct Bare(());
 impl Bare {
     fn make() -> Self {
         system_env::enter();
-        run(&system_env::in_checkout("postfix/install"), &["--undo", "--yes"]);
+        run(PROGRAM, &["postfix", "remove", "--yes"]);
         run("mkdir", &["-p", &format!("{AWAY}/etc"), &format!("{AWAY}/var")]);
         run("mv", &[CONFIG, &format!("{AWAY}/etc/")]);
         run("mv", &[STATE, &format!("{AWAY}/var/")]);
@@ -50,7 +50,7 @@ impl Drop for Bare {
         run("chown", &["-R", "mailsudo:mailsudo", STATE]);
         run("chgrp", &["-R", SERVICE, &format!("{CONFIG}/secrets.d")]);
         sudo_rules::raise_sudo();
-        run(&system_env::in_checkout("postfix/install"), &["--yes"]);
+        run(PROGRAM, &["postfix", "install", "--yes"]);
     }
 }
 
@@ -92,7 +92,7 @@ fn second_gateway() {
     process::write(format!("{FOLDER}/mailsudo.toml"), 0o644, SETTINGS);
     run("install", &["-d", &format!("{FOLDER}/commands.d")]);
     run(PACKAGED, &["sudoers", "--install", "--yes", "--config", FOLDER]);
-    run(INSTALL, &["--yes", "--config", FOLDER, "--transport", "mailsudo-second"]);
+    run(PACKAGED, &["postfix", "install", "--yes", "--config", FOLDER, "--transport", "mailsudo-second"]);
     assert!(Path::new(SECOND_FRAGMENT).exists() && run("postconf", &["-M"]).contains("mailsudo-second"));
 }
 
@@ -111,7 +111,7 @@ fn from_the_package_to_replies_and_back_to_nothing() {
     system_env::init_ledger(PACKAGED);
     let alice = User::enrol_by(PACKAGED, "alice", "web");
     run(PACKAGED, &["sudoers", "--install", "--yes"]);
-    run(INSTALL, &["--yes"]);
+    run(PACKAGED, &["postfix", "install", "--yes"]);
     let (status, said) = check();
     assert_eq!(status, Some(1), "the clock, and a role that nobody holds, are warnings:\n{said}");
     assert!(answered(&alice, "disk").contains("Filesystem"));
@@ -134,7 +134,7 @@ fn from_the_package_to_replies_and_back_to_nothing() {
     for kept in [&secrets, &ledger, &format!("{CONFIG}/mailsudo.toml"), &format!("{CONFIG}/users.d/bob.toml")] {
         assert!(Path::new(kept).exists(), "{kept} is gone after removing");
     }
-    for gone in [PACKAGED, INSTALL, FRAGMENT, SECOND_FRAGMENT, "/etc/postfix/mailsudo_transport"] {
+    for gone in [PACKAGED, FRAGMENTS, FRAGMENT, SECOND_FRAGMENT, "/etc/postfix/mailsudo_transport"] {
         assert!(!Path::new(gone).exists(), "{gone} is left after removing");
     }
     assert!(!run("postconf", &["-M"]).contains("mailsudo"), "the transport is left after removing");

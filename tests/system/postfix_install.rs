@@ -1,10 +1,11 @@
-//! postfix/install on a copy of a configuration: says what it will do, does it once, takes it back.
+//! `mailsudo postfix install` and `remove` on a copy of a configuration: says what it will do, does it once, takes it back.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::process::{self, run};
+use crate::system_env::PROGRAM;
 use crate::{postfix, system_env};
 
 /// A Postfix configuration of somebody who has settings of their own.
@@ -23,19 +24,14 @@ impl Configuration {
         Self { folder }
     }
 
-    fn install(&self, options: &[&str]) -> Output {
-        let script = system_env::in_checkout("postfix/install");
-        Command::new(script)
-            .args(["--postfix-config", &self.folder])
-            .args(options)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("cannot start postfix/install: {error}"))
+    fn call(&self, words: &[&str]) -> Output {
+        let words = [&["postfix"], words, &["--postfix-config", &self.folder]].concat();
+        Command::new(PROGRAM).args(words).stdin(Stdio::null()).output().expect("the program")
     }
 
-    /// Like [`Self::install`], for what must succeed; gives what it printed.
-    fn installed(&self, options: &[&str]) -> String {
-        let output = self.install(options);
+    /// Like [`Self::call`], for what must succeed; returns what it printed.
+    fn done(&self, words: &[&str]) -> String {
+        let output = self.call(words);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -69,14 +65,15 @@ fn installs_once_and_takes_it_back() {
     let postfix = Configuration::new("taken-back", PLAIN);
     let before = postfix.files();
 
-    let shown = postfix.installed(&["--dry-run"]);
+    let shown = postfix.done(&["install", "--dry-run"]);
     assert!(shown.contains("+mailsudo_time_limit = 780s"), "{shown}");
     assert_eq!(postfix.files(), before, "a dry run changes nothing");
-    assert!(!postfix.install(&[]).status.success(), "unasked and without --yes");
+    assert!(!postfix.call(&["install"]).status.success(), "unasked and without --yes");
     assert_eq!(postfix.files(), before);
 
-    let done = postfix.installed(&["--yes"]);
-    assert!(done.starts_with(&shown) && done.contains("not running"), "showed {shown}\ndid {done}");
+    let done = postfix.done(&["install", "--yes"]);
+    let shown = shown.strip_suffix("Nothing was changed (--dry-run).\n").expect("it says so");
+    assert!(done.starts_with(shown) && done.contains("not running"), "showed {shown}\ndid {done}");
     assert_eq!(
         postfix.value("transport_maps"),
         format!("{MAP}taken-back/mailsudo_transport, texthash:/srv/elsewhere, hash:/srv/nowhere")
@@ -89,31 +86,50 @@ fn installs_once_and_takes_it_back() {
     assert!(postfix.text("mailsudo_transport").ends_with("\nops@example.com    mailsudo:\n"));
 
     let after = postfix.files();
-    assert_eq!(postfix.installed(&["--yes"]), "nothing to change\n");
+    assert!(postfix.done(&["show"]).contains("installed as it should be"));
+    assert_eq!(postfix.done(&["install", "--yes"]), "nothing to change\n");
     assert_eq!(postfix.files(), after);
 
-    postfix.installed(&["--undo", "--yes"]);
+    postfix.done(&["remove", "--yes"]);
     assert_eq!(postfix.files(), before);
-    assert_eq!(postfix.installed(&["--undo", "--yes"]), "nothing to change\n");
+    assert_eq!(postfix.done(&["remove", "--yes"]), "nothing to change\n");
+}
+
+/// Each step may fail: then all is as it was.
+#[test]
+fn a_change_that_fails_leaves_the_files_as_they_were() {
+    let postfix = Configuration::new("half-done", PLAIN);
+    let before = postfix.files();
+    // postconf(1) writes main.cf through a file of this name, and master.cf is changed before it.
+    let in_the_way = format!("{}/main.cf.tmp", postfix.folder);
+    fs::create_dir(&in_the_way).expect("a folder");
+    let output = postfix.call(&["install", "--yes"]);
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("nothing was changed"),
+        "{output:?}"
+    );
+    assert_eq!(postfix.files(), before);
+    fs::remove_dir(&in_the_way).expect("removed");
+    postfix.done(&["install", "--yes"]);
 }
 
 #[test]
 fn keeps_what_others_add_around_it() {
     let postfix = Configuration::new("shared", PLAIN);
-    postfix.installed(&["--yes"]);
+    postfix.done(&["install", "--yes"]);
     let ours = format!("{MAP}shared/mailsudo_transport");
     let grown = format!("transport_maps = hash:/srv/first, {ours}, {ours}-of-another");
     run("postconf", &["-c", &postfix.folder, "-e", &grown]);
 
-    assert_eq!(postfix.installed(&["--yes"]), "nothing to change\n");
-    postfix.installed(&["--undo", "--yes"]);
+    assert_eq!(postfix.done(&["install", "--yes"]), "nothing to change\n");
+    postfix.done(&["remove", "--yes"]);
     assert_eq!(postfix.value("transport_maps"), format!("hash:/srv/first, {ours}-of-another"));
 }
 
 #[test]
 fn the_fragments_are_what_it_installs() {
     let postfix = Configuration::new("fragments", "compatibility_level = 3.6\nmydestination = example.com\n");
-    postfix.installed(&["--yes"]);
+    postfix.done(&["install", "--yes"]);
 
     let installed = run("postconf", &["-c", &postfix.folder, "-M", "mailsudo/unix"]);
     let fragment = fs::read_to_string(system_env::in_checkout("postfix/master.cf")).expect("the fragment is there");
@@ -139,17 +155,17 @@ fn fragment_settings() -> Vec<String> {
 fn says_when_the_address_would_not_be_taken() {
     let main = "compatibility_level = 3.6\nmydestination = localhost\n";
     let foreign = Configuration::new("foreign", main);
-    let shown = foreign.installed(&["--dry-run"]);
+    let shown = foreign.done(&["install", "--dry-run"]);
     assert!(shown.contains("Relay access denied"), "{shown}");
 
     let aliased = format!("{main}virtual_alias_domains = example.com\n");
-    let output = Configuration::new("aliased", &aliased).install(&["--yes"]);
+    let output = Configuration::new("aliased", &aliased).call(&["install", "--yes"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("virtual alias domain"), "{output:?}");
 
     let relayed = format!("{main}relay_domains = example.com\nrelay_recipient_maps = texthash:/srv/recipients\n");
     let relayed = Configuration::new("relayed", &relayed);
-    relayed.installed(&["--yes"]);
+    relayed.done(&["install", "--yes"]);
     assert_eq!(
         relayed.value("relay_recipient_maps"),
         format!("texthash:/srv/recipients, {MAP}relayed/mailsudo_transport")

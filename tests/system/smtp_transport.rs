@@ -15,7 +15,7 @@ struct ReplyTransport {
 impl ReplyTransport {
     fn to(port: u16) -> Self {
         let before = process::text(MASTER);
-        assert!(before.contains(SENDMAIL), "what postfix/install writes");
+        assert!(before.contains(SENDMAIL), "what `mailsudo postfix install` writes");
         put(&before.replace(SENDMAIL, &format!("smtp://127.0.0.1:{port}")));
         Self { before }
     }

@@ -53,7 +53,7 @@ fn make() {
     example_commands();
     sudo_rules::raise_sudo();
     init_ledger(PROGRAM);
-    run(&in_checkout("postfix/install"), &["--yes"]);
+    run(PROGRAM, &["postfix", "install", "--yes"]);
 }
 
 /// `make install`, or `make uninstall`.

@@ -1,0 +1,186 @@
+//! `mailsudo postfix`: the gateway behind an address of this host's Postfix.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand};
+
+use super::confirm::Confirm;
+use super::{GatewayArg, stdout};
+use crate::config::{DEFAULT_FOLDER, Gateway};
+use crate::postfix::{Plan, Postfix, Wanted, plain_path};
+use crate::system::accounts;
+
+/// Put the gateway behind an address of this host's Postfix, look how it stands, or take it away
+#[derive(Debug, Subcommand)]
+pub(super) enum PostfixCommand {
+    Install(Install),
+    Show(Show),
+    Remove(Remove),
+}
+
+/// Show what would change in Postfix's files, ask, change it with postconf(1), and reload Postfix
+///
+/// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. What it finds in place it leaves: a
+/// second run says "nothing to change". Run it again after a change of address, service_user or [execution] longest.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo postfix install --dry-run")]
+pub(super) struct Install {
+    #[command(flatten)]
+    at: GatewayArg,
+
+    #[command(flatten)]
+    place: Place,
+
+    /// The program [default: the running one]
+    #[arg(long, value_name = "PATH")]
+    bin: Option<PathBuf>,
+
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+/// Show the transport as Postfix has it, and what `install` would change
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    #[command(flatten)]
+    at: GatewayArg,
+
+    #[command(flatten)]
+    place: Place,
+
+    /// The program [default: the running one]
+    #[arg(long, value_name = "PATH")]
+    bin: Option<PathBuf>,
+}
+
+/// Take out what `install` put in, and leave everything else
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo postfix remove --transport mailsudo-paris")]
+pub(super) struct Remove {
+    #[command(flatten)]
+    place: Place,
+
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// What the transport is called; each gateway of a host needs its own
+    #[arg(long, value_name = "NAME", default_value = "mailsudo")]
+    transport: String,
+
+    /// The folder of main.cf and master.cf
+    #[arg(long, value_name = "DIR", default_value = "/etc/postfix")]
+    postfix_config: PathBuf,
+}
+
+impl PostfixCommand {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Install(install) => install.run(),
+            Self::Show(show) => show.run(),
+            Self::Remove(remove) => remove.run(),
+        }
+    }
+}
+
+impl Install {
+    fn run(self) -> Result<ExitCode> {
+        let postfix = Postfix::open(&self.place.postfix_config)?;
+        let (plan, notes) = Plan::install(&postfix, &wanted(&self.at, &self.place, self.bin.as_deref())?)?;
+        for note in notes {
+            outln!("note: {note}")?;
+        }
+        change(&plan, &postfix, &self.confirm)
+    }
+}
+
+impl Show {
+    fn run(self) -> Result<ExitCode> {
+        let postfix = Postfix::open(&self.place.postfix_config)?;
+        let (plan, notes) = Plan::install(&postfix, &wanted(&self.at, &self.place, self.bin.as_deref())?)?;
+        for note in notes {
+            outln!("note: {note}")?;
+        }
+        let difference = plan.difference(&postfix)?;
+        if difference.is_empty() {
+            outln!("The transport {} is installed as it should be.", self.place.transport)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        outln!("`mailsudo postfix install` would change:\n\n{}", difference.trim_end())?;
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+impl Remove {
+    fn run(self) -> Result<ExitCode> {
+        let postfix = Postfix::open(&self.place.postfix_config)?;
+        let plan = Plan::remove(&postfix, &self.place.transport)?;
+        change(&plan, &postfix, &self.confirm)
+    }
+}
+
+fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode> {
+    let difference = plan.difference(postfix)?;
+    if difference.is_empty() {
+        outln!("nothing to change")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    stdout::text(&difference)?;
+    let is_running = postfix.is_running();
+    let folder = postfix.folder().display();
+    if is_running {
+        outln!("and then: postfix -c {folder} reload")?;
+    }
+    if let Some(status) = confirm.missing("Change this?")? {
+        return Ok(status);
+    }
+    plan.apply(postfix).with_context(|| format!("nothing was changed in {folder}"))?;
+    if is_running {
+        postfix.reload()?;
+        outln!("done")?;
+    } else {
+        outln!("done; Postfix is not running and will read this when it starts")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wanted(at: &GatewayArg, place: &Place, program: Option<&Path>) -> Result<Wanted> {
+    let gateway = at.open()?;
+    let settings = gateway.settings();
+    let program = program.unwrap_or(&settings.execution.mailsudo);
+    plain_path(program)?;
+    ensure!(program.is_file(), "{} is not a program: name it with --bin PATH", program.display());
+    plain_path(gateway.path())?;
+    check_service_user(&gateway)?;
+    // Postfix looks addresses up in lower case, so the map's key must be.
+    let address = settings.address.as_str().to_ascii_lowercase();
+    if address.contains(|c: char| c.is_whitespace() || c == '"') {
+        bail!("address \"{address}\" is not one that a transport map can hold");
+    }
+    let is_default = Path::new(DEFAULT_FOLDER).canonicalize().is_ok_and(|folder| folder == gateway.path());
+    Ok(Wanted {
+        transport: place.transport.clone(),
+        address,
+        service_user: settings.service_user.clone(),
+        longest: settings.execution.longest.as_duration().as_secs(),
+        program: program.display().to_string(),
+        config: (!is_default).then(|| gateway.path().display().to_string()),
+        gateway: settings.gateway.to_string(),
+    })
+}
+
+/// pipe(8) refuses these accounts, and every mail would be deferred.
+fn check_service_user(gateway: &Gateway) -> Result<()> {
+    let name = &gateway.settings().service_user;
+    let account = accounts::find(name)?.with_context(|| {
+        format!("service_user {name} does not exist: useradd --system --user-group --shell /usr/sbin/nologin {name}")
+    })?;
+    let owner = accounts::find("postfix")?;
+    let is_refused = account.uid == 0 || account.gid == 0 || owner.is_some_and(|owner| owner.uid == account.uid);
+    ensure!(!is_refused, "service_user {name} may be neither root, of group root, nor Postfix itself");
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Puts a gateway behind an address of this host's Postfix, and takes it away again. In: the gateway's settings and a Postfix
+//! configuration. Out: a [`Plan`], which is shown as a difference, and then applied with postconf(1).
+//!
+//! It changes, each only where needed: the transport in master.cf; in main.cf the transport's recipient and time limits,
+//! transport_maps, where its map goes first, and the recipient map of the address's domain, if Postfix would refuse the address
+//! as unknown; and its own map. Values that it adds itself to stay the sysadmin's.
+//!
+//! MUST: a second run has nothing to change. Removing leaves what the sysadmin has added. If a step fails, the files are as
+//! they were.
+
+mod address;
+mod change;
+mod settings;
+
+use anyhow::{Result, bail, ensure};
+
+pub use address::Notes;
+pub use settings::{Postfix, plain_path};
+
+use crate::limits::POSTFIX_MARGIN;
+
+/// How the map begins. Only a map that begins so is written over or removed.
+const SIGNATURE: &str =
+    "# Made by `mailsudo postfix install`, which also removes it: put your own entries into another map.";
+
+/// How a map of an earlier version begins.
+const OLD_SIGNATURE: &str =
+    "# Made by mailsudo's postfix/install, which also removes it: put your own entries into another map.";
+
+/// The transport as the file that a reader looks at (postfix/master.cf).
+const FRAGMENT: &str = include_str!("../../postfix/master.cf");
+
+/// What is to be put behind an address.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The transport's name.
+    pub transport: String,
+    /// The gateway's address.
+    pub address: String,
+    /// Whom Postfix runs `deliver` as.
+    pub service_user: String,
+    /// The longest time limit of a command, in seconds.
+    pub longest: u64,
+    /// The program.
+    pub program: String,
+    /// The gateway's folder; `None` for the default one.
+    pub config: Option<String>,
+    /// The gateway's name, for messages.
+    pub gateway: String,
+}
+
+/// What to change. It is found out once, from the files in force, and done to a copy, which shows it, and to the files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    transport: String,
+    /// The line of master.cf to set.
+    service: Option<String>,
+    /// Whether the line of master.cf goes.
+    drops_service: bool,
+    /// Parameters of main.cf to set, in order.
+    settings: Vec<(String, String)>,
+    /// Parameters of main.cf to remove.
+    dropped: Vec<String>,
+    /// The map's text; `None` where the map goes.
+    map: Option<String>,
+}
+
+impl Plan {
+    /// What installing `wanted` changes, and what a sysadmin wants to know beforehand.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot lead to a transport; or the transport's name or the address belongs to another gateway or program.
+    pub fn install(postfix: &Postfix, wanted: &Wanted) -> Result<(Self, Notes)> {
+        let transport = &wanted.transport;
+        check_name(transport)?;
+        postfix.check_own_map(transport)?;
+        refuse_collisions(postfix, wanted)?;
+        let (maps, notes) = address::examine(postfix, transport, &wanted.address)?;
+        let map = postfix.map(transport);
+        let limit = wanted.longest.saturating_add(POSTFIX_MARGIN.as_secs());
+        let mut settings = vec![
+            (format!("{transport}_destination_recipient_limit"), "1".to_owned()),
+            (format!("{transport}_time_limit"), format!("{limit}s")),
+        ];
+        let old = postfix.in_file("transport_maps")?;
+        if !settings::has_map(&old, &map) {
+            let all = if old.is_empty() { map.clone() } else { format!("{map}, {old}") };
+            settings.push(("transport_maps".to_owned(), all));
+        }
+        if let Some(parameter) = maps {
+            let old = postfix.in_file(parameter)?;
+            if !settings::has_map(&old, &map) {
+                settings.push((parameter.to_owned(), format!("{old}, {map}")));
+            }
+        }
+        // An entry that says the same in another layout stays as it is.
+        let line = service_line(wanted);
+        let service = (postfix.service(transport)?.as_deref() != Some(line.as_str())).then_some(line);
+        let map = Some(format!("{SIGNATURE}\n{}    {transport}:\n", wanted.address));
+        let transport = transport.clone();
+        Ok((Self { transport, service, settings, map, ..Self::default() }, notes))
+    }
+
+    /// What removing `transport` changes.
+    ///
+    /// # Errors
+    ///
+    /// The map is not mailsudo's; or Postfix's files cannot be read.
+    pub fn remove(postfix: &Postfix, transport: &str) -> Result<Self> {
+        check_name(transport)?;
+        postfix.check_own_map(transport)?;
+        let map = postfix.map(transport);
+        let mut plan = Self { transport: transport.to_owned(), ..Self::default() };
+        plan.dropped = vec![format!("{transport}_destination_recipient_limit"), format!("{transport}_time_limit")];
+        for parameter in ["transport_maps"].into_iter().chain(address::RECIPIENT_MAPS) {
+            let old = postfix.in_file(parameter)?;
+            if !settings::has_map(&old, &map) {
+                continue;
+            }
+            let new = settings::without_map(&old, &map);
+            if new == postfix.default(parameter)? {
+                plan.dropped.push(parameter.to_owned());
+            } else {
+                plan.settings.push((parameter.to_owned(), new));
+            }
+        }
+        plan.drops_service = postfix.service(transport)?.is_some();
+        Ok(plan)
+    }
+}
+
+/// A transport's name is a part of parameters' names too.
+fn check_name(transport: &str) -> Result<()> {
+    let is_name = transport.len() <= 61
+        && transport.starts_with(|c: char| c.is_ascii_lowercase())
+        && transport.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
+    ensure!(is_name, "{transport}: a transport's name is of a-z, 0-9, _ and -");
+    Ok(())
+}
+
+/// The transport as one line, from the fragment.
+fn service_line(wanted: &Wanted) -> String {
+    let mut argv = format!("argv={} deliver ", wanted.program);
+    if let Some(config) = &wanted.config {
+        argv.push_str(&format!("--config {config} "));
+    }
+    let lines = FRAGMENT.lines().filter(|line| !line.starts_with('#'));
+    let line = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+    line.replacen("mailsudo ", &format!("{} ", wanted.transport), 1)
+        .replacen("user=mailsudo ", &format!("user={} ", wanted.service_user), 1)
+        .replacen("argv=/usr/local/bin/mailsudo deliver ", &argv, 1)
+}
+
+/// Two gateways behind one transport or one address would be one gateway, and not the one that was meant.
+fn refuse_collisions(postfix: &Postfix, wanted: &Wanted) -> Result<()> {
+    let transport = &wanted.transport;
+    if let Some(line) = postfix.service(transport)? {
+        ensure!(
+            is_gateway(&line),
+            "master.cf has a transport {transport} that is not mailsudo's: choose another name with --transport"
+        );
+        let own = wanted.config.as_deref().unwrap_or(crate::config::DEFAULT_FOLDER);
+        let served = served_folder(&line);
+        ensure!(
+            settings::same_path(&served, own),
+            "the transport {transport} serves the gateway in {served}: choose another name with --transport, such as \
+             mailsudo-{}, or remove that one first: mailsudo postfix remove --transport {transport}",
+            wanted.gateway
+        );
+    }
+    let Some(other) = postfix.found_in("transport_maps", &[&wanted.address], &postfix.map(transport))? else {
+        return Ok(());
+    };
+    let other = other.split(':').next().unwrap_or_default();
+    if other != transport && postfix.service(other)?.is_some_and(|line| is_gateway(&line)) {
+        bail!(
+            "{} leads to the gateway behind the transport {other} already: give one of them another address",
+            wanted.address
+        );
+    }
+    Ok(())
+}
+
+/// Whether a line of master.cf calls `mailsudo deliver`.
+fn is_gateway(line: &str) -> bool {
+    line.contains(" deliver ")
+}
+
+/// The gateway's folder that a line of master.cf names.
+fn served_folder(line: &str) -> String {
+    let mut words = line.split_whitespace();
+    while let Some(word) = words.next() {
+        if let Some(folder) = word.strip_prefix("--config=") {
+            return folder.to_owned();
+        }
+        if word == "--config" {
+            return words.next().unwrap_or_default().to_owned();
+        }
+    }
+    crate::config::DEFAULT_FOLDER.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            transport: "mailsudo".to_owned(),
+            address: "ops@example.com".to_owned(),
+            service_user: "mailsudo".to_owned(),
+            longest: 600,
+            program: "/usr/bin/mailsudo".to_owned(),
+            config: None,
+            gateway: "berlin".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_line_is_the_fragment_with_the_gateways_values() {
+        let line = service_line(&wanted());
+        assert!(line.starts_with("mailsudo unix - n n - 4 pipe flags=Rq user=mailsudo null_sender= argv="), "{line}");
+        assert!(line.contains(" argv=/usr/bin/mailsudo deliver --reply-via /usr/sbin/sendmail --sender=${sender} "));
+        let other = Wanted {
+            transport: "mailsudo-paris".to_owned(),
+            service_user: "paris".to_owned(),
+            config: Some("/etc/mailsudo/paris".to_owned()),
+            ..wanted()
+        };
+        let line = service_line(&other);
+        assert!(line.starts_with("mailsudo-paris unix ") && line.contains(" user=paris "), "{line}");
+        assert!(line.contains(" deliver --config /etc/mailsudo/paris --reply-via "), "{line}");
+        assert_eq!(served_folder(&line), "/etc/mailsudo/paris");
+        assert_eq!(served_folder(&service_line(&wanted())), "/etc/mailsudo");
+    }
+
+    #[test]
+    fn a_transports_name_is_checked() {
+        for name in ["mailsudo", "a", "x-1_y"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "1a", "A", "a b", "a/b", &"a".repeat(62)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}
