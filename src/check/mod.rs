@@ -1,10 +1,13 @@
 //! What makes a gateway fail at three in the morning, looked at beforehand. In: the gateway's folder. Out: a [`Report`], one
 //! line for each thing looked at, with the remedy where something is wrong. It changes nothing.
 
+mod access;
 mod commands;
 mod host;
 mod ledger;
 mod postfix;
+mod programs;
+mod proof;
 mod sender_auth;
 mod services;
 mod sudo_rules;
@@ -126,6 +129,7 @@ impl CheckedGateway<'_> {
 
 /// Looks at everything that belongs to the gateway in `folder`.
 pub fn check(folder: &Path) -> Report {
+    programs::begin();
     let caller = rustix::process::geteuid();
     let mut report = Report { outsider: !caller.is_root(), ..Report::default() };
     let Some((gateway, service)) = open(folder, &mut report) else {
@@ -138,6 +142,7 @@ pub fn check(folder: &Path) -> Report {
     let complete = report.findings.len() == before;
     let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete };
     settings(&gateway, &mut report);
+    access::check(&gateway, &mut report);
     services::check(&gateway, &mut report);
     users::check(&gateway, &mut report);
     sender_auth::check(&gateway, &mut report);

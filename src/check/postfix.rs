@@ -1,8 +1,9 @@
 //! Postfix: the transport that calls `deliver`, what leads to it, and what waits for it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use super::programs::ask;
 use super::{CheckedGateway, Report, count, sender_auth};
 use crate::limits::POSTFIX_MARGIN;
 
@@ -177,6 +178,6 @@ fn lifetime() -> String {
 pub(super) fn output(program: &str, arguments: &[&str]) -> Option<String> {
     // Debian keeps them in /usr/sbin, which is not on everybody's PATH.
     let paths = [program.to_owned(), format!("/usr/sbin/{program}")];
-    let output = paths.iter().find_map(|path| Command::new(path).args(arguments).output().ok())?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let answer = paths.iter().find_map(|path| ask(Command::new(path).args(arguments).stdin(Stdio::null())))?;
+    answer.status.success().then_some(answer.out)
 }

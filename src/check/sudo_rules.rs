@@ -3,14 +3,12 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use rustix::fs::StatVfsMountFlags;
 
 use super::postfix::output;
-use super::{CheckedGateway, Report, count};
-use crate::authorize::Invocation;
-use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place, vectors};
+use super::{CheckedGateway, Report, proof};
+use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place};
 
 /// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (FACTS.md).
 const MANY_LINES: usize = 2000;
@@ -49,7 +47,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         ),
         Err(_) => return in_force(gateway, tools.dialect, &wanted, report),
     }
-    effective(gateway, report);
+    proof::check(gateway, report);
 }
 
 /// What the service user can find out, who cannot read the fragment: everything that sudo permits that user.
@@ -121,37 +119,5 @@ fn length(report: &mut Report) {
             format!("sudoers has {lines} lines, and sudo reads them all for each command"),
             "list fewer values: ranges and patterns take one line each under sudo",
         );
-    }
-}
-
-/// A right fragment may yet not be in force: a later rule, or a sudoers that includes no folder.
-fn effective(gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let execution = &gateway.settings().execution;
-    let mut asked = 0;
-    for command in &gateway.commands {
-        let first = vectors(command).and_then(|values| values.iter().find_map(|v| Invocation::new(command, v).ok()));
-        let Some(invocation) = first else {
-            continue;
-        };
-        let mut question = Command::new(&execution.sudo);
-        question.args(["-n", "-l", "-U", &gateway.settings().service_user, "-u", &invocation.run_as().user]);
-        if let Some(group) = &invocation.run_as().group {
-            question.args(["-g", group]);
-        }
-        question.arg("--").args(invocation.time_limited(execution));
-        let status = question.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        asked += 1;
-        if !status.is_ok_and(|status| status.success()) {
-            report.error(
-                "sudoers",
-                format!("sudo does not permit {} to {}", command.name, gateway.settings().service_user),
-                "mailsudo sudoers --install; see that /etc/sudoers has @includedir /etc/sudoers.d",
-            );
-            return;
-        }
-    }
-    if asked > 0 {
-        let what = format!("it permits the service user {}, one vector of each tried", count(asked, "command"));
-        report.ok("sudo", what);
     }
 }

@@ -29,7 +29,6 @@ pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<(UserName, Use
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let before = report.findings.len();
-    folders(gateway, report);
     for (name, user) in &gateway.users {
         addresses(name, user, gateway, report);
         secrets(name, gateway, report);
@@ -43,33 +42,6 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
     if gateway.complete {
         roles(gateway, report);
-    }
-}
-
-/// Whether the service user gets to the files at all.
-fn folders(gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let Some(service) = gateway.service.filter(|_| gateway.uses_sudo()) else {
-        return;
-    };
-    for (about, name) in
-        [("configuration", ""), ("users", "users.d"), ("commands", "commands.d"), ("secrets", "secrets.d")]
-    {
-        let folder = gateway.gateway.path().join(name);
-        let Ok(found) = std::fs::metadata(&folder) else {
-            continue;
-        };
-        let needed = if found.uid() == service.uid {
-            0o100
-        } else if found.gid() == service.gid {
-            0o010
-        } else {
-            0o001
-        };
-        if found.mode() & needed == 0 {
-            let (group, shown) = (&gateway.settings().service_user, folder.display());
-            let remedy = format!("chgrp {group} {shown} && chmod 0750 {shown}");
-            report.error(about, format!("{group} cannot get into {shown}"), remedy);
-        }
     }
 }
 

@@ -33,6 +33,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// One of its values, as an example.
+    pub fn sample(&self) -> Option<String> {
+        match self {
+            Self::OneOf(values) => values.first().cloned(),
+            Self::Integer { min, .. } => Some(min.to_string()),
+            Self::Pattern(pattern, _) => pattern.sample(),
+        }
+    }
+
     /// Whether `value` is one of this type.
     pub fn accepts(&self, value: &str) -> bool {
         match self {

@@ -30,8 +30,8 @@ const FAILED: u8 = b'F';
 /// EX_USAGE of sysexits(3).
 const USAGE: u8 = 64;
 
-/// EX_OSERR of sysexits(3).
-const OS_ERROR: u8 = 71;
+/// EX_OSERR of sysexits(3): the start could not be reported, because nobody reads it.
+pub const NOT_REPORTED: u8 = 71;
 
 /// Reports that the command begins, and executes it: `words` are the program and its arguments. It returns only where the
 /// command was not executed.
@@ -45,7 +45,7 @@ pub fn begin(words: &[OsString]) -> ExitCode {
     };
     let opened = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
     if let Err(error) = opened.and_then(|()| report.write_all(&[BEGINS])) {
-        return fail(&format!("{error}; nothing was run"), OS_ERROR);
+        return fail(&format!("{error}; nothing was run"), NOT_REPORTED);
     }
     let error = Command::new(program).args(arguments).exec();
     let number = error.raw_os_error().unwrap_or_default().to_be_bytes();

@@ -16,8 +16,9 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-pub use begin::{BEGIN, begin};
+pub use begin::{BEGIN, NOT_REPORTED, begin};
 pub use capture::Captured;
+pub use sudo_fault::remedy as sudo_remedy;
 
 use begin::{Begun, Report};
 use capture::Capture;

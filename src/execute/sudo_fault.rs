@@ -50,16 +50,21 @@ pub(super) fn explain(why: &str, output: &Captured, settings: &Settings) -> Stri
         let cut: String = words.chars().take(WORDS).collect();
         text.push_str(&format!("; it printed: {cut}"));
     }
-    let known = CAUSES.iter().find(|(said, _)| words.contains(said)).map(|(_, cause)| *cause);
     // What is slow is most often the look-up of the host's own name.
-    let slow = why.contains("was ended before").then_some(Cause::HostName);
-    if let Some(cause) = known.or(slow) {
-        text.push_str(&format!("; remedy, as root: {}", remedy(cause, settings)));
+    let slow = || why.contains("was ended before").then(|| remedy_of(Cause::HostName, settings));
+    if let Some(remedy) = remedy(&words, settings).or_else(slow) {
+        text.push_str(&format!("; remedy, as root: {remedy}"));
     }
     text
 }
 
-fn remedy(cause: Cause, settings: &Settings) -> String {
+/// The remedy for what sudo's words mean, where they name one cause: a command for root.
+pub fn remedy(words: &str, settings: &Settings) -> Option<String> {
+    let (_, cause) = CAUSES.iter().find(|(said, _)| words.contains(said))?;
+    Some(remedy_of(*cause, settings))
+}
+
+fn remedy_of(cause: Cause, settings: &Settings) -> String {
     let program = settings.execution.mailsudo.display();
     let user = &settings.service_user;
     match cause {

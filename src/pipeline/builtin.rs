@@ -3,7 +3,7 @@
 
 use crate::authenticate::Identified;
 use crate::authorize::{is_visible, wanted};
-use crate::config::{Command, Gateway, Kind};
+use crate::config::{Command, Gateway};
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::protocol::{ParameterName, RequestId};
 use crate::reply::stored_text;
@@ -52,11 +52,7 @@ fn describe(command: &Command, roles: &[String], text: &mut String) {
 fn example(command: &Command, roles: &[String], name: &ParameterName) -> String {
     let limits = roles.iter().find_map(|role| command.allow.get(role));
     let permitted = limits.and_then(|limits| limits.get(name)).and_then(|values| values.first().cloned());
-    let any = || match &command.parameters.get(name)?.kind {
-        Kind::OneOf(values) => values.first().cloned(),
-        Kind::Integer { min, .. } => Some(min.to_string()),
-        Kind::Pattern(pattern, _) => pattern.sample(),
-    };
+    let any = || command.parameters.get(name)?.kind.sample();
     permitted.or_else(any).unwrap_or_else(|| "…".to_owned())
 }
 

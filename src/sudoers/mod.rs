@@ -21,7 +21,7 @@ use install::OPENING;
 
 use crate::authorize::{Invocation, Values, prefix};
 use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
-use crate::limits::{ARGUMENT_VECTORS, SUDO_RS_WORD};
+use crate::limits::{ARGUMENT_VECTORS, SUDO_EXPRESSION, SUDO_RS_WORD};
 use crate::protocol::ParameterName;
 
 /// Whose sudoers(5) is meant.
@@ -118,6 +118,19 @@ fn unlisted(command: &Command) -> String {
 
 type Limits = std::collections::BTreeMap<ParameterName, Vec<String>>;
 
+/// Values that some role permits, to try a rule with.
+pub fn sample(command: &Command) -> Option<Values> {
+    let of = |limits: &Limits| {
+        let value = |name: &ParameterName, parameter: &Parameter| match limits.get(name) {
+            Some(values) => values.first().cloned(),
+            None => parameter.kind.sample().filter(|value| parameter.kind.accepts(value)),
+        };
+        let values = command.parameters.iter().map(|(name, parameter)| Some((name.clone(), value(name, parameter)?)));
+        values.collect::<Option<Values>>()
+    };
+    command.allow.values().find_map(of)
+}
+
 /// Every combination of values that some role permits, if they can be written out.
 pub fn vectors(command: &Command) -> Option<BTreeSet<Values>> {
     let mut all = BTreeSet::new();
@@ -206,6 +219,13 @@ fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result
         arguments.push(argument);
     }
     let program = literal(std::slice::from_ref(program), Dialect::Sudo)?;
+    let length: usize = 2 + arguments.iter().map(|argument| argument.len() + 1).sum::<usize>();
+    if length > SUDO_EXPRESSION {
+        return Err(format!(
+            "its rule needs a regular expression of {length} bytes, and sudo matches none above {SUDO_EXPRESSION}: list the \
+             values in one_of, or shorten the pattern or the arguments"
+        ));
+    }
     Ok(Some(format!("{program} {}", escape_expression(&format!("^{}$", arguments.join(" "))))))
 }
 

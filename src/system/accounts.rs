@@ -1,8 +1,14 @@
 //! The machine's accounts, as getent(1) knows them: whatever nsswitch.conf names, LDAP included. `deliver` never needs it.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use super::child::output_within;
+
+/// How long the services that nsswitch.conf names may take, such as LDAP.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A Unix account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +25,16 @@ pub struct Account {
 ///
 /// getent(1) is missing or prints what is no passwd(5) line.
 pub fn find(name: &str) -> Result<Option<Account>> {
-    let output = Command::new("getent").args(["passwd", "--", name]).output();
+    let output = output_within(Command::new("getent").args(["passwd", "--", name]), ANSWERS_WITHIN);
     let output = output.context("cannot run getent, which looks up accounts (package libc-bin)")?;
-    if output.status.code() == Some(2) {
+    let answer = output.with_context(|| {
+        let within = ANSWERS_WITHIN.as_secs();
+        format!("getent did not find the account {name} within {within} s: look at the services in nsswitch.conf")
+    })?;
+    if answer.status.code() == Some(2) {
         return Ok(None);
     }
-    let line = String::from_utf8_lossy(&output.stdout);
-    let mut fields = line.trim_end().split(':').skip(2);
+    let mut fields = answer.out.trim_end().split(':').skip(2);
     let mut number = || fields.next().and_then(|field| field.parse().ok());
     match (number(), number()) {
         (Some(uid), Some(gid)) => Ok(Some(Account { uid, gid })),

@@ -1,7 +1,8 @@
 //! Child processes that get nothing of this one, and an end that comes. In: a command line or a child. Out: the prepared
 //! command, or how the child ended.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
@@ -26,6 +28,41 @@ pub fn isolated(program: &Path) -> Command {
         command.current_dir("/");
     }
     command
+}
+
+/// What a program printed, each up to 1 MiB, and how it ended.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs `command` to its end. `None` when it does not end within `timeout`, and then it is ended. What it leaves behind delays
+/// nothing.
+///
+/// # Errors
+///
+/// It cannot be run.
+pub fn output_within(command: &mut Command, timeout: Duration) -> io::Result<Option<Answer>> {
+    // Files in memory: a pipe would have to be read while it is written to, and closed by every process that has it.
+    let file = |name| memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
+    let (out, err) = (file("stdout")?, file("stderr")?);
+    let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).process_group(0).spawn()?;
+    let Some(status) = wait_until(&mut child, Instant::now() + timeout)? else {
+        end_group(&mut child, timeout.min(Duration::from_secs(1)));
+        return Ok(None);
+    };
+    let read = |mut file: File| -> io::Result<String> {
+        file.rewind()?;
+        let mut bytes = Vec::new();
+        file.take(1 << 20).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Ok(Some(Answer { status, out: read(out)?, err: read(err)? }))
 }
 
 /// Waits for a child whose output is not read; `None` when `deadline` comes first.

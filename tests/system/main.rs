@@ -44,6 +44,7 @@ mod sender_auth;
 mod smtp;
 mod smtp_transport;
 mod spy_gateway;
+mod sudo_faults;
 mod sudo_probe;
 mod sudo_rs;
 mod sudo_rules;

@@ -1,0 +1,69 @@
+//! Whether the service user can read what `deliver` reads: root, who runs check, can read everything. In: the gateway's folder.
+//! Out: a finding for each file or folder that the service user cannot open, with the chmod.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{CheckedGateway, Report};
+use crate::system::accounts::Account;
+
+/// What a file holds, and the folder of such files.
+const FOLDERS: [(&str, &str); 3] = [("users", "users.d"), ("commands", "commands.d"), ("secrets", "secrets.d")];
+
+pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let Some(service) = gateway.service.filter(|_| gateway.uses_sudo() && rustix::process::geteuid().is_root()) else {
+        return;
+    };
+    let name = &gateway.settings().service_user;
+    let base = gateway.gateway.path();
+    for folder in base.ancestors() {
+        folder_is_open(folder, "configuration", name, service, report);
+    }
+    file_is_open(&base.join("mailsudo.toml"), "configuration", name, service, report);
+    for (about, folder) in FOLDERS {
+        let folder = base.join(folder);
+        folder_is_open(&folder, about, name, service, report);
+        // Secrets have rules of their own (users.rs).
+        if about == "secrets" {
+            continue;
+        }
+        let mut files: Vec<PathBuf> = fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
+        files.sort_unstable();
+        for file in files {
+            file_is_open(&file, about, name, service, report);
+        }
+    }
+}
+
+fn folder_is_open(folder: &Path, about: &'static str, name: &str, service: Account, report: &mut Report) {
+    if fs::metadata(folder).is_ok_and(|found| !may(&found, service, 1)) {
+        let shown = folder.display();
+        let remedy = if about == "secrets" {
+            format!("chgrp {} {shown}; chmod 0750 {shown}", service.gid)
+        } else {
+            format!("chmod a+x {shown}")
+        };
+        report.error(about, format!("{name} cannot open files in {shown}"), remedy);
+    }
+}
+
+fn file_is_open(file: &Path, about: &'static str, name: &str, service: Account, report: &mut Report) {
+    if fs::metadata(file).is_ok_and(|found| !may(&found, service, 4)) {
+        let shown = file.display();
+        report.error(about, format!("{name} cannot read {shown}"), format!("chmod 0644 {shown}"));
+    }
+}
+
+/// Whether the account has the right `bit` (4: read, 1: search), by the class that applies to it (path_resolution(7)).
+fn may(found: &Metadata, account: Account, bit: u32) -> bool {
+    let class = if found.uid() == account.uid {
+        6
+    } else if found.gid() == account.gid {
+        3
+    } else {
+        0
+    };
+    found.mode() >> class & bit != 0
+}

@@ -1,0 +1,28 @@
+//! Other programs that check asks: each within a few seconds, and all of them within the time that check has. A program that
+//! hangs is ended, and counts as one that did not answer.
+
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::system::child::{Answer, output_within};
+
+/// How long one program may take.
+const EACH: Duration = Duration::from_secs(5);
+
+/// How long all of them may take.
+const ALL: Duration = Duration::from_secs(15);
+
+static DEADLINE: OnceLock<Instant> = OnceLock::new();
+
+/// Starts the time that all programs have.
+pub(super) fn begin() {
+    let _ = DEADLINE.set(Instant::now() + ALL);
+}
+
+/// How `command` ends and what it prints; `None` where it cannot be run or does not end in time.
+pub(super) fn ask(command: &mut Command) -> Option<Answer> {
+    let deadline = DEADLINE.get_or_init(|| Instant::now() + ALL);
+    let left = deadline.saturating_duration_since(Instant::now());
+    output_within(command, left.min(EACH)).ok().flatten()
+}

@@ -1,0 +1,95 @@
+//! What keeps the real sudo from starting a command: nothing is run and nothing else is said, the log has sudo's own words, and
+//! the remedy in the log works as it is printed.
+
+use crate::process::{self, run};
+use crate::user::{User, in_block};
+use crate::{syslog, system_env};
+
+const LATER: &str = "/etc/sudoers.d/zz-test";
+
+/// What is put into a later file of sudoers, sudo's words for it in the log, and whether the log has a remedy to run.
+const FAULTS: [(&str, &str, &str, bool); 5] = [
+    ("requiretty", "Defaults requiretty\n", "you must have a tty to run sudo", true),
+    ("intercept", "Defaults intercept\n", "failed to run command", true),
+    ("loginput", "Defaults log_input\n", "Defaults log_input", true),
+    ("shadowed", "%mailsudo ALL=(ALL:ALL) ALL\n", "a password is required", false),
+    ("denied", "mailsudo ALL=(ALL:ALL) !ALL\n", "is not allowed to execute", false),
+];
+
+/// The log line of the end of a run.
+fn finished(id: &str) -> String {
+    syslog::wait_for(id, "replied");
+    let lines = syslog::audit(id);
+    lines.into_iter().find(|line| line.contains("event=finished")).expect("the run's end")
+}
+
+fn remedy(line: &str) -> String {
+    let (_, remedy) = line.split_once("; remedy, as root: ").expect("a remedy");
+    remedy.trim_end_matches('"').replace("\\\"", "\"")
+}
+
+#[test]
+fn nothing_is_run_and_the_remedy_works() {
+    system_env::enter();
+    for (name, lines, words, has_remedy) in FAULTS {
+        let user = User::enrol(name);
+        process::write(LATER, 0o440, lines);
+        let id = user.send(&user.request(&["note", &format!("text={name}first")]));
+        let reply = user.mailbox().single();
+        assert_eq!(in_block(&reply, "result"), "refused", "{name}: {reply}");
+        let line = finished(&id);
+        assert!(line.contains("sudo did not start the command") && line.contains(words), "{name}: {line}");
+        if has_remedy {
+            run("sh", &["-ec", &remedy(&line)]);
+        } else {
+            assert!(remedy(&line).contains("check -q"), "{name}: {line}");
+            process::remove(LATER);
+        }
+        let user = User::enrol(&format!("{name}2"));
+        let id = user.send(&user.request(&["note", &format!("text={name}second")]));
+        let reply = user.mailbox().single();
+        assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: after the remedy: {reply}{}", finished(&id));
+        process::remove(LATER);
+        process::remove("/etc/sudoers.d/zz-mailsudo");
+    }
+}
+
+/// These change nothing.
+#[test]
+fn what_sudoers_may_say_besides_is_no_fault() {
+    system_env::enter();
+    for (name, lines) in [
+        ("usepty", "Defaults use_pty\n"),
+        ("logsubcmds", "Defaults log_subcmds\n"),
+        ("noexec", "Defaults noexec\n"),
+        ("logoutput", "Defaults log_output\n"),
+    ] {
+        let user = User::enrol(name);
+        process::write(LATER, 0o440, lines);
+        user.send(&user.request(&["note", &format!("text={name}")]));
+        let reply = user.mailbox().single();
+        process::remove(LATER);
+        assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: {reply}");
+    }
+}
+
+/// sudo looks up the host's own name, and DNS does not answer: the command does not begin later, either.
+#[test]
+fn a_sudo_that_waits_for_dns_is_ended_before_the_command_begins() {
+    system_env::enter();
+    let user = User::enrol("silentdns");
+    let (hosts, resolver) = (process::text("/etc/hosts"), process::text("/etc/resolv.conf"));
+    let silent = std::net::UdpSocket::bind("127.0.0.9:53").expect("a resolver that never answers");
+    process::write("/etc/hosts", 0o644, "127.0.0.1 localhost\n");
+    process::write("/etc/resolv.conf", 0o644, "nameserver 127.0.0.9\n");
+    let id = user.send(&user.request(&["note", "text=waitedfordns"]));
+    let reply = user.mailbox().single();
+    let line = finished(&id);
+    process::write("/etc/hosts", 0o644, &hosts);
+    process::write("/etc/resolv.conf", 0o644, &resolver);
+    drop(silent);
+    assert_eq!(in_block(&reply, "result"), "refused", "{reply}");
+    assert!(line.contains("was ended before the command began") && line.contains("/etc/hosts"), "{line}");
+    assert_eq!(process::find(|line| line.contains("waitedfordns")), Vec::<u32>::new(), "nothing waits to begin");
+    assert_eq!(syslog::sudo_ran("waitedfordns"), Vec::<String>::new());
+}
