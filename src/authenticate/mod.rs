@@ -237,13 +237,15 @@ fn above_watermark(
     };
     if watermark > now.plus(max_future) {
         let what = format!(
-            "it has forgotten what was signed up to {watermark}, which is yet to come: set the clock right, or, if it was \
-             wrong when the ledger was made, move that away and run `mailsudo ledger init`"
+            "it refuses what was signed up to {watermark}, which is in the future: set the clock right, or, if it was wrong when \
+             the ledger was made, move the ledger away and run `mailsudo ledger init`"
         );
         return Err(Deferral::new("ledger", what).into());
     }
     if time <= watermark {
-        let detail = "signed at or before what the ledger has already forgotten";
+        let detail = format!(
+            "signed at or before {watermark}: the ledger was made then, or has pruned what is older, and cannot tell whether it ran"
+        );
         return Err(Refusal::new(Reason::Forgotten, detail).into());
     }
     Ok(())

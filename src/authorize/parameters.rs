@@ -35,7 +35,8 @@ pub fn choose<'r>(command: &Command, roles: &'r [String], arguments: &Arguments)
         let given = arguments.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         match given.or(parameter.default.as_ref()) {
             None => faults.push(format!("`{name}` is missing: {}", wanted(command, roles, name, parameter))),
-            Some(value) if !parameter.kind.accepts(value) => {
+            // What only other roles may give looks like what nobody may.
+            Some(value) if !parameter.kind.accepts(value) || !may_give(command, roles, name, value) => {
                 faults.push(format!("`{name}` must be {}", wanted(command, roles, name, parameter)));
             }
             Some(value) => {
@@ -50,6 +51,12 @@ pub fn choose<'r>(command: &Command, roles: &'r [String], arguments: &Arguments)
         Some(role) => Ok(Choice { values, role }),
         None => Err("none of your roles permits these values together; `help` shows what is yours".to_owned()),
     }
+}
+
+/// Whether one of `roles` permits the value by itself.
+fn may_give(command: &Command, roles: &[String], name: &ParameterName, value: &String) -> bool {
+    let mut limits = roles.iter().filter_map(|role| command.allow.get(role));
+    limits.any(|limits| limits.get(name).is_none_or(|permitted| permitted.contains(value)))
 }
 
 fn permits(command: &Command, role: &str, values: &Values) -> bool {

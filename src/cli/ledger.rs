@@ -187,8 +187,8 @@ impl Prune {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.at.open()?;
         let before = SystemClock.now().minus(self.older_than.as_duration());
-        outln!("Answered requests from before {} are forgotten for good.", when(before))?;
-        if let Some(status) = self.consent.missing("Forget them?")? {
+        outln!("Answered requests from before {} would be removed for good.", when(before))?;
+        if let Some(status) = self.consent.missing("Remove them?")? {
             return Ok(status);
         }
         let mut ledger = open_ledger(&gateway)?;

@@ -40,7 +40,7 @@ use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Gateway, RunVia, Setti
 use crate::execute;
 use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
 use crate::limits::Timeouts;
-use crate::protocol::Timestamp;
+use crate::protocol::{Code, Timestamp};
 use crate::system::accounts;
 use crate::system::hardening;
 
@@ -235,13 +235,24 @@ fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
     accounts::find(name)?.map(Some).with_context(remedy)
 }
 
-/// Asks for a code on the terminal, without echo.
-fn ask_code() -> Result<Zeroizing<String>> {
+/// Asks for a code on the terminal, without echo, until it has the form of one.
+fn ask_code() -> Result<Code> {
     if !io::stdin().is_terminal() {
         bail!("there is no terminal to ask for the code: use --code");
     }
-    let code = rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?;
-    Ok(Zeroizing::new(code))
+    loop {
+        let text = rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?;
+        match parse_code(&Zeroizing::new(text)) {
+            Ok(code) => return Ok(code),
+            Err(error) => tell(format_args!("{error:#}: once more, or end with Ctrl-C")),
+        }
+    }
+}
+
+/// A code as people type it: authenticators show `123 456`.
+fn parse_code(text: &str) -> Result<Code> {
+    let digits: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+    Code::parse(&digits).context("a code is 6 to 8 digits")
 }
 
 /// Standard input, for a command that reads a message; a person who forgot to redirect it is told what is awaited.

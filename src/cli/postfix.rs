@@ -43,6 +43,7 @@ pub(super) struct Install {
 
 /// Show the transport as Postfix has it, and what `install` would change
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo postfix show")]
 pub(super) struct Show {
     #[command(flatten)]
     at: GatewayArg,

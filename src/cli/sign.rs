@@ -13,7 +13,7 @@ use super::{complete, stdout, tell};
 use crate::authenticate::Factor;
 use crate::client::{self, KeyFile};
 use crate::config::MailAddress;
-use crate::protocol::{Code, CommandName, GatewayName, ParameterName, Timestamp, UnsignedRequest};
+use crate::protocol::{Code, CommandName, GatewayName, ParameterName, Request, Timestamp, UnsignedRequest};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Sign a request and print it, send it, or make a link of it
@@ -132,8 +132,10 @@ impl Sign {
         } else if self.form.send {
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
             send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
-            let program = self.sendmail.display();
-            tell(format_args!("handed to {program}; the reply goes to the address that the gateway knows"));
+            let (program, id) = (self.sendmail.display(), Request::read(&[&block])?.id().short());
+            tell(format_args!(
+                "request {id} was sent by {program}; the reply goes to the address that the gateway knows"
+            ));
             if from.is_none() {
                 tell(format_args!(
                     "The mail system fills in the From field. If it is not one that the gateway knows for you, nothing will \
@@ -150,6 +152,12 @@ impl Sign {
 impl CodeFrom {
     /// The code, and the moment whose code it is.
     fn get(&self, clock: &dyn Clock) -> Result<(Timestamp, Code)> {
+        let is_asked = self.code.is_none() && self.code_command.is_none() && self.totp_secret_file.is_none();
+        if is_asked && std::io::stdin().is_terminal() {
+            // The time is taken after the code, so that a slow typist signs the time at which Enter was pressed.
+            let code = super::ask_code()?;
+            return Ok((clock.now(), code));
+        }
         let text = if let Some(code) = &self.code {
             Zeroizing::new(code.clone())
         } else if let Some(command) = &self.code_command {
@@ -157,13 +165,10 @@ impl CodeFrom {
         } else if let Some(path) = &self.totp_secret_file {
             let time = clock.now();
             return Ok((time, factor(path)?.code_at(time).context("the clock stands before 1970")?));
-        } else if std::io::stdin().is_terminal() {
-            super::ask_code()?
         } else {
             bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file");
         };
-        // The time is taken after the code, so that a slow typist signs the time at which Enter was pressed.
-        let code = Code::parse(text.trim()).context("a code is 6 to 8 digits")?;
+        let code = super::parse_code(&text)?;
         Ok((clock.now(), code))
     }
 }

@@ -21,10 +21,25 @@ impl MailAddress {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// Whether `other`, from a mail, is this address.
+    /// Whether `other`, from a mail, is this address. An internationalised domain in it counts as its A-labels (RFC 5890).
     pub fn is(&self, other: &str) -> bool {
-        self.0.eq_ignore_ascii_case(other)
+        if other.is_ascii() {
+            return self.0.eq_ignore_ascii_case(other);
+        }
+        let Some((local, domain)) = other.rsplit_once('@') else {
+            return false;
+        };
+        let labels: Option<Vec<String>> = domain.split('.').map(a_label).collect();
+        labels.is_some_and(|labels| self.0.eq_ignore_ascii_case(&format!("{local}@{}", labels.join("."))))
     }
+}
+
+/// A label of a domain in ASCII (RFC 3492). Letters are made small, as browsers and mail programs do.
+fn a_label(label: &str) -> Option<String> {
+    if label.is_ascii() {
+        return Some(label.to_owned());
+    }
+    idna::punycode::encode_str(&label.to_lowercase()).map(|encoded| format!("xn--{encoded}"))
 }
 
 impl PartialEq for MailAddress {
@@ -61,6 +76,13 @@ impl fmt::Display for MailAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_internationalised_domain_is_its_a_labels() {
+        let address = MailAddress::try_from("alice@xn--mnchen-3ya.example".to_owned()).expect("an address");
+        assert!(address.is("alice@m\u{fc}nchen.example") && address.is("alice@M\u{dc}NCHEN.example"));
+        assert!(!address.is("alice@munchen.example") && !address.is("\u{e4}lice@m\u{fc}nchen.example"));
+    }
 
     #[test]
     fn only_plain_addresses_are_taken() {

@@ -77,6 +77,27 @@ impl From<ConfigError> for Stop {
     }
 }
 
+/// The keys that stand above the first section of a file.
+const TOP_LEVEL: [&str; 17] = [
+    "gateway",
+    "address",
+    "max_age",
+    "max_future",
+    "retention",
+    "service_user",
+    "summary",
+    "run_as",
+    "argv",
+    "timeout",
+    "output",
+    "exclusive",
+    "from",
+    "roles",
+    "enabled",
+    "logins",
+    "require_sasl",
+];
+
 /// A file's text while it is being turned into types: knows where it is, for errors.
 struct Source<'t> {
     file: &'t Path,
@@ -85,12 +106,28 @@ struct Source<'t> {
 
 impl<'t> Source<'t> {
     fn parse<T: serde::Deserialize<'t>>(&self) -> Result<T, ConfigError> {
-        toml::from_str(self.text).map_err(|error| self.error(error.span(), error.message()))
+        toml::from_str(self.text).map_err(|error| {
+            let hint = self.section_hint(error.message(), error.span().as_ref());
+            self.error(error.span(), format!("{}{hint}", error.message()))
+        })
     }
 
     /// Like [`parse`](Self::parse), for a file whose very words may be secrets: the error repeats none of them.
     fn parse_secret<T: serde::Deserialize<'t>>(&self, rule: &str) -> Result<T, ConfigError> {
         toml::from_str(self.text).map_err(|error| self.error(error.span(), rule))
+    }
+
+    /// What to do about a key that belongs above the first section.
+    fn section_hint(&self, message: &str, span: Option<&std::ops::Range<usize>>) -> String {
+        let before = span.and_then(|span| self.text.get(..span.start)).unwrap_or_default();
+        let section = before.lines().rev().find(|line| line.starts_with('['));
+        let key = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+        match key.zip(section) {
+            Some((key, section)) if TOP_LEVEL.contains(&key) => {
+                format!("; {key} is a key of the whole file: write it above the first section, not below {section}")
+            }
+            _ => String::new(),
+        }
     }
 
     /// An error at the line that sets `key`, where one does.

@@ -236,6 +236,32 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     assert_eq!((found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))), (None, None), "each sees only own requests");
 }
 
+/// Item 6: what mailsudo did not make is not used.
+#[test]
+fn a_planted_trigger_is_an_error() {
+    for planted in [
+        "CREATE TRIGGER t AFTER INSERT ON requests BEGIN UPDATE requests SET user = 'eve'; END",
+        "CREATE VIEW v AS SELECT 1",
+        "DROP INDEX requests_step",
+    ] {
+        let (folder, ledger) = made();
+        drop(ledger);
+        let database = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
+        database.execute_batch(planted).expect("planted");
+        drop(database);
+        assert!(matches!(open(folder.path()), Err(LedgerError::Corrupt(_))), "{planted}");
+    }
+}
+
+#[test]
+fn a_change_of_the_period_does_not_change_which_request_is_the_latest() {
+    let (_folder, mut ledger) = made();
+    write(&mut ledger, &Record { step: Some(60_000_000), ..record(1, 1000) }).expect("committed");
+    write(&mut ledger, &Record { step: Some(30_000_000), ..record(2, 1001) }).expect("committed");
+    let found = ledger.look_up(&alice(), &id(9), None).expect("read");
+    assert_eq!(found.map(|record| record.id), Some(id(2)));
+}
+
 #[test]
 fn the_latest_request_is_found_whether_it_used_a_step_or_not() {
     let (_folder, mut ledger) = made();

@@ -112,6 +112,12 @@ impl<'g> Trace<'g> {
             yes(effect.counts),
             yes(effect.answered),
         ));
+        if refusal.reason() == Reason::NotARequest {
+            self.say(
+                "next: no text of it has a line `mailsudo: 1`; look at the texts above, and at the mail itself: postcat -qbh ID, or \
+                 in the mailbox. An attachment and a forwarded message do not count",
+            );
+        }
         let requested = self.requested.as_ref();
         if let Some(advice) = requested.and_then(|(user, command)| advice(refusal, self.gateway, user, command)) {
             self.say(format!("next: {advice}"));

@@ -238,7 +238,7 @@ fn what_is_not_permitted_uses_the_code_and_is_answered() {
         ("restart", &[][..], "bad-parameter", "`service` is missing: one of nginx"),
         ("restart", &[("service", "nginx"), ("x", "1")][..], "bad-parameter", "there is no parameter `x`"),
         ("restart", &[("service", "apache")][..], "bad-parameter", "`service` must be one of nginx"),
-        ("restart", &[("service", "mysql")][..], "bad-parameter", "none of your roles permits"),
+        ("restart", &[("service", "mysql")][..], "bad-parameter", "`service` must be one of nginx"),
         ("restart", &[("service", "nginx"), ("level", "07")][..], "bad-parameter", "a whole number from 1 to 9"),
         ("count", &[("x", "")][..], "bad-parameter", "there is no parameter `x`"),
         ("help", &[("x", "")][..], "bad-parameter", "there is no parameter `x`"),

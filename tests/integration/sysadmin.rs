@@ -63,7 +63,7 @@ fn may_says_which_rule_decides() {
     for (words, status, wanted) in [
         (&["may", "alice", "restart", "service=nginx"][..], 0, "permit: [allow.web] in commands.d/restart.toml"),
         (&["may", "bob", "restart", "service=php", "level=2"], 0, "permit: [allow.oncall]"),
-        (&["may", "alice", "restart", "service=php"], 1, "deny: none of your roles permits"),
+        (&["may", "alice", "restart", "service=php"], 1, "deny: `service` must be one of nginx"),
         (&["may", "alice", "restart", "service=nginx", "level=3"], 1, "deny: `level` must be a whole number"),
         (&["may", "alice", "restart"], 1, "deny: `service` is missing"),
         (&["may", "bob", "say"], 1, "deny: commands.d/say.toml has no [allow]"),

@@ -193,7 +193,7 @@ fn a_ledger_made_while_the_clock_was_ahead_defers_and_says_what_to_do() {
     let request = test_gateway.request("count", &[]);
     let ended = test_gateway.deliver(&request);
     assert_eq!(ended.deferred, Some("ledger"), "{ended:?}");
-    assert!(ended.log.join("\n").contains("which is yet to come: set the clock right"), "{ended:?}");
+    assert!(ended.log.join("\n").contains("which is in the future: set the clock right"), "{ended:?}");
     test_gateway.ledger().execute("DELETE FROM floor", []).expect("mended");
     assert!(test_gateway.deliver(&request).reply().contains("count: ok"), "nothing is lost");
 }

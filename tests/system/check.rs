@@ -306,7 +306,7 @@ fn who_vouches() {
             "sed -i '$a require_authentication_results = true' users.d/checker.toml",
             MENDED,
             "sender-auth",
-            "nothing says whose is believed",
+            "no authserv_id is trusted",
         ),
         warning(
             "printf '[intake]\nauthserv_id = \"mx.example.com\"\n' >>mailsudo.toml",

@@ -97,7 +97,7 @@ fn each_serves_its_own_address_and_its_own_requests() {
     // One transport cannot serve two.
     let refused = install(&["--yes", "--config", FOLDER]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("--transport, such as\nmailsudo-paris.annex"), "{refused:?}");
+    assert!(!refused.status.success() && said.contains("--transport, such as mailsudo-paris.annex"), "{refused:?}");
     let installed = install(&["--yes", "--config", FOLDER, "--transport", TRANSPORT]);
     assert!(installed.status.success(), "{installed:?}");
     run("postconf", &["-e", "recipient_delimiter=+"]);
@@ -151,5 +151,5 @@ fn one_address_is_one_gateways() {
     run("postconf", &["-M", "mailsudo-paris/unix=mailsudo-paris unix - n n - - pipe user=nobody argv=/bin/true"]);
     let refused = install(&["--yes", "--config", FOLDER, "--transport", TRANSPORT]);
     run("postconf", &["-MX", "mailsudo-paris/unix"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("somebody else's"), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not mailsudo's"), "{refused:?}");
 }

@@ -1,5 +1,6 @@
 //! `mailsudo user add`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use clap::Args;
 
 use super::{UserArg, default_key_file, say_key_file, show_totp};
 use crate::cli::{service_account, sign::address};
-use crate::config::MailAddress;
+use crate::config::{Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::protocol::UserName;
 
@@ -33,6 +34,10 @@ pub(in crate::cli) struct Add {
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
+    /// Accept a role that no command allows yet
+    #[arg(long)]
+    allow_unknown_role: bool,
+
     /// Say what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -45,12 +50,29 @@ fn role(text: &str) -> Result<String, String> {
     }
 }
 
+/// Refuses a role that no command allows, where there are commands: most often it is a typing error.
+fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
+    let commands = super::super::commands(gateway)?;
+    let known: BTreeSet<&str> = commands.iter().flat_map(|command| command.allow.keys().map(String::as_str)).collect();
+    let unknown = roles.iter().find(|role| !known.contains(role.as_str()));
+    match unknown {
+        Some(role) if !known.is_empty() => bail!(
+            "no command allows the role {role}; known roles: {}; --allow-unknown-role accepts it",
+            known.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+        _ => Ok(()),
+    }
+}
+
 impl Add {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.one.at.open()?;
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
         let name = self.one.name;
         let key_file = self.key_file.unwrap_or_else(|| default_key_file(&gateway, &name));
+        if !self.allow_unknown_role {
+            check_roles(&gateway, &self.roles)?;
+        }
         if self.dry_run {
             for path in [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)] {
                 let fate = if path.exists() { "exists already" } else { "would be written" };
@@ -60,7 +82,7 @@ impl Add {
         }
         if enrolment.file("users.d", &name).exists() {
             bail!(
-                "{name} exists already: `mailsudo user rotate {name}` makes new secrets, `user show {name}` shows the rest"
+                "{name} exists already: `mailsudo user rotate {name}` makes new secrets, `mailsudo user show {name}` shows the rest"
             );
         }
         if key_file.exists() {

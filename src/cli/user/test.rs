@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::{UserArg, known};
 use crate::authenticate::Factor;
 use crate::cli::ask_code;
 use crate::enrolment::Enrolment;
-use crate::protocol::Code;
 use crate::system::clock::{Clock, SystemClock};
 
 /// How far a clock may be off for this to find it: the steps of an hour at 30 s, to each side.
@@ -37,11 +36,10 @@ impl Test {
         let secrets = Enrolment::new(&gateway, None).secrets(&name)?;
         let factor =
             Factor::from_url(&secrets.totp).map_err(|what| anyhow::anyhow!("secrets.d/{name}.toml: {what}"))?;
-        let text = match self.code {
-            Some(code) => code.into(),
+        let code = match self.code {
+            Some(code) => super::super::parse_code(&code)?,
             None => ask_code()?,
         };
-        let code = Code::parse(text.trim()).context("a code is 6 to 8 digits")?;
         let off = factor.steps_off(&code, SystemClock.now(), REACH);
         let (words, status) = match off {
             Some(0) => ("clock and secret agree".to_owned(), ExitCode::SUCCESS),

@@ -55,6 +55,11 @@ const TABLES: &str = "
     CREATE TABLE floor (signed INTEGER NOT NULL) STRICT;
 ";
 
+/// The statements of the schema, as SQLite keeps them: without what stands around them.
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    TABLES.split(';').map(str::trim).filter(|statement| !statement.is_empty())
+}
+
 impl Sqlite {
     /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so that a
     /// delivery that comes at the same time, or after a crash, finds all of it or nothing.

@@ -20,7 +20,7 @@ use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 use files::{beside, failed, judged, sync_folder};
-use init::{APPLICATION, SCHEMA};
+use init::{APPLICATION, SCHEMA, statements};
 use record::COLUMNS;
 use transaction::SqliteTransaction;
 
@@ -76,6 +76,7 @@ impl Sqlite {
         let ledger = Self { connection, locks: beside(&path, "-claims"), synchronous, timeout };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => {
+                ledger.check_schema()?;
                 ledger.keep_log_name(&path)?;
                 Ok(ledger)
             }
@@ -146,6 +147,20 @@ impl Sqlite {
         }
         // The first reader makes the file.
         self.schema().map(drop)
+    }
+
+    /// Refuses a ledger whose tables are not those that mailsudo makes: a trigger in it could change what is recorded.
+    fn check_schema(&self) -> Result<(), LedgerError> {
+        let mut statement = self.connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+        let mut rows = statement.query([])?;
+        // A backup has them in another order.
+        let mut missing: Vec<&str> = statements().collect();
+        while let Some(row) = rows.next()? {
+            let found = row.get_ref(0)?.as_str().unwrap_or_default();
+            let at = missing.iter().position(|statement| *statement == found);
+            missing.swap_remove(at.ok_or(LedgerError::Corrupt("table, index or trigger"))?);
+        }
+        if missing.is_empty() { Ok(()) } else { Err(LedgerError::Corrupt("lack of a table or index")) }
     }
 
     fn schema(&self) -> Result<(i64, i64), LedgerError> {
@@ -220,15 +235,9 @@ impl Ledger for Sqlite {
             let key = params![user.as_str(), from, to];
             self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
         } else {
-            // Of those that used a step the one of the last step, of those that did not the last: each has its index.
+            // By the order of recording: after a change of a user's TOTP period, steps do not tell which request is newer.
             let sql = format!(
-                "SELECT {COLUMNS} FROM requests WHERE rowid IN (
-                     SELECT * FROM (SELECT rowid FROM requests WHERE user = ?1 AND step >= 0 AND name <> ?2
-                                    ORDER BY step DESC LIMIT 1)
-                     UNION ALL
-                     SELECT * FROM (SELECT rowid FROM requests WHERE user = ?1 AND step IS NULL AND name <> ?2
-                                    ORDER BY first_seen DESC LIMIT 1))
-                 ORDER BY first_seen DESC, rowid DESC LIMIT 1"
+                "SELECT {COLUMNS} FROM requests WHERE user = ?1 AND name <> ?2 ORDER BY first_seen DESC, rowid DESC LIMIT 1"
             );
             let key = params![user.as_str(), except.as_bytes()];
             self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
