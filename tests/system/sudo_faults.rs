@@ -1,6 +1,8 @@
 //! What keeps the real sudo from starting a command: nothing is run and nothing else is said, the log has sudo's own words, and
 //! the remedy in the log works as it is printed.
 
+use std::process::Command;
+
 use crate::process::{self, run};
 use crate::user::{User, in_block};
 use crate::{syslog, system_env};
@@ -33,7 +35,7 @@ fn nothing_is_run_and_the_remedy_works() {
     system_env::enter();
     for (name, lines, words, has_remedy) in FAULTS {
         let user = User::enrol(name);
-        process::write(LATER, 0o440, lines);
+        let later = Later::write(lines);
         let id = user.send(&user.request(&["note", &format!("text={name}first")]));
         let reply = user.mailbox().single();
         assert_eq!(in_block(&reply, "result"), "refused", "{name}: {reply}");
@@ -49,6 +51,22 @@ fn nothing_is_run_and_the_remedy_works() {
         let id = user.send(&user.request(&["note", &format!("text={name}second")]));
         let reply = user.mailbox().single();
         assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: after the remedy: {reply}{}", finished(&id));
+        drop(later);
+    }
+}
+
+/// A later file of sudoers, and the one that a remedy makes. Dropping it removes both.
+struct Later;
+
+impl Later {
+    fn write(lines: &str) -> Self {
+        process::write(LATER, 0o440, lines);
+        Self
+    }
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
         process::remove(LATER);
         process::remove("/etc/sudoers.d/zz-mailsudo");
     }
@@ -65,30 +83,57 @@ fn what_sudoers_may_say_besides_is_no_fault() {
         ("logoutput", "Defaults log_output\n"),
     ] {
         let user = User::enrol(name);
-        process::write(LATER, 0o440, lines);
+        let later = Later::write(lines);
         user.send(&user.request(&["note", &format!("text={name}")]));
         let reply = user.mailbox().single();
-        process::remove(LATER);
+        drop(later);
         assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: {reply}");
     }
 }
 
-/// sudo looks up the host's own name, and DNS does not answer: the command does not begin later, either.
+/// A host whose own name nobody knows: not in /etc/hosts, and DNS does not answer. Dropping it brings both back.
+struct SilentDns {
+    hosts: String,
+    resolver: String,
+    _server: std::net::UdpSocket,
+}
+
+impl SilentDns {
+    fn begin() -> Self {
+        let silent = Self {
+            hosts: process::text("/etc/hosts"),
+            resolver: process::text("/etc/resolv.conf"),
+            _server: std::net::UdpSocket::bind("127.0.0.9:53").expect("a resolver that never answers"),
+        };
+        process::write("/etc/hosts", 0o644, "127.0.0.1 localhost\n");
+        process::write("/etc/resolv.conf", 0o644, "nameserver 127.0.0.9\n");
+        silent
+    }
+}
+
+impl Drop for SilentDns {
+    fn drop(&mut self) {
+        process::write("/etc/hosts", 0o644, &self.hosts);
+        process::write("/etc/resolv.conf", 0o644, &self.resolver);
+    }
+}
+
+/// sudo waits for DNS; `deliver` is called here, because Postfix waits for it too.
 #[test]
 fn a_sudo_that_waits_for_dns_is_ended_before_the_command_begins() {
     system_env::enter();
     let user = User::enrol("silentdns");
-    let (hosts, resolver) = (process::text("/etc/hosts"), process::text("/etc/resolv.conf"));
-    let silent = std::net::UdpSocket::bind("127.0.0.9:53").expect("a resolver that never answers");
-    process::write("/etc/hosts", 0o644, "127.0.0.1 localhost\n");
-    process::write("/etc/resolv.conf", 0o644, "nameserver 127.0.0.9\n");
-    let id = user.send(&user.request(&["note", "text=waitedfordns"]));
-    let reply = user.mailbox().single();
-    let line = finished(&id);
-    process::write("/etc/hosts", 0o644, &hosts);
-    process::write("/etc/resolv.conf", 0o644, &resolver);
+    process::write("/srv/silentdns.eml", 0o644, &user.mail(&user.request(&["note", "text=waitedfordns"])));
+    let ids = ["--reuid=mailsudo", "--regid=mailsudo", "--clear-groups", "--"];
+    let script = format!("exec {} deliver </srv/silentdns.eml", system_env::PROGRAM);
+    let silent = SilentDns::begin();
+    let output = Command::new("setpriv").args(ids).args(["sh", "-c", &script]).output().expect("setpriv");
     drop(silent);
+    let reply = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
     assert_eq!(in_block(&reply, "result"), "refused", "{reply}");
+    let log = syslog::authpriv();
+    let line = log.lines().rev().find(|line| line.contains("event=finished")).expect("the run's end");
     assert!(line.contains("was ended before the command began") && line.contains("/etc/hosts"), "{line}");
     assert_eq!(process::find(|line| line.contains("waitedfordns")), Vec::<u32>::new(), "nothing waits to begin");
     assert_eq!(syslog::sudo_ran("waitedfordns"), Vec::<String>::new());
