@@ -5,13 +5,15 @@
 //!
 //! - the byte arrived: the command began, whatever sudo says later;
 //! - the socket is closed at its other end and no byte arrived: the command did not begin, and never will;
-//! - neither: it is not known.
+//! - neither: the gateway shuts the socket down for reading. A byte that was written before arrives; none can be written after.
+//!   So it is known in each case, even where sudo itself cannot be ended: it has root's user id while it looks at its rules.
 //!
 //! MUST: `mailsudo begin` never executes the command unless the byte was written.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -127,6 +129,17 @@ impl Report {
         }
     }
 
+    /// Forbids the command to begin, unless it has begun already: no byte can be written after this (unix(7), shutdown(2)), and
+    /// `mailsudo begin` executes nothing without having written it.
+    pub(super) fn forbid(&mut self) -> io::Result<()> {
+        self.read();
+        if self.begun == Begun::NotYet {
+            self.socket.shutdown(Shutdown::Read)?;
+            self.read();
+        }
+        Ok(())
+    }
+
     fn close(&mut self) {
         self.is_open = false;
         if self.begun == Begun::NotYet {
@@ -162,6 +175,23 @@ mod tests {
         }
         report.read();
         report.begun()
+    }
+
+    #[test]
+    fn what_is_forbidden_cannot_begin_later() {
+        let (mut report, stdin) = Report::pair().expect("a pair");
+        report.forbid().expect("forbidden");
+        assert_eq!(report.begun(), Begun::Never);
+        let mut child =
+            Command::new("sh").args(["-c", "echo B >&0"]).stdin(stdin).stderr(Stdio::null()).spawn().expect("a shell");
+        assert!(!child.wait().expect("its end").success(), "nothing can be written any more");
+
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("set");
+        let mut report = Report { socket: ours, begun: Begun::NotYet, error: Vec::new(), is_open: true };
+        theirs.write_all(b"B").expect("written");
+        report.forbid().expect("too late");
+        assert!(matches!(report.begun(), Begun::Since(_)), "what was written before arrives");
     }
 
     #[test]

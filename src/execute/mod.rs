@@ -157,14 +157,11 @@ fn watch(
         return until_ended(&mut watch, *begun + invocation.timeout() + KILL_AFTER + timeouts.sudo);
     }
     if let Some(ended) = watch.until_begun(*begun + timeouts.sudo_start)? {
-        watch.settle()?;
+        watch.forbid()?;
         return Ok(match watch.begun() {
             Begun::Since(_) => Known::Ended(ended),
-            Begun::NotYet => {
-                Known::Unknown("sudo ended, and what it started did not say whether the command began".to_owned())
-            }
-            Begun::Never => Known::NotBegun("sudo did not start the command".to_owned()),
             Begun::Failed(errno) => not_executed(errno),
+            Begun::Never | Begun::NotYet => Known::NotBegun("sudo did not start the command".to_owned()),
         });
     }
     match watch.begun() {
@@ -183,15 +180,18 @@ fn watch(
             })
         }
         Begun::NotYet => {
-            watch.kill_before_begin()?;
-            let within = timeouts.sudo_start.as_secs();
-            Ok(match watch.begun() {
-                Begun::Never => Known::NotBegun(format!(
-                    "sudo did not start the command within {within} s, and was ended before the command began"
-                )),
-                Begun::Failed(errno) => not_executed(errno),
-                _ => Known::Unknown(format!("sudo took {within} s to start the command, and was killed as it began")),
-            })
+            watch.forbid()?;
+            match watch.begun() {
+                Begun::Since(moment) => {
+                    *begun = moment;
+                    until_ended(&mut watch, moment + invocation.timeout() + KILL_AFTER + timeouts.sudo)
+                }
+                Begun::Failed(errno) => Ok(not_executed(errno)),
+                Begun::Never | Begun::NotYet => Ok(Known::NotBegun(format!(
+                    "sudo did not start the command within {} s, and cannot start it any more",
+                    timeouts.sudo_start.as_secs()
+                ))),
+            }
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn explain(why: &str, output: &Captured, settings: &Settings) -> Stri
         text.push_str(&format!("; it printed: {cut}"));
     }
     // What is slow is most often the look-up of the host's own name.
-    let slow = || why.contains("was ended before").then(|| remedy_of(Cause::HostName, settings));
+    let slow = || why.contains("cannot start it any more").then(|| remedy_of(Cause::HostName, settings));
     if let Some(remedy) = remedy(&words, settings).or_else(slow) {
         text.push_str(&format!("; remedy, as root: {remedy}"));
     }

@@ -76,33 +76,22 @@ impl<'w> Watch<'w> {
         Ok(None)
     }
 
-    /// Kills sudo before the command begins. Until then sudo has started nothing, so SIGTERM, which it would relay, serves
-    /// nothing.
-    pub(super) fn kill_before_begin(&mut self) -> io::Result<()> {
-        kill_group(&self.child);
-        let _ = self.until_ended(Instant::now() + self.kill_grace)?;
-        self.settle()
+    /// Forbids the command to begin, unless it has begun already, and kills what may be killed. sudo itself may not, while it
+    /// looks at its rules; then it ends later, and starts nothing.
+    pub(super) fn forbid(&mut self) -> io::Result<()> {
+        if let Some(report) = &mut self.report {
+            report.forbid()?;
+        }
+        if self.begun() == Begun::Never {
+            kill_group(&self.child);
+            let _ = self.until_ended(Instant::now() + self.kill_grace)?;
+        }
+        Ok(())
     }
 
     /// Ends the child and its process group.
     pub(super) fn end(&mut self) {
         end_group(&mut self.child, self.kill_grace);
-    }
-
-    /// Gives what the child has left behind the time to close the report: only then is it known that nothing begins.
-    pub(super) fn settle(&mut self) -> io::Result<()> {
-        let deadline = Instant::now() + self.kill_grace;
-        while let Some(timeout) = time_left(deadline)
-            && let Some(report) = self.report.as_mut().filter(|report| report.begun() == Begun::NotYet)
-            && let Some(socket) = report.waits_on()
-        {
-            let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
-            match poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::IN)], Some(&timeout)) {
-                Ok(_) | Err(Errno::INTR) => report.read(),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok(())
     }
 
     /// Waits for the next thing that happens; returns whether the child has ended.

@@ -12,7 +12,7 @@ fn a_sudo_that_is_slow_to_start_is_ended_before_the_command_begins() {
         test_gateway.timeouts.sudo_start = Duration::from_millis(500);
         let ended = deliver(&mut test_gateway);
         assert!(ended.reply().contains("refused: count"), "{ended:?}");
-        assert!(ended.log.join("\n").contains("was ended before the command began"), "{ended:?}");
+        assert!(ended.log.join("\n").contains("cannot start it any more"), "{ended:?}");
         until("its end", || !lives(pid(&test_gateway, "pid")));
         assert_eq!(
             (test_gateway.held(), test_gateway.runs().len()),
@@ -34,13 +34,14 @@ fn a_sudo_that_hangs_after_the_command_began_leaves_its_outcome_unknown() {
 }
 
 #[test]
-fn a_sudo_that_is_killed_while_the_command_is_about_to_begin_is_unknown() {
-    // What it has started holds the socket and has not said anything yet.
-    let mut test_gateway = via_sudo("sleep 600 <&3 & echo $! > HOME/child; kill -KILL $$");
+fn a_sudo_that_is_killed_while_the_command_is_about_to_begin_begins_nothing() {
+    // What it has started holds the socket, has not said anything yet, and goes on later.
+    let late = "setsid sh -c 'sleep 1; \"$@\" <&3; echo $? > HOME/late' sh \"$@\" & sleep 0.3; kill -KILL $$";
+    let mut test_gateway = via_sudo(late);
     let ended = deliver(&mut test_gateway);
-    assert!(ended.reply().contains("outcome unknown: count"), "{ended:?}");
-    assert_eq!(test_gateway.held(), 1, "what may still begin holds the command");
-    kill(pid(&test_gateway, "child"));
+    assert!(ended.reply().contains("refused: count"), "{ended:?}");
+    until("what is late", || fs::read_to_string(test_gateway.path("late")).is_ok_and(|text| text == "71\n"));
+    assert_eq!((test_gateway.held(), test_gateway.runs().len()), (0, 0), "it was told not to begin");
 }
 
 #[test]

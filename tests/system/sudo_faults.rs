@@ -134,7 +134,7 @@ fn a_sudo_that_waits_for_dns_is_ended_before_the_command_begins() {
     assert_eq!(in_block(&reply, "result"), "refused", "{reply}");
     let log = syslog::authpriv();
     let line = log.lines().rev().find(|line| line.contains("event=finished")).expect("the run's end");
-    assert!(line.contains("was ended before the command began") && line.contains("/etc/hosts"), "{line}");
+    assert!(line.contains("cannot start it any more") && line.contains("/etc/hosts"), "{line}");
     assert_eq!(process::find(|line| line.contains("waitedfordns")), Vec::<u32>::new(), "nothing waits to begin");
     assert_eq!(syslog::sudo_ran("waitedfordns"), Vec::<String>::new());
 }
