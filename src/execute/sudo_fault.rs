@@ -71,7 +71,7 @@ fn remedy_of(cause: Cause, settings: &Settings) -> String {
         Cause::Rule => format!("{program} check -q names the rule that is missing, or the file that overrides it"),
         // The last setting counts (sudoers(5)), and files are read in the order of their names.
         Cause::Flag(flag) => format!(
-            "echo 'Defaults:{user} !{flag}' >>/etc/sudoers.d/zz-{user}; chmod 0440 /etc/sudoers.d/zz-{user}; visudo -c"
+            "echo 'Defaults:{user} !{flag}' >>/etc/sudoers.d/zzz-{user}; chmod 0440 /etc/sudoers.d/zzz-{user}; visudo -c"
         ),
         Cause::NoNewPrivileges => {
             "set NoNewPrivileges=no in the service of the mail server: systemctl edit postfix".to_owned()
