@@ -16,7 +16,7 @@ const FAULTS: [(&str, &str, &str, bool); 5] = [
     ("intercept", "Defaults intercept\n", "failed to run command", true),
     ("loginput", "Defaults log_input\n", "Defaults log_input", true),
     ("shadowed", "%mailsudo ALL=(ALL:ALL) ALL\n", "a password is required", false),
-    ("denied", "mailsudo ALL=(ALL:ALL) !ALL\n", "is not allowed to execute", false),
+    ("denied", "mailsudo ALL=(ALL:ALL) !ALL\n", "a password is required", false),
 ];
 
 /// The log line of the end of a run.
