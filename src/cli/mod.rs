@@ -196,7 +196,7 @@ impl GatewayArg {
 
 /// Opens a gateway for root as for the service user: what either may own is trusted. Who that user is stands in
 /// `mailsudo.toml`, and only the caller's own word is taken for it: a folder of somebody else's could name its owner, and
-/// programs of his that root then starts.
+/// programs that root then starts.
 fn open(folder: &Path) -> Result<Gateway> {
     let problem = || format!("the gateway in {} cannot be used", folder.display());
     let gateway = Gateway::open(folder, Trusted::caller()).with_context(problem)?;

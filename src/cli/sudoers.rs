@@ -13,7 +13,7 @@ use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, p
 /// Print, compare or install the sudoers fragment that permits what the catalogue can run, and no more
 ///
 /// Print it with no option. --check shows how the installed one differs; the service user, to whom it is closed, gets what
-/// sudo -l lists instead, and nobody but him and root gets an answer. Exit status 0: as it should be. 1: it differs. 2: that
+/// sudo -l lists instead, and only that user and root get an answer. Exit status 0: as it should be. 1: it differs. 2: that
 /// could not be told. --install shows the difference too, asks, has visudo check the new one, replaces the old one in one
 /// step and keeps it with a ~ after its name. Each gateway has a fragment of its own.
 #[derive(Debug, Args)]

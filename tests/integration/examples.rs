@@ -34,3 +34,35 @@ fn the_pages_show_the_files_that_the_tests_run() {
         }
     }
 }
+
+/// Plain English: a user is "the user".
+#[test]
+fn no_text_calls_a_user_he() {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![checkout.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            if path.is_dir() {
+                if ![".git", "target", "mail", "seeds", "corpus", "performance"].contains(&name.as_str()) {
+                    folders.push(path);
+                }
+                continue;
+            }
+            // This file has the words in it.
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            if name == "examples.rs" || name.starts_with("LICENSE") || name == "Cargo.lock" {
+                continue;
+            }
+            for (at, line) in text.lines().enumerate() {
+                let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                if words.any(|word| ["he", "his", "him"].iter().any(|banned| word.eq_ignore_ascii_case(banned))) {
+                    found.push(format!("{}:{}: {line}", path.display(), at + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

@@ -246,7 +246,7 @@ fn a_named_domain_signs_for_its_subdomains() {
 
 #[test]
 fn spam_verdicts_are_read_in_the_forms_in_use() {
-    // As docs/who-vouches.md has it for rspamd.
+    // As docs/sender-authentication.md has it for rspamd.
     let rspamd = r#"reject = { "X-Spam-Flag" = "^YES", "X-Spam-Status" = "^Yes", "X-Spam" = "^Yes", "X-Spamd-Result" = "^default: True", "X-Rspamd-Action" = "^(reject|add header|rewrite subject)" }"#;
     for (header, by_default, with_rspamd) in [
         ("X-Spam-Flag: YES", "rejected", "rejected"),

@@ -1,5 +1,5 @@
 //! Who vouches, said by the real ones: OpenDKIM signs and verifies, OpenDMARC judges, with keys and policy from a zone of the
-//! sandbox's own; Cyrus SASL logs people in. Set up as docs/who-vouches.md says.
+//! sandbox's own; Cyrus SASL logs people in. Set up as docs/sender-authentication.md says.
 
 use std::net::TcpStream;
 use std::process::Command;

@@ -91,7 +91,7 @@ fn show_totp(url: &str) -> Result<()> {
 
 fn say_key_file(path: &std::path::Path, gateway: &Gateway) -> Result<()> {
     outln!(
-        "Key file: {}. Hand it over on a road that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
+        "Key file: {}. Give it to the user in a way that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
         path.display(),
         gateway.settings().gateway
     )?;
