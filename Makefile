@@ -41,7 +41,7 @@ man: # Man pages of section 1 and completions, made by the program itself.
 
 check: test ## The same as `make test`
 
-lint: deny ## cargo fmt, clippy, doc, deny, and that the fuzz targets compile, without a warning
+lint: ## cargo fmt, clippy, doc, and that the fuzz targets compile, without a warning
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test system -- -D warnings
