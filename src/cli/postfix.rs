@@ -23,7 +23,7 @@ pub(super) enum PostfixCommand {
 /// Show what would change in Postfix's files, ask, change it with postconf(1), and reload Postfix
 ///
 /// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. What it finds in place it leaves: a
-/// second run says "nothing to change". Run it again after a change of address, service_user or [execution] longest.
+/// second run says "nothing to change". Run it again after a change of address, service_user or of longest in mailsudo.toml.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo postfix install --dry-run")]
 pub(super) struct Install {

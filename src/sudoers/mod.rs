@@ -1,6 +1,6 @@
 //! The catalogue as sudoers text. In: commands. Out: the fragment that permits what the catalogue can run, and no more.
 //!
-//! MUST: a rule comes from the very argument vectors that `execute` runs ([`Invocation::fenced`]); it is the union of
+//! MUST: a rule comes from the very argument vectors that `execute` runs ([`Invocation::time_limited`]); it is the union of
 //! what roles may use, no wider; every rule says `NOPASSWD: EXEC: NOSETENV:`; what a dialect cannot say exactly is an
 //! error and never an approximation.
 //!
