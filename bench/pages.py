@@ -40,7 +40,7 @@ def machine(measures):
     busy = " **Ratios in time are not to be relied on: the machine had other work.**" if others > 0.1 else ""
     return (
         f"Measured {about['when']} in {about['took'] // 60 + 1} minutes: {about['cores']} cores ({about['cpu']}), Linux "
-        f"{about['kernel']}, queue and memories on {about['disk']}; other work took {100 * others:.0f} % of the cores. "
+        f"{about['kernel']}, queue and ledgers on {about['disk']}; other work took {100 * others:.0f} % of the cores. "
         f"{versions}.{busy}{quick}\n"
     )
 
@@ -153,13 +153,13 @@ def performance(measures, judged):
 
 # Performance
 
-What a delivery costs, beside what else could stand in its place. `make bench` measures all of it in one run and writes this
+What a delivery costs, compared with other programs for the same work. `make bench` measures all of it in one run and writes this
 page; every figure below is shown again by that command. Between machines only ratios mean anything, and the counts:
 instructions, system calls, memory.
 
 {machine(measures)}
-The rivals (bench/rivals/): `/bin/true`, which reads nothing; the floor of an executed request, a C program that checks
-nothing, appends and fsyncs twice, runs the very same sudo command line and hands a reply over the same way; and what a
+Compared with (bench/rivals/): `/bin/true`, which reads nothing; the floor of an executed request, a C program that checks
+nothing, appends and fsyncs twice, runs the same command through sudo and sends a reply in the same way; and what a
 sysadmin would write, in Python, in shell with openssl and oathtool, and procmail in front of that shell script. These three
 make the same checks as mailsudo on the same mails. Before anything was measured, each of them did what mailsudo did with:
 
@@ -167,10 +167,10 @@ make the same checks as mailsudo on the same mails. Before anything was measured
 ## Targets
 
 A target in instructions, calls, bytes is a count, and `make bench` fails where one is missed. A ratio in time is the median
-over rounds in which all rivals take turns, for 1, 2, 8 and 32 deliveries at a time; it is met where all four are.
+over rounds in which all programs take turns, for 1, 2, 8 and 32 deliveries at a time; it is met where all four are.
 
 {verdicts(judged)}
-Why those that are missed are missed, and what was tried: [what a delivery's time goes into](performance-limits.md).
+Why those that are missed are missed, and what was tried: [what takes the time of a delivery](performance-limits.md).
 
 ## Deliveries
 
@@ -188,7 +188,7 @@ to sendmail.
 
 {one_message(measures)}
 {instructions(measures)}
-## The reply's road
+## Sending the reply
 
 {roads(measures)}
 ## System calls

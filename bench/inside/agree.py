@@ -1,4 +1,4 @@
-"""Proof that the rivals do the same work: each runs the same good request once and answers it, and runs none of the bad
+"""Proof that all programs do the same work: each runs the same good request once and answers it, and runs none of the bad
 ones. In: the world and Postfix. Out: what was asked, or the end of the bench. Nothing is measured before this has passed."""
 
 import time
@@ -25,7 +25,7 @@ def cases(world):
         ("a stale request", b.mail(b.block("mark", now - 13 * 3600)), False),
         ("a request from the future", b.mail(b.block("mark", now + 3600)), False),
         ("another gateway", b.mail(b.block("mark", gateway="paris")), False),
-        ("somebody else's From", b.mail(b.block("mark"), sender=c.address), False),
+        ("another user's From", b.mail(b.block("mark"), sender=c.address), False),
         ("two requests in one mail", c.mail(c.block("mark", now) + c.block("mark", now + 30)), False),
         ("a command of another role", c.mail(c.block("forbidden")), False),
         ("no such command", d.mail(d.block("unheard-of")), False),

@@ -25,14 +25,14 @@ def executed(world, folder, person, times=4):
 
 
 def gateway(world, folder, name, people):
-    """A gateway without a fence and with a ledger of its own."""
+    """A gateway without sudo and with a ledger of its own."""
     write(f"{folder}/mailsudo.toml", GATEWAY.format(fence="none", name=name))
     write(f"{folder}/commands.d/nothing.toml", COMMAND.format(name="nothing", program="/usr/bin/true", role="web"))
     enrol(people, folder, f"{folder}-rival", world.ids[1])
 
 
 def new_ledger(world, folder, name):
-    """An empty ledger without a floor: codes of the last minutes count. Each point of a curve begins with a log that is as
+    """An empty ledger without a watermark: codes of the last minutes count. Each point of a curve begins with a log that is as
     empty as any other's, since what is in it costs, too."""
     for path in Path("/var/lib/mailsudo").glob(f"{name}.db*"):
         path.unlink()
@@ -86,7 +86,7 @@ FROM number
 
 
 def ledger_rows(world, sizes, say):
-    """Finished requests, none of them old enough to be forgotten, with replies of a few bytes."""
+    """Finished requests, none of them old enough to be pruned, with replies of a few bytes."""
     base = [Person(number) for number in range(len(sizes))]
     gateway(world, "/srv/rows", "rows", base)
     new_ledger(world, "/srv/rows", "rows")

@@ -65,7 +65,7 @@ def machine():
 
 
 def takes_smtp(world):
-    """Whether this mailsudo hands replies over by SMTP: asked with a request, since it might take the words for a path."""
+    """Whether this mailsudo sends replies by SMTP. Found out with a request, since it might take the words for a path."""
     person = world.people[0]
     words = [PROGRAM, "deliver", "--config", fenced("open"), "--reply-via", SMTP]
     done = subprocess.run(world.as_service(*words), input=person.mail(person.block("nothing")), cwd="/", check=False)

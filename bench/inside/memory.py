@@ -1,7 +1,7 @@
-"""The most memory that one process ever held. In: words and a mail. Out: the peak of its resident set, in bytes.
+"""The peak memory of one process. In: words and a mail. Out: the peak of its resident set, in bytes.
 
-wait4(2) tells the greatest of a process, what it was before exec(2), and all its children; /proc/PID/status tells the
-process's own, but is gone with it. So the process is stopped on its way out (ptrace(2), PTRACE_O_TRACEEXIT)."""
+wait4(2) reports the greatest of a process, of what it was before exec(2), and of all its children. /proc/PID/status has the
+process's own, but ends with it. So the process is stopped before it ends (ptrace(2), PTRACE_O_TRACEEXIT)."""
 
 import contextlib
 import ctypes

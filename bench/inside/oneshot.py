@@ -18,7 +18,7 @@ EXECUTED = 10
 
 
 def printing(rivals):
-    """mailsudo and its floor with the reply on standard output: what the reply's road costs is the difference to these."""
+    """mailsudo and its floor with the reply on standard output: the cost of sending the reply is the difference to these."""
     ways = {}
     for fence in FENCES:
         ways[f"mailsudoprint-{fence}"] = [PROGRAM, "deliver", "--config", fenced(fence)]

@@ -59,7 +59,7 @@ def write(path, text, mode=0o644, owner=(0, 0)):
 
 
 def enrol(people, mailsudo, rival, group):
-    """Enrols people with a mailsudo gateway and with the rivals' configuration, which know the same secrets."""
+    """Enrols people with a mailsudo gateway and in the other programs' configuration, with the same secrets."""
     for person in people:
         base32 = base64.b32encode(person.secret).decode()
         write(f"{mailsudo}/users.d/{person.name}.toml", f'address = "{person.address}"\nroles = ["web"]\n')

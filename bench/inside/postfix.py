@@ -45,7 +45,7 @@ SERVICE = """\
     flags=Rq user=mailsudo null_sender=
     argv={argv}
 """
-# What mailsudo is told; a rival gets no envelope, since it asks for none.
+# What mailsudo gets; the other programs get no envelope, since they use none.
 ENVELOPE = (
     "--sender=${sender} --recipient=${recipient} --queue-id=${queue_id} "
     "--client-address=${client_address} --sasl-username=${sasl_username}"

@@ -8,7 +8,7 @@ from people import JUNK, forged
 from postfix import CONCURRENCIES
 
 KINDS = ["junk", "refused", "open", "sudo"]
-# The kinds that are executed are named after their fence.
+# The kinds that are executed are named after how they run.
 FENCES = ["open", "sudo"]
 
 # How many mails of a kind are executed in a batch at each concurrency, and what part of a batch a rival is given: so that
@@ -24,7 +24,7 @@ def contests(rivals):
         fence = kind if kind in FENCES else "sudo"
         for rival in rivals:
             name, _, its_fence = rival.partition("-")
-            # What is not executed needs neither fence nor reply nor floor.
+            # What is not executed needs no sudo, no reply and no floor.
             if its_fence != fence or (kind not in FENCES and name in ["floor", "floorsmtp", "mailsudosmtp"]):
                 continue
             found.append((kind, rival))

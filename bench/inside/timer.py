@@ -26,7 +26,7 @@ def main():
     turns, jobs = json.load(sys.stdin)
     os.umask(0o077)
     times = {job["name"]: [] for job in jobs}
-    # Twice in the cold: page cache, and the sudo that nobody has asked yet.
+    # Two runs first, for the page cache and for a sudo that has not run yet.
     for turn in range(-2 * max(job["every"] for job in jobs), turns):
         # The jobs that come in each tenth turn take turns, too.
         for job in jobs if (turn + turn // 10) % 2 == 0 else reversed(jobs):

@@ -1,8 +1,8 @@
-"""The machine that is measured: the sandbox of tests/system with a gateway, its rivals, Postfix and rsyslog, set up as
-an administrator would. In: a built mailsudo and the compiled floor. Out: a machine whose memory can be set back.
+"""The machine that is measured: the sandbox of tests/system with a gateway, the other programs, Postfix and rsyslog, set up
+as a sysadmin would. In: a built mailsudo and the compiled floor. Out: a machine whose ledgers can be reset.
 
-Postfix's queue and every memory are on a real disk (DISK), since fsync(2) on the sandbox's own tmpfs costs nothing. Each
-rival has a transport for each concurrency and speaks for itself: mail to `RIVAL@C.bench.example` goes to it, C at a time.
+Postfix's queue and every ledger are on a real disk (DISK), since fsync(2) on the sandbox's own tmpfs costs nothing. Each
+program has a transport for each concurrency: mail to `RIVAL@C.bench.example` goes to it, C at a time.
 Replies go to discard(8)."""
 
 import os
@@ -47,7 +47,7 @@ argv      = ["{program}"]
 exclusive = false
 [allow.{role}]
 """
-# name: program, role; the same for mailsudo and its rivals.
+# name: program, role; the same for mailsudo and the other programs.
 COMMANDS = {
     "nothing": ("/usr/bin/true", "web"),
     "mark": ("/usr/local/libexec/mark", "web"),
@@ -81,13 +81,13 @@ def fenced(name):
 
 
 def command_line(fence, program="/usr/bin/true"):
-    """What mailsudo runs for a command of ours, to the word."""
+    """What mailsudo runs for such a command, without `mailsudo begin`."""
     line = ["/usr/bin/timeout", "--kill-after=5s", "60s", program]
     return line if fence == "open" else ["/usr/bin/sudo", "-n", "-u", "nobody", "--", *line]
 
 
 def rivals(has_smtp):
-    """Every way to handle a message: name -> what pipe(8) runs. `sudo` and `open` say whether sudo is the fence."""
+    """Every way to handle a message: name -> what pipe(8) runs. `sudo` and `open` say whether it runs via sudo."""
     log = f"{DISK}/lib/opsmail/floor.log"
     ways = {"true": ["/bin/true"]}
     for fence in ["sudo", "open"]:
@@ -136,7 +136,7 @@ class World:
         run("mount", "--bind", DISK / "lib/mailsudo", "/var/lib/mailsudo")
         database = MEMORY / "requests.db"
         memory = sqlite3.connect(database)
-        # As one who knows SQLite would: the write-ahead log was measured to be the faster for the script, too.
+        # The write-ahead log was measured to be faster for the script too.
         memory.execute("PRAGMA journal_mode = WAL")
         columns = "name TEXT PRIMARY KEY, user TEXT, step INTEGER, state TEXT, UNIQUE (user, step)"
         memory.execute(f"CREATE TABLE requests ({columns})")
@@ -155,7 +155,7 @@ class World:
             run(*self.as_service(PROGRAM, "ledger", "init", "--config", fenced(name)))
             write(f"/etc/opsmail-{name}/gateway", RIVAL.format(fence=fence, memory=MEMORY))
         run(PROGRAM, "sudoers", "--install", "--yes")
-        # The rivals run the command without `mailsudo begin`, which the gateway's own rules hold.
+        # The other programs run the command without `mailsudo begin`, which the gateway's own rules hold.
         rule = f"{SERVICE} ALL = (nobody) NOPASSWD: EXEC: /usr/bin/timeout --kill-after\\=5s 60s *\n"
         write("/etc/sudoers.d/zz-rivals", rule, 0o440)
 
@@ -166,7 +166,7 @@ class World:
 
     @staticmethod
     def forget():
-        """Sets every memory back to the morning after the installation."""
+        """Resets every ledger to its state after the installation."""
         run(FRESH)
 
     def as_service(self, *words):

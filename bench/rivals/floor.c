@@ -1,10 +1,10 @@
 /*
  * floor LOG ROAD ADDRESS PROGRAM [ARG...] - the least that an executed request can cost: the second floor of `make bench`.
  *
- * Reads the mail and looks at none of it; appends to LOG and fsyncs; runs PROGRAM (the very sudo command line that mailsudo
- * runs) and keeps what it prints; appends and fsyncs again; hands a reply for ADDRESS over by ROAD: `-` prints it,
+ * Reads the mail and uses nothing of it; appends to LOG and fsyncs; runs PROGRAM (mailsudo's sudo command line without
+ * `mailsudo begin`) and keeps its output; appends and fsyncs again; sends a reply to ADDRESS by ROAD: `-` prints it,
  * `smtp:PORT` speaks SMTP to 127.0.0.1, anything else is the path of a sendmail(1). It checks nothing and logs nothing:
- * whoever uses it lets everybody run everything. Exit status 0, or 75 when any step fails.
+ * it lets every sender run everything. Exit status 0, or 75 when any step fails.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

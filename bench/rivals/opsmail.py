@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -I
-"""opsmail.py FOLDER - the script that a sysadmin would write in Python in the place of mailsudo; a rival of `make bench`.
+"""opsmail.py FOLDER - the script that a sysadmin would write in Python instead of mailsudo, for comparison in `make bench`.
 
 Takes one mail from standard input. It makes the same checks in the same order as mailsudo (size, From, one block, mac,
-gateway, replay, freshness, code, step, command, role), remembers durably before it runs, runs the same command line, and
-mails the output. To its advantage it leaves out what mailsudo has besides: parameters, lockout, resuming after a crash,
-a signed reply, judging the owners of its files. FOLDER holds gateway, users.d/NAME and commands.d/NAME, as KEY=VALUE.
+gateway, replay, freshness, code, step, command, role), records durably before it runs, runs the same command line, and
+mails the output. It leaves out what mailsudo has in addition, which is an advantage here: parameters, lockout, resuming
+after a crash, a signed reply, checking the owners of its files. FOLDER holds gateway, users.d/NAME and commands.d/NAME, as KEY=VALUE.
 """
 import base64
 import calendar

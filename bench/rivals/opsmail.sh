@@ -1,16 +1,16 @@
 #!/bin/sh
-# opsmail.sh FOLDER - the shell script that a sysadmin would write in the place of mailsudo, with openssl and oathtool; a
-# rival of `make bench`.
+# opsmail.sh FOLDER - the shell script that a sysadmin would write instead of mailsudo, with openssl and oathtool.
+# `make bench` compares mailsudo with it.
 #
 # Takes one mail from standard input, and makes the same checks in the same order as opsmail.py beside it, with the same
-# files. It knows no MIME but a text that stands as it is, which is to its advantage here. What it cannot do well: the
-# HMAC key stands in openssl's arguments for a moment, and macs are not compared in constant time.
+# files. It reads no MIME, only plain text, which is an advantage here. Its weaknesses: the HMAC key is in openssl's
+# arguments for a moment, and macs are not compared in constant time.
 set -u
 umask 077
 folder=$1
 limit=262144
 
-# A failure of what may heal keeps the mail in the queue.
+# A temporary failure keeps the mail in the queue.
 later() { logger -t opsmail -p authpriv.err "deferred: $1"; exit 75; }
 refuse() { logger -t opsmail -p authpriv.notice "refused: $1"; exit 0; }
 
@@ -63,7 +63,7 @@ should=$(sed '$d' "$block" | openssl dgst -sha256 -mac hmac -macopt "hexkey:$key
 . "$folder/gateway"
 [ "$to" = "$name" ] && [ "$from" = "$address" ] || refuse 'other gateway or sender'
 
-# A folder is made by one process only: so it is the lock, too.
+# Only one process can make a folder, so the folder is the lock too.
 [ ! -d "$memory/mac-$mac" ] || refuse duplicate
 signed=$(date -u -d "$time" +%s) || refuse 'impossible date'
 age=$(($(date +%s) - signed))
