@@ -1,6 +1,6 @@
 
-# readline splits the line at `=` and `:` too, which a name=value of mailsudo's may hold; the program does not. Hence: join
-# its words, ask, and cut off what stands before the last of them, for that is all that readline replaces.
+# readline splits the line at `=` and `:` too, which a name=value of mailsudo may hold; the program does not. So join the
+# words, ask the program, and cut off the text before the last of them, because readline replaces only the last.
 _mailsudo() {
     local word current i
     local -a joined=()
