@@ -42,7 +42,7 @@ def draw(path, script, width=760, height=400):
 
 
 def way(rival, kind):
-    """Who does this kind of work for a rival; the floor of what is not executed is /bin/true."""
+    """The measured program for a name and a kind; the floor of what is not executed is /bin/true."""
     if kind in ["junk", "refused"]:
         return ("true", "true") if rival == "floor" else (kind, f"{rival}-sudo")
     return kind, f"{rival}-{kind}"

@@ -34,7 +34,7 @@ def cases(world):
 
 
 def agree(world, postfix, rivals):
-    """Delivers every case to every rival through the real Postfix."""
+    """Delivers every case to every program through the real Postfix."""
     asked = cases(world)
     for rival in rivals:
         # Both floors check nothing: that is what they are for.

@@ -82,7 +82,7 @@ def main():
     ways = rivals(has_smtp)
     roads = {"print": None, "sendmail": SENDMAIL} | ({"smtp": SMTP} if has_smtp else {})
     results = {"machine": machine(), "size": Path(PROGRAM).stat().st_size, "has_smtp": has_smtp}
-    say("do the rivals agree?")
+    say("do all programs do the same?")
     results["agree"] = agree.agree(world, postfix, ways)
     say("instructions")
     results["instructions"] = counted.all_instructions(world)

@@ -1,5 +1,5 @@
 """Users, their requests and other mails, made by an independent signer. In: a number. Out: files of the gateways and of
-the rivals, and mails as bytes. One user for each message of a batch, since a code serves once."""
+the other programs, and mails as bytes. One user for each message of a batch, because a code can be used once."""
 
 import base64
 import hashlib

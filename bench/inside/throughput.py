@@ -1,5 +1,5 @@
-"""Deliveries for each second from a filled queue. In: the world and Postfix. Out: for each kind of mail, rival and
-concurrency one rate for each round. All rivals take turns, the other way round in each second round, so that a machine
+"""Deliveries for each second from a filled queue. In: the world and Postfix. Out: for each kind of mail, program
+and concurrency one rate for each round. All programs take turns, in reverse order in each second round, so that a machine
 that grows slower or faster does so for all alike."""
 
 import time
@@ -11,14 +11,14 @@ KINDS = ["junk", "refused", "open", "sudo"]
 # The kinds that are executed are named after how they run.
 FENCES = ["open", "sudo"]
 
-# How many mails of a kind are executed in a batch at each concurrency, and what part of a batch a rival is given: so that
+# How many mails of a kind are executed in a batch at each concurrency, and what part of a batch a program gets: so that
 # each takes about as long, and no batch is over before it is under way.
 EXECUTED = {1: 60, 2: 120, 8: 240, 32: 320}
 SHARES = {"true": 1, "mailsudo": 1, "floor": 1, "procmail": 0.25, "shell": 0.25, "python": 0.15}
 
 
 def contests(rivals):
-    """Who does what: (kind, rival)."""
+    """What is measured: (kind, program)."""
     found = [("true", "true")]
     for kind in KINDS:
         fence = kind if kind in FENCES else "sudo"
