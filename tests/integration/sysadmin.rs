@@ -228,7 +228,7 @@ fn explain_tells_and_leaves_no_trace() {
         "message: From alice@example.com",
         "  totp: (not shown)",
         "  command: say",
-        "mac: holds, under the current key of alice",
+        "mac: right, under the current key of alice",
         "ledger: this request is new",
         "code: right, step ",
         "role: web permits it",
