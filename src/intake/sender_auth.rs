@@ -97,7 +97,10 @@ impl SenderAuth {
 
 fn login(envelope: &Envelope) -> Result<&OsStr, Stop> {
     let Some(login) = envelope.sasl_username.as_deref() else {
-        return Err(unspecified("require_sasl is set, but the login was not given", "--sasl-username=${sasl_username}"));
+        return Err(unspecified(
+            "require_sasl is set, but the login was not given",
+            "--sasl-username=${sasl_username}",
+        ));
     };
     if login.is_empty() {
         return refuse(Reason::NoLogin, "require_sasl is set, and the sender has not logged in");
@@ -117,7 +120,9 @@ fn client(envelope: &Envelope, ranges: &[AddressRange]) -> Result<AddressRange, 
     let parsed = address.split('%').next().unwrap_or_default().parse::<IpAddr>().map(|address| address.to_canonical());
     match parsed.ok().and_then(|address| ranges.iter().find(|range| range.holds(address))) {
         Some(range) => Ok(*range),
-        None if address.is_empty() => refuse(Reason::ForeignClient, "it was submitted on this host, not by an SMTP client"),
+        None if address.is_empty() => {
+            refuse(Reason::ForeignClient, "it was submitted on this host, not by an SMTP client")
+        }
         None => refuse(Reason::ForeignClient, format!("the client {address} is in none of the ranges in clients")),
     }
 }

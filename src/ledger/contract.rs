@@ -181,7 +181,12 @@ fn pruning_forgets_little_and_nothing_that_could_come_back() {
     let future = Record { replied: Some(at(2000)), signed: at(100 * day), ..record(101, 900) };
     write(&mut ledger, &future).expect("committed");
     let watermark = |ledger: &mut Sqlite| {
-        ledger.transaction(&id(200), &alice()).expect("a transaction").watermark().expect("read").map(Timestamp::seconds)
+        ledger
+            .transaction(&id(200), &alice())
+            .expect("a transaction")
+            .watermark()
+            .expect("read")
+            .map(Timestamp::seconds)
     };
     ledger.prune(at(-day), 20).expect("pruned");
     assert_eq!((watermark(&mut ledger), read(&mut ledger, 0).is_some()), (None, true), "nothing is old enough");
@@ -233,7 +238,11 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     assert_eq!(found(&alice(), 9, Some(&[1; 6])), Some(id(1)));
     assert_eq!(found(&alice(), 9, Some(&[7; 6])), None);
     let bob = UserName::try_from("bob").expect("a name");
-    assert_eq!((found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))), (None, None), "each user sees only their own requests");
+    assert_eq!(
+        (found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))),
+        (None, None),
+        "each user sees only their own requests"
+    );
 }
 
 /// Item 6: what mailsudo did not make is not used.

@@ -55,7 +55,8 @@ impl<'d> Delivery<'d> {
                 Admission::Waiting(still) => waiting = still,
             }
         }
-        Err(Deferral::new("busy", "another run holds this exclusive command; the request stays recorded as waiting").into())
+        Err(Deferral::new("busy", "another run holds this exclusive command; the request stays recorded as waiting")
+            .into())
     }
 
     /// Runs what was admitted, and stores its outcome with the finished reply.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rustix::fs::{CWD, RenameFlags};
 
-use super::files::{beside, failed, checked_path, sync_folder};
+use super::files::{beside, checked_path, failed, sync_folder};
 use super::{FLAGS, Sqlite};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
@@ -62,7 +62,7 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
 
 impl Sqlite {
     /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so
-/// a delivery at the same time, or after a crash, finds all of it or nothing.
+    /// a delivery at the same time, or after a crash, finds all of it or nothing.
     pub(in crate::ledger) fn init(
         path: &Path,
         trusted: Trusted,

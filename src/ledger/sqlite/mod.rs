@@ -19,7 +19,7 @@ use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
-use files::{beside, failed, checked_path, sync_folder};
+use files::{beside, checked_path, failed, sync_folder};
 use init::{APPLICATION, SCHEMA, statements};
 use record::COLUMNS;
 use transaction::SqliteTransaction;
