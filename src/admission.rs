@@ -15,7 +15,7 @@ use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
 use crate::protocol::{RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
 
-/// A request whose admission is durable: it may be carried out here and now, once.
+/// A request whose admission is durable: it may be carried out now, once.
 #[derive(Debug)]
 pub struct Admitted<'p> {
     authorized: Authorized<'p>,
@@ -29,7 +29,7 @@ pub enum AdmittedAction<'a> {
     Run(AdmittedCommand<'a>),
     /// The built-in `help`.
     Help,
-    /// The built-in `status`: of the user's latest request, or of the one whose short id is given.
+    /// The built-in `status`: of the user's latest request, or of the request with the given short id.
     Status(Option<&'a [u8; RequestId::SHORT / 2]>),
 }
 
@@ -60,14 +60,14 @@ impl<'p> Admitted<'p> {
     }
 }
 
-/// A request whose id and step are recorded, and whose exclusive command another run holds.
+/// A request with its id and step recorded. Another run holds its exclusive command.
 #[derive(Debug)]
 pub struct Waiting<'p> {
     authorized: Authorized<'p>,
     pending: PendingRecord,
 }
 
-/// The record of a request that is to be decided: a new one, or that of a request that has waited.
+/// The record of a request that is not decided yet: a new one, or that of a request that has waited.
 #[derive(Debug)]
 pub struct PendingRecord {
     record: Record,
@@ -106,7 +106,7 @@ pub enum Admission<'p> {
 ///
 /// # Errors
 ///
-/// The ledger's.
+/// The ledger's error.
 pub fn held_by(
     transaction: &dyn Transaction,
     authorized: &Authorized<'_>,
@@ -126,7 +126,7 @@ pub fn held_by(
 ///
 /// # Errors
 ///
-/// The ledger's; then nothing is admitted.
+/// The ledger's error; then nothing is admitted.
 pub fn admit<'p>(
     mut transaction: Box<dyn Transaction + '_>,
     authorized: Authorized<'p>,
@@ -139,7 +139,7 @@ pub fn admit<'p>(
         pending.record.run_as = Some(invocation.run_as().to_string());
         pending.record.argv = Some(invocation.argv().join("\n"));
         if held_by(transaction.as_ref(), &authorized, longest, now)?.is_some() {
-            // Recorded once: a request that waits looks again five times a second.
+            // Recorded once: a request that waits checks again five times a second.
             if pending.is_new {
                 pending.record.state = State::Waiting;
                 pending.write(transaction.as_mut())?;
@@ -163,7 +163,7 @@ pub fn admit<'p>(
 ///
 /// # Errors
 ///
-/// The ledger's; the request stays recorded as waiting.
+/// The ledger's error; the request stays recorded as waiting.
 pub fn retry<'p>(
     ledger: &mut dyn Ledger,
     waiting: Waiting<'p>,
@@ -180,7 +180,7 @@ pub fn retry<'p>(
 ///
 /// # Errors
 ///
-/// The ledger's; the run stays recorded as started.
+/// The ledger's error; the run stays recorded as started.
 pub fn finish(
     ledger: &mut dyn Ledger,
     admitted: Admitted<'_>,
@@ -206,12 +206,12 @@ pub fn finish(
     transaction.commit()
 }
 
-/// Records that the outcome of a run is unknown, because its delivery died, with the finished reply. It keeps its exclusive
-/// command until that must have ended.
+/// Records that the outcome of a run is unknown, because its delivery died, with the finished reply. It holds its exclusive
+/// command until the command must have ended.
 ///
 /// # Errors
 ///
-/// The ledger's; the run stays recorded as started.
+/// The ledger's error; the run stays recorded as started.
 pub fn give_up(
     mut transaction: Box<dyn Transaction + '_>,
     record: Record,
@@ -233,7 +233,7 @@ pub fn give_up(
 ///
 /// # Errors
 ///
-/// The ledger's; then the same reply may be sent once more.
+/// The ledger's error; then the same reply may be sent once more.
 pub fn mark_replied(
     ledger: &mut dyn Ledger,
     id: &RequestId,
@@ -251,7 +251,7 @@ pub fn mark_replied(
 ///
 /// # Errors
 ///
-/// The ledger's; then nothing is recorded.
+/// The ledger's error; then nothing is recorded.
 pub fn refuse(
     mut transaction: Box<dyn Transaction + '_>,
     mut pending: PendingRecord,
@@ -291,14 +291,14 @@ pub fn refuse(
     Ok((refusal, reply))
 }
 
-/// Counts a wrong code; the one that reaches the limit locks the user out.
+/// Counts a wrong code. The code that reaches the limit locks the user out.
 fn count(
     transaction: &mut dyn Transaction,
     refusal: Refusal,
     limits: &config::Lockout,
     now: Timestamp,
 ) -> Result<Refusal, LedgerError> {
-    // A lockout counted in the future was set while the clock was wrong. It would keep every code from counting.
+    // A lockout counted in the future was set while the clock was wrong. It would stop every code from counting.
     let counted_to = transaction.lockout()?.map(|lockout| lockout.counted_to).filter(|counted| *counted <= now);
     let window = now.minus(limits.within.as_duration());
     let since = counted_to.map_or(window, |counted| counted.max(window));

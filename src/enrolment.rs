@@ -1,5 +1,5 @@
-//! The people: enrolling them, changing what is known of them, and letting them go. In: what is to be. Out: the two files
-//! of the gateway and the one that the user takes away, each changed in one step or not at all.
+//! Users: enrolment, changes and removal. In: the new data. Out: the two files
+//! of the gateway and the user's key file, each changed in one step or not at all.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::protocol::{Key, Timestamp, UserName};
 use crate::system::accounts::Account;
 use crate::system::files::{Rights, create, rewrite};
 
-/// What a new user is to be.
+/// The data of a new user.
 #[derive(Debug)]
 pub struct NewUser {
     /// The user's name.
@@ -38,7 +38,7 @@ const TOTP_BYTES: usize = 20;
 ///
 /// # Errors
 ///
-/// The kernel has no randomness to give.
+/// The kernel gives no random bytes.
 pub fn fresh_key() -> Result<Key> {
     Key::filled_by(|bytes| getrandom::fill(bytes)).context("the kernel gives no random bytes")
 }
@@ -47,7 +47,7 @@ pub fn fresh_key() -> Result<Key> {
 ///
 /// # Errors
 ///
-/// The kernel has no randomness to give.
+/// The kernel gives no random bytes.
 pub fn fresh_totp(gateway: &Gateway, user: &UserName) -> Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; TOTP_BYTES]);
     getrandom::fill(&mut *bytes).context("the kernel gives no random bytes")?;
@@ -60,7 +60,7 @@ pub fn fresh_totp(gateway: &Gateway, user: &UserName) -> Result<Zeroizing<String
 }
 
 impl<'g> Enrolment<'g> {
-    /// `service` is the service user's account where root acts for it, and none where somebody acts for himself.
+    /// `service` is the service user's account where root acts for it, and `None` where an account acts for itself.
     pub fn new(gateway: &'g Gateway, service: Option<Account>) -> Self {
         Self { gateway, service }
     }
@@ -70,7 +70,7 @@ impl<'g> Enrolment<'g> {
         self.gateway.path().join(folder).join(format!("{user}.toml"))
     }
 
-    /// Writes a new user's three files, none over another. The secrets come last: until they are there, the user is unknown.
+    /// Writes a new user's three files, and overwrites none. The secrets come last: until they are there, the user is unknown.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl<'g> Enrolment<'g> {
         written
     }
 
-    /// Gives `user` the TOTP secret `fresh` at once: a phone holds one.
+    /// Gives `user` the TOTP secret `fresh` at once, because a phone holds only one.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl<'g> Enrolment<'g> {
                 Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
             }
         }
-        found.then_some(()).with_context(|| format!("there is no user {user}; `mailsudo user list` shows who there is"))
+        found.then_some(()).with_context(|| format!("there is no user {user}; `mailsudo user list` shows the users"))
     }
 
     /// The secrets of a user who must have them.
@@ -173,7 +173,7 @@ impl<'g> Enrolment<'g> {
         create(path, text.as_bytes(), Rights { mode: 0o600, owner: None })
     }
 
-    /// Root writes for the service group to read; anybody else is the service user himself, trying things out.
+    /// Root writes for the service group to read. Any other account is the service user itself, in a test by hand.
     fn secret_rights(&self) -> Rights {
         match self.service {
             Some(account) => Rights { mode: 0o640, owner: Some((0, account.gid)) },

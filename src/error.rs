@@ -1,18 +1,18 @@
-//! The two ways to stop, and what each means to Postfix, to the log and to the person who wrote.
+//! The two ways to stop, and what each means to Postfix, to the log and to the sender.
 //!
-//! A [`Refusal`] is final: the message is consumed (exit 0). A [`Deferral`] is for what may heal: Postfix keeps the
+//! A [`Refusal`] is final: the message is consumed (exit 0). A [`Deferral`] is for a fault that may pass: Postfix keeps the
 //! mail and tries again (exit 75, EX_TEMPFAIL of sysexits(3)). There is no third way.
 
 use std::fmt;
 
 use crate::protocol::Unreadable;
 
-/// Why a message went no further.
+/// Why the processing of a message stopped.
 #[derive(Debug)]
 pub enum Stop {
-    /// For good.
+    /// Final.
     Refusal(Refusal),
-    /// For now.
+    /// Temporary.
     Deferral(Deferral),
 }
 
@@ -36,12 +36,12 @@ impl Refusal {
         self
     }
 
-    /// Which rule says no.
+    /// The rule that refuses.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// What exactly is wrong, in words for the log and for an authenticated user.
+    /// What exactly is wrong, as text for the log and for an authenticated user.
     pub fn detail(&self) -> &str {
         &self.detail
     }
@@ -70,7 +70,7 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// Not now: something of the gateway's own is broken or busy. Only the log is told.
+/// A temporary failure: a part of the gateway is broken or busy. Only the log gets the detail.
 #[derive(Debug)]
 pub struct Deferral {
     /// Which part cannot serve: `configuration`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`, `panic`.
@@ -115,14 +115,14 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // Intake: before anything is known of anybody.
-    /// The message is larger than `limits.message`, and was not parsed; or it has more parts than any mail.
+    // Intake: before anything is known about the sender.
+    /// The message is larger than `limits.message`, and was not parsed; or it has more parts than a mail may have.
     TooLarge = "too-large",
-    /// The message is none: no header could be read.
+    /// It is not a mail message: no header could be read.
     NotMail = "not-mail",
-    /// A gateway wrote it (our own header): answering would be a loop.
+    /// A gateway wrote it (its own header field is there): an answer would be a loop.
     Loop = "loop",
-    /// `Auto-Submitted`, a `List-*` field, `Precedence` or the null sender: no person wrote it to us.
+    /// `Auto-Submitted`, a `List-*` field, `Precedence` or the null sender: no person wrote it to the gateway.
     Automatic = "automatic",
     /// A header named in `intake.reject` matches.
     Rejected = "rejected",
@@ -132,16 +132,16 @@ reasons! {
     WrongSubject = "wrong-subject",
     /// The envelope recipient is not in `intake.recipients`.
     WrongRecipient = "wrong-recipient",
-    // Who vouches: at intake where everybody must be vouched for, after the mac where one user must.
-    /// Nobody has logged in, and `require_sasl` asks for it.
+    // Sender authentication: at intake where all senders need it, after the mac where one user needs it.
+    /// The sender has not logged in, and `require_sasl` requires it.
     NoLogin = "no-login",
     /// The login is not one of the user's.
     ForeignLogin = "foreign-login",
     /// The client's address is in none of the ranges in `clients`.
     ForeignClient = "foreign-client",
-    /// No verdict that is believed vouches for the From domain.
+    /// No trusted result confirms the From domain.
     Unvouched = "unvouched",
-    /// More than one field speaks in the name whose verdicts are believed, or one contradicts itself.
+    /// More than one field has the trusted authserv-id, or one field contradicts itself.
     AmbiguousResults = "ambiguous-results",
     // The block: reader's rules 4 and 5.
     /// No start line.
@@ -152,7 +152,7 @@ reasons! {
     UnsupportedVersion = "unsupported-version",
     /// The block breaks a rule.
     Malformed = "malformed",
-    // Who: nobody is answered, nothing recorded.
+    // Identity: there is no reply, and nothing is recorded.
     /// Unknown user, or the mac is wrong under the user's key; the two look the same.
     BadMac = "bad-mac",
     /// Signed for another gateway.
@@ -161,12 +161,12 @@ reasons! {
     Disabled = "disabled",
     /// The From field is not one of the user's.
     ForeignFrom = "foreign-from",
-    /// On the ledger, and its reply has been handed over.
+    /// It is on the ledger, and its reply was sent.
     Duplicate = "duplicate",
-    /// Signed at or before the newest request that the ledger has forgotten.
+    /// Signed at or before the newest request that the ledger has pruned.
     Forgotten = "forgotten",
-    // Recorded: the mac held and the request is new.
-    /// Too many wrong codes; the first request in a lockout is told so.
+    // Recorded: the mac is right and the request is new.
+    /// Too many wrong codes; the reply to the first request in a lockout says so.
     LockedOut = "locked-out",
     /// Older than `max_age`.
     Stale = "stale",
@@ -174,24 +174,24 @@ reasons! {
     Future = "future",
     /// An argument that reader's rule 7 refuses.
     BadValue = "bad-value",
-    /// The code is not the user's at the signed time, nor one step beside it.
+    /// The code is not the user's at the signed time, nor one step before or after it.
     BadCode = "bad-code",
     /// The right code, but another request has used its step.
     UsedCode = "used-code",
-    /// No such command, or none for this user; the two are not told apart.
+    /// No such command, or none for this user; both look the same.
     NotPermitted = "not-permitted",
     /// A parameter is missing, unknown, not of its type, or not for this user.
     BadParameter = "bad-parameter",
     /// Another run held an exclusive command until this request was too old.
     Waited = "waited",
-    /// sudo refused what the gateway permits: the fence and the catalogue differ.
+    /// sudo refused what the gateway permits: the sudo rules and the configured commands differ.
     SudoRules = "sudo-rules",
 }
 
-/// What a refusal does to the ledger and whether the user hears of it: PROTOCOL.md, reader's rule 9.
+/// What a refusal does to the ledger, and whether the user gets a reply: docs/protocol.md, reader's rule 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effect {
-    /// The request's name is recorded.
+    /// The request id is recorded.
     pub recorded: bool,
     /// It counts toward the user's lockout.
     pub counts: bool,
@@ -200,7 +200,7 @@ pub struct Effect {
 }
 
 impl Reason {
-    /// The row of rule 9's table. A used TOTP step is carried by the refusal itself; `LockedOut` is answered once
+    /// The row of rule 9's table. A used TOTP step is carried by the refusal itself; `LockedOut` gets one reply
     /// for each lockout, which the ledger decides.
     pub fn effect(self) -> Effect {
         let effect = |recorded, counts, answered| Effect { recorded, counts, answered };

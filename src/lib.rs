@@ -1,10 +1,10 @@
-//! mailsudo: the users you name run the few commands you allow, by mail.
+//! mailsudo: the users that you name run the few commands that you allow, by mail.
 //!
 //! One message is one call of [`pipeline::run`]. Each stage's output is the next stage's input, and each such type is made
 //! in one module only. So nothing runs that was not authenticated, authorized and durably recorded, in that order.
 //!
-//! The modules stand here from the top to the ground. A module imports only modules that stand below it
-//! (docs/architecture.md; `tests/integration/import_order.rs` holds them to it).
+//! The modules are listed from the top to the bottom. A module imports only modules that are listed below it
+//! (docs/architecture.md; `tests/integration/import_order.rs` checks it).
 //!
 //! The wire contract is docs/protocol.md, the files are docs/configuration.md, the operation is docs/operations.md.
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 /// What Postfix allows a delivery beyond `[execution] longest`: `mailsudo_time_limit`, set by `mailsudo postfix install`.
 pub const POSTFIX_MARGIN: Duration = Duration::from_mins(3);
 
-/// What remains for waits that nobody can limit: a disk that is slow to sync, a host under load.
+/// What remains for waits that cannot be limited: a disk that is slow to sync, a host under load.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// How many times one delivery may wait for the ledger: twice to open it, then to decide, to look a last time whether an
+/// How many times one delivery may wait for the ledger: twice to open it, then to decide, to check a last time whether an
 /// exclusive command is free, to record the outcome, and to mark the reply as sent.
 const LEDGER_WAITS: u32 = 6;
 
@@ -31,13 +31,13 @@ pub const KILL_AFTER: Duration = Duration::from_secs(5);
 /// How long sudo may take to start a command. sudo that waits for DNS takes 40 s (docs/measurements.md).
 pub const SUDO_START: Duration = Duration::from_secs(10);
 
-/// How often a request that waits for an exclusive command looks whether it is free.
+/// How often a request that waits for an exclusive command checks whether it is free.
 pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
 
 /// How often a transaction that waits for another one tries to begin: a fraction of what a transaction takes.
 pub const LEDGER_POLL: Duration = Duration::from_millis(1);
 
-/// How often a child process is looked at on a kernel without pidfd_open(2).
+/// How often a child process is polled on a kernel without pidfd_open(2).
 pub const CHILD_POLL: Duration = Duration::from_millis(5);
 
 /// The waits of one delivery.
@@ -53,7 +53,7 @@ pub struct Timeouts {
     pub sudo_start: Duration,
     /// For sendmail to take the reply and end, or for the mail server to take it by SMTP.
     pub reply: Duration,
-    /// For a child process to end after SIGTERM, and again after SIGKILL. Also for what a killed child has left behind.
+    /// For a child process to end after SIGTERM, and again after SIGKILL. Also for processes that a killed child leaves behind.
     pub kill_grace: Duration,
 }
 
@@ -89,10 +89,10 @@ pub const CONFIG_FILE: u64 = 1 << 20;
 /// The largest value of `[limits] message`, in bytes. 32 arguments of 4 KiB each fit, encoded twice.
 pub const MESSAGE: u64 = 16 << 20;
 
-/// The largest value of `[limits] output`, in bytes. A reply above Postfix's message_size_limit could not leave.
+/// The largest value of `[limits] output`, in bytes. Postfix does not accept a reply above its message_size_limit.
 pub const OUTPUT: u64 = 4 << 20;
 
-/// The largest `max_age`. Pruning forgets nothing younger (docs/decisions/0012).
+/// The largest `max_age`. Pruning removes nothing younger (docs/decisions/0012).
 pub const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 
 /// The largest `[execution] longest`.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mailsudo::protocol::{MAX_DECODED, Request, Unreadable, is_treacherous};
+use mailsudo::protocol::{MAX_DECODED, Request, Unreadable, is_unsafe};
 use mailsudo_fuzz::key;
 
 fuzz_target!(|text: &str| {
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
     let _ = request.is_signed_by(&key());
     if let Ok(arguments) = request.arguments() {
         for (_, value) in &arguments {
-            assert!(value.len() <= MAX_DECODED && !value.chars().any(is_treacherous));
+            assert!(value.len() <= MAX_DECODED && !value.chars().any(is_unsafe));
         }
     }
 });

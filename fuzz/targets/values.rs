@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use mailsudo::authorize::{Choice, Invocation, choose};
 use mailsudo::config::{Command, Part};
-use mailsudo::protocol::{CommandName, MAX_DECODED, Request, is_treacherous};
+use mailsudo::protocol::{CommandName, MAX_DECODED, Request, is_unsafe};
 use mailsudo_fuzz::{GATEWAY, unsigned, key, name};
 
 static COMMAND: LazyLock<Command> = LazyLock::new(|| {
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut values = bytes.split(|&byte| byte == 0xff).map(String::from_utf8_lossy);
     let arguments: Vec<_> =
         ["one", "level", "free"].iter().filter_map(|known| Some((name(known), values.next()?.into_owned()))).collect();
-    let is_sound = |value: &String| value.len() <= MAX_DECODED && !value.chars().any(is_treacherous);
+    let is_sound = |value: &String| value.len() <= MAX_DECODED && !value.chars().any(is_unsafe);
     let signed = unsigned(arguments.clone()).sign(&key());
     assert_eq!(signed.is_ok(), arguments.iter().all(|(_, value)| is_sound(value)), "what is refused is not signed");
     let Ok(block) = signed else {

@@ -1,8 +1,8 @@
-//! The only road to syslog. In: an event and its fields. Out: one line of `key=value`, sanitised, bounded and masked
-//! right here, so that no caller can forget to.
+//! The only way to syslog. In: an event and its fields. Out: one line of `key=value`, sanitised, bounded and masked
+//! here, so that every line gets it.
 //!
-//! MUST: a line is one line, whatever its values hold; no value can pass for a key; nothing that looks like a mac or
-//! an HMAC key is written; a syslogd that is missing, full or frozen costs one bounded wait in all and is reported to the
+//! MUST: a line is one line, whatever its values hold; no value can look like a key; nothing that looks like a mac or
+//! an HMAC key is written; a syslogd that is missing, full or hanging costs one limited wait in all and is reported to the
 //! caller, who defers before admission and records the loss after it.
 
 mod sink;
@@ -20,14 +20,14 @@ use syslog::Severity;
 use crate::config::{Facility, LogTarget, Settings};
 use crate::error::Deferral;
 use crate::limits::{LOG_LINE, LOG_QUOTED, LOG_VALUE};
-use crate::protocol::{RequestId, UserName, is_treacherous};
+use crate::protocol::{RequestId, UserName, is_unsafe};
 
-/// A step of a message's way that the audit trail shows.
+/// A step of a message that the audit trail shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A message arrived.
     Received,
-    /// It is refused, for good.
+    /// It is refused.
     Refused,
     /// It stays in the queue.
     Deferred,
@@ -39,9 +39,9 @@ pub enum Event {
     Started,
     /// The command has ended.
     Finished,
-    /// The reply was handed over.
+    /// The reply was sent.
     Replied,
-    /// An earlier delivery of the same request died or could not reply; this one goes on from there.
+    /// An earlier delivery of the same request died or could not reply; this one continues there.
     Resumed,
 }
 
@@ -69,7 +69,7 @@ impl Event {
     }
 }
 
-/// One line in the making.
+/// A line that is being built.
 #[derive(Debug)]
 pub struct Line {
     event: Event,
@@ -82,7 +82,7 @@ impl Line {
         Self { event, text: String::new() }
     }
 
-    /// Adds a field. `key` is ours; `value` may be anybody's.
+    /// Adds a field. `key` is fixed; `value` may be untrusted.
     pub fn field(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {
         self.push(key, &value.to_string());
         self
@@ -132,7 +132,7 @@ fn quote(value: &str, line: &mut String) {
         match c {
             '"' | '\\' => line.extend(['\\', c]),
             '\n' => line.push_str("\\n"),
-            c if is_treacherous(c) => {
+            c if is_unsafe(c) => {
                 let _ = write!(line, "\\u{{{:x}}}", u32::from(c));
             }
             c => line.push(c),
@@ -141,7 +141,7 @@ fn quote(value: &str, line: &mut String) {
     line.push('"');
 }
 
-/// 64 hex digits in a row are a mac, a key or a request's full name: none of them belongs in a log.
+/// 64 hex digits in a row are a mac, a key or a request's full id. None of them belongs in a log.
 fn mask(value: &str) -> Cow<'_, str> {
     if value.len() < 64 {
         return value.into();
@@ -169,7 +169,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// The trail that `settings` ask for. It connects when the first line is written.
+    /// The trail that `settings` configure. It connects when the first line is written.
     pub fn new(settings: &Settings, queue_id: Option<&OsStr>) -> Self {
         match &settings.syslog.to {
             LogTarget::Stderr => Self::to(Sink::Stderr, queue_id),
@@ -187,7 +187,7 @@ impl Audit {
         Self { sink, queue_id, request: None, user: None, lost: 0 }
     }
 
-    /// From here on every line bears the request's short id and its user, both proven by the mac.
+    /// From here on every line has the request's short id and its user, both proven by the mac.
     pub fn identify(&mut self, id: &RequestId, user: &UserName) {
         self.request = Some(id.short());
         self.user = Some(user.to_string());
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(text("a\" y=\"b"), " x=\"a\\\" y=\\\"b\"");
         assert_eq!(text("a\nb\u{202e}"), " x=\"a\\nb\\u{202e}\"");
         assert_eq!(text(&"0f".repeat(32)), " x=\"[masked]\"");
-        assert_eq!(text(&format!("mac {} held", "0f".repeat(32))), " x=\"mac [masked] held\"");
+        assert_eq!(text(&format!("mac {} is right", "0f".repeat(32))), " x=\"mac [masked] is right\"");
         let raw = Line::new(Event::Received).raw_field("x", Some(OsStr::from_bytes(b"a\xffb")));
         assert_eq!(raw.text, " x=\"a\\\\xffb\"");
     }
@@ -257,14 +257,14 @@ mod tests {
         let worst = "\u{e0001}".repeat(LOG_VALUE);
         let line = (0..10).fold(Line::new(Event::Received), |line, _| line.field("x", &worst));
         assert!(line.text.len() < 8000, "{}", line.text.len());
-        assert!(line.text.ends_with('"') && line.text.contains("… cut, sha256 of all "), "what is missing is told");
+        assert!(line.text.ends_with('"') && line.text.contains("… cut, sha256 of all "), "the cut is shown");
     }
 
     proptest! {
         #[test]
         fn a_line_stays_one_bounded_line(value in any::<String>()) {
             let text = text(&value);
-            prop_assert!(!text.chars().any(is_treacherous));
+            prop_assert!(!text.chars().any(is_unsafe));
             prop_assert!(text.len() <= LOG_QUOTED + 80);
         }
     }
@@ -286,7 +286,7 @@ mod tests {
         let _restarted = UnixDatagram::bind(&path).expect("a socket");
         assert!(audit.require(Line::new(Event::Received)).is_ok(), "it connects anew");
         let written = (0..1000).take_while(|_| audit.write(&Line::new(Event::Received)).is_ok()).count();
-        assert!(written < 1000, "nobody reads, so the socket fills");
+        assert!(written < 1000, "no process reads, so the socket fills");
         audit.note(Line::new(Event::Finished));
         assert_eq!(audit.lost(), 1);
         assert_eq!(audit.sink.time_left(), Some(std::time::Duration::ZERO), "no other line waits for it");

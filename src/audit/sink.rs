@@ -11,11 +11,11 @@ use syslog::{LogFormat, LoggerBackend, Severity};
 use crate::config::Facility;
 use crate::limits::{SYSLOG, SYSLOG_LEAST};
 
-/// A way out for lines.
+/// A destination of lines.
 pub(super) enum Sink {
     /// To a syslog daemon's socket.
     Syslog(Box<Syslog>),
-    /// For trying things out.
+    /// For tests by hand.
     Stderr,
 }
 
@@ -27,13 +27,13 @@ pub(super) struct Syslog {
 }
 
 impl Sink {
-    /// A way to the daemon at `socket`. It connects when the first line is written.
+    /// A destination at the daemon on `socket`. It connects when the first line is written.
     pub(super) fn syslog(socket: &Path, facility: Facility) -> Self {
         let format = Rfc3164 { facility: code(facility), pid: std::process::id() };
         Self::Syslog(Box::new(Syslog { socket: socket.to_owned(), format, backend: None, time_left: SYSLOG }))
     }
 
-    /// Writes one line; an error says what to look at.
+    /// Writes one line; an error says what to check.
     pub(super) fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
         match self {
             Self::Stderr => {
@@ -55,14 +55,14 @@ impl Sink {
 }
 
 impl Syslog {
-    /// Sends one line; a connected socket does not survive a restart of syslogd (FACTS.md), so it tries anew once.
+    /// Sends one line; a connected socket does not survive a restart of syslogd (docs/measurements.md), so it tries once more.
     fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
         let mut may_be_stale = self.backend.is_some();
         let sent = loop {
             match self.send(severity, text) {
                 // A process that was stopped and continued: with a timeout, send(2) is not restarted (signal(7)).
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A daemon that is frozen would only cost another wait.
+                // A daemon that hangs would only cost another wait.
                 Err(error) if may_be_stale && error.kind() != io::ErrorKind::WouldBlock => {
                     self.backend = None;
                     may_be_stale = false;
@@ -85,7 +85,7 @@ impl Syslog {
         let sent = self.format.format(backend, severity, text);
         let waited = begun.elapsed();
         if waited >= SYSLOG_LEAST {
-            // The next line's socket waits for no more than what is left.
+            // The next line's socket waits only for the time that is left.
             self.time_left = self.time_left.saturating_sub(waited);
             self.backend = None;
         }

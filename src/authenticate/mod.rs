@@ -1,8 +1,8 @@
-//! Who sent the request? In: a [`Request`] that nothing proves yet. Out, one after the other: [`MacVerified`], when the mac is
+//! Who sent the request? In: a [`Request`] that is not proven yet. Out, one after the other: [`MacVerified`], when the mac is
 //! right; [`Identified`], when the user's requests may be accepted; and, inside the ledger's write transaction,
 //! [`Authenticated`], when the code is right too.
 //!
-//! MUST: the ledger is not read before the mac is verified. An unknown user costs what a known one costs. The code is judged
+//! MUST: the ledger is not read before the mac is verified. An unknown user costs what a known one costs. The code is checked
 //! at the signed time. Only this module makes these three types, each only from the one before (tests/types checks it).
 
 mod totp;
@@ -32,7 +32,7 @@ impl MacVerified {
         self.id
     }
 
-    /// The user whose key it is.
+    /// The user who has the key.
     pub fn user(&self) -> &UserName {
         self.request.user()
     }
@@ -45,7 +45,7 @@ impl MacVerified {
 
 /// A request for this gateway, from an enabled user, sent as the user's file allows. It proves the first factor only.
 ///
-/// Of the secrets it keeps only the key that signs the reply, because it lives for as long as the command runs.
+/// Of the secrets it keeps only the key that signs the reply, because it exists as long as the command runs.
 #[derive(Debug)]
 pub struct Identified {
     request: Request,
@@ -84,7 +84,7 @@ impl Identified {
         &self.roles
     }
 
-    /// What was required of the sender besides the signature, and found.
+    /// What was required of the sender besides the signature, and what was found.
     pub fn sender(&self) -> &SenderAuth {
         &self.sender
     }
@@ -95,8 +95,8 @@ impl Identified {
     }
 }
 
-/// Finds the request whose mac is right, of those that the message may be read as, and the key: the user's, or while a
-/// rotation overlaps the one before it.
+/// Finds the request whose mac is right among the possible readings of the message, and its key: the user's current key or,
+/// while a rotation overlaps, the previous one.
 ///
 /// # Errors
 ///
@@ -107,7 +107,7 @@ pub fn verify_mac(requests: Vec<Request>, gateway: &Gateway) -> Result<MacVerifi
             return Ok(verified);
         }
     }
-    Err(Refusal::new(Reason::BadMac, "unknown user, or the mac does not hold").into())
+    Err(Refusal::new(Reason::BadMac, "unknown user, or the mac is wrong").into())
 }
 
 fn verified(request: Request, gateway: &Gateway) -> Result<Option<MacVerified>, Stop> {
@@ -121,9 +121,9 @@ fn verified(request: Request, gateway: &Gateway) -> Result<Option<MacVerified>, 
     Ok(place.map(|place| MacVerified { id: request.id(), request, is_under_previous_key: place > 0, secrets }))
 }
 
-/// Judges whether requests of this user are accepted here, from this sender. Whether the code is right is computed here, so that
-/// the code, the TOTP secret and the other key are wiped on return. [`authenticate`] judges it later, at its place in the table
-/// of reader's rule 9.
+/// Checks whether requests of this user are accepted here, from this sender. The code is compared here, so that the code, the
+/// TOTP secret and the other key are wiped on return. [`authenticate`] uses the result later, at its row in the table of
+/// reader's rule 9.
 ///
 /// # Errors
 ///
@@ -150,7 +150,7 @@ pub fn identify(
     }
     let sender = message.authenticate_sender(envelope, &user.requirements(), settings)?;
     let step = Factor::from_url(&secrets.totp).map(|factor| factor.matching_step(request.code(), request.time()));
-    request.forget_code();
+    request.wipe_code();
     let key = match secrets.previous {
         Some(previous) if is_under_previous_key => previous.key,
         _ => secrets.key,
@@ -158,7 +158,7 @@ pub fn identify(
     Ok(Identified { request, id, address: user.address, roles: user.roles, sender, key, step })
 }
 
-/// A request both of whose factors are right. Whatever is recorded next uses up its step.
+/// A request with both factors right. The next thing that is recorded uses up its step.
 #[derive(Debug)]
 pub struct Authenticated<'p> {
     identified: &'p Identified,
@@ -183,8 +183,8 @@ impl<'p> Authenticated<'p> {
     }
 }
 
-/// Judges the remaining rows of rule 9's table, in its order, inside the transaction that records the verdict. `waiting` is the
-/// record of a request that was judged when it was first seen, and has waited since. `max_age` is the command's, where the user
+/// Checks the remaining rows of rule 9's table, in its order, inside the transaction that records the decision. `waiting` is the
+/// record of a request that was checked when it was first seen, and has waited since. `max_age` is the command's, where the user
 /// may run it at all, else the gateway's.
 ///
 /// # Errors
@@ -219,7 +219,7 @@ pub fn authenticate<'p>(
         return Err(Refusal::new(Reason::BadCode, "the code is not right for the signed time").into());
     };
     if transaction.is_step_used(step)? {
-        let detail = "this code has served another request; wait for the next one";
+        let detail = "this code was used for another request; wait for the next code";
         return Err(Refusal::new(Reason::UsedCode, detail).into());
     }
     Ok(Authenticated { identified, arguments, step: Some(step) })
@@ -244,7 +244,7 @@ fn above_watermark(
     }
     if time <= watermark {
         let detail = format!(
-            "signed at or before {watermark}: the ledger was made then, or has pruned what is older, and cannot tell whether it ran"
+            "signed at or before {watermark}: the ledger was made then, or has pruned older requests, and does not know whether this one ran"
         );
         return Err(Refusal::new(Reason::Forgotten, detail).into());
     }
@@ -257,7 +257,7 @@ fn fresh(time: Timestamp, max_future: Duration, max_age: Duration, now: Timestam
         return Err(Refusal::new(Reason::Stale, detail));
     }
     if time > now.plus(max_future) {
-        let detail = format!("signed at {time}, which is yet to come: compare the clocks");
+        let detail = format!("signed at {time}, which is in the future: compare the clocks");
         return Err(Refusal::new(Reason::Future, detail));
     }
     Ok(())
@@ -268,7 +268,7 @@ fn arguments(request: &Request) -> Result<Arguments, Refusal> {
     request.arguments().map_err(bad)
 }
 
-/// A request whose code was judged when it was first seen, and which has waited since (docs/decisions/0011).
+/// A request whose code was checked when it was first seen, and which has waited since (docs/decisions/0011).
 fn recall<'p>(
     identified: &'p Identified,
     record: &Record,
@@ -277,7 +277,7 @@ fn recall<'p>(
 ) -> Result<Authenticated<'p>, Stop> {
     if now > record.first_seen.plus(max_age) {
         let command = identified.request().command();
-        let detail = format!("another run of {command} held it up since {}", record.first_seen);
+        let detail = format!("it has waited for another run of {command} since {}", record.first_seen);
         return Err(Refusal::new(Reason::Waited, detail).with_step(record.step).into());
     }
     Ok(Authenticated { identified, arguments: arguments(identified.request())?, step: record.step })

@@ -18,7 +18,7 @@ impl Factor {
     ///
     /// # Errors
     ///
-    /// What is wrong, without a word of the URL itself.
+    /// What is wrong, without any part of the URL.
     pub fn from_url(url: &str) -> Result<Self, &'static str> {
         let query = url
             .strip_prefix("otpauth://totp/")
@@ -52,7 +52,7 @@ impl Factor {
             }
         }
         let secret = secret.ok_or("totp: its URL has no secret")?;
-        // `build` asks for what RFC 4226 asks for: 6 to 8 digits and a secret of 128 bits or more.
+        // `build` requires what RFC 4226 requires: 6 to 8 digits and a secret of 128 bits or more.
         let totp = builder.with_secret(secret).build();
         let totp = totp.map_err(|_| "totp: the secret is at least 128 bits (26 characters), digits are 6 to 8")?;
         Ok(Self { totp })
@@ -65,7 +65,7 @@ impl Factor {
         [Some(at), at.checked_sub(1), at.checked_add(1)].into_iter().flatten().find(|step| self.is_code_of(code, *step))
     }
 
-    /// By how many steps the moment of `code` is ahead of `time` (behind: negative), the nearest first, up to `reach`.
+    /// By how many steps the time of `code` is ahead of `time` (behind: negative), the nearest first, up to `reach`.
     pub fn steps_off(&self, code: &Code, time: Timestamp, reach: i64) -> Option<i64> {
         let at = u64::try_from(time.seconds()).ok()? / self.totp.step();
         let near = (0..=reach).flat_map(|off| [off, -off]);
@@ -79,14 +79,14 @@ impl Factor {
         Code::parse(&text)
     }
 
-    /// Compares in constant time (totp-rs's `check` does, within the one step that a skew of 0 leaves it).
+    /// Compares in constant time (totp-rs's `check` does, within the one step that a skew of 0 allows).
     fn is_code_of(&self, code: &Code, step: u64) -> bool {
         self.totp.check(code.as_str(), step * self.totp.step()) == Some(step)
     }
 }
 
 fn decode_secret(base32: &str) -> Result<Secret, &'static str> {
-    // Sized beforehand, so that no unwiped copy is left behind by growing.
+    // Its size is set first, because a text that grows leaves an unwiped copy behind.
     let mut bare = Zeroizing::new(String::with_capacity(base32.len()));
     let unpadded = base32.trim_end_matches("%3D").trim_end_matches('=');
     bare.extend(unpadded.chars().map(|c| c.to_ascii_uppercase()));

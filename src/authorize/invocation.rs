@@ -8,7 +8,7 @@ use crate::config::{Command, Execution, RunAs, RunVia, Span};
 use crate::limits::KILL_AFTER;
 use crate::protocol::CommandName;
 
-/// One command line, settled to the last byte.
+/// One complete command line, with every byte fixed.
 #[derive(Debug)]
 pub struct Invocation {
     name: CommandName,
@@ -24,7 +24,7 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// An argument that opens with a parameter would begin with `-`: the program would read it as an option.
+    /// An argument that starts with a parameter would begin with `-`: the program would read it as an option.
     pub fn new(command: &Command, values: &Values) -> Result<Self, String> {
         let mut argv = Vec::with_capacity(command.argv.len());
         for template in &command.argv {
@@ -54,12 +54,12 @@ impl Invocation {
         &self.argv
     }
 
-    /// As whom it runs.
+    /// The account that it runs as.
     pub fn run_as(&self) -> &RunAs {
         &self.run_as
     }
 
-    /// After how long it is ended.
+    /// Its time limit.
     pub fn timeout(&self) -> Duration {
         self.timeout.as_duration()
     }
@@ -84,7 +84,7 @@ impl Invocation {
     }
 }
 
-/// What stands before every command: `timeout --kill-after=5s 30s mailsudo begin`.
+/// The words before every command: `timeout --kill-after=5s 30s mailsudo begin`.
 pub fn prefix(execution: &Execution, timeout: Span) -> Vec<String> {
     let mut words = vec![
         execution.timeout.to_string_lossy().into_owned(),

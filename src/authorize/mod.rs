@@ -18,7 +18,7 @@ use crate::config::{Command, Settings};
 use crate::error::{Reason, Refusal};
 use crate::protocol::{Arguments, RequestId};
 
-/// A request that may be carried out, once, with all its values settled.
+/// A request that may be carried out, once, with all its values fixed.
 #[derive(Debug)]
 pub struct Authorized<'p> {
     authenticated: Authenticated<'p>,
@@ -33,7 +33,7 @@ pub enum Action {
     Run(Invocation),
     /// The built-in `help`.
     Help,
-    /// The built-in `status`: of the user's latest request, or of the one whose short id is given.
+    /// The built-in `status`: of the user's latest request, or of the request with the given short id.
     Status(Option<[u8; RequestId::SHORT / 2]>),
 }
 
@@ -59,8 +59,8 @@ impl<'p> Authorized<'p> {
     }
 }
 
-/// The age that a request for `command` may have: the command's own, but only for those who may run it at all, so that
-/// nobody learns from a refusal that a command exists.
+/// The age that a request for `command` may have: the command's own, but only for those who may run it at all, so
+/// that a refusal does not reveal that a command exists.
 pub fn max_age(command: Option<&Command>, roles: &[String], settings: &Settings) -> Duration {
     let visible = command.filter(|command| is_visible(command, roles));
     visible.and_then(|command| command.max_age).unwrap_or(settings.max_age).as_duration()

@@ -1,5 +1,5 @@
-//! The values of one request against one command. In: what was written. Out: a value for every parameter, all of them
-//! permitted by one and the same role; or words that help the user without telling what other roles may do.
+//! The values of one request against one command. In: the arguments. Out: a value for every parameter, all of them
+//! permitted by the same role; or a text that helps the user and does not reveal what other roles may do.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Choice<'r> {
     pub role: &'r str,
 }
 
-/// Settles the values of all parameters of `command`.
+/// Determines the values of all parameters of `command`.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub fn choose<'r>(command: &Command, roles: &'r [String], arguments: &Arguments)
         let given = arguments.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         match given.or(parameter.default.as_ref()) {
             None => faults.push(format!("`{name}` is missing: {}", wanted(command, roles, name, parameter))),
-            // What only other roles may give looks like what nobody may.
+            // A value that only other roles may give looks like a value that no role may give.
             Some(value) if !parameter.kind.accepts(value) || !may_give(command, roles, name, value) => {
                 faults.push(format!("`{name}` must be {}", wanted(command, roles, name, parameter)));
             }
@@ -49,7 +49,7 @@ pub fn choose<'r>(command: &Command, roles: &'r [String], arguments: &Arguments)
     }
     match roles.iter().find(|role| permits(command, role, &values)) {
         Some(role) => Ok(Choice { values, role }),
-        None => Err("none of your roles permits these values together; `help` shows what is yours".to_owned()),
+        None => Err("none of your roles permits these values together; `help` shows what you may do".to_owned()),
     }
 }
 
@@ -65,7 +65,7 @@ fn permits(command: &Command, role: &str, values: &Values) -> bool {
     })
 }
 
-/// What a user with `roles` may give for a parameter, in words. Values that only others may give are left out.
+/// The text for what a user with `roles` may give for a parameter. Values that only other roles may give are left out.
 pub(crate) fn wanted(command: &Command, roles: &[String], name: &ParameterName, parameter: &Parameter) -> String {
     let mut permitted: Vec<&str> = Vec::new();
     for role in roles {

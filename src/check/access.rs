@@ -1,4 +1,4 @@
-//! Whether the service user can read what `deliver` reads: root, who runs check, can read everything. In: the gateway's folder.
+//! Whether the service user can read what `deliver` reads: check itself often runs as root, which can read everything. In: the gateway's folder.
 //! Out: a finding for each file or folder that the service user cannot open, with the chmod.
 
 use std::fs::{self, Metadata};

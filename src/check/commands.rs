@@ -31,7 +31,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     for command in &gateway.commands {
         if command.allow.is_empty() {
             let remedy = format!("add [allow.ROLE] to commands.d/{}.toml", command.name);
-            report.warning("commands", format!("nobody may run {}", command.name), remedy);
+            report.warning("commands", format!("no role may run {}", command.name), remedy);
         }
         run_as(command, gateway, report);
         program(
@@ -45,7 +45,8 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     if gateway.commands.is_empty() && gateway.complete {
         report.warning("commands", "there are no commands", "mailsudo-commands(5) says how to write one");
     } else if report.findings.len() == before {
-        let what = format!("{}, whose programs nobody else can change", count(gateway.commands.len(), "command"));
+        let what =
+            format!("{}, with programs that no other account can change", count(gateway.commands.len(), "command"));
         report.ok("commands", what);
     }
 }
@@ -53,12 +54,12 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
 fn run_as(command: &Command, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let user = &command.run_as.user;
     if gateway.uses_sudo() && !matches!(accounts::find(user), Ok(Some(_))) {
-        let remedy = format!("make the account, or mend run_as in commands.d/{}.toml", command.name);
+        let remedy = format!("make the account, or correct run_as in commands.d/{}.toml", command.name);
         report.error("commands", format!("{} runs as {user}, and there is no such account", command.name), remedy);
     }
 }
 
-/// Whoever can write to a program decides what runs under its name.
+/// An account that can write to a program decides what runs under its name.
 fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
     let shown = path.display();
     let about = match std::fs::metadata(path) {
@@ -71,7 +72,7 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
             );
         }
         Err(error) => {
-            return report.error("programs", format!("{what}, {shown}: {error}"), "install it, or mend argv");
+            return report.error("programs", format!("{what}, {shown}: {error}"), "install it, or correct argv");
         }
     };
     if about.mode() & 0o022 != 0 {
@@ -84,7 +85,7 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
             continue;
         };
         let shown = place.display();
-        // Who may rename in a folder may replace the program; in a sticky folder, only the owner of a file may.
+        // An account that may rename in a folder may replace the program; in a sticky folder, only the owner of a file may.
         if about.is_dir() && about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0 {
             let what = format!("{what} is in {shown}, where others can replace it");
             report.error("programs", what, format!("chmod go-w {shown}"));

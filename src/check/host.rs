@@ -1,4 +1,4 @@
-//! The neighbours: syslog, sendmail, the clock.
+//! The services on this host: syslog, sendmail, the clock.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -35,8 +35,8 @@ fn syslog(gateway: &CheckedGateway<'_>, report: &mut Report) {
     match &gateway.settings().syslog.to {
         LogTarget::Stderr => report.warning(
             "syslog",
-            "the audit trail goes to standard error, and so nowhere under Postfix",
-            "take [syslog] to out of mailsudo.toml",
+            "the audit trail goes to standard error, so it is lost under Postfix",
+            "remove [syslog] to from mailsudo.toml",
         ),
         LogTarget::Socket(path) => match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
             Ok(()) => report.ok("syslog", format!("{} takes messages", path.display())),
@@ -49,7 +49,7 @@ fn syslog(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
 }
 
-/// Where Postfix's interface is, and where master.cf is told to find it.
+/// Where Postfix's interface is, and where master.cf expects it.
 const SENDMAIL: &str = "/usr/sbin/sendmail";
 
 fn sendmail(report: &mut Report) {
@@ -57,13 +57,13 @@ fn sendmail(report: &mut Report) {
         Ok(about) if about.permissions().mode() & 0o111 != 0 => report.ok("sendmail", format!("{SENDMAIL} is there")),
         _ => report.error(
             "sendmail",
-            format!("{SENDMAIL} cannot be executed: no reply could leave"),
+            format!("{SENDMAIL} cannot be executed: no reply could be sent"),
             "apt install postfix",
         ),
     }
 }
 
-/// A code is judged to within a step of 30 s, so the clocks of host and phone must be right.
+/// A code is accepted within one step of 30 s, so the clocks of host and phone must be right.
 fn clock(report: &mut Report) {
     let asked = ask(Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]));
     match asked.filter(|answer| answer.status.success()).map(|answer| answer.out.trim().to_owned()).as_deref() {
@@ -71,8 +71,8 @@ fn clock(report: &mut Report) {
         Some(_) => report.warning("clock", "it is not synchronised", "timedatectl set-ntp true, or apt install chrony"),
         None => report.warning(
             "clock",
-            "nobody here says whether it is synchronised (no timedatectl, or no systemd)",
-            "see that something keeps it right",
+            "no program here says whether it is synchronised (no timedatectl, or no systemd)",
+            "make sure that a service keeps it right",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! The ledger: whether it is there, whole, on a disk, and the service user's.
+//! The ledger: whether it exists, is sound, is on a disk and belongs to the service user.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -9,13 +9,13 @@ use crate::config::{LedgerUrl, Trusted};
 use crate::ledger::{self, LedgerQueries};
 use crate::limits::Timeouts;
 
-/// Magic numbers of file systems (statfs(2)) that forget, or whose locks are not to be relied on.
+/// Magic numbers of file systems (statfs(2)) that lose their content, or with unreliable locks.
 const UNREAL: [(i64, &str); 5] = [
-    (0x0102_1994, "tmpfs, which forgets everything when the machine stops"),
-    (0x8584_58f6, "ramfs, which forgets everything when the machine stops"),
-    (0x6969, "NFS, whose locks SQLite cannot rely on"),
-    (0xff53_4d42, "CIFS, whose locks SQLite cannot rely on"),
-    (0x6573_5546, "FUSE, whose locks SQLite may not be able to rely on"),
+    (0x0102_1994, "tmpfs, which loses its content when the machine stops"),
+    (0x8584_58f6, "ramfs, which loses its content when the machine stops"),
+    (0x6969, "NFS, where SQLite cannot rely on locks"),
+    (0xff53_4d42, "CIFS, where SQLite cannot rely on locks"),
+    (0x6573_5546, "FUSE, where SQLite may not be able to rely on locks"),
 ];
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {

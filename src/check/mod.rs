@@ -1,5 +1,5 @@
-//! What makes a gateway fail at three in the morning, looked at beforehand. In: the gateway's folder. Out: a [`Report`], one
-//! line for each thing looked at, with the remedy where something is wrong. It changes nothing.
+//! Checks what can make a gateway fail. In: the gateway's folder. Out: a [`Report`], one
+//! line for each check, with the remedy if something is wrong. It changes nothing.
 
 mod access;
 mod commands;
@@ -22,9 +22,9 @@ use crate::system::accounts::{self, Account};
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// As it should be.
+    /// It is correct.
     Ok,
-    /// It works, and will not for ever or not as meant.
+    /// It works, but it may fail later or not work as intended.
     Warning,
     /// It does not work, or is not safe.
     Error,
@@ -46,20 +46,20 @@ impl Level {
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// What was looked at: a word that monitoring can rely on.
+    /// What was checked: a fixed word, for monitoring.
     pub about: &'static str,
     /// What was found.
     pub what: String,
-    /// What to do; empty where nothing is to be done.
+    /// The remedy; empty if there is nothing to do.
     pub remedy: String,
 }
 
-/// All that was found, in the order in which it was looked at.
+/// All findings, in the order of the checks.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The lines.
     pub findings: Vec<Finding>,
-    /// The caller is neither root nor the service user: what they may not open may be right.
+    /// The caller is neither root nor the service user: what they may not open may be correct.
     outsider: bool,
 }
 
@@ -85,9 +85,9 @@ impl Report {
         self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into() });
     }
 
-    /// Something closed to an outsider, said once for each kind of thing.
+    /// Something that the caller may not open, reported once for each kind.
     fn unseen(&mut self, about: &'static str) {
-        let what = "only root and the service user may look";
+        let what = "only root and the service user may read it";
         if !self.findings.iter().any(|finding| finding.about == about && finding.what == what) {
             self.warning(about, what, "run mailsudo check as root");
         }
@@ -98,7 +98,7 @@ impl Report {
         if self.outsider && error.is_closed() {
             return self.unseen(about);
         }
-        self.error(about, error.to_string(), "mend it; until then, mail that needs it stays in the queue");
+        self.error(about, error.to_string(), "correct it; until then, mail that needs it stays in the queue");
     }
 }
 
@@ -107,13 +107,13 @@ fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// What the checks share: read once.
+/// What the checks share. It is read once.
 struct CheckedGateway<'h> {
     gateway: &'h Gateway,
     service: Option<Account>,
     commands: Vec<Command>,
     users: Vec<(UserName, User)>,
-    /// Whether these are all: what only the whole of them tells is not told where a file cannot be read.
+    /// Whether these are all. A check that needs all of them is skipped if a file cannot be read.
     complete: bool,
 }
 
@@ -127,7 +127,7 @@ impl CheckedGateway<'_> {
     }
 }
 
-/// Looks at everything that belongs to the gateway in `folder`.
+/// Checks everything that belongs to the gateway in `folder`.
 pub fn check(folder: &Path) -> Report {
     programs::begin();
     let caller = rustix::process::geteuid();
@@ -195,7 +195,7 @@ fn settings(gateway: &CheckedGateway<'_>, report: &mut Report) {
     } else {
         report.warning(
             "run_via",
-            "run_via = \"direct\": commands run as whoever runs deliver, and nothing restricts them",
+            "run_via = \"direct\": commands run as the caller of deliver, and nothing restricts them",
             "set [execution] run_via = \"sudo\" before mail can reach this gateway",
         );
     }
@@ -209,6 +209,6 @@ fn settings(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
     let expressions = settings.intake.reject.values().chain(&settings.intake.subject);
     for error in expressions.filter_map(|expression| expression.matches("").err()) {
-        report.error("intake", error, "correct it in [intake]; until then mail that it is asked about is deferred");
+        report.error("intake", error, "correct it in [intake]; until then mail that needs it is deferred");
     }
 }

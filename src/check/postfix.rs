@@ -1,4 +1,4 @@
-//! Postfix: the transport that calls `deliver`, what leads to it, and what waits for it.
+//! Postfix: the transport that calls `deliver`, the maps that lead to it, and the mail in its queue.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,8 +9,12 @@ use crate::limits::POSTFIX_MARGIN;
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Some(services) = services() else {
-        let what = "postconf cannot be run, so Postfix was not looked at";
-        return report.warning("postfix", what, "if this host's mail is Postfix's: apt install postfix, run as root");
+        let what = "postconf cannot be run, so Postfix was not checked";
+        return report.warning(
+            "postfix",
+            what,
+            "if Postfix handles the mail of this host: apt install postfix, run as root",
+        );
     };
     let address = gateway.settings().address.as_str();
     let is_ours =
@@ -134,7 +138,7 @@ fn map(name: &str, address: &str, report: &mut Report) {
         Some(next) if next.split(':').next() == Some(name) => {}
         Some(next) => {
             let what = format!("transport_maps sends {address} to {next}, not to {name}");
-            report.error("postfix", what, "mend the map, then postmap it");
+            report.error("postfix", what, "correct the map, then postmap it");
         }
         None => report.error(
             "postfix",
@@ -144,7 +148,7 @@ fn map(name: &str, address: &str, report: &mut Report) {
     }
 }
 
-/// A broken gateway defers everything, and Postfix gives up after days.
+/// A broken gateway defers all mail, and Postfix returns it after days.
 fn queue(name: &str, address: &str, report: &mut Report) {
     let Some(entries) = output("postqueue", &["-j"]) else {
         return;
@@ -176,7 +180,7 @@ fn lifetime() -> String {
 
 /// What a command of Postfix prints, if it succeeds.
 pub(super) fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    // Debian keeps them in /usr/sbin, which is not on everybody's PATH.
+    // Debian keeps them in /usr/sbin, which is not on every user's PATH.
     let paths = [program.to_owned(), format!("/usr/sbin/{program}")];
     let answer = paths.iter().find_map(|path| ask(Command::new(path).args(arguments).stdin(Stdio::null())))?;
     answer.status.success().then_some(answer.out)

@@ -1,6 +1,6 @@
 //! Proves each sudo rule by using it, as the service user, without running the command: `mailsudo begin` inside the rule gets a
-//! socket that nobody reads, cannot report the start, and so runs nothing (`execute/begin.rs`). What sudo says otherwise is what
-//! it would say to `deliver`: a rule that is missing, or overridden by a later file, requiretty, intercept, log_input, PAM.
+//! socket that no process reads, cannot report the start, and so runs nothing (`execute/begin.rs`). Any other message of sudo is the one that
+//! `deliver` would get: a rule that is missing, or overridden by a later file, requiretty, intercept, log_input, PAM.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -28,7 +28,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         let Ok((ours, stdin)) = UnixStream::pair() else {
             return;
         };
-        // Nobody reads: the report fails with EPIPE.
+        // No process reads, so the report fails with EPIPE.
         drop(ours);
         let line = command_line(&invocation, &settings.execution);
         let Some(mut attempt) = as_service_user(&line, service) else {
@@ -45,7 +45,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
                 "sudo did not answer in time for {}: it may look up the host's own name, or wait for syslog",
                 command.name
             );
-            report.error("sudo", what, "look whether `hostname` is in /etc/hosts: getent hosts \"$(hostname)\"");
+            report.error("sudo", what, "check whether `hostname` is in /etc/hosts: getent hosts \"$(hostname)\"");
             return;
         };
         if answer.status.code() == Some(i32::from(NOT_REPORTED)) {
@@ -63,7 +63,8 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         return;
     }
     if proven > 0 {
-        report.ok("sudo", format!("it starts the service user's {}, each rule tried", count(proven, "command")));
+        report
+            .ok("sudo", format!("it starts the service user's {}, and each rule was tried", count(proven, "command")));
     }
 }
 
@@ -84,13 +85,13 @@ fn as_service_user(line: &[String], service: Account) -> Option<Command> {
     })
 }
 
-/// Where a rule for the service user stands behind the gateway's own, as `FILE:LINE`.
+/// Where a rule for the service user comes after the gateway's own, as `FILE:LINE`.
 fn overriding(gateway: &CheckedGateway<'_>) -> Option<String> {
     let own = place(gateway.gateway);
     let mut files: Vec<PathBuf> = fs::read_dir(FOLDER).ok()?.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| *file > own && is_read(file));
     files.sort_unstable();
-    // What stands in sudoers itself below its include comes later too; a line above it does not.
+    // Lines in sudoers itself below its include come later too; a line above it does not.
     let user = &gateway.settings().service_user;
     let is_about = |line: &str| {
         let first = line.split_whitespace().next().unwrap_or_default();
@@ -106,7 +107,7 @@ fn overriding(gateway: &CheckedGateway<'_>) -> Option<String> {
     None
 }
 
-/// sudo passes over names with a dot or a tilde at the end (sudoers(5)).
+/// sudo ignores names with a dot or a tilde at the end (sudoers(5)).
 fn is_read(file: &Path) -> bool {
     file.file_name().and_then(|name| name.to_str()).is_some_and(|name| !name.contains('.') && !name.ends_with('~'))
 }

@@ -1,11 +1,11 @@
-//! Who is asked to vouch: whether Postfix can say what is asked for, and whether anybody could ever pass.
+//! Sender authentication: whether Postfix can supply what is required, and whether a user can meet it.
 
 use super::postfix::output;
 use super::{CheckedGateway, Report};
 use crate::config::{SenderRequirements, User};
 use crate::protocol::UserName;
 
-/// What is asked of anybody at all.
+/// What is required of any user.
 struct Asked {
     sasl: bool,
     clients: bool,
@@ -34,7 +34,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         if user.require_authentication_results && gateway.settings().intake.authserv_id.is_none() {
             report.error(
                 "sender-auth",
-                format!("an Authentication-Results verdict is required for {name}, and no authserv_id is trusted: mail of {name} is deferred"),
+                format!("an Authentication-Results field is required for {name}, and no authserv_id is trusted: mail of {name} is deferred"),
                 "set authserv_id in [intake]",
             );
         }
@@ -42,7 +42,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     if gateway.settings().intake.authserv_id.is_some() && !asked.results {
         report.warning(
             "sender-auth",
-            "authserv_id is set, and nobody needs its verdict",
+            "authserv_id is set, and no user needs its results",
             "require_authentication_results = true, in [intake] or in users.d",
         );
     }
@@ -76,12 +76,12 @@ fn clients(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &
         report.error(
             "sender-auth",
             format!("{name}'s clients are none of those in [intake]: all mail of {name} is refused"),
-            format!("mend clients in users.d/{name}.toml, or in [intake]"),
+            format!("correct clients in users.d/{name}.toml, or in [intake]"),
         );
     }
 }
 
-/// Whether the transport says what is asked for, and Postfix knows it.
+/// Whether the transport passes what is required, and Postfix has it.
 pub(super) fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let asked = Asked::of(gateway);
     let intake = &gateway.settings().intake;
@@ -98,15 +98,15 @@ pub(super) fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>,
     if asked.sasl && values("smtpd_sasl_auth_enable").iter().all(|value| value != "yes") {
         report.warning(
             "sender-auth",
-            "somebody must log in, and no smtpd of this Postfix lets anybody (smtpd_sasl_auth_enable)",
-            "postconf -P submission/inet/smtpd_sasl_auth_enable=yes, with what SASL_README says belongs to it",
+            "a user must log in, and no smtpd of this Postfix offers a login (smtpd_sasl_auth_enable)",
+            "postconf -P submission/inet/smtpd_sasl_auth_enable=yes, with the settings that SASL_README lists for it",
         );
     }
     let filters = ["smtpd_milters", "non_smtpd_milters", "content_filter", "smtpd_proxy_filter"];
     if asked.results && filters.iter().flat_map(|filter| values(filter)).all(|value| value.is_empty()) {
         report.warning(
             "sender-auth",
-            "a verdict must vouch for somebody, and this Postfix has no filter that could write one",
+            "a result must confirm a From domain, and this Postfix has no filter that could write one",
             "set smtpd_milters, unless another host of yours filters and removes forged fields",
         );
     }

@@ -1,4 +1,4 @@
-//! Other gateways on this host: whether one is mistaken for the other anywhere. They are looked for where people put them:
+//! Other gateways on this host: whether one can be mistaken for another. They are searched in the usual places:
 //! beside, above and below this one's folder, in the default one, and where Postfix leads to.
 
 use std::collections::BTreeSet;
@@ -14,14 +14,14 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let own = gateway.settings();
     for other in &others {
         let (settings, shown) = (other.settings(), other.path().display());
-        // Each would take the other's requests, with a ledger that knows nothing of the other's.
+        // Each would accept the other's requests, and its ledger does not have the other's records.
         if settings.gateway == own.gateway {
-            let what = format!("{shown} calls itself {} too: a request for one would run at both", own.gateway);
+            let what = format!("{shown} has the name {} too: a request for one would run at both", own.gateway);
             report.error("gateway-name", what, "give one of them another name");
         }
         // Users of one name would share codes, lockouts and `status`.
         if settings.ledger.url == own.ledger.url {
-            let what = format!("{shown} has the same ledger, in which its users would be taken for this one's");
+            let what = format!("{shown} has the same ledger, in which its users would be mixed with this gateway's");
             report.error("ledger", what, "give one of them another [ledger] url, and mailsudo ledger init");
         }
         if settings.address == own.address {
@@ -61,13 +61,13 @@ fn others(gateway: &CheckedGateway<'_>) -> Vec<Gateway> {
     found.iter().filter(|folder| *folder != own).filter_map(open).collect()
 }
 
-/// The installed fragments of gateways, each with whose it is. A name with a ~ is a former one, which sudo passes over.
+/// The installed fragments of gateways, each with its gateway. A name with a ~ is a former fragment, which sudo ignores.
 fn fragments() -> Vec<(PathBuf, String)> {
     let files = fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
     let in_force = files.filter(|file| !file.to_string_lossy().ends_with('~'));
-    let whose = |file: PathBuf| {
+    let with_owner = |file: PathBuf| {
         let name = owner(&fs::read_to_string(&file).ok()?)?.to_owned();
         Some((file, name))
     };
-    in_force.filter_map(whose).collect()
+    in_force.filter_map(with_owner).collect()
 }

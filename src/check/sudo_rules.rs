@@ -1,4 +1,4 @@
-//! sudo: whether it works from where Postfix calls it, and whether what it permits is what the catalogue comes to.
+//! sudo: whether it works where Postfix calls it, and whether what it permits permits exactly what the commands need.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use super::postfix::output;
 use super::{CheckedGateway, Report, proof};
 use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place};
 
-/// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (FACTS.md).
+/// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (docs/measurements.md).
 const MANY_LINES: usize = 2000;
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
@@ -29,7 +29,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         return report.warning(
             "sudoers",
             "not compared: not all of the gateway's files can be read",
-            "mend them first",
+            "correct them first",
         );
     }
     let wanted = match fragment(&gateway.commands, gateway.settings(), tools.dialect) {
@@ -39,10 +39,10 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let place = place(gateway.gateway);
     let shown = place.display();
     match drift(&place, &wanted) {
-        Ok(None) => report.ok("sudoers", format!("{shown} is what the catalogue comes to")),
+        Ok(None) => report.ok("sudoers", format!("{shown} permits exactly what the commands need")),
         Ok(Some(_)) => report.error(
             "sudoers",
-            format!("{shown} is not what the catalogue comes to (`mailsudo sudoers --check` shows how)"),
+            format!("{shown} does not permit exactly what the commands need (`mailsudo sudoers --check` shows how)"),
             "mailsudo sudoers --install",
         ),
         Err(_) => return in_force(gateway, tools.dialect, &wanted, report),
@@ -50,16 +50,16 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     proof::check(gateway, report);
 }
 
-/// What the service user can find out, who cannot read the fragment: everything that sudo permits that user.
+/// What the service user can check, who cannot read the fragment: all that sudo permits that user.
 fn in_force(gateway: &CheckedGateway<'_>, dialect: Dialect, wanted: &str, report: &mut Report) {
     if report.outsider {
         return report.unseen("sudoers");
     }
     match drift_in_force(&gateway.settings().execution.sudo, dialect, wanted) {
-        Ok(None) => report.ok("sudoers", "sudo -l lists what the catalogue comes to"),
+        Ok(None) => report.ok("sudoers", "sudo -l lists exactly what the commands need"),
         Ok(Some(_)) => report.error(
             "sudoers",
-            "sudo -l does not list what the catalogue comes to (`mailsudo sudoers --check` shows how)",
+            "sudo -l does not list exactly what the commands need (`mailsudo sudoers --check` shows how)",
             "mailsudo sudoers --install, as root",
         ),
         Err(error) => report.warning("sudoers", format!("{error:#}"), "run mailsudo check as root"),
@@ -80,13 +80,13 @@ fn setuid(sudo: &Path, report: &mut Report) {
     }
 }
 
-/// A service manager that sets it for Postfix takes sudo's rights away from everything that Postfix starts. In a shell that
+/// A service manager that sets it for Postfix removes the rights of sudo from every program that Postfix starts. In a shell that
 /// has it, sudo works for root alone.
 fn no_new_privileges(report: &mut Report) {
     let queue = output("postconf", &["-h", "queue_directory"]).unwrap_or_default();
     let master = fs::read_to_string(format!("{}/pid/master.pid", queue.trim())).unwrap_or_default();
     let master = Path::new("/proc").join(master.trim());
-    // The number may be left from before, and somebody else's by now.
+    // The number may be stale, and may now belong to another process.
     if fs::read_to_string(master.join("comm")).is_ok_and(|name| name.trim() == "master") && has_flag(&master) {
         report.error(
             "sudo",

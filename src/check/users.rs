@@ -45,7 +45,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
 }
 
-/// A reply to the gateway's own address would come back; it would be refused as a loop, and nobody would read it.
+/// A reply to the gateway's own address would come back; it would be refused as a loop, and no user would read it.
 fn addresses(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let own = &gateway.settings().address;
     if user.address == *own || user.from.contains(own) {
@@ -75,7 +75,7 @@ fn secrets(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
 }
 
-/// That nobody else can read them was judged when they were opened; that the service user can is judged here.
+/// That no other account can read them was checked when they were opened. That the service user can is checked here.
 fn readable(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let path = gateway.gateway.path().join("secrets.d").join(format!("{name}.toml"));
     let (Ok(about), Some(service)) = (std::fs::metadata(&path), gateway.service) else {
@@ -90,7 +90,7 @@ fn readable(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) 
     }
 }
 
-/// Secrets of nobody: forgotten, or a user file lost.
+/// Secrets of no user: they were left behind, or the user file is lost.
 fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Ok(names) = gateway.gateway.secret_names() else {
         return;
@@ -111,10 +111,10 @@ fn roles(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let allowed: BTreeSet<_> = gateway.commands.iter().flat_map(|command| command.allow.keys()).collect();
     for role in allowed.difference(&held) {
         let remedy = "give it to a user, or take it out of [allow]";
-        report.warning("roles", format!("commands allow the role {role}, which nobody holds"), remedy);
+        report.warning("roles", format!("commands allow the role {role}, which no user holds"), remedy);
     }
     for role in held.difference(&allowed) {
-        let remedy = "allow it something, or take it from its users; a typing error perhaps";
+        let remedy = "allow it something, or take it from its users; it may be a typing error";
         report.warning("roles", format!("users hold the role {role}, which no command allows"), remedy);
     }
 }

@@ -1,4 +1,4 @@
-//! `mailsudo check`: what would go wrong.
+//! `mailsudo check`: finds what can make the gateway fail.
 
 use std::process::ExitCode;
 
@@ -10,21 +10,21 @@ use super::stdout::{self, Colour};
 use super::{GatewayArg, Progress, print_json};
 use crate::check::{Level, check};
 
-/// Look at everything that makes a gateway fail, and say what to do about it
+/// Check what can make a gateway fail, and print the remedies
 ///
-/// One line for each thing: ok, warning or error, with the remedy. Run it as root, who may look everywhere. Exit status 0:
+/// One line for each thing: ok, warning or error, with the remedy. Run it as root, who may read all files. Exit status 0:
 /// all is well. 1: warnings. 2: errors.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo check --json | jq '.findings[] | select(.level != \"ok\")'")]
 pub(super) struct Check {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// Print JSON, for monitoring
     #[arg(long)]
     json: bool,
 
-    /// Leave out what is as it should be
+    /// Leave out what is correct
     #[arg(long, short)]
     quiet: bool,
 }
@@ -32,7 +32,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
         let progress = Progress::show("looking");
-        let report = check(&self.at.config);
+        let report = check(&self.gateway_arg.config);
         drop(progress);
         let shown: Vec<_> =
             report.findings.iter().filter(|finding| !self.quiet || finding.level != Level::Ok).collect();

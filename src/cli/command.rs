@@ -1,4 +1,4 @@
-//! `mailsudo command list | show` and `mailsudo may`: what can run, for whom, as whom.
+//! `mailsudo command list | show` and `mailsudo may`: the commands, who may run them and as which account.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use crate::execute::command_line;
 use crate::protocol::{CommandName, ParameterName, UserName};
 use crate::sudoers::vectors;
 
-/// Look at the catalogue
+/// Show the configured commands
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     List(List),
@@ -27,19 +27,19 @@ pub(super) enum Command {
 #[command(after_help = "Example:\n  mailsudo command list")]
 pub(super) struct List {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Show one command whole: who may run it, as whom, with every argument vector spelled out
+/// Show one command in full: its roles, its account and every argument vector
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo command show restart")]
 pub(super) struct Show {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// The command's name
     #[arg(add = ArgValueCompleter::new(complete::commands))]
@@ -52,12 +52,12 @@ pub(super) struct Show {
 
 /// Say whether a user may run a command with these values, and which rule decides
 ///
-/// Exit status 0: permitted. 1: denied. Nothing is run, recorded or used up.
+/// Exit status 0: permitted. 1: denied. It runs, records and uses up nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo may alice restart service=nginx && echo yes")]
 pub(super) struct May {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// The user
     #[arg(add = ArgValueCompleter::new(complete::users))]
@@ -87,7 +87,7 @@ impl Command {
 
 impl List {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let commands = super::commands(&gateway)?;
         if self.json {
             let rows = commands.iter().map(|command| about(command, &gateway)).collect::<Vec<_>>();
@@ -108,7 +108,7 @@ impl List {
 
 impl Show {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let command = gateway.command(&self.name)?;
         let command =
             command.with_context(|| format!("there is no command {}; see `mailsudo command list`", self.name))?;
@@ -136,7 +136,7 @@ impl Show {
     }
 }
 
-/// The command as JSON: the catalogue's own words, with defaults filled in.
+/// The command as JSON: the values of its file, with defaults filled in.
 fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
     let parameters = command.parameters.iter().map(|(name, parameter)| {
         (name.to_string(), json!({ "type": parameter.kind.to_string(), "default": parameter.default }))
@@ -173,7 +173,7 @@ fn spelled_out(command: &config::Command) -> Vec<Vec<String>> {
 
 impl May {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let (permit, why) = match self.decide(&gateway)? {
             Ok(why) => (true, why),
             Err(why) => (false, why),

@@ -1,5 +1,5 @@
-//! What a shell offers at the Tab key: the names of commands, users and parameters of the gateway that the line is about,
-//! as far as the person may read its files. Never an error, and never a secret: at worst there is nothing to offer.
+//! Completions for a shell: the names of commands, users and parameters of the gateway that the line is about,
+//! as far as the caller may read its files. It gives no error and no secret; if it cannot read a file, it gives no completion.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(super) fn commands(current: &OsStr) -> Vec<CompletionCandidate> {
     offer(names.into_iter().map(candidate), current)
 }
 
-/// `name=` of the parameters of the command that stands earlier on the line, then `name=value` where values are listed.
+/// `name=` of the parameters of the command earlier on the line, then `name=value` where values are listed.
 pub(super) fn arguments(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some(gateway) = gateway() else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! `mailsudo config`: what the files come to, for scripts.
+//! `mailsudo config`: the settings in force, for scripts.
 
 use std::process::ExitCode;
 
@@ -7,20 +7,20 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::GatewayArg;
 
-/// Look at the configuration
+/// Show the configuration
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
     Get(Get),
 }
 
-/// Print one setting, the default where the file says nothing
+/// Print one setting, or its default if the file does not set it
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo config get execution.longest")]
 pub(super) struct Get {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
-    /// Which one
+    /// The setting
     key: Setting,
 }
 
@@ -30,7 +30,7 @@ enum Setting {
     Gateway,
     /// Its mail address
     Address,
-    /// Whom Postfix runs deliver as
+    /// The account that Postfix runs deliver as
     #[value(name = "service_user")]
     ServiceUser,
     /// The longest time limit of any command, in seconds
@@ -41,7 +41,7 @@ enum Setting {
 impl Config {
     pub(super) fn run(self) -> Result<ExitCode> {
         let Self::Get(get) = self;
-        let gateway = get.at.open()?;
+        let gateway = get.gateway_arg.open()?;
         let settings = gateway.settings();
         match get.key {
             Setting::Gateway => outln!("{}", settings.gateway)?,

@@ -1,4 +1,5 @@
-//! Asking before something is changed or lost, and saying beforehand what would be. A prompt never blocks a script: without a terminal, `--yes` must be said.
+//! Confirmation before a change or a loss, and dry runs. A prompt never blocks a script: without a terminal, `--yes` is
+//! required.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -8,20 +9,20 @@ use clap::Args;
 
 use super::stdout;
 
-/// Whether the person has agreed.
+/// Whether the user confirms.
 #[derive(Debug, Args)]
 pub(super) struct Confirm {
     /// Do it without asking
     #[arg(long)]
     yes: bool,
 
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
 }
 
 impl Confirm {
-    /// Asks `question` unless the answer is known already; without consent, gives the exit status to end with.
+    /// Asks `question` unless the answer is known already. Without a confirmation, it returns the exit status to end with.
     pub(super) fn missing(&self, question: &str) -> Result<Option<ExitCode>> {
         if self.dry_run {
             outln!("Nothing was changed (--dry-run).")?;
@@ -31,7 +32,7 @@ impl Confirm {
             return Ok(None);
         }
         if !std::io::stdin().is_terminal() {
-            bail!("there is no terminal to ask on: say --yes, or --dry-run to look first");
+            bail!("there is no terminal to ask on: use --yes, or --dry-run to check first");
         }
         stdout::text(&format!("{question} [y/N] "))?;
         let mut answer = String::new();
@@ -47,13 +48,13 @@ impl Confirm {
 /// Whether to change anything.
 #[derive(Debug, Args)]
 pub(super) struct DryRun {
-    /// Say what would be changed, and change nothing
+    /// Print what would be changed, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 impl DryRun {
-    /// Says what would be done, where it is not to be done.
+    /// In a dry run, says what would be done. Returns whether it is a dry run.
     pub(super) fn is_all(&self, what: &str) -> Result<bool> {
         if self.dry_run {
             outln!("{what}; nothing was changed (--dry-run).")?;

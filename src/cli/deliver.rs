@@ -1,7 +1,7 @@
-//! `mailsudo deliver`: what Postfix calls, once for each message.
+//! `mailsudo deliver`: the program that Postfix calls once for each message.
 //!
 //! MUST: exit 0 or 75 and nothing else, whatever happens, a panic and a wrong command line included (pipe(8) bounces on
-//! most others, to a forgeable sender); print nothing but, without `--reply-via`, the reply.
+//! most others, to a sender that may be forged). It prints nothing, except the reply without `--reply-via`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -24,11 +24,11 @@ use crate::system::hardening;
 /// EX_TEMPFAIL of sysexits(3): the mail server keeps the message and tries again.
 const TRY_AGAIN: u8 = 75;
 
-/// Take one message from standard input: prove, permit, run once, record, answer
+/// Process one message from standard input: verify it, authorize it, run the command once, record it, send the reply
 ///
 /// This is what Postfix calls (pipe(8)). By hand, pipe a message into it: the reply goes to standard output, and where
-/// [syslog] to = "stderr", the log to standard error. Exit status 0: handled or refused, and done with. 75: not now; the
-/// log says why, and the same message is to be delivered again.
+/// [syslog] to = "stderr", the log to standard error. Exit status 0: handled or refused. 75: temporary failure;
+/// the log says why, and the same message must be delivered again.
 #[derive(Debug, Default, PartialEq, Eq, Parser)]
 #[command(
     name = "mailsudo deliver",
@@ -42,9 +42,9 @@ Example, in master.cf (`mailsudo postfix install` writes it):
 )]
 pub(super) struct Deliver {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
-    /// Hand the reply to this sendmail(1), or to the mail server of this host at smtp://127.0.0.1:25, instead of printing it
+    /// Send the reply by this sendmail(1), or by the mail server of this host at smtp://127.0.0.1:25, instead of printing it
     #[arg(long, value_name = "SENDMAIL|URL")]
     reply_via: Option<PathBuf>,
 
@@ -56,8 +56,8 @@ pub(super) struct Deliver {
     #[arg(long, value_name = "ADDRESS")]
     recipient: Option<OsString>,
 
-    /// The mail server's name for the message, ${queue_id}: of a server that goes by the exit status, even where it could not
-    /// write all of the message
+    /// The mail server's queue id, ${queue_id}. Only for a server that uses the exit status even if it could not write the
+    /// whole message
     #[arg(long, value_name = "ID")]
     queue_id: Option<OsString>,
 
@@ -70,22 +70,22 @@ pub(super) struct Deliver {
     sasl_username: Option<OsString>,
 }
 
-/// Runs `deliver` with its words, `deliver` itself first.
+/// Runs `deliver` with its arguments, `deliver` itself first.
 pub(super) fn run(words: &[OsString]) -> ExitCode {
     if let Some(deliver) = Deliver::read(words) {
         return deliver.run();
     }
     match Deliver::try_parse_from(words) {
         Ok(deliver) => deliver.run(),
-        // --help is no mistake.
+        // --help is not an error.
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => give_up(&Deferral::new("usage", error.to_string().trim_end()), None),
     }
 }
 
 impl Deliver {
-    /// Reads a right command line, as each message has one. Building clap's tree for it would cost more than all the rest of a
-    /// mail that holds no request; whatever is not plain is left to clap, which can say what is wrong.
+    /// Reads a correct command line, once for each message. Clap's parser would cost more than all other work for a mail without
+    /// a request. Any other command line is left to clap, which can say what is wrong.
     fn read(words: &[OsString]) -> Option<Self> {
         let mut deliver = Self::default();
         let (mut config, mut reply_via) = (None, None);
@@ -111,7 +111,7 @@ impl Deliver {
         if [&config, &reply_via].into_iter().flatten().any(|path| path.is_empty()) {
             return None;
         }
-        deliver.at.config = config.map_or_else(|| DEFAULT_FOLDER.into(), PathBuf::from);
+        deliver.gateway_arg.config = config.map_or_else(|| DEFAULT_FOLDER.into(), PathBuf::from);
         deliver.reply_via = reply_via.map(PathBuf::from);
         Some(deliver)
     }
@@ -127,16 +127,15 @@ impl Deliver {
         status
     }
 
-    /// Delivers. An error is one that the gateway's own log has not been told of.
+    /// Delivers. An error is one that is not in the gateway's own log yet.
     fn attempt(self) -> Result<ExitCode, Deferral> {
         if self.queue_id.is_some() && self.reply_via.is_none() {
-            let what =
-                "--queue-id without --reply-via: Postfix would throw the reply away; add --reply-via in master.cf";
+            let what = "--queue-id without --reply-via: Postfix would discard the reply; add --reply-via in master.cf";
             return Err(Deferral::new("usage", what));
         }
-        let gateway = Gateway::open(&self.at.config, Trusted::caller());
+        let gateway = Gateway::open(&self.gateway_arg.config, Trusted::caller());
         let gateway = gateway.map_err(|error| Deferral::new("configuration", error))?;
-        // Where its children are to start; the gateway's folder is held open, and all other paths are absolute.
+        // The working directory of its children. The gateway's folder is held open, and all other paths are absolute.
         let moved = std::env::set_current_dir("/");
         moved.map_err(|error| Deferral::new("configuration", format!("/: {error}")))?;
         if self.queue_id.is_some() && gateway.settings().syslog.to == LogTarget::Stderr {
@@ -175,9 +174,9 @@ impl Deliver {
     }
 }
 
-/// Reads what was left unread. Postfix and Exim, who give their queue's name for the message, go by the exit status alone; to
-/// OpenSMTPD, procmail and fetchmail a pipe that closes early is a failed delivery, and they would try for ever what was
-/// refused unread.
+/// Reads the unread rest. Postfix and Exim, which give a queue id, use the exit status alone. For OpenSMTPD, procmail and
+/// fetchmail, a pipe that closes early is a failed delivery. They would deliver again and again a message that was refused
+/// unread.
 fn drain() {
     let mut stdin = std::io::stdin().lock();
     if !stdin.is_terminal() {
@@ -196,7 +195,7 @@ fn report(deferral: &Deferral, audit: &mut Audit) -> ExitCode {
     try_again(deferral, Observer::lost(audit) > lost)
 }
 
-/// Standard error gets a line where the log got none (pipe(8) puts it into the mail log), and at a terminal. Nothing else is
+/// Standard error gets a line if the log got none (pipe(8) puts it into the mail log), and at a terminal. Nothing else is
 /// printed there, because pipe(8) puts it into bounces too.
 fn try_again(deferral: &Deferral, is_unlogged: bool) -> ExitCode {
     if is_unlogged || std::io::stderr().is_terminal() {

@@ -1,4 +1,4 @@
-//! `mailsudo explain`: why did it not run?
+//! `mailsudo explain`: why a request did not run.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -12,15 +12,15 @@ use crate::limits::Timeouts;
 use crate::pipeline::{self, Context, End, Mode, Trace};
 use crate::system::clock::SystemClock;
 
-/// Take one message through every stage, and say what each saw and decided
+/// Process one message without effects, and print what each stage decides
 ///
-/// Nothing is run, recorded, sent or used up, and the mail need not be in the queue. Secrets are never printed. Exit
+/// It runs, records, sends and uses up nothing. The mail need not be in the queue. Secrets are never printed. Exit
 /// status 0: the message would run. 1: it would not; the last lines say why.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  postcat -qbh 4XYZ | mailsudo explain")]
 pub(super) struct Explain {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// The envelope sender to assume
     #[arg(long, value_name = "ADDRESS")]
@@ -41,7 +41,7 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let envelope = Envelope {
             sender: self.sender,
             recipient: self.recipient,

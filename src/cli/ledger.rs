@@ -1,4 +1,4 @@
-//! `mailsudo ledger`: the memory, from outside.
+//! `mailsudo ledger`: maintenance of the ledger.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::config::{LedgerUrl, Span, Trusted};
 use crate::ledger::{Ledger as _, LedgerQueries};
 use crate::system::clock::{Clock, SystemClock};
 
-/// Look after the ledger
+/// Maintain the ledger
 #[derive(Debug, Subcommand)]
 pub(super) enum Ledger {
     Init(Init),
@@ -24,56 +24,56 @@ pub(super) enum Ledger {
     Backup(Backup),
 }
 
-/// Make an empty ledger where mailsudo.toml says; an existing one is left as it is
+/// Make an empty ledger where mailsudo.toml says; an existing one stays unchanged
 ///
-/// A new one refuses whatever was signed before it was made: it may take the place of one that was lost, and must not run
-/// again what that one knew.
+/// A new ledger refuses all requests that were signed before it was made. It may replace a lost ledger, and must not run
+/// again what that one recorded.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger init")]
 pub(super) struct Init {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     #[command(flatten)]
-    rehearsal: DryRun,
+    dry_run: DryRun,
 }
 
-/// Show where the ledger is, how large, and whether it is sound
+/// Show where the ledger is, its size, and whether it is sound
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger status --json")]
 pub(super) struct Status {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Forget answered requests that are older than a span; what is forgotten stays refused
+/// Remove requests with a sent reply that are older than a span; removed requests stay refused
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger prune --older-than 30d --yes")]
 pub(super) struct Prune {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// Older than this; never under 7d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     older_than: Span,
 
     #[command(flatten)]
-    consent: Confirm,
+    confirm: Confirm,
 }
 
-/// Give free space back to the file system; deliveries wait meanwhile
+/// Return free space to the file system; deliveries wait until it is done
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger vacuum")]
 pub(super) struct Vacuum {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     #[command(flatten)]
-    rehearsal: DryRun,
+    dry_run: DryRun,
 }
 
 /// Write a consistent copy to a new file, while deliveries go on
@@ -81,22 +81,22 @@ pub(super) struct Vacuum {
 #[command(after_help = "Example:\n  mailsudo ledger backup /var/backups/mailsudo-ledger.db")]
 pub(super) struct Backup {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// The new file
     file: PathBuf,
 
     #[command(flatten)]
-    rehearsal: DryRun,
+    dry_run: DryRun,
 }
 
-/// How many are forgotten in one transaction, so that deliveries need not wait long.
+/// How many are removed in one transaction, so that deliveries wait only a short time.
 const BATCH: u32 = 1000;
 
 fn span(text: &str) -> Result<Span, String> {
     let span = Span::try_from(text.to_owned())?;
     if span < Span::seconds(7 * 86_400) {
-        return Err("at least 7d: a forgotten request could come back".to_owned());
+        return Err("at least 7d: a pruned request could run again".to_owned());
     }
     Ok(span)
 }
@@ -115,9 +115,9 @@ impl Ledger {
 
 impl Init {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
-        if self.rehearsal.is_all(&format!("{} would be made, if it is not there", path.display()))? {
+        if self.dry_run.is_all(&format!("{} would be made, if it does not exist", path.display()))? {
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(folder) = path.parent()
@@ -125,10 +125,10 @@ impl Init {
         {
             let (user, shown) = (&gateway.settings().service_user, folder.display());
             bail!(
-                "there is no folder {shown}: mount what is missing, or install -d -m 0700 -o {user} -g {user} {shown}"
+                "there is no folder {shown}: mount the missing file system, or install -d -m 0700 -o {user} -g {user} {shown}"
             );
         }
-        // Root would follow whatever the service user has put into its folder, so the service user makes it.
+        // Root would follow links that the service user puts into its folder, so the service user makes it.
         if let Some(account) = service_account(&gateway)? {
             let status = Command::new(std::env::current_exe()?)
                 .args(["ledger", "init", "--config"])
@@ -141,9 +141,9 @@ impl Init {
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let was_there = path.exists();
-        // A new ledger may take the place of a lost one: what was signed before now could have run already.
+        // A new ledger may replace a lost one: what was signed before now could have run already.
         crate::ledger::init(path, Trusted::caller(), Some(SystemClock.now()))?;
-        let fate = if was_there { "was there already, and is left as it is" } else { "is made" };
+        let fate = if was_there { "exists already, and is unchanged" } else { "is made" };
         outln!("The ledger {} {fate}.", path.display())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -151,7 +151,7 @@ impl Init {
 
 impl Status {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
         let health = open_ledger(&gateway)?.health()?;
         let sound = health.integrity == "ok";
@@ -173,7 +173,7 @@ impl Status {
                 outln!("oldest     {}\nnewest     {}", when(oldest), when(newest))?;
             }
             outln!(
-                "forgotten  {}",
+                "pruned     {}",
                 health.watermark.map_or_else(|| "nothing".to_owned(), |watermark| format!("up to {}", when(watermark)))
             )?;
             outln!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1)?;
@@ -185,35 +185,35 @@ impl Status {
 
 impl Prune {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let before = SystemClock.now().minus(self.older_than.as_duration());
-        outln!("Answered requests from before {} would be removed for good.", when(before))?;
-        if let Some(status) = self.consent.missing("Remove them?")? {
+        outln!("Requests with a reply sent before {} would be removed permanently.", when(before))?;
+        if let Some(status) = self.confirm.missing("Remove them?")? {
             return Ok(status);
         }
         let mut ledger = open_ledger(&gateway)?;
         let mut gone: u64 = 0;
-        let mut progress = Progress::show("forgetting");
+        let mut progress = Progress::show("removing");
         loop {
             let batch = ledger.prune(before, BATCH)?;
             gone += u64::from(batch);
             if batch < BATCH {
                 break;
             }
-            progress = Progress::show(&format!("{gone} forgotten"));
+            progress = Progress::show(&format!("{gone} removed"));
         }
         drop(progress);
-        outln!("Forgotten: {gone}.")?;
+        outln!("Removed: {gone}.")?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Vacuum {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let mut ledger = open_ledger(&gateway)?;
         let (before, free) = ledger.health()?.bytes;
-        if self.rehearsal.is_all(&format!("{free} of {before} bytes would be given back"))? {
+        if self.dry_run.is_all(&format!("{free} of {before} bytes would be returned"))? {
             return Ok(ExitCode::SUCCESS);
         }
         let progress = Progress::show("compacting");
@@ -226,11 +226,11 @@ impl Vacuum {
 
 impl Backup {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         if self.file.exists() {
             bail!("{} exists already; choose a new file", self.file.display());
         }
-        if self.rehearsal.is_all(&format!("{} would be written", self.file.display()))? {
+        if self.dry_run.is_all(&format!("{} would be written", self.file.display()))? {
             return Ok(ExitCode::SUCCESS);
         }
         // Made beforehand, so that the copy has this mode from its first byte on.

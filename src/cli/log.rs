@@ -1,4 +1,4 @@
-//! `mailsudo log`: what was asked, and what became of it.
+//! `mailsudo log`: the requests and their outcomes.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use crate::protocol::{CommandName, RequestId, RunResult, Timestamp, UserName};
 use crate::reply::stored_text;
 use crate::system::clock::{Clock, SystemClock};
 
-/// List requests from the ledger, newest first, or show one whole
+/// List requests from the ledger, newest first, or show one in full
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -41,7 +41,7 @@ enum LogCommand {
 #[derive(Debug, Args)]
 struct List {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// Only this user's
     #[arg(long, add = ArgValueCompleter::new(complete::users))]
@@ -55,15 +55,15 @@ struct List {
     #[arg(long, value_enum)]
     state: Option<StateWord>,
 
-    /// Only since: a span back from now (2h, 7d), a day (2026-11-23) or a time (2026-11-23 10:15, local)
+    /// Only since this time: a span back from now (2h, 7d), a day (2026-11-23) or a time (2026-11-23 10:15, local)
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     since: Option<Timestamp>,
 
-    /// Only until
+    /// Only until this time
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Timestamp>,
 
-    /// At most so many
+    /// At most this many
     #[arg(long, default_value_t = 50)]
     limit: u32,
 
@@ -72,12 +72,12 @@ struct List {
     json: bool,
 }
 
-/// Show one request whole: the times of its steps, argument vector, result and stored reply
+/// Show one request in full: the times of its steps, argument vector, result and stored reply
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo log show 3e58b7943a65")]
 struct Show {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// The short id, or the first digits of it
     id: String,
@@ -124,7 +124,7 @@ impl Log {
 
 impl List {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let state = self.state.map(|word| match word {
             StateWord::Waiting => State::Waiting,
             StateWord::Refused => State::Refused,
@@ -133,7 +133,7 @@ impl List {
         });
         let filter = Filter {
             user: self.user,
-            command: self.command.map(|name| name.to_string()),
+            command: self.command.map(|command| command.to_string()),
             state,
             since: self.since,
             until: self.until,
@@ -152,7 +152,7 @@ impl List {
             line(record)?;
         }
         if records.is_empty() {
-            outln!("No request fits.")?;
+            outln!("No request matches.")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -173,7 +173,7 @@ fn line(record: &Record) -> Result<(), StdoutError> {
 
 impl Show {
     fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let record = self.find(&gateway)?;
         if self.json {
             return print_json(&about(&record));
@@ -215,7 +215,7 @@ impl Show {
         }
         let short = hex::decode(&self.id).context("an id is hex digits")?;
         let record = open_ledger(gateway)?.find(&short)?;
-        record.with_context(|| format!("there is no request {}; `mailsudo log` lists what there is", self.id))
+        record.with_context(|| format!("there is no request {}; `mailsudo log` lists the requests", self.id))
     }
 }
 

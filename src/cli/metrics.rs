@@ -20,7 +20,7 @@ use crate::system::files::{Rights, replace};
 #[command(after_help = "Example:\n  mailsudo metrics --output /var/lib/prometheus/node-exporter/mailsudo.prom")]
 pub(super) struct Metrics {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// Write to this file, in one step, instead of standard output
     #[arg(long, value_name = "FILE")]
@@ -29,7 +29,7 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let now = SystemClock.now();
         let text = exposition(&open_ledger(&gateway)?.tally(now)?, gateway.settings().gateway.as_str(), now);
         match &self.output {
@@ -40,7 +40,7 @@ impl Metrics {
     }
 }
 
-/// A label's value: backslash, quote and line end escaped. A word in the ledger is ours, unless the ledger was changed.
+/// A label's value: backslash, quote and line end escaped. A word in the ledger is a known one, unless the ledger was changed.
 fn label(word: &str) -> String {
     visible(word).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -58,7 +58,7 @@ fn exposition(tally: &Tally, gateway: &str, now: Timestamp) -> String {
     let labelled = |key: &str, rows: &[(String, u64)]| {
         rows.iter().map(|(word, count)| (format!(",{key}=\"{}\"", label(word)), *count)).collect()
     };
-    // What has not happened yet is 0 and not absent, so that an alert can see it happen.
+    // A value that has not occurred yet is 0 and not absent, so that an alert sees the change.
     let with_zeros = |rows: &[(String, u64)], words: &mut dyn Iterator<Item = &'static str>| {
         let mut all: BTreeMap<_, _> = words.map(|word| (word.to_owned(), 0)).collect();
         all.extend(rows.iter().cloned());
@@ -72,7 +72,7 @@ fn exposition(tally: &Tally, gateway: &str, now: Timestamp) -> String {
     family("mailsudo_refusals", "gauge", "Refused requests on the ledger, by reason.", labelled("reason", &reasons));
     family("mailsudo_lockouts", "gauge", "Users who are locked out now.", one(tally.locked_out));
     let age = tally.oldest_open.map_or(0, |oldest| u64::try_from(now.seconds() - oldest.seconds()).unwrap_or(0));
-    let help = "Age of the oldest request whose reply has not been handed over; 0 if there is none.";
+    let help = "Age of the oldest request without a sent reply; 0 if there is none.";
     family("mailsudo_oldest_unfinished_seconds", "gauge", help, one(age));
     let mut samples: Vec<_> = BUCKETS
         .iter()

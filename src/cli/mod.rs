@@ -1,8 +1,8 @@
-//! The command line: one file for each subcommand, each short. Arguments in, library call, words out.
+//! The command line: one file for each subcommand, each short. It reads arguments, calls the library and prints text.
 //!
 //! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 2 for a
-//! command line that is wrong, 141 where whoever read standard output has gone (what a shell reports of SIGPIPE). `check` and
-//! `sudoers --check` say what theirs mean. `deliver` keeps to pipe(8) instead: 0, or 75 for "try again".
+//! command line that is wrong, 141 if the reader of standard output has closed it (what a shell reports for SIGPIPE). `check` and
+//! `sudoers --check` describe theirs. `deliver` follows pipe(8) instead: 0, or 75 for "try again".
 
 #[macro_use]
 mod stdout;
@@ -60,7 +60,7 @@ Manual: mailsudo(1), mailsudo.toml(5), mailsudo-protocol(7)"
 )]
 struct Cli {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     #[command(subcommand)]
     command: Subcommands,
@@ -99,14 +99,14 @@ struct GatewayArg {
 
 /// Runs the command line `words`, program name first.
 pub fn run(words: Vec<OsString>) -> ExitCode {
-    // Inside a sudo rule, on its way to a command that must not inherit this process's limits.
+    // Inside a sudo rule, before a command that must not inherit this process's limits.
     if let [_, first, command @ ..] = words.as_slice()
         && first == execute::BEGIN
     {
         return execute::begin(command);
     }
     hardening::apply();
-    // `deliver` has rules of its own for a wrong command line, and need not build the others' parsers.
+    // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.
     if let Some(words) = deliver_words(&words) {
         return deliver::run(&words);
     }
@@ -142,7 +142,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     })
 }
 
-/// Says why a sysadmin's command could not be done.
+/// Prints why a sysadmin's command failed.
 fn complain(error: &anyhow::Error) {
     let hint = if needs_root(error) { "; run it as root" } else { "" };
     tell(format_args!("mailsudo: {error:#}{hint}"));
@@ -151,7 +151,7 @@ fn complain(error: &anyhow::Error) {
 /// 128 and SIGPIPE's number.
 const UNREAD: u8 = 141;
 
-/// Whether a file was closed to somebody who is not root.
+/// Whether a file could not be read because the caller is not root.
 fn needs_root(error: &anyhow::Error) -> bool {
     let is_closed = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
@@ -166,7 +166,7 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// The words for `deliver`, it first, if it is the subcommand: the first word that is no option, nor an option's value.
+/// The arguments for `deliver`, itself first, if it is the subcommand: the first word that is no option, nor an option's value.
 fn deliver_words(words: &[OsString]) -> Option<Vec<OsString>> {
     let (_, words) = words.split_first()?;
     let mut at = 0;
@@ -187,23 +187,23 @@ impl GatewayArg {
         open(&self.config)
     }
 
-    /// The gateway by files of the caller's own alone (and root's): for what is to widen what others may do.
+    /// The gateway, from files of the caller and root alone: for a command that extends what others may do.
     fn open_own(&self) -> Result<Gateway> {
         let problem = || format!("the gateway in {} cannot be used", self.config.display());
         Gateway::open(&self.config, Trusted::caller()).with_context(problem)
     }
 }
 
-/// Opens a gateway for root as for the service user: what either may own is trusted. Who that user is stands in
-/// `mailsudo.toml`, and only the caller's own word is taken for it: a folder of somebody else's could name its owner, and
-/// programs that root then starts.
+/// Opens a gateway for root as for the service user: what either may own is trusted. `mailsudo.toml` names that
+/// user, and only a file of the caller is accepted for it: a folder of another account could name its owner, and programs
+/// that root then starts.
 fn open(folder: &Path) -> Result<Gateway> {
     let problem = || format!("the gateway in {} cannot be used", folder.display());
     let gateway = Gateway::open(folder, Trusted::caller()).with_context(problem)?;
     Gateway::open(folder, trusted_for(&gateway)?).with_context(problem)
 }
 
-/// Whom a sysadmin's command trusts: root, itself, and the service user, if there is one yet.
+/// The accounts that a sysadmin's command trusts: root, the caller, and the service user if it exists.
 fn trusted_for(gateway: &Gateway) -> Result<Trusted> {
     let trusted = Trusted::caller();
     if !acts_for_service_user(gateway.settings()) {
@@ -213,12 +213,13 @@ fn trusted_for(gateway: &Gateway) -> Result<Trusted> {
     Ok(account.map_or(trusted.clone(), |account| trusted.and(account.uid, account.gid)))
 }
 
-/// Root acts for the service user; anybody else for himself, and without the fence everybody, as commands run as the caller.
+/// Root acts for the service user, and any other account for itself. With `run_via = "direct"` every account acts for itself,
+/// because commands run as the caller.
 fn acts_for_service_user(settings: &Settings) -> bool {
     rustix::process::geteuid().is_root() && settings.execution.run_via == RunVia::Sudo
 }
 
-/// Whether the caller is whom Postfix runs `deliver` as.
+/// Whether the caller is the account that Postfix runs `deliver` as.
 fn is_service_user(settings: &Settings) -> bool {
     let account = accounts::find(&settings.service_user).ok().flatten();
     account.is_some_and(|account| account.uid == rustix::process::geteuid().as_raw())
@@ -244,18 +245,18 @@ fn ask_code() -> Result<Code> {
         let text = rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?;
         match parse_code(&Zeroizing::new(text)) {
             Ok(code) => return Ok(code),
-            Err(error) => tell(format_args!("{error:#}: once more, or end with Ctrl-C")),
+            Err(error) => tell(format_args!("{error:#}: try again, or end with Ctrl-C")),
         }
     }
 }
 
-/// A code as people type it: authenticators show `123 456`.
+/// A code as users type it: authenticators show `123 456`.
 fn parse_code(text: &str) -> Result<Code> {
     let digits: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
     Code::parse(&digits).context("a code is 6 to 8 digits")
 }
 
-/// Standard input, for a command that reads a message; a person who forgot to redirect it is told what is awaited.
+/// Standard input, for a command that reads a message; at a terminal, a line says what to do.
 fn message_input() -> StdinLock<'static> {
     if io::stdin().is_terminal() {
         tell(format_args!("Paste the message and end it with Ctrl-D; or give a file: < message.eml"));
@@ -268,7 +269,7 @@ fn open_ledger(gateway: &Gateway) -> Result<Sqlite> {
     Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
 }
 
-/// A moment in local time with its offset, for people.
+/// A moment in local time with its offset, for output.
 fn when(time: Timestamp) -> String {
     match jiff::Timestamp::from_second(time.seconds()) {
         Ok(instant) => {
@@ -278,7 +279,7 @@ fn when(time: Timestamp) -> String {
     }
 }
 
-/// Shows a person that something long is going on, until it is dropped; nothing where nobody looks.
+/// Shows progress on a terminal until it is dropped; without a terminal it prints nothing.
 struct Progress;
 
 impl Progress {
@@ -303,7 +304,7 @@ fn print_json(value: &impl serde::Serialize) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The whole catalogue, in the order of names.
+/// All configured commands, in the order of their names.
 fn commands(gateway: &Gateway) -> Result<Vec<Command>> {
     let mut commands = Vec::new();
     for name in gateway.command_names()? {

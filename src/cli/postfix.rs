@@ -1,4 +1,4 @@
-//! `mailsudo postfix`: the gateway behind an address of this host's Postfix.
+//! `mailsudo postfix`: connects the gateway to an address of this host's Postfix.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::config::{DEFAULT_FOLDER, Gateway};
 use crate::postfix::{Plan, Postfix, Wanted, plain_path};
 use crate::system::accounts;
 
-/// Put the gateway behind an address of this host's Postfix, look how it stands, or take it away
+/// Connect the gateway to an address of this host's Postfix, show the state, or remove it
 #[derive(Debug, Subcommand)]
 pub(super) enum PostfixCommand {
     Install(Install),
@@ -22,13 +22,13 @@ pub(super) enum PostfixCommand {
 
 /// Show what would change in Postfix's files, ask, change it with postconf(1), and reload Postfix
 ///
-/// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. What it finds in place it leaves: a
+/// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. It leaves correct settings unchanged: a
 /// second run says "nothing to change". Run it again after a change of address, service_user or of longest in mailsudo.toml.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo postfix install --dry-run")]
 pub(super) struct Install {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     #[command(flatten)]
     place: Place,
@@ -46,7 +46,7 @@ pub(super) struct Install {
 #[command(after_help = "Example:\n  mailsudo postfix show")]
 pub(super) struct Show {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     #[command(flatten)]
     place: Place,
@@ -56,7 +56,7 @@ pub(super) struct Show {
     bin: Option<PathBuf>,
 }
 
-/// Take out what `install` put in, and leave everything else
+/// Remove what `install` has added, and leave everything else
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo postfix remove --transport mailsudo-paris")]
 pub(super) struct Remove {
@@ -69,7 +69,7 @@ pub(super) struct Remove {
 
 #[derive(Debug, Args)]
 struct Place {
-    /// What the transport is called; each gateway of a host needs its own
+    /// The name of the transport; each gateway of a host needs its own
     #[arg(long, value_name = "NAME", default_value = "mailsudo")]
     transport: String,
 
@@ -91,7 +91,7 @@ impl PostfixCommand {
 impl Install {
     fn run(self) -> Result<ExitCode> {
         let postfix = Postfix::open(&self.place.postfix_config)?;
-        let (plan, notes) = Plan::install(&postfix, &wanted(&self.at, &self.place, self.bin.as_deref())?)?;
+        let (plan, notes) = Plan::install(&postfix, &wanted(&self.gateway_arg, &self.place, self.bin.as_deref())?)?;
         for note in notes {
             outln!("note: {note}")?;
         }
@@ -102,7 +102,7 @@ impl Install {
 impl Show {
     fn run(self) -> Result<ExitCode> {
         let postfix = Postfix::open(&self.place.postfix_config)?;
-        let (plan, notes) = Plan::install(&postfix, &wanted(&self.at, &self.place, self.bin.as_deref())?)?;
+        let (plan, notes) = Plan::install(&postfix, &wanted(&self.gateway_arg, &self.place, self.bin.as_deref())?)?;
         for note in notes {
             outln!("note: {note}")?;
         }
@@ -149,15 +149,15 @@ fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-fn wanted(at: &GatewayArg, place: &Place, program: Option<&Path>) -> Result<Wanted> {
-    let gateway = at.open()?;
+fn wanted(gateway_arg: &GatewayArg, place: &Place, program: Option<&Path>) -> Result<Wanted> {
+    let gateway = gateway_arg.open()?;
     let settings = gateway.settings();
     let program = program.unwrap_or(&settings.execution.mailsudo);
     plain_path(program)?;
     ensure!(program.is_file(), "{} is not a program: name it with --bin PATH", program.display());
     plain_path(gateway.path())?;
     check_service_user(&gateway)?;
-    // Postfix looks addresses up in lower case, so the map's key must be.
+    // Postfix looks addresses up in lower case, so the map's key must be in lower case.
     let address = settings.address.as_str().to_ascii_lowercase();
     if address.contains(|c: char| c.is_whitespace() || c == '"') {
         bail!("address \"{address}\" is not one that a transport map can hold");

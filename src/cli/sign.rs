@@ -16,22 +16,22 @@ use crate::config::MailAddress;
 use crate::protocol::{Code, CommandName, GatewayName, ParameterName, Request, Timestamp, UnsignedRequest};
 use crate::system::clock::{Clock, SystemClock};
 
-/// Sign a request and print it, send it, or make a link of it
+/// Sign a request and print it, send it, or make a mailto: link
 ///
 /// The key file is the one in ~/.config/mailsudo, mode 0600. The code is asked for on the terminal unless one of the
-/// --code options says where it is from.
+/// --code options gives its source.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mailsudo sign restart service=nginx                 print the block, to paste into any mail
-  mailsudo sign restart service=nginx --send          hand the mail to sendmail
+  mailsudo sign restart service=nginx --send          send the mail by sendmail
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
 
---totp-secret-file keeps both factors on one machine: whoever has that machine has both. It is for automation on a host
+--totp-secret-file keeps both factors on one machine: access to that machine gives both. It is for automation on a host
 that you trust as much as the phone it replaces.")]
 pub(super) struct Sign {
-    /// The command to ask for
+    /// The command to request
     #[arg(add = ArgValueCompleter::new(complete::commands))]
     command: CommandName,
 
@@ -43,7 +43,7 @@ pub(super) struct Sign {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
-    /// Which gateway, where there are several key files
+    /// The gateway, if there are several key files
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
     gateway: Option<GatewayName>,
 
@@ -73,7 +73,7 @@ struct CodeFrom {
     #[arg(long, value_name = "DIGITS")]
     code: Option<String>,
 
-    /// A shell command whose output is the code
+    /// A shell command that prints the code
     #[arg(long, value_name = "COMMAND")]
     code_command: Option<String>,
 
@@ -89,7 +89,7 @@ struct Form {
     #[arg(long)]
     eml: bool,
 
-    /// Hand the message to sendmail
+    /// Send the message by sendmail
     #[arg(long)]
     send: bool,
 
@@ -150,11 +150,11 @@ impl Sign {
 }
 
 impl CodeFrom {
-    /// The code, and the moment whose code it is.
+    /// The code, and the moment that it belongs to.
     fn get(&self, clock: &dyn Clock) -> Result<(Timestamp, Code)> {
         let is_asked = self.code.is_none() && self.code_command.is_none() && self.totp_secret_file.is_none();
         if is_asked && std::io::stdin().is_terminal() {
-            // The time is taken after the code, so that a slow typist signs the time at which Enter was pressed.
+            // The time is taken after the code, so the signed time is that at which Enter was pressed.
             let code = super::ask_code()?;
             return Ok((clock.now(), code));
         }

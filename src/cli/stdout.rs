@@ -1,30 +1,30 @@
-//! Standard output and standard error. In: text, part of which may come from strangers or from the ledger. Out: the text with
-//! every character that could act on a terminal or hide text made visible; or an error that standard output took no more:
+//! Standard output and standard error. In: text, part of which may be untrusted or come from the ledger. Out: the text with
+//! every character that could act on a terminal or hide text made visible; or an error if standard output cannot be written:
 //! `println!` would panic there (`mailsudo log | head -1`, a full disk).
 //!
-//! MUST: every word that a subcommand prints goes through this module, but for `sign`'s block and `deliver`'s reply, which are
-//! made of safe characters only.
+//! MUST: all output of a subcommand goes through this module, except `sign`'s block and `deliver`'s reply, which hold safe
+//! characters only.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
-use crate::protocol::is_treacherous;
+use crate::protocol::is_unsafe;
 use crate::reply::visible;
 
-/// Prints a line; to be used with `?`.
+/// Prints a line; use it with `?`.
 macro_rules! outln {
     ($($words:tt)*) => {
         $crate::cli::stdout::line(format_args!($($words)*))
     };
 }
 
-/// Standard output took no more.
+/// Standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output: {0}")]
 pub(super) struct StdoutError(io::Error);
 
 impl StdoutError {
-    /// Whether the reader has gone, as `head` does when it has seen enough.
+    /// Whether the reader has closed it, as `head` does after its last line.
     pub(super) fn is_unread(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }
@@ -56,11 +56,11 @@ pub(super) fn coloured(before: &str, colour: Colour, middle: &str, after: &str) 
     write(&mut anstream::stdout().lock(), &line)
 }
 
-/// Prints JSON, with such characters escaped as JSON escapes them: what reads it gets them, and no terminal does.
+/// Prints JSON, with such characters escaped as JSON escapes them: a program that reads it gets them, and a terminal does not.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut safe = String::new();
     for c in serde_json::to_string_pretty(value)?.chars() {
-        if c != '\n' && is_treacherous(c) {
+        if c != '\n' && is_unsafe(c) {
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}")));
         } else {
             safe.push(c);
@@ -70,7 +70,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(write(&mut io::stdout().lock(), &safe)?)
 }
 
-/// Prints a line on standard error. Who cannot read it gets the exit status.
+/// Prints a line on standard error. A caller that cannot read it gets the exit status.
 pub(super) fn tell(words: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{}", visible(&words.to_string()));
 }

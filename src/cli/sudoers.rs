@@ -1,4 +1,4 @@
-//! `mailsudo sudoers`: the fence, as text, and on disk.
+//! `mailsudo sudoers`: the sudo rules, as text and on disk.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,11 +10,11 @@ use super::confirm::Confirm;
 use super::{GatewayArg, complain, is_service_user, stdout, tell};
 use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, place};
 
-/// Print, compare or install the sudoers fragment that permits what the catalogue can run, and no more
+/// Print, compare or install the sudoers fragment that permits exactly the configured commands
 ///
-/// Print it with no option. --check shows how the installed one differs; the service user, to whom it is closed, gets what
-/// sudo -l lists instead, and only that user and root get an answer. Exit status 0: as it should be. 1: it differs. 2: that
-/// could not be told. --install shows the difference too, asks, has visudo check the new one, replaces the old one in one
+/// Print it with no option. --check shows how the installed one differs; the service user, who may not read it, gets what
+/// sudo -l lists instead. Only that user and root get an answer. Exit status 0: it is correct. 1: it differs. 2: that is not
+/// known. --install shows the difference too, asks, has visudo check the new one, replaces the old one in one
 /// step and keeps it with a ~ after its name. Each gateway has a fragment of its own.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,9 +24,9 @@ Examples:
   mailsudo sudoers --for sudo-rs")]
 pub(super) struct Sudoers {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
-    /// Whose sudoers(5) is meant [default: the installed one's]
+    /// The dialect of sudoers(5) [default: that of the installed sudo]
     #[arg(long = "for", value_enum)]
     dialect: Option<Dialect>,
 
@@ -44,19 +44,19 @@ pub(super) struct Sudoers {
     file: Option<PathBuf>,
 
     #[command(flatten)]
-    consent: Confirm,
+    confirm: Confirm,
 }
 
 impl Sudoers {
     pub(super) fn run(self) -> Result<ExitCode> {
-        // The service user may own commands for its own use; none of its making becomes a rule that lets it be root.
-        let gateway = self.at.open_own()?;
+        // The service user may own commands for its own use; but none of its files becomes a rule that lets it become root.
+        let gateway = self.gateway_arg.open_own()?;
         let settings = gateway.settings();
         let tools = Tools::find(&settings.execution);
         let dialect = match (self.dialect, &tools) {
             (Some(dialect), _) => dialect,
             (None, Ok(tools)) => tools.dialect,
-            // Nothing is installed here to be wrong about.
+            // Nothing is installed here that could differ.
             (None, Err(_)) => Dialect::Sudo,
         };
         let wanted = fragment(&super::commands(&gateway)?, settings, dialect)?;
@@ -81,15 +81,15 @@ impl Sudoers {
             difference => difference?,
         };
         let Some(difference) = difference else {
-            outln!("{looked_at} is what the catalogue comes to.")?;
+            outln!("{looked_at} permits exactly what the commands need.")?;
             return Ok(ExitCode::SUCCESS);
         };
         stdout::text(&difference)?;
         if self.check {
-            tell(format_args!("{looked_at} differs; `mailsudo sudoers --install` mends it."));
+            tell(format_args!("{looked_at} differs; `mailsudo sudoers --install` corrects it."));
             return Ok(ExitCode::FAILURE);
         }
-        if let Some(status) = self.consent.missing(&format!("Install this as {installed}?"))? {
+        if let Some(status) = self.confirm.missing(&format!("Install this as {installed}?"))? {
             return Ok(status);
         }
         install(&file, &wanted, &tools?)?;
@@ -98,5 +98,5 @@ impl Sudoers {
     }
 }
 
-/// `--check` could not tell.
+/// The exit status of `--check` if the answer is not known.
 const UNKNOWN: u8 = 2;

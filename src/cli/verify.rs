@@ -1,4 +1,4 @@
-//! `mailsudo verify`: is this reply the gateway's own?
+//! `mailsudo verify`: checks whether the gateway wrote a reply.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use crate::client::verify::{Checked, Finding, check};
 use crate::protocol::{GatewayName, ReplyBlock};
 use crate::reply::visible;
 
-/// Say whether a reply is genuine, and print the text that is
+/// Say whether a reply is genuine, and print the authenticated text
 ///
 /// Reads a whole message or pasted text from standard input. Genuine means: the gateway wrote everything that a mail program may
-/// show of it, the subject included. It prints the authenticated text itself: read it there, and not in the mail program. Exit
+/// show of it, the subject included. It prints the authenticated text itself: read it here, and not in the mail program. Exit
 /// status 0: genuine. 1: not, or its text was altered, or the message holds more than that text.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo verify < reply.eml")]
@@ -25,7 +25,7 @@ pub(super) struct Verify {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
-    /// Which gateway's key file
+    /// The gateway of the key file
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
     gateway: Option<GatewayName>,
 }
@@ -39,7 +39,7 @@ impl Verify {
         let keys: Vec<_> =
             keys.into_iter().filter(|file| self.gateway.as_ref().is_none_or(|name| file.gateway == *name)).collect();
         if keys.is_empty() {
-            bail!("there is no key file to verify with; name one with --key FILE");
+            bail!("there is no key file to verify with; give one with --key FILE");
         }
         let mut raw = Vec::new();
         message_input().read_to_end(&mut raw).context("standard input")?;
@@ -53,9 +53,9 @@ fn print(checked: &Checked) -> Result<()> {
     match &checked.finding {
         Finding::Genuine(block) => outln!("genuine: {}", about(block))?,
         Finding::WithMore(block) => {
-            outln!("not genuine as a whole: {}; only the text below is the gateway's", about(block))?;
+            outln!("not genuine as a whole: {}; only the text below is from the gateway", about(block))?;
             for outside in &checked.outside {
-                outln!("not the gateway's: {}", visible(outside).replace('\n', "\n    "))?;
+                outln!("not from the gateway: {}", visible(outside).replace('\n', "\n    "))?;
             }
         }
         Finding::Altered(block) => {

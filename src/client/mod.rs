@@ -1,4 +1,4 @@
-//! The user's side: the key file, and the mail that carries a request. Shares `protocol` with the server and nothing else.
+//! The user's side: the key file, and the mail that carries a request. It shares only `protocol` with the server.
 
 pub mod verify;
 
@@ -27,7 +27,7 @@ pub struct KeyFile {
     pub user: UserName,
     /// The HMAC key.
     pub key: Key,
-    /// When the file was written, as far as the file system knows.
+    /// When the file was written, by the time of the file system.
     pub written: Option<Timestamp>,
 }
 
@@ -110,7 +110,7 @@ fn folder() -> Result<PathBuf> {
     Ok(base.join("mailsudo"))
 }
 
-/// The text of a file that holds a secret and that nobody else may read.
+/// The text of a file that holds a secret and that no other account may read.
 ///
 /// # Errors
 ///

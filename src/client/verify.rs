@@ -8,14 +8,14 @@ use super::KeyFile;
 use crate::intake::{ShownPart, shown};
 use crate::protocol::{ReplyBlock, Timestamp, Verdict, check_reply, claimed_reply};
 
-/// What may be said of a message.
+/// The finding about a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// All of it is the gateway's.
+    /// The gateway wrote all of it.
     Genuine(ReplyBlock),
-    /// It holds a text of the gateway's, and more that is not.
+    /// It holds a text of the gateway, and other text too.
     WithMore(ReplyBlock),
-    /// The gateway wrote the block, and not the text above it as it stands.
+    /// The gateway wrote the block, but not the text above it in this form.
     Altered(ReplyBlock),
     /// It holds a reply block for this user that was signed before the key file was written, under another key.
     OlderThanKey(ReplyBlock),
@@ -26,11 +26,11 @@ pub enum Finding {
 /// A checked message.
 #[derive(Debug)]
 pub struct Checked {
-    /// What may be said of it.
+    /// The finding.
     pub finding: Finding,
     /// The authenticated text, where there is one.
     pub text: Option<String>,
-    /// What the message holds besides that text, in words.
+    /// A description of what the message holds besides that text.
     pub outside: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub fn check(raw: &[u8], keys: &[KeyFile]) -> Checked {
     best.unwrap_or_else(|| Checked { finding: older(&parts, keys), text: None, outside: Vec::new() })
 }
 
-/// The finding that says more for the message.
+/// The better finding for the message.
 fn better(one: Option<Checked>, other: Option<Checked>) -> Option<Checked> {
     let rank = |checked: &Checked| match checked.finding {
         Finding::Genuine(_) => 3,
@@ -141,7 +141,7 @@ fn is_own_subject(subject: &str, text: &str, block: &ReplyBlock) -> bool {
     };
     match command.strip_suffix('…') {
         Some(start) => start.chars().count() >= SHORTENED && rest.starts_with(start),
-        // The facts begin below the command.
+        // The fields begin below the command.
         None => rest.strip_prefix(command).is_some_and(|rest| rest.starts_with(FIRST_FACT) || rest.is_empty()),
     }
 }

@@ -1,5 +1,5 @@
-//! A mail address, as the configuration names it. In: text. Out: an address that is safe in a header field, in an
-//! envelope and as an argument to sendmail: printable ASCII, one `@`, no space, quote or bracket, no dash in front.
+//! A mail address from the configuration. In: text. Out: an address that is safe in a header field, in an
+//! envelope and as an argument to sendmail: printable ASCII, one `@`, no space, quote or bracket, no dash at the start.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ impl MailAddress {
         &self.0
     }
 
-    /// What stands after the `@`.
+    /// The part after the `@`.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
@@ -34,7 +34,7 @@ impl MailAddress {
     }
 }
 
-/// A label of a domain in ASCII (RFC 3492). Letters are made small, as browsers and mail programs do.
+/// A label of a domain in ASCII (RFC 3492). Letters are converted to lower case, as browsers and mail programs do.
 fn a_label(label: &str) -> Option<String> {
     if label.is_ascii() {
         return Some(label.to_owned());

@@ -1,5 +1,5 @@
-//! `commands.d/NAME.toml`: one entry of the catalogue.
-//! In: text. Out: a [`Command`] all of whose parts fit each other: what `authorize` and `sudoers` build on.
+//! `commands.d/NAME.toml`: one configured command.
+//! In: text. Out: a [`Command`] with parts that fit each other. `authorize` and `sudoers` rely on that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,30 +12,30 @@ use super::parameter::{Kind, Parameter, Scalar};
 use super::settings::{RunVia, Settings, is_account};
 use super::{ConfigError, Size, Source, Span, Template};
 use crate::limits::{MAX_AGE, OUTPUT};
-use crate::protocol::{CommandName, ParameterName, is_treacherous};
+use crate::protocol::{CommandName, ParameterName, is_unsafe};
 
 /// One command that mail may run.
 #[derive(Debug)]
 pub struct Command {
     /// The name that requests use.
     pub name: CommandName,
-    /// One line for people.
+    /// One line that describes it.
     pub summary: String,
-    /// As whom it runs.
+    /// The account that it runs as.
     pub run_as: RunAs,
     /// The program's absolute path, then its arguments.
     pub argv: Vec<Template>,
-    /// After how long it is ended.
+    /// Its time limit.
     pub timeout: Span,
-    /// How old a request for it may be, if not the gateway's.
+    /// How old a request for it may be, if the gateway's limit does not apply.
     pub max_age: Option<Span>,
-    /// How much of its output is kept, if not the gateway's.
+    /// How much of its output is kept, if the gateway's limit does not apply.
     pub output: Option<Size>,
     /// Whether one run at a time is allowed.
     pub exclusive: bool,
-    /// What may be filled in.
+    /// Its parameters.
     pub parameters: BTreeMap<ParameterName, Parameter>,
-    /// Role by role, what values it may give: for a parameter that is not named, any.
+    /// For each role, the values that it may give; any value for a parameter that is not named.
     pub allow: BTreeMap<String, BTreeMap<ParameterName, Vec<String>>>,
 }
 
@@ -123,19 +123,19 @@ impl Command {
         };
         if settings.execution.run_via == RunVia::Sudo {
             command
-                .check_fenced()
-                .map_err(|what| source.error(Some(span), format!("with fence = \"sudo\": {what}")))?;
+                .check_for_sudo()
+                .map_err(|what| source.error(Some(span), format!("with run_via = \"sudo\": {what}")))?;
         }
         Ok(command)
     }
 
-    /// Whether sudo can tell this command's arguments apart: it matches all of them as one string joined by spaces (FACTS.md),
+    /// Whether sudo can distinguish this command's arguments: it matches all of them as one string joined by spaces (docs/measurements.md),
     /// so nothing may hold white space or be empty.
     ///
     /// # Errors
     ///
-    /// What it is, and the way out.
-    pub fn check_fenced(&self) -> Result<(), String> {
+    /// What is wrong, and what to write instead.
+    pub fn check_for_sudo(&self) -> Result<(), String> {
         let loose = |text: &str| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control());
         if self.argv.iter().flat_map(Template::literals).any(loose) {
             return Err(
@@ -149,7 +149,7 @@ impl Command {
                 Kind::OneOf(values) if values.iter().any(|value| loose(value)) => {
                     return Err(format!("{name}: no value may be empty or hold white space"));
                 }
-                Kind::Pattern(pattern, _) => pattern.check_fenced().map_err(|what| format!("{name}: {what}"))?,
+                Kind::Pattern(pattern, _) => pattern.check_for_sudo().map_err(|what| format!("{name}: {what}"))?,
                 _ => {}
             }
         }
@@ -162,7 +162,7 @@ impl Command {
     }
 }
 
-/// What no single key's type can say: whether the parts of a file fit each other and the gateway.
+/// What the type of a single key cannot check: whether the parts of a file fit each other and the gateway.
 struct Checks<'c> {
     source: &'c Source<'c>,
     file: &'c File,
@@ -176,7 +176,7 @@ impl Checks<'_> {
             return error(None, format!("`{name}` is a built-in command; rename the file"));
         }
         let summary = self.file.summary.get_ref();
-        if summary.trim().is_empty() || summary.chars().any(is_treacherous) {
+        if summary.trim().is_empty() || summary.chars().any(is_unsafe) {
             return error(Some(self.file.summary.span()), "summary is one line of plain text".to_owned());
         }
         let longest = self.settings.execution.longest;
@@ -255,6 +255,7 @@ mod tests {
 
     fn command(run_via: &str, text: &str) -> Result<Command, String> {
         let file = Path::new("restart.toml");
+        // The old names `fence` and `none` must stay valid.
         let settings = format!("gateway = \"g\"\naddress = \"g@x\"\n[execution]\nfence = \"{run_via}\"\n");
         let settings: Settings = toml::from_str(&settings).expect("settings");
         let name = CommandName::try_from("restart").expect("a name");
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fence_allows_no_white_space_and_nothing_empty() {
+    fn run_via_sudo_allows_no_white_space_and_nothing_empty() {
         let p = "[parameters.p]\n";
         for text in [
             "argv = [\"/bin/ls\", \"a b\"]".to_owned(),

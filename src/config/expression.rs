@@ -13,7 +13,7 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// The expression itself is wrong; says how.
+    /// The expression itself is wrong, with the reason.
     pub fn matches(&self, text: &str) -> Result<bool, String> {
         match regex_lite::Regex::new(&self.0) {
             Ok(regex) => Ok(regex.is_match(text)),

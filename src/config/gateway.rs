@@ -1,12 +1,12 @@
-//! The gateway's folder: the door to `mailsudo.toml` and to the users' and commands' files beside it, each opened by its name
-//! when it is asked for.
+//! The gateway's folder: `mailsudo.toml`, and the users' and commands' files beside it. Each is opened by its name when it
+//! is needed.
 
 use std::path::Path;
 
 use super::{Command, ConfigError, Distrust, Folder, Secrets, Settings, Source, Trusted, User};
 use crate::protocol::{BadName, CommandName, UserName};
 
-/// The gateway's folder, with its settings read and the rest read when asked for.
+/// The gateway's folder, with its settings read; the rest is read when needed.
 #[derive(Debug)]
 pub struct Gateway {
     folder: Folder,
@@ -34,13 +34,14 @@ impl Gateway {
         &self.settings
     }
 
-    /// The keys of `mailsudo.toml` that have a newer name, each with what to write instead. For `check`.
+    /// The keys of `mailsudo.toml` that have a newer name, each with its replacement. For `check`.
     pub fn old_keys(&self) -> Result<Vec<(String, String)>, ConfigError> {
         let text = self.folder.read(FILE)?;
         let file = self.folder.path().join(FILE);
         let table: toml::Table = Source { file: &file, text: &text }.parse()?;
-        let fence = table.get("execution").and_then(|execution| execution.get("fence")).and_then(toml::Value::as_str);
-        Ok(fence
+        let old_value =
+            table.get("execution").and_then(|execution| execution.get("fence")).and_then(toml::Value::as_str);
+        Ok(old_value
             .map(|value| {
                 let run_via = if value == "none" { "direct" } else { value };
                 (format!("[execution] fence = \"{value}\""), format!("run_via = \"{run_via}\""))
@@ -74,7 +75,7 @@ impl Gateway {
         self.names("commands.d")
     }
 
-    /// Those of them that are names at all, for `help`: a file that is called otherwise can be run by nobody.
+    /// The names that are valid, for `help`: a command file with another name cannot be run.
     pub fn readable_command_names(&self) -> Vec<CommandName> {
         let stems = self.folder.folder("commands.d").and_then(|folder| folder.stems()).unwrap_or_default();
         stems.into_iter().filter_map(|stem| CommandName::try_from(stem).ok()).collect()
@@ -85,7 +86,7 @@ impl Gateway {
         self.names("users.d")
     }
 
-    /// The names of all who have secrets, sorted.
+    /// The names of all users with secrets, sorted.
     pub fn secret_names(&self) -> Result<Vec<UserName>, ConfigError> {
         self.names("secrets.d")
     }

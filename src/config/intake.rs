@@ -1,4 +1,4 @@
-//! `[intake]` of `mailsudo.toml`: which messages are looked at, and what is required of every sender besides the signature.
+//! `[intake]` of `mailsudo.toml`: which messages are processed, and what is required of every sender besides the signature.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{AddressRange, AuthservId, ConfigError, Domain, Expression, MailAddre
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Intake {
-    /// The envelope recipients that are served; none named: any.
+    /// The envelope recipients that are served; an empty list allows any.
     pub recipients: Vec<MailAddress>,
     /// What the Subject field must match.
     pub subject: Option<Expression>,
@@ -18,13 +18,13 @@ pub struct Intake {
     pub reject: BTreeMap<String, Expression>,
     /// Whether every message must be submitted under a SASL login of its user.
     pub require_sasl: bool,
-    /// The ranges from which mail may come; none named: any.
+    /// The ranges from which mail may come; an empty list allows any.
     pub clients: Vec<AddressRange>,
-    /// Whether a verdict of `authserv_id` must vouch for every From domain.
+    /// Whether a result of `authserv_id` must confirm every From domain.
     pub require_authentication_results: bool,
-    /// Whose Authentication-Results fields are believed.
+    /// The authserv-id of the trusted Authentication-Results fields.
     pub authserv_id: Option<AuthservId>,
-    /// The domains whose DKIM signature vouches for their subdomains too.
+    /// The domains with a DKIM signature that confirms their subdomains too.
     pub sign_for_subdomains: Vec<Domain>,
 }
 
@@ -45,7 +45,7 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// What must vouch for everybody.
+    /// What is required of every sender.
     pub fn requirements(&self) -> SenderRequirements<'_> {
         SenderRequirements {
             sasl: self.require_sasl,
@@ -57,7 +57,7 @@ impl Intake {
 
     pub(super) fn check(&self, source: &Source<'_>) -> Result<(), ConfigError> {
         if self.require_authentication_results && self.authserv_id.is_none() {
-            let what = "require_authentication_results needs authserv_id, the name whose verdicts are believed";
+            let what = "require_authentication_results needs authserv_id, the authserv-id whose results are trusted";
             return Err(source.error_at("require_authentication_results", what));
         }
         Ok(())

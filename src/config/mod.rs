@@ -1,10 +1,10 @@
-//! The gateway's files, as CONFIG.md (`docs/configuration.md`) names them, turned into types once.
+//! The gateway's files, as docs/configuration.md describes them, converted to types once.
 //!
-//! In: a folder. Out: [`Gateway`], which opens a user's or a command's file only when it is asked for, by name, so
-//! that a message costs the same with ten users or a hundred thousand. Unknown keys are errors, and a value that a
+//! In: a folder. Out: [`Gateway`], which opens a user's or a command's file only when it is needed, by name, so
+//! that a message has the same cost with ten users or a hundred thousand. Unknown keys are errors, and a value that a
 //! type here cannot hold is an error that names file, line and remedy.
 //!
-//! It must never follow what others could have written (`trust.rs`), and never repeat a secret in an error.
+//! It must never use a file that others could have written (`trust.rs`), and never repeat a secret in an error.
 
 mod address;
 mod command;
@@ -41,7 +41,7 @@ use crate::error::{Deferral, Stop};
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_FOLDER: &str = "/etc/mailsudo";
 
-/// A fault in the gateway's own files: a deferral for `deliver`, an error for everybody else.
+/// A fault in the gateway's own files: a deferral for `deliver`, an error for all other subcommands.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that may not be used.
@@ -54,7 +54,7 @@ pub enum ConfigError {
         file: PathBuf,
         /// Its line, from 1.
         line: Option<usize>,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is correct.
         what: String,
     },
 }
@@ -77,7 +77,7 @@ impl From<ConfigError> for Stop {
     }
 }
 
-/// The keys that stand above the first section of a file.
+/// The keys above the first section of a file.
 const TOP_LEVEL: [&str; 17] = [
     "gateway",
     "address",
@@ -98,7 +98,7 @@ const TOP_LEVEL: [&str; 17] = [
     "require_sasl",
 ];
 
-/// A file's text while it is being turned into types: knows where it is, for errors.
+/// A file's text while it is converted to types. It has the file's path, for errors.
 struct Source<'t> {
     file: &'t Path,
     text: &'t str,
@@ -112,7 +112,7 @@ impl<'t> Source<'t> {
         })
     }
 
-    /// Like [`parse`](Self::parse), for a file whose very words may be secrets: the error repeats none of them.
+    /// Like [`parse`](Self::parse), for a file that holds secrets: the error repeats no part of it.
     fn parse_secret<T: serde::Deserialize<'t>>(&self, rule: &str) -> Result<T, ConfigError> {
         toml::from_str(self.text).map_err(|error| self.error(error.span(), rule))
     }

@@ -1,4 +1,4 @@
-//! What may be filled in: a parameter of a command, with its type and its default.
+//! A parameter of a command, with its type and its default.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Pattern;
 
-/// What one parameter may be.
+/// The definition of one parameter.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawParameter")]
 pub struct Parameter {
@@ -55,7 +55,7 @@ impl Kind {
 }
 
 impl fmt::Display for Kind {
-    /// For people: what may be written.
+    /// For output: what may be written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OneOf(values) => write!(f, "one of {}", values.join(", ")),

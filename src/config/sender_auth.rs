@@ -1,5 +1,5 @@
-//! What may be required of a sender besides the signature, as the configuration says: address ranges of clients, the
-//! filter whose verdicts are believed, domains that sign for others. In: text. Out: types that compare as the mail
+//! What may be required of a sender besides the signature, as the configuration gives it: address ranges of clients, the
+//! filter with the trusted results, domains that sign for others. In: text. Out: types that compare as the mail
 //! system means them.
 
 use std::fmt;
@@ -8,16 +8,16 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-/// What besides the key must vouch for a sender: for everybody (`[intake]`), or for one user.
+/// What is required of a sender besides the signature: of every sender (`[intake]`), or of one user.
 #[derive(Debug, Clone, Copy)]
 pub struct SenderRequirements<'d> {
     /// A SASL login.
     pub sasl: bool,
-    /// The logins that it must be one of; `None`: any.
+    /// The accepted logins; `None` accepts any.
     pub logins: Option<&'d [String]>,
-    /// A verdict on the From domain in an Authentication-Results field.
+    /// A result for the From domain in an Authentication-Results field.
     pub authentication_results: bool,
-    /// A client's address in one of these; none: any.
+    /// A client's address in one of these; an empty list accepts any.
     pub clients: &'d [AddressRange],
 }
 
@@ -32,7 +32,7 @@ impl AddressRange {
         self.0.contains(&address)
     }
 
-    /// Whether one of the two lies in the other, as two ranges do that share an address at all.
+    /// Whether one of the two contains the other. Two ranges that share an address always do.
     pub fn meets(&self, other: &Self) -> bool {
         self.0.contains(&other.0) || other.0.contains(&self.0)
     }
@@ -52,11 +52,11 @@ impl TryFrom<String> for AddressRange {
             return Err(format!("`{text}` is not a range of addresses like 192.0.2.0/24 or 2001:db8::/32"));
         };
         if range.trunc() != range {
-            return Err(format!("`{text}` has bits set behind its prefix: write {} or one address", range.trunc()));
+            return Err(format!("`{text}` has bits set after its prefix: write {} or one address", range.trunc()));
         }
         // A client's address is compared in its shortest form, so nothing would ever be in such a range.
         if range.addr().to_canonical() != range.addr() {
-            return Err(format!("`{text}` is IPv4 in IPv6's clothes: write it as IPv4"));
+            return Err(format!("`{text}` is an IPv4-mapped IPv6 address: write it as IPv4"));
         }
         Ok(Self(range))
     }
@@ -149,7 +149,7 @@ mod tests {
         assert!(holds("192.0.2.0/24", "192.0.2.255") && !holds("192.0.2.0/24", "192.0.3.0"));
         assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.8"));
         assert!(holds("2001:db8::/32", "2001:db8:ffff::1") && !holds("2001:db8::/32", "2001:db9::"));
-        assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "::1"), "one family is not the other");
+        assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "::1"), "the families are separate");
     }
 
     #[test]

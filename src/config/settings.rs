@@ -1,4 +1,4 @@
-//! `mailsudo.toml`: what the gateway is, where its neighbours are, and its limits.
+//! `mailsudo.toml`: the gateway, the services that it uses, and its limits.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::protocol::GatewayName;
 pub struct Settings {
     /// The gateway's name: what a request's `gateway` line must say.
     pub gateway: GatewayName,
-    /// Where requests are sent, and the From of replies.
+    /// The address for requests, and the From of replies.
     pub address: MailAddress,
     /// How old a request's signed time may be; a command may set its own.
     #[serde(default = "default_max_age")]
@@ -25,22 +25,22 @@ pub struct Settings {
     /// How long the ledger keeps finished requests.
     #[serde(default = "default_retention")]
     pub retention: Span,
-    /// Whom Postfix runs `deliver` as, and whom sudoers names.
+    /// The account that Postfix runs `deliver` as, and that sudoers names.
     #[serde(default = "default_service_user", deserialize_with = "account")]
     pub service_user: String,
     /// Sizes.
     #[serde(default)]
     pub limits: Limits,
-    /// Which messages are looked at.
+    /// Which messages are processed.
     #[serde(default)]
     pub intake: Intake,
-    /// Where the memory is.
+    /// Where the ledger is.
     #[serde(default)]
     pub ledger: Ledger,
     /// Where the audit trail goes.
     #[serde(default)]
     pub syslog: Syslog,
-    /// When guessing ends.
+    /// When wrong codes lock a user out.
     #[serde(default)]
     pub lockout: Lockout,
     /// How commands are run.
@@ -84,7 +84,7 @@ impl Default for Limits {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ledger {
-    /// Backend and place.
+    /// Backend and location.
     pub url: LedgerUrl,
 }
 
@@ -135,7 +135,7 @@ impl Default for Syslog {
 pub enum LogTarget {
     /// A datagram socket of a syslog daemon.
     Socket(PathBuf),
-    /// Standard error, for trying things out.
+    /// Standard error, for tests by hand.
     Stderr,
 }
 
@@ -235,7 +235,7 @@ fn own_program() -> PathBuf {
 pub enum RunVia {
     /// Through sudo, as the generated sudoers fragment permits.
     Sudo,
-    /// As the caller, whoever that is: for trying things out.
+    /// As the caller, without sudo: for tests by hand.
     #[serde(alias = "none")]
     Direct,
 }
@@ -262,19 +262,19 @@ impl Settings {
         let settings: Self = source.parse()?;
         let wrong = |key: &str, what: &str| Err(source.error_at(key, format!("{key} {what}")));
         if settings.max_age.as_duration() > MAX_AGE {
-            return wrong("max_age", "is at most 7d: pruning could forget a request before it is too old");
+            return wrong("max_age", "is at most 7d: pruning could remove a request before it is too old");
         }
         if settings.max_future.as_duration() > MAX_AGE {
             return wrong("max_future", "is at most 7d");
         }
         if !(MAX_AGE..=RETENTION).contains(&settings.retention.as_duration()) {
-            return wrong("retention", "is at least 7d, or a forgotten request could come back, and at most 36500d");
+            return wrong("retention", "is at least 7d, or a pruned request could run again, and at most 36500d");
         }
         if settings.limits.message.bytes() > MESSAGE {
             return wrong("message", "is at most 16MiB: a request has 4 KiB for each of 32 arguments");
         }
         if settings.limits.output.bytes() > OUTPUT {
-            return wrong("output", "is at most 4MiB: a reply above Postfix's message_size_limit could not leave");
+            return wrong("output", "is at most 4MiB: Postfix does not accept a reply above its message_size_limit");
         }
         if settings.execution.longest.as_duration() > RUN_TIME {
             return wrong("longest", "is at most 1d");

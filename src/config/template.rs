@@ -1,5 +1,5 @@
-//! One argument of a command as the catalogue writes it: literal text with `{parameter}` in it.
-//! In: text and values. Out: exactly one argument, whatever the values hold. There is no way to make two.
+//! One argument of a command as its file gives it: literal text with `{parameter}` in it.
+//! In: text and values. Out: exactly one argument, whatever the values hold. It can never become two.
 
 use serde::Deserialize;
 
@@ -18,10 +18,10 @@ enum Piece {
     Placeholder(ParameterName),
 }
 
-/// A piece of a template, for those who print it in another language than literal text.
+/// A part of a template, for output in another form than literal text.
 #[derive(Debug, Clone, Copy)]
 pub enum Part<'t> {
-    /// Text that stands for itself.
+    /// Literal text.
     Literal(&'t str),
     /// The place of a parameter.
     Placeholder(&'t ParameterName),
@@ -44,7 +44,7 @@ impl Template {
         })
     }
 
-    /// The literal text alone, for judging it.
+    /// The literal text alone, for checks.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.parts().filter_map(|part| match part {
             Part::Literal(text) => Some(text),
@@ -52,7 +52,7 @@ impl Template {
         })
     }
 
-    /// The parameter that opens the argument: its value may not begin with `-` (DESIGN.md, decision 6).
+    /// The parameter that starts the argument: its value may not begin with `-` (docs/decisions/0006).
     pub fn opening(&self) -> Option<&ParameterName> {
         match self.pieces.first() {
             Some(Piece::Placeholder(name)) => Some(name),
@@ -61,7 +61,7 @@ impl Template {
     }
 
     /// The argument with `value` of each parameter in its place; `None` where one has no value, or where an
-    /// argument that opens with a parameter would begin with `-` and be read as an option.
+    /// argument that starts with a parameter would begin with `-` and be read as an option.
     pub fn fill<'v>(&self, value: impl Fn(&ParameterName) -> Option<&'v str>) -> Option<String> {
         let mut argument = String::new();
         for part in self.parts() {

@@ -1,8 +1,8 @@
-//! Opening files that decide what may run. In: a folder and names below it. Out: the bytes of a file that nobody
-//! but root and the people we trust could have written, checked on the opened descriptor.
+//! Opening files that decide what may run. In: a folder and names below it. Out: the bytes of a file that only
+//! root and trusted accounts could have written, checked on the opened descriptor.
 //!
-//! MUST: a file is judged by `fstat` of the descriptor it is then read from, never by its name; no symbolic link
-//! is followed below the folder; every folder above is judged too, since whoever may rename there may replace.
+//! MUST: a file is checked by `fstat` of the descriptor that it is read from, never by its name; no symbolic link
+//! is followed below the folder; every folder above is checked too, because a right to rename is a right to replace.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::limits::CONFIG_FILE;
 /// Why a file or folder is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Distrust {
-    /// There is nothing of that name.
+    /// It does not exist.
     #[error("{} does not exist", .0.display())]
     Missing(PathBuf),
     /// The caller may not open it.
@@ -53,7 +53,7 @@ pub enum Distrust {
 }
 
 impl Distrust {
-    /// Whether it is there, and closed to whoever runs this.
+    /// Whether it exists, and the caller may not open it.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(..))
     }
@@ -67,7 +67,7 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// Root and whoever runs this process: right for `deliver`, which runs as the service user.
+    /// Root and the account that runs this process: right for `deliver`, which runs as the service user.
     pub fn caller() -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
         Self { uids: vec![0, uid.as_raw()], gids: vec![0, gid.as_raw()] }
@@ -97,7 +97,7 @@ fn is(stat: &Stat, kind: FileType) -> bool {
     FileType::from_raw_mode(stat.st_mode) == kind
 }
 
-/// A folder all of whose parents are trusted, held open.
+/// An open folder. All its parents are trusted.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -106,7 +106,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder at `path` after judging it and everything above it.
+    /// Opens the folder at `path` after checking it and every folder above it.
     pub fn open(path: &Path, trusted: Trusted) -> Result<Self, Distrust> {
         let full = path.canonicalize().map_err(|error| unreadable(path, error))?;
         for above in full.ancestors().skip(1) {
@@ -163,7 +163,7 @@ impl Folder {
         judge: impl FnOnce(&Path, &Stat) -> Result<(), Distrust>,
     ) -> Result<Zeroizing<String>, Distrust> {
         let path = self.path.join(name);
-        // Without NONBLOCK a FIFO of that name would hang the delivery before it could be judged.
+        // Without NONBLOCK a FIFO of that name would block the delivery before it is checked.
         let mut file = self.open_at(name, OFlags::NONBLOCK)?;
         let stat = rustix::fs::fstat(&file).map_err(|errno| unreadable(&path, errno.into()))?;
         if !is(&stat, FileType::RegularFile) {
@@ -172,7 +172,7 @@ impl Folder {
         self.trusted.judge(&path, &stat)?;
         judge(&path, &stat)?;
         let size = usize::try_from(stat.st_size).unwrap_or_default();
-        // The capacity is set beforehand so that no unwiped copy of a secret is left behind by growing.
+        // The capacity is set first, because a text that grows leaves an unwiped copy of a secret behind.
         let mut text = Zeroizing::new(String::with_capacity(size + 1));
         match file.by_ref().take(CONFIG_FILE + 1).read_to_string(&mut text) {
             Ok(read) if read as u64 <= CONFIG_FILE => Ok(text),
@@ -181,15 +181,15 @@ impl Folder {
         }
     }
 
-    /// Judges the folder once more without the exception for sticky ones.
-    pub fn judge_private(&self) -> Result<(), Distrust> {
+    /// Checks the folder again, without the exception for sticky folders.
+    pub fn check_private(&self) -> Result<(), Distrust> {
         let stat = rustix::fs::fstat(&self.descriptor).map_err(|errno| unreadable(&self.path, errno.into()))?;
         let mode = stat.st_mode & 0o7777;
         if mode & 0o022 != 0 { Err(Distrust::Mode(self.path.clone(), mode, "go-w")) } else { Ok(()) }
     }
 
-    /// Judges the file `name` without reading it, for one that a library will open by its path.
-    pub fn judge(&self, name: &str) -> Result<(), Distrust> {
+    /// Checks the file `name` without reading it, for a file that a library opens by its path.
+    pub fn check(&self, name: &str) -> Result<(), Distrust> {
         let path = self.path.join(name);
         let stat = rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| unreadable(&path, errno.into()))?;

@@ -34,7 +34,7 @@ impl TryFrom<String> for Span {
 }
 
 impl fmt::Display for Span {
-    /// The shortest form that says the same.
+    /// The shortest form of the same value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         for (unit, size) in [("d", 86_400), ("h", 3_600), ("m", 60)] {

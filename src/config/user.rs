@@ -1,4 +1,4 @@
-//! `users.d/NAME.toml` and `secrets.d/NAME.toml`: what is known of a user, and the user's secrets.
+//! `users.d/NAME.toml` and `secrets.d/NAME.toml`: the data of a user, and the user's secrets.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct User {
     pub address: MailAddress,
     /// The accepted From addresses.
     pub from: Vec<MailAddress>,
-    /// The roles; none: nothing but `help` and `status`.
+    /// The roles. Without a role, only `help` and `status` are allowed.
     pub roles: Vec<String>,
     /// Whether requests of the user are accepted at all.
     pub enabled: bool,
@@ -48,9 +48,9 @@ impl User {
             clients: Vec<AddressRange>,
         }
         let file: File = source.parse()?;
-        // An empty login must match no user: pipe(8) writes an empty one where nobody logged in.
+        // An empty login must match no user: pipe(8) writes an empty login for a client that has not logged in.
         if file.logins.iter().any(String::is_empty) {
-            return Err(source.error_at("logins", "logins holds an empty one, which is nobody's"));
+            return Err(source.error_at("logins", "logins holds an empty login, which no user has"));
         }
         Ok(Self {
             from: file.from.unwrap_or_else(|| vec![file.address.clone()]),
@@ -77,19 +77,19 @@ impl User {
 
 /// A user's two factors. Wiped when dropped; shown by no `Debug` form.
 pub struct Secrets {
-    /// The HMAC key in force.
+    /// The current HMAC key.
     pub key: Key,
-    /// The one before it, while a rotation overlaps.
+    /// The previous key, while a rotation overlaps.
     pub previous: Option<Previous>,
     /// The otpauth URL of the TOTP secret.
     pub totp: Zeroizing<String>,
 }
 
-/// An HMAC key on its way out.
+/// The previous HMAC key.
 pub struct Previous {
     /// The key.
     pub key: Key,
-    /// The last signed time at which it still counts.
+    /// The last signed time for which it is valid.
     pub until: Timestamp,
 }
 
@@ -100,7 +100,7 @@ impl fmt::Debug for Secrets {
 }
 
 /// Secrets of no user. An unknown user is verified against them, so that it costs what a known user costs.
-/// A mac that happens to hold under this published key still belongs to no user; `authenticate` refuses it.
+/// A mac that is right under this published key still belongs to no user; `authenticate` refuses it.
 const DECOY: &str = r#"
 hmac_key = "0000000000000000000000000000000000000000000000000000000000000000"
 totp     = "otpauth://totp/mailsudo%20gateway:nobody?secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&issuer=mailsudo%20gateway"
@@ -108,7 +108,7 @@ totp     = "otpauth://totp/mailsudo%20gateway:nobody?secret=AAAAAAAAAAAAAAAAAAAA
 
 impl Secrets {
     pub(super) fn parse(source: &Source<'_>) -> Result<Self, ConfigError> {
-        // Borrowed from the wiped text of the file, so that no copy of a secret is left behind.
+        // Borrowed from the wiped text of the file, so that no copy of a secret remains.
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct File<'t> {
@@ -139,7 +139,7 @@ impl Secrets {
         Ok(Self { key: key(file.hmac_key)?, previous, totp: Zeroizing::new(file.totp.to_owned()) })
     }
 
-    /// Nobody's secrets, made by the same work as anybody's, the wiping of their text included.
+    /// The secrets of no user, made by the same work as those of a user, including the wiping of their text.
     pub fn decoy() -> Result<Self, ConfigError> {
         let text = Zeroizing::new(DECOY.to_owned());
         Self::parse(&Source { file: "decoy".as_ref(), text: &text })
@@ -187,7 +187,7 @@ mod tests {
         assert!(user.enabled);
         assert!(user.logins.is_empty() && !user.requirements().sasl && user.requirements().clients.is_empty());
         let error = parse("address = \"a@x\"\nroles = []\nlogins = [\"\"]\n").map(|_| ()).expect_err("an empty login");
-        assert_eq!(error.to_string(), "u:3: logins holds an empty one, which is nobody's");
-        assert!(parse("address = \"a@x\"\n").is_err(), "roles must be said, if only []");
+        assert_eq!(error.to_string(), "u:3: logins holds an empty login, which no user has");
+        assert!(parse("address = \"a@x\"\n").is_err(), "roles must be given, if only as []");
     }
 }

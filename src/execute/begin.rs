@@ -1,12 +1,12 @@
 //! How the gateway knows that a command began.
 //!
-//! Standard input of sudo is one end of a socket pair. Inside the sudo rule, between timeout(1) and the command, stands
-//! `mailsudo begin`: it writes one byte to that socket, puts /dev/null in its place, and executes the command. So:
+//! Standard input of sudo is one end of a socket pair. Inside the sudo rule, between timeout(1) and the command, is
+//! `mailsudo begin`. It writes one byte to that socket, puts /dev/null in its place, and executes the command. So:
 //!
-//! - the byte arrived: the command began, whatever sudo says later;
+//! - the byte arrived: the command began, even if sudo reports an error later;
 //! - the socket is closed at its other end and no byte arrived: the command did not begin, and never will;
 //! - neither: the gateway shuts the socket down for reading. A byte that was written before arrives; none can be written after.
-//!   So it is known in each case, even where sudo itself cannot be ended: it has root's user id while it looks at its rules.
+//!   So the start is known in each case, even if sudo itself cannot be ended: it has root's user id while it reads its rules.
 //!
 //! MUST: `mailsudo begin` never executes the command unless the byte was written.
 
@@ -20,7 +20,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-/// The subcommand's name, as it stands in the sudo rule.
+/// The subcommand's name in the sudo rule.
 pub const BEGIN: &str = "begin";
 
 /// What is written before the command is executed.
@@ -32,7 +32,7 @@ const FAILED: u8 = b'F';
 /// EX_USAGE of sysexits(3).
 const USAGE: u8 = 64;
 
-/// EX_OSERR of sysexits(3): the start could not be reported, because nobody reads it.
+/// EX_OSERR of sysexits(3): the start could not be reported, because no process reads it.
 pub const NOT_REPORTED: u8 = 71;
 
 /// Reports that the command begins, and executes it: `words` are the program and its arguments. It returns only where the
@@ -79,7 +79,7 @@ fn socket() -> io::Result<UnixStream> {
 pub(super) enum Begun {
     /// Not yet, as far as is known.
     NotYet,
-    /// It began, and was seen to at this moment.
+    /// It began; this is when that was seen.
     Since(Instant),
     /// It could not be executed; the error's number.
     Failed(i32),
@@ -109,7 +109,7 @@ impl Report {
         self.begun
     }
 
-    /// What to wait on; `None` when nothing more can come.
+    /// The descriptor to wait on; `None` when nothing more can arrive.
     pub(super) fn waits_on(&self) -> Option<BorrowedFd<'_>> {
         self.is_open.then(|| self.socket.as_fd())
     }

@@ -1,4 +1,4 @@
-//! Output in bounded memory. In: whatever a command prints, perhaps gigabytes. Out: its head and tail, and how many
+//! Output in bounded memory. In: the output of a command, perhaps gigabytes. Out: its head and tail, and how many
 //! bytes between them were left out.
 
 use std::collections::VecDeque;

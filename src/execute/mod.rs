@@ -1,8 +1,8 @@
 //! Runs a command. In: [`AdmittedCommand`], the proof that its request was durably admitted. Out: [`Outcome`].
 //!
 //! MUST: no shell. Nothing runs without an `AdmittedCommand`. The command gets none of Postfix's descriptors, because pipe(8) waits
-//! for every process that holds one. No command delays a delivery by more than its time limit and a few seconds, whatever it
-//! does with its output and whatever processes it leaves behind. The outcome is `refused` only where it is proven that the
+//! for every process that holds one. No command delays a delivery by more than its time limit and a few seconds, no matter what it
+//! does with its output and which processes it leaves behind. The outcome is `refused` only where it is proven that the
 //! command did not begin and never will (docs/decisions/0013).
 
 mod begin;
@@ -41,7 +41,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// How it ended, in the protocol's words.
+    /// How it ended, as the protocol names it.
     pub fn result(&self) -> RunResult {
         self.result
     }
@@ -62,17 +62,17 @@ impl Outcome {
     }
 }
 
-/// What is known of how a command line ended.
+/// What is known about the end of a command line.
 enum Known {
-    /// The command did not begin and never will; why.
+    /// The command did not begin and never will, with the reason.
     NotBegun(String),
     /// The command ended.
     Ended(Ended),
-    /// It began, or may have begun, and its end was not seen; why.
+    /// It began, or may have begun, and its end was not seen, with the reason.
     Unknown(String),
 }
 
-/// Runs `command` and waits for its end. Of its output it keeps as much as the command says, or else the settings.
+/// Runs `command` and waits for its end. The command's limit, or else the settings' limit, says how much output is kept.
 pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeouts) -> Outcome {
     let (invocation, execution) = (command.invocation(), &settings.execution);
     let limit = invocation.output().unwrap_or(settings.limits.output.bytes());
@@ -94,7 +94,7 @@ pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeou
             // timeout(1) counts from its own start, which is after sudo's and shortly before the command's.
             let over =
                 spawned.elapsed() >= invocation.timeout() && took + Duration::from_secs(1) >= invocation.timeout();
-            judge(&ended, over)
+            result_of(&ended, over)
         }
     };
     Outcome { result, output, took, fault }
@@ -137,7 +137,7 @@ fn start(line: &[String], run_via: RunVia) -> io::Result<(Child, PipeReader, Opt
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let spawned = command.spawn();
     rustix::process::umask(before);
-    // `command` is dropped here, with the other ends of pipe and socket. While it held them, they would never be closed.
+    // `command` is dropped here, with the other ends of pipe and socket. While it holds them, they are never closed.
     Ok((spawned?, reader, report))
 }
 
@@ -169,7 +169,7 @@ fn watch(
             *begun = moment;
             until_ended(&mut watch, moment + invocation.timeout() + KILL_AFTER + timeouts.sudo)
         }
-        // It has failed, or sudo was refused; sudo itself may take its time to end.
+        // It has failed, or sudo has refused it. sudo itself may end later.
         Begun::Never | Begun::Failed(_) => {
             if watch.until_ended(Instant::now() + timeouts.sudo_start)?.is_none() {
                 watch.end();
@@ -212,7 +212,7 @@ fn until_ended(watch: &mut Watch<'_>, deadline: Instant) -> io::Result<Known> {
 }
 
 /// The result of a command that began; `over` is whether its time limit was over.
-fn judge(ended: &Ended, over: bool) -> (RunResult, Option<String>) {
+fn result_of(ended: &Ended, over: bool) -> (RunResult, Option<String>) {
     let result = match (ended.status.code(), ended.status.signal()) {
         (Some(code), _) => u8::try_from(code).map_or(RunResult::Unknown, RunResult::Exit),
         (None, Some(signal)) => RunResult::Signal(signal),

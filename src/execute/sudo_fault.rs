@@ -21,11 +21,11 @@ enum Cause {
     NoNewPrivileges,
     /// PAM does not accept the account.
     Account,
-    /// The host's own name is looked up in vain.
+    /// The host's own name cannot be resolved.
     HostName,
 }
 
-/// Words of sudo and sudo-rs, and what they mean. The first that is found counts.
+/// Messages of sudo and sudo-rs, and what they mean. The first match counts.
 const CAUSES: [(&str, Cause); 12] = [
     ("failed to run command", Cause::Flag("intercept")),
     ("Defaults log_input", Cause::Flag("log_input")),
@@ -50,7 +50,7 @@ pub(super) fn explain(why: &str, output: &Captured, settings: &Settings) -> Stri
         let cut: String = words.chars().take(WORDS).collect();
         text.push_str(&format!("; it printed: {cut}"));
     }
-    // What is slow is most often the look-up of the host's own name.
+    // The usual cause of a slow start is the look-up of the host's own name.
     let slow = || why.contains("cannot start it any more").then(|| remedy_of(Cause::HostName, settings));
     if let Some(remedy) = remedy(&words, settings).or_else(slow) {
         text.push_str(&format!("; remedy, as root: {remedy}"));

@@ -36,7 +36,7 @@ pub(super) struct Watch<'w> {
 }
 
 impl<'w> Watch<'w> {
-    /// Watches `child`, whose output is `pipe`. A `report` tells when the command begins; without one it began with the child.
+    /// Watches `child`, whose output is `pipe`. A `report` says when the command begins; without one it began with the child.
     pub(super) fn new(
         child: Child,
         pipe: PipeReader,
@@ -66,7 +66,7 @@ impl<'w> Watch<'w> {
         Ok(None)
     }
 
-    /// Takes in the output until the child ends; `None` when `deadline` comes first.
+    /// Reads the output until the child ends; `None` when `deadline` comes first.
     pub(super) fn until_ended(&mut self, deadline: Instant) -> io::Result<Option<Ended>> {
         while let Some(timeout) = time_left(deadline) {
             if self.wait(timeout)? {
@@ -76,8 +76,8 @@ impl<'w> Watch<'w> {
         Ok(None)
     }
 
-    /// Forbids the command to begin, unless it has begun already, and kills what may be killed. sudo itself may not, while it
-    /// looks at its rules; then it ends later, and starts nothing.
+    /// Forbids the command to begin, unless it has begun already, and kills what it may kill. It may not kill sudo itself while
+    /// sudo reads its rules; then sudo ends later, and starts nothing.
     pub(super) fn forbid(&mut self) -> io::Result<()> {
         if let Some(report) = &mut self.report {
             report.forbid()?;
@@ -94,9 +94,9 @@ impl<'w> Watch<'w> {
         end_group(&mut self.child, self.kill_grace);
     }
 
-    /// Waits for the next thing that happens; returns whether the child has ended.
+    /// Waits for the next event; returns whether the child has ended.
     fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
-        // A pipe that everybody has closed would be ready for ever.
+        // A pipe that all processes have closed would always be ready.
         let mut readable: Vec<_> = self.is_open.then(|| self.pipe.as_fd()).into_iter().collect();
         readable.extend(self.report.as_ref().and_then(Report::waits_on));
         let has_ended = self.watcher.wait(&mut self.child, &readable, timeout)?;
@@ -130,7 +130,7 @@ impl<'w> Watch<'w> {
     }
 }
 
-/// Takes in what `pipe` holds, with at most so many reads; returns whether any process can still write to it.
+/// Reads what `pipe` holds, with at most so many reads; returns whether any process can still write to it.
 fn drain(pipe: &PipeReader, reads: usize, capture: &mut Capture) -> io::Result<bool> {
     let mut buffer = Vec::with_capacity(PIPE_READ);
     for _ in 0..reads {

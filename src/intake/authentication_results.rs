@@ -1,10 +1,10 @@
-//! An Authentication-Results field (RFC 8601 section 2.2). In: one whole field of a header. Out: whose it is and what it
-//! says, or [`Unreadable`]. Anybody may have written it: it is read in one pass, without recursion, and not at all above
+//! An Authentication-Results field (RFC 8601 section 2.2). In: one whole field of a header. Out: its authserv-id and its
+//! content, or [`Unreadable`]. Any sender may have written it, so it is read in one pass, without recursion, and not at all above
 //! [`AUTHENTICATION_RESULTS`].
 //!
-//! Where filters in use leave the grammar, what is read is what every reader would take from it: values need not be
+//! Where filters in use break the grammar, the field is read as every reader would read it: values need not be
 //! quoted (OpenDKIM writes `header.b=h+VA/GY`), a semicolon may stand at the end, and a property without its type
-//! (Exchange's `action=none`) says nothing.
+//! (Exchange's `action=none`) is ignored.
 
 use super::structured::{Reader, Unreadable};
 
@@ -13,7 +13,7 @@ use crate::limits::AUTHENTICATION_RESULTS;
 /// The field's name.
 pub(super) const NAME: &str = "Authentication-Results";
 
-/// What one field says.
+/// The content of one field.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Results {
     /// One for each `method=result`.
@@ -39,7 +39,7 @@ impl Entry {
         self.result.to_ascii_lowercase()
     }
 
-    /// The one value of the property `name`, such as `header.d`; none where it is missing or said twice.
+    /// The one value of the property `name`, such as `header.d`; none where it is missing or given twice.
     pub(super) fn property(&self, name: &str) -> Option<&str> {
         let mut values = self.properties.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         match (values.next(), values.next()) {
@@ -49,13 +49,13 @@ impl Entry {
     }
 }
 
-/// Whose field it is: its authserv-id. The name must stand as it should: some readers take `Authentication- Results` for
-/// the same field, so that whoever removes forged fields may have passed it over.
+/// The field's authserv-id. The field name must be exact: some readers take `Authentication- Results` for
+/// the same field, so a filter that removes forged fields may have missed this one.
 pub(super) fn author(field: &str) -> Result<String, Unreadable> {
     open(field).map(|(author, _)| author)
 }
 
-/// What the field says.
+/// The results in the field.
 pub(super) fn read(field: &str) -> Result<Results, Unreadable> {
     let (_, mut rest) = open(field)?;
     rest.space()?;
@@ -108,7 +108,7 @@ fn entry(rest: &mut Reader<'_>) -> Result<Option<Entry>, Unreadable> {
     rest.space()?;
     let mut entry = Entry { method, result: rest.keyword()?, properties: Vec::new() };
     loop {
-        // What follows a result follows it at a distance: `dkim=pass.header` is neither.
+        // White space must follow a result: `dkim=pass.header` is neither.
         let before = rest.len();
         rest.space()?;
         if matches!(rest.peek(), None | Some(';')) {
@@ -167,7 +167,7 @@ mod tests {
                 "Authentication-Results: foo.example.net (foobar) 1 (baz);\n    dkim (Because I like it) / 1 (One yay) = (wait for it) fail\n      policy (A dot can go here) . (like that) expired\n      (this surprised me) = (as I wasn't expecting it) 1362471462",
                 vec!["dkim=fail policy.expired=1362471462"],
             ),
-            // OpenDKIM 2.11 and OpenDMARC 1.4, as the system tests' ones write them.
+            // OpenDKIM 2.11 and OpenDMARC 1.4, as those of the system tests write them.
             (
                 "Authentication-Results: dkim.example.com;\n\tdkim=pass (2048-bit key; unprotected) header.d=users.example header.i=@users.example header.a=rsa-sha256 header.s=mail header.b=h+VAy/GY;\n\tdkim-atps=neutral",
                 vec![
@@ -240,7 +240,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands in the quoted and commented places, which a sender may fill, it makes no entry.
+        /// Quoted text and comments, which a sender may choose, make no entry.
         #[test]
         fn nothing_quoted_or_commented_makes_an_entry(text in "[ -~\t]{0,60}", nested in 0_usize..9) {
             let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
@@ -250,9 +250,9 @@ mod tests {
             prop_assert_eq!(told(&field), Ok(vec![format!("spf=fail smtp.mailfrom={text}@b"), "dkim=none".to_owned()]));
         }
 
-        /// Any text is read or not, and never a panic; what is read is as long as the text at most.
+        /// Any text is read or refused, without a panic. What is read is at most as long as the text.
         #[test]
-        fn any_text_is_judged(text in any::<String>(), grammar in "[ad;=./\"()\\\\ \n1]{0,80}") {
+        fn any_text_is_read_or_refused(text in any::<String>(), grammar in "[ad;=./\"()\\\\ \n1]{0,80}") {
             for field in [text.clone(), format!("{NAME}:{text}"), format!("{NAME}: mx;{grammar}"), grammar] {
                 if let Ok(entries) = told(&field) {
                     prop_assert!(entries.iter().map(String::len).sum::<usize>() <= 2 * field.len());

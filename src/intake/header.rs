@@ -1,5 +1,5 @@
 //! Header fields (RFC 5322 section 2.2). In: the bytes of a header. Out: its fields, and what mail-parser makes of the few that
-//! are read. Nothing else is copied, so that a million fields cost no memory.
+//! are read. Nothing else is copied, so a million fields need no memory.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(super) struct Field<'m> {
     value: &'m [u8],
 }
 
-/// How a field is to be read.
+/// How a field is read.
 #[derive(Clone, Copy)]
 pub(super) enum Form {
     /// Addresses (RFC 5322 section 3.4).
@@ -35,7 +35,7 @@ impl<'m> Field<'m> {
         self.name.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// Whether it has that name, or one that somebody might take for it: with blanks in it.
+    /// Whether it has that name, or one that a reader may take for it: with blanks in it.
     pub(super) fn resembles(&self, name: &str) -> bool {
         let bare = self.name.iter().filter(|byte| !byte.is_ascii_whitespace());
         bare.map(u8::to_ascii_lowercase).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
@@ -46,17 +46,17 @@ impl<'m> Field<'m> {
         self.name.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
     }
 
-    /// Whether it is longer than [`HEADER_FIELD`], and so never read.
+    /// Whether it is longer than [`HEADER_FIELD`]. Such a field is never read.
     pub(super) fn is_too_long(&self) -> bool {
         self.value.len() > HEADER_FIELD
     }
 
-    /// The value as it stands, without the blanks around it.
+    /// The raw value, without the blanks around it.
     pub(super) fn text(&self) -> Cow<'m, str> {
         String::from_utf8_lossy(self.value.trim_ascii())
     }
 
-    /// The first word of the value, without comments (RFC 5322 section 3.2.2): `no` of `no (a comment); x=y`. Empty where there
+    /// The first word of the value, without comments (RFC 5322 section 3.2.2): `no` of `no (a comment); x=y`. Empty if there
     /// is none.
     pub(super) fn first_word(&self) -> String {
         let text = self.text();
@@ -64,7 +64,7 @@ impl<'m> Field<'m> {
         reader.space().and_then(|()| reader.keyword()).unwrap_or_default()
     }
 
-    /// Name and value as they stand, on one line or several.
+    /// Raw name and value, on one line or several.
     pub(super) fn whole(&self) -> String {
         format!("{}:{}", String::from_utf8_lossy(self.name), String::from_utf8_lossy(self.value.trim_ascii_end()))
     }
@@ -74,7 +74,7 @@ impl<'m> Field<'m> {
         if self.is_too_long() {
             return HeaderValue::Empty;
         }
-        // mail-parser wants the line end that the last line of a message may lack.
+        // mail-parser needs the line end that the last line of a message may lack.
         let value = self.value.trim_ascii_end();
         let value = if matches!(form, Form::Type) { unfolded(value) } else { value.to_owned() };
         let line = [value.as_slice(), b"\n"].concat();
@@ -89,7 +89,7 @@ impl<'m> Field<'m> {
     }
 }
 
-/// A value with parameters on one line, and no blank behind a `=`: mail-parser reads no value that is folded there.
+/// A value with parameters on one line, without a blank after a `=`: mail-parser reads no value that is folded there.
 fn unfolded(value: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(value.len());
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -106,7 +106,7 @@ fn unfolded(value: &[u8]) -> Vec<u8> {
     line
 }
 
-/// The fields of a header in their order. A line that is none is passed over, as mail systems do.
+/// The fields of a header in their order. A line that is not a field is skipped, as mail systems do.
 pub(super) fn fields<'m>(header: &'m [u8]) -> impl Iterator<Item = Field<'m>> + use<'m> {
     let mut rest = header;
     std::iter::from_fn(move || {
@@ -122,7 +122,7 @@ pub(super) fn fields<'m>(header: &'m [u8]) -> impl Iterator<Item = Field<'m>> + 
     })
 }
 
-/// Up to where the field reaches that `header` begins with: its line, and those after it that begin with a blank.
+/// The length of the first field in `header`: its line, and the lines after it that begin with a blank.
 fn length_of_field(header: &[u8]) -> usize {
     let mut length = 0;
     for line in lines(header) {

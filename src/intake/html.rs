@@ -1,8 +1,8 @@
-//! HTML to text, for mails that have nothing else. In: any bytes that call themselves HTML. Out: their text, with
+//! HTML to text, for mails that have nothing else. In: any bytes that are labelled as HTML. Out: their text, with
 //! block elements and `<br>` as line breaks and no line ever wrapped (reader's rule 2).
 //!
 //! It works on html5gum's token stream, never on a tree: time and memory are linear in the input, and no nesting can
-//! make it recurse. It judges nothing: hidden text counts, so a second start line in it makes the mail ambiguous.
+//! make it recurse. It does not check visibility: hidden text counts, so a second start line in it makes the mail ambiguous.
 
 use std::convert::Infallible;
 
@@ -11,15 +11,15 @@ use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 
 /// The text of an HTML document.
 pub(super) fn to_text(html: &str) -> String {
-    let mut page = Page::default();
+    let mut output = Output::default();
     let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: html5gum::Span<()>| {
-        page.take(&event);
+        output.take(&event);
         None::<Infallible>
     });
     emitter.naively_switch_states(true);
-    // The emitter keeps every token to itself, so that running to the end yields nothing, and no error.
+    // The emitter keeps every token, so the tokenizer yields nothing and no error.
     Tokenizer::new_with_emitter(html, emitter).for_each(drop);
-    page.text
+    output.text
 }
 
 /// Elements that show nothing but their text.
@@ -43,9 +43,9 @@ pub(super) fn is_bare(html: &str) -> bool {
 }
 
 #[derive(Default)]
-struct Page {
+struct Output {
     text: String,
-    /// How many `<pre>` are open: white space in them stands as it is.
+    /// How many `<pre>` are open: white space in them is kept.
     preformatted: usize,
     /// The element whose content is not text, while it is open.
     silent: Option<Vec<u8>>,
@@ -54,7 +54,7 @@ struct Page {
 /// Elements whose content is not what a reader sees.
 const SILENT: [&[u8]; 5] = [b"script", b"style", b"title", b"template", b"textarea"];
 
-/// Elements that stand on lines of their own (HTML Living Standard, 15.3.3 "Flow content").
+/// Elements that have lines of their own (HTML Living Standard, 15.3.3 "Flow content").
 const BLOCKS: [&[u8]; 37] = [
     b"address",
     b"article",
@@ -95,7 +95,7 @@ const BLOCKS: [&[u8]; 37] = [
     b"ul",
 ];
 
-impl Page {
+impl Output {
     fn take(&mut self, event: &CallbackEvent<'_>) {
         match event {
             CallbackEvent::OpenStartTag { name } => self.open(name),

@@ -1,12 +1,12 @@
 //! A message's structure: the leaves of its tree of parts (RFC 2046 section 5.1). In: any bytes. Out: slices of them, with
 //! what their headers say of them.
 //!
-//! mail-parser reads fields, transfer encodings and charsets. The tree is ours, because its own walk has no bounds: a mail
+//! mail-parser reads fields, transfer encodings and charsets. The tree is read here, because mail-parser's own walk has no limits: a mail
 //! of 256 KiB, messages nested within a base64 part, took 1.2 GB; one of 16 MiB overflowed the stack; parts whose boundary
-//! never comes took time in the square of their number. Here a nested message is a leaf that nobody looks into.
+//! never comes took time in the square of their number. Here a nested message is a leaf that is not read.
 //!
 //! MUST: time linear in the input for each of at most [`MIME_DEPTH`] levels; memory for nothing but the texts that may
-//! count; a field that is given twice, or is too long to be honest, is never guessed at.
+//! count; a field that is given twice, or is too long, is never guessed at.
 
 use super::header::{self, Field, Form, lines};
 use crate::error::{Reason, Refusal};
@@ -20,7 +20,7 @@ pub(super) struct Entity<'m> {
 }
 
 impl<'m> Entity<'m> {
-    /// Parts `raw` at its first empty line. Where there is none, all of it is header.
+    /// Splits `raw` at its first empty line. If there is none, all of it is the header.
     pub(super) fn new(raw: &'m [u8]) -> Self {
         let mut end = 0;
         for line in lines(raw) {
@@ -39,8 +39,8 @@ impl<'m> Entity<'m> {
         header::fields(self.header)
     }
 
-    /// What its header says of its body. `None` where a field of it is there twice or too long to be read: mail programs
-    /// differ in what they make of that, so it is not guessed at.
+    /// What its header says of its body. `None` if one of its fields is there twice or is too long to be read: mail
+    /// programs differ in how they read that, so it is not guessed at.
     fn content(&self) -> Option<Content> {
         let mut content = Content::default();
         let (mut types, mut dispositions, mut encodings, mut is_too_long) = (0, 0, 0, false);
@@ -66,10 +66,10 @@ impl<'m> Entity<'m> {
     }
 }
 
-/// How a body is encoded for the way. Anything unknown counts as no encoding.
+/// The transfer encoding of a body. An unknown one counts as no encoding.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Encoding {
-    /// The body stands as it is.
+    /// The body is not encoded.
     #[default]
     Identity,
     /// RFC 2045 section 6.8.
@@ -101,7 +101,7 @@ struct Content {
 
 #[derive(Default)]
 enum Kind {
-    /// Nothing is said, or nothing that can be read: plain text (RFC 2045 section 5.2), but in a digest.
+    /// Not stated, or not readable: plain text (RFC 2045 section 5.2), except in a digest.
     #[default]
     Unstated,
     Plain,
@@ -138,11 +138,11 @@ impl Content {
     }
 }
 
-/// An inline text: what may hold a request.
+/// An inline text, which may hold a request.
 pub(super) struct Leaf<'m> {
-    /// HTML, or else plain.
+    /// Whether it is HTML; otherwise it is plain text.
     pub(super) is_html: bool,
-    /// How it is encoded for the way.
+    /// Its transfer encoding.
     pub(super) encoding: Encoding,
     /// The charset that it names.
     pub(super) charset: Option<String>,
@@ -150,20 +150,20 @@ pub(super) struct Leaf<'m> {
     pub(super) body: &'m [u8],
 }
 
-/// A part of a message that is no multipart.
+/// A part of a message that is not a multipart.
 pub(super) enum Part<'m> {
     /// An inline text.
     Text(Leaf<'m>),
-    /// Something else, in words.
+    /// Something else, described in words.
     Other(&'static str),
 }
 
-/// The inline `text/plain` and `text/html` leaves of a message, in the order in which they stand. Nothing inside `message/*`
-/// or inside an attachment is one.
+/// The inline `text/plain` and `text/html` leaves of a message, in their order. Nothing inside `message/*`
+/// or inside an attachment counts.
 ///
 /// # Errors
 ///
-/// A refusal where it has more parts, or deeper ones, than any mail.
+/// A refusal if it has more parts than [`MIME_PARTS`], or deeper ones than [`MIME_DEPTH`].
 pub(super) fn leaves<'m>(message: &Entity<'m>) -> Result<Vec<Leaf<'m>>, Refusal> {
     let leaf = |part| match part {
         Part::Text(leaf) => Some(leaf),
@@ -172,11 +172,11 @@ pub(super) fn leaves<'m>(message: &Entity<'m>) -> Result<Vec<Leaf<'m>>, Refusal>
     Ok(parts_of(message)?.into_iter().filter_map(leaf).collect())
 }
 
-/// All parts of a message, in the order in which they stand. Nothing inside `message/*` is one.
+/// All parts of a message, in their order. Nothing inside `message/*` counts.
 ///
 /// # Errors
 ///
-/// A refusal where it has more parts, or deeper ones, than any mail.
+/// A refusal if it has more parts than [`MIME_PARTS`], or deeper ones than [`MIME_DEPTH`].
 pub(super) fn parts_of<'m>(message: &Entity<'m>) -> Result<Vec<Part<'m>>, Refusal> {
     let mut walk = Walk { found: Vec::new(), parts: 0 };
     walk.visit(message, false, 0)?;
@@ -196,7 +196,7 @@ impl<'m> Walk<'m> {
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
         let Some(content) = entity.content() else {
-            self.found.push(Part::Other("a part whose header says two things, or too much"));
+            self.found.push(Part::Other("a part whose header has a field twice or is too long"));
             return Ok(());
         };
         if content.is_attachment {
@@ -223,8 +223,8 @@ impl<'m> Walk<'m> {
     }
 }
 
-/// The parts of a multipart body. What stands before the first delimiter and after the closing one is none; a body that
-/// lacks the closing one was cut short, and its last part reaches to its end.
+/// The parts of a multipart body. The text before the first delimiter and after the closing one is not a part. A body
+/// without the closing one was cut, and its last part ends where the body ends.
 fn parts<'m, 'b>(body: &'m [u8], boundary: &'b str) -> impl Iterator<Item = &'m [u8]> + use<'m, 'b> {
     let mut rest = cut(body, boundary).and_then(|cut| cut.after);
     std::iter::from_fn(move || {
@@ -235,14 +235,14 @@ fn parts<'m, 'b>(body: &'m [u8], boundary: &'b str) -> impl Iterator<Item = &'m 
     })
 }
 
-/// What stands before and after a delimiter; nothing counts after a closing one.
+/// The text before and after a delimiter; nothing counts after a closing one.
 struct Cut<'m> {
     before: &'m [u8],
     after: Option<&'m [u8]>,
 }
 
-/// Cuts at the first delimiter. It is a line of its own, with blanks behind it at most, and so no boundary is taken for
-/// another that it begins (RFC 2046 section 5.1.1).
+/// Cuts at the first delimiter. It is a line of its own, with at most blanks after it. So no boundary is taken for
+/// another one that begins with it (RFC 2046 section 5.1.1).
 fn cut<'m>(bytes: &'m [u8], boundary: &str) -> Option<Cut<'m>> {
     let mut end = 0;
     for line in lines(bytes) {

@@ -1,8 +1,8 @@
-//! The door: bytes from standard input become a screened message, or stop here.
+//! Intake: reads a message from standard input, screens it and extracts its texts.
 //!
-//! In: at most `limits.message` bytes, and what the mail server says of the envelope. Out: a [`Message`], whose
-//! texts may be searched for a block. Nothing in here knows users, keys or the ledger, and what is refused here is
-//! answered to nobody.
+//! In: at most `limits.message` bytes, and what the mail server says about the envelope. Out: a [`Message`], whose
+//! texts may be searched for a block. Nothing in here knows users, keys or the ledger, and what is refused here
+//! gets no reply.
 
 mod authentication_results;
 mod header;
@@ -29,14 +29,14 @@ use crate::config::{Gateway, SenderRequirements, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 
 /// What the mail server says of the envelope (pipe(8) macros). None of it need be UTF-8 or true; it is for the log,
-/// and for the screening that the sysadmin asked for.
+/// and for the screening that the sysadmin configures.
 #[derive(Debug, Default)]
 pub struct Envelope {
     /// The envelope sender; empty for the null sender.
     pub sender: Option<OsString>,
     /// The envelope recipient.
     pub recipient: Option<OsString>,
-    /// Postfix's name for this mail.
+    /// Postfix's queue id of this mail.
     pub queue_id: Option<OsString>,
     /// The address of the SMTP client that brought it.
     pub client_address: Option<OsString>,
@@ -68,12 +68,12 @@ impl Message {
         &self.from
     }
 
-    /// The Message-ID without its angle brackets, if it is one that can stand in a reply.
+    /// The Message-ID without its angle brackets, if a reply can hold it.
     pub fn message_id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// What is known of the sender when the user's `required` is met too. What `[intake]` required was judged on receipt.
+    /// What is known of the sender when the user's `required` is met too. What `[intake]` requires was checked on receipt.
     ///
     /// # Errors
     ///
@@ -85,36 +85,36 @@ impl Message {
         settings: &Settings,
     ) -> Result<SenderAuth, Stop> {
         let mut sender = self.sender.clone();
-        sender.judge_envelope(envelope, required)?;
-        sender.judge_header(self, required, &settings.intake)?;
+        sender.check_envelope(envelope, required)?;
+        sender.check_header(self, required, &settings.intake)?;
         Ok(sender)
     }
 
-    /// The texts that reader's rule 2 counts, as they are most likely meant.
+    /// The texts that reader's rule 2 counts, in their most likely reading.
     pub fn texts(&self) -> Vec<&str> {
         self.readings().next().unwrap_or_default()
     }
 
-    /// The ways in which the texts may be read, the likeliest first. There is more than one where a part may not be encoded as
+    /// The possible readings of the texts, the likeliest first. There is more than one if a part may not be encoded as
     /// it says.
     pub fn readings(&self) -> impl Iterator<Item = Vec<&str>> {
         self.readings.iter().map(|texts| texts.iter().map(String::as_str).collect())
     }
 
-    /// Wipes the texts, once the request in them has been read.
-    pub fn forget_texts(&mut self) {
+    /// Wipes the texts, after the request in them is read.
+    pub fn wipe_texts(&mut self) {
         self.readings.zeroize();
     }
 }
 
-/// The field by which a gateway knows its own replies, and every other gateway's.
+/// The field by which a gateway recognises replies, its own and those of other gateways.
 pub const LOOP_FIELD: &str = "Mailsudo-Gateway";
 
-/// Reads the message, screens it and takes its texts out.
+/// Reads the message, screens it and extracts its texts.
 ///
 /// # Errors
 ///
-/// A refusal for what is not for us; a deferral where the gateway or its caller is set up wrongly.
+/// A refusal for what is not a request; a deferral if the gateway or its caller is configured wrongly.
 pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> Result<Message, Stop> {
     let settings = gateway.settings();
     let sender = screen::envelope(envelope, settings)?;
@@ -122,7 +122,7 @@ pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> R
     parse(&raw.0, sender, settings)
 }
 
-/// A message as it came, wiped when dropped; of a buffer as large as the limit, only what was written.
+/// A message as it came, wiped when dropped; of the buffer, which is as large as the limit, only the used part.
 struct Raw(Vec<u8>);
 
 impl Drop for Raw {
@@ -133,7 +133,7 @@ impl Drop for Raw {
 
 fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     let limit = settings.limits.message.bytes();
-    // All the room there can be need for: growing would leave unwiped copies behind. Pages nobody writes to cost nothing.
+    // The largest size from the start, because a buffer that grows leaves unwiped copies behind. Unused pages cost nothing.
     let mut raw = Raw(Vec::with_capacity(usize::try_from(limit + 1).unwrap_or_default()));
     let read = mail.take(limit + 1).read_to_end(&mut raw.0);
     read.map_err(|error| Deferral::new("input", format!("standard input: {error}")))?;
@@ -163,7 +163,7 @@ fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Mess
         results,
         sender: SenderAuth::default(),
     };
-    sender.judge_header(&screened, &settings.intake.requirements(), &settings.intake)?;
+    sender.check_header(&screened, &settings.intake.requirements(), &settings.intake)?;
     Ok(Message { readings: Zeroizing::new(text::readings(&mime::leaves(&message)?)), sender, ..screened })
 }
 

@@ -1,5 +1,5 @@
-//! Which messages are looked at at all. In: envelope and header. Out: the one From address, or a refusal that the
-//! log explains and nobody else hears of. Cheap and stateless: a loop or a newsletter must end here.
+//! Which messages are processed at all. In: envelope and header. Out: the one From address, or a refusal, which
+//! only the log gets. Cheap and stateless: a mail loop or a newsletter must stop here.
 
 use mail_parser::{Address, HeaderValue};
 
@@ -9,7 +9,7 @@ use super::{Envelope, LOOP_FIELD, SenderAuth};
 use crate::config::Settings;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 
-/// Judges what the envelope alone can settle; returns what was required of the sender.
+/// Checks what needs the envelope only; returns what was required of the sender.
 pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<SenderAuth, Stop> {
     let sender = envelope.sender.as_ref().map(|sender| sender.to_string_lossy());
     // MAILER-DAEMON is how pipe(8) writes the null sender where master.cf lacks `null_sender=`.
@@ -17,7 +17,7 @@ pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<Sende
         return refuse(Reason::Automatic, "the null sender: a bounce or an automatic reply");
     }
     let mut sender = SenderAuth::default();
-    sender.judge_envelope(envelope, &settings.intake.requirements())?;
+    sender.check_envelope(envelope, &settings.intake.requirements())?;
     recipient(envelope, settings)?;
     Ok(sender)
 }
@@ -30,7 +30,7 @@ fn recipient(envelope: &Envelope, settings: &Settings) -> Result<(), Stop> {
     let Some(recipient) = &envelope.recipient else {
         return Err(Deferral::new(
             "configuration",
-            "intake.recipients is set, but nobody said who the recipient is: add --recipient=${recipient} in master.cf",
+            "intake.recipients is set, but the recipient was not given: add --recipient=${recipient} in master.cf",
         )
         .into());
     };
@@ -42,7 +42,7 @@ fn recipient(envelope: &Envelope, settings: &Settings) -> Result<(), Stop> {
     }
 }
 
-/// What the header can settle; gives back the one From address.
+/// Checks the header; returns the one From address.
 pub(super) fn header(message: &Entity<'_>, settings: &Settings) -> Result<String, Stop> {
     for field in message.fields() {
         screen_field(&field, settings)?;
@@ -58,7 +58,7 @@ pub(super) fn header(message: &Entity<'_>, settings: &Settings) -> Result<String
     only_from(message)
 }
 
-/// Judges one field as it stands: most say nothing that matters here, and are not read.
+/// Checks one raw field. Most fields do not matter here, and are not read.
 fn screen_field(field: &Field<'_>, settings: &Settings) -> Result<(), Stop> {
     if field.is(LOOP_FIELD) {
         return refuse(Reason::Loop, "it is a gateway's own reply");

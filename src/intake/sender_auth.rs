@@ -1,9 +1,9 @@
-//! Sender authentication: what the mail system says of a sender besides the signature. The SASL login that submitted the
+//! Sender authentication: what the mail system says about a sender, besides the signature. The SASL login that submitted the
 //! message, the address of the client that brought it, and what a trusted filter found about the From domain
 //! (Authentication-Results, RFC 8601). In: the envelope, the message and what is required. Out: [`SenderAuth`], or a refusal.
 //!
-//! MUST: what is not required is not looked at. What the mail server did not say is a deferral, because master.cf is wrong. A
-//! result is trusted only where exactly one field names the configured authserv-id, and that field stands on top.
+//! MUST: what is not required is not checked. What the mail server did not say is a deferral, because master.cf is wrong. A
+//! result is trusted only where exactly one field names the configured authserv-id, and that field is the topmost.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,7 +14,7 @@ use super::{Envelope, Message, authentication_results};
 use crate::config::{AddressRange, Domain, Intake, SenderRequirements};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 
-/// What was required of the sender, and found.
+/// What was required of the sender, and what was found.
 #[derive(Debug, Clone, Default)]
 pub struct SenderAuth {
     login: Option<OsString>,
@@ -51,12 +51,12 @@ impl SenderAuth {
         self.verdict.as_ref()
     }
 
-    /// Judges what the envelope alone can settle: the client's address, then the login.
+    /// Checks what needs the envelope only: the client's address, then the login.
     ///
     /// # Errors
     ///
     /// A refusal; a deferral where the mail server does not say what is required.
-    pub(super) fn judge_envelope(
+    pub(super) fn check_envelope(
         &mut self,
         envelope: &Envelope,
         required: &SenderRequirements<'_>,
@@ -70,19 +70,19 @@ impl SenderAuth {
         let Some((login, own)) = self.login.as_ref().zip(required.logins) else {
             return Ok(());
         };
-        // Byte for byte: to Kerberos, alice and Alice are two.
+        // Byte for byte: Kerberos has alice and Alice as two users.
         if own.iter().any(|own| login == own.as_str()) {
             return Ok(());
         }
         refuse(Reason::ForeignLogin, format!("the login {} is not one of the user's", login.to_string_lossy()))
     }
 
-    /// Judges what the header says.
+    /// Checks what the header says.
     ///
     /// # Errors
     ///
     /// A refusal where no trusted result confirms the From domain; a deferral where no authserv-id is configured.
-    pub(super) fn judge_header(
+    pub(super) fn check_header(
         &mut self,
         message: &Message,
         required: &SenderRequirements<'_>,
@@ -97,7 +97,10 @@ impl SenderAuth {
 
 fn login(envelope: &Envelope) -> Result<&OsStr, Stop> {
     let Some(login) = envelope.sasl_username.as_deref() else {
-        return Err(untold("require_sasl is set, but nobody said who logged in", "--sasl-username=${sasl_username}"));
+        return Err(unspecified(
+            "require_sasl is set, but the login was not given",
+            "--sasl-username=${sasl_username}",
+        ));
     };
     if login.is_empty() {
         return refuse(Reason::NoLogin, "require_sasl is set, and the sender has not logged in");
@@ -107,8 +110,8 @@ fn login(envelope: &Envelope) -> Result<&OsStr, Stop> {
 
 fn client(envelope: &Envelope, ranges: &[AddressRange]) -> Result<AddressRange, Stop> {
     let Some(address) = envelope.client_address.as_deref() else {
-        return Err(untold(
-            "clients is set, but nobody said where mail came from",
+        return Err(unspecified(
+            "clients is set, but the client's address was not given",
             "--client-address=${client_address}",
         ));
     };
@@ -117,14 +120,16 @@ fn client(envelope: &Envelope, ranges: &[AddressRange]) -> Result<AddressRange, 
     let parsed = address.split('%').next().unwrap_or_default().parse::<IpAddr>().map(|address| address.to_canonical());
     match parsed.ok().and_then(|address| ranges.iter().find(|range| range.holds(address))) {
         Some(range) => Ok(*range),
-        None if address.is_empty() => refuse(Reason::ForeignClient, "it was handed over on this host, by no client"),
+        None if address.is_empty() => {
+            refuse(Reason::ForeignClient, "it was submitted on this host, not by an SMTP client")
+        }
         None => refuse(Reason::ForeignClient, format!("the client {address} is in none of the ranges in clients")),
     }
 }
 
 fn verdict(message: &Message, intake: &Intake) -> Result<Verdict, Stop> {
     let Some(id) = &intake.authserv_id else {
-        let what = "require_authentication_results needs intake.authserv_id, the name whose verdicts are believed";
+        let what = "require_authentication_results needs intake.authserv_id, the authserv-id whose results are trusted";
         return Err(Deferral::new("configuration", what).into());
     };
     let field = sole_field(&message.results, |author| id.is(author), id)?;
@@ -132,19 +137,19 @@ fn verdict(message: &Message, intake: &Intake) -> Result<Verdict, Stop> {
         return refuse(Reason::Unvouched, format!("the field of {id} cannot be read (RFC 8601)"));
     };
     let domain = message.from().rsplit_once('@').map_or("", |(_, domain)| domain);
-    let found = judge(&results, domain, &intake.sign_for_subdomains);
+    let found = evaluate(&results, domain, &intake.sign_for_subdomains);
     let found = found.map_err(|(reason, what)| Refusal::new(reason, format!("{id} says {what}")))?;
     Ok(Verdict { authserv_id: id.to_string(), found })
 }
 
-/// The fields that may hold a verdict, whole, in their order.
+/// The fields that may hold a result, whole, in their order.
 pub(super) fn fields(message: &Entity<'_>) -> Vec<String> {
     let named = message.fields().filter(|field| field.resembles("Authentication-Results"));
     named.map(|field| field.whole()).collect()
 }
 
-/// The one field of the author that `is_ours` knows. A border that removes forged ones (RFC 8601 section 5) leaves one, and
-/// whoever adds a true one puts it on top.
+/// The one field whose authserv-id `is_ours` accepts. A mail server that removes forged fields (RFC 8601 section 5) leaves
+/// one, and the filter that adds the true one puts it on top.
 fn sole_field<'f>(
     fields: &'f [String],
     is_ours: impl Fn(&str) -> bool,
@@ -161,7 +166,7 @@ fn sole_field<'f>(
                 return refuse(Reason::AmbiguousResults, what);
             }
             Err(_) => {
-                let what = "an Authentication-Results field that does not say whose it is";
+                let what = "an Authentication-Results field without an authserv-id";
                 return refuse(Reason::AmbiguousResults, what);
             }
         }
@@ -173,8 +178,8 @@ fn sole_field<'f>(
     }
 }
 
-/// A DMARC pass for the From domain, or, where DMARC has no opinion, a DKIM signature of the same domain.
-fn judge(
+/// A DMARC pass for the From domain, or, where DMARC has no result, a DKIM signature of the same domain.
+fn evaluate(
     results: &authentication_results::Results,
     domain: &str,
     above: &[Domain],
@@ -207,7 +212,7 @@ fn judge(
     }
 }
 
-fn untold(what: &str, option: &str) -> Stop {
+fn unspecified(what: &str, option: &str) -> Stop {
     Deferral::new("configuration", format!("{what}: add {option} in master.cf")).into()
 }
 

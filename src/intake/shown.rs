@@ -1,5 +1,5 @@
 //! Everything that a mail program may show of a message: its subject and all of its parts. In: a message. Out: the subject's
-//! text, and each part, as the text that it is or as a remark that it is something else. For whoever checks a reply.
+//! text, and each part, as the text that it is or as a note that it is something else. It is used to check a reply.
 
 use super::header::Form;
 use super::mime::{self, Entity, Part};
@@ -8,7 +8,7 @@ use super::{html, text};
 /// What a mail program may show of a message.
 #[derive(Debug)]
 pub struct Shown {
-    /// The decoded text of the only Subject field; `None` where there is none. Several are one text.
+    /// The decoded text of the only Subject field; `None` where there is none. Several fields are one text.
     pub subject: Option<String>,
     /// Its parts in their order.
     pub parts: Vec<ShownPart>,
@@ -26,11 +26,11 @@ pub enum ShownPart {
         /// Whether it can show nothing else.
         is_bare: bool,
     },
-    /// Anything else, in words.
+    /// Anything else, described in words.
     Other(&'static str),
 }
 
-/// What a mail program may show of the message `raw`. `None` where it is no mail but, say, pasted text: a mail has a From
+/// What a mail program may show of the message `raw`. `None` if it is not a mail but, for example, pasted text: a mail has a From
 /// field.
 pub fn shown(raw: &[u8]) -> Option<Shown> {
     let message = Entity::new(raw);
@@ -43,7 +43,7 @@ pub fn shown(raw: &[u8]) -> Option<Shown> {
     let subject = (!subjects.is_empty()).then(|| subjects.join(" / "));
     let parts = match mime::parts_of(&message) {
         Ok(parts) => parts.iter().map(shown_part).collect(),
-        Err(_) => vec![ShownPart::Other("more parts than any mail has")],
+        Err(_) => vec![ShownPart::Other("more parts than a mail may have")],
     };
     Some(Shown { subject, parts })
 }

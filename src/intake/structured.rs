@@ -1,15 +1,15 @@
-//! What structured fields of a header are made of (RFC 5322 section 3.2): white space with comments, words, keywords. In: what
-//! is left of a field. Out: the next piece of it. One pass, no recursion.
+//! The elements of structured header fields (RFC 5322 section 3.2): white space with comments, words, keywords. In: the
+//! unread rest of a field. Out: its next element. One pass, no recursion.
 
-/// A field whose author or content cannot be told.
+/// A field whose author or content cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
-/// What is left of a field.
+/// The unread rest of a field.
 pub(super) struct Reader<'f>(&'f str);
 
 impl<'f> Reader<'f> {
-    /// All of `text` is left.
+    /// A field of which nothing is read yet.
     pub(super) fn of(text: &'f str) -> Self {
         Self(text)
     }

@@ -10,8 +10,8 @@ use super::mime::{Encoding, Leaf};
 use super::{html, utf7};
 use crate::protocol::has_start_line;
 
-/// The ways in which the texts may be read, the likeliest first. There is a second one where a leaf is labelled
-/// quoted-printable and may not be: `=be` in it is a byte, or stands for itself. Only a mac can tell.
+/// The possible readings of the texts, the likeliest first. There is a second one if a leaf is labelled
+/// quoted-printable and may not be: `=be` in it is a byte, or stands for itself. Only the mac can decide.
 pub(super) fn readings(leaves: &[Leaf<'_>]) -> Vec<Vec<String>> {
     let decoded = texts(leaves, decode);
     let is_labelled = |leaf: &Leaf<'_>| matches!(leaf.encoding, Encoding::QuotedPrintable) && leaf.body.contains(&b'=');
@@ -40,8 +40,8 @@ pub(super) fn all(leaves: &[Leaf<'_>]) -> Vec<String> {
     plain.chain(leaves.iter().filter(|leaf| leaf.is_html).map(|leaf| html::to_text(&decode(leaf)))).collect()
 }
 
-/// A leaf's text. What is not encoded as its header says stands as it is, and an unknown charset counts as UTF-8: a block
-/// that is legible all the same is judged by its mac.
+/// A leaf's text. A text that is not encoded as its header says is taken unchanged, and an unknown charset counts as UTF-8: the mac
+/// decides about a block that is still readable.
 pub(super) fn decode(leaf: &Leaf<'_>) -> String {
     match leaf.encoding {
         Encoding::Identity => in_charset(leaf, leaf.body),
@@ -95,7 +95,7 @@ fn base64(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     (!is_failure(end)).then_some(bytes)
 }
 
-/// mail-parser says failure by an end that cannot be.
+/// mail-parser reports a failure by an impossible end.
 fn is_failure(end: usize) -> bool {
     end == usize::MAX
 }

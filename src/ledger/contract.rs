@@ -1,4 +1,4 @@
-//! What every backend must keep, as one test for each item of the module's list. A new backend adds a line to `backends`.
+//! What every backend must guarantee, as one test for each item of the module's list. A new backend adds a line to `backends`.
 
 #![cfg(test)]
 
@@ -66,7 +66,7 @@ fn write(ledger: &mut dyn Ledger, record: &Record) -> Result<(), LedgerError> {
 }
 
 fn read(ledger: &mut dyn Ledger, n: u8) -> Option<Record> {
-    ledger.transaction(&id(n), &alice()).expect("a page").record().expect("read")
+    ledger.transaction(&id(n), &alice()).expect("a transaction").record().expect("read")
 }
 
 /// Items 1 and 2.
@@ -74,7 +74,7 @@ fn read(ledger: &mut dyn Ledger, n: u8) -> Option<Record> {
 fn a_page_is_kept_when_committed_and_otherwise_never_was() {
     let (folder, mut ledger) = made();
     let written = record(1, 1000);
-    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a page");
+    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a transaction");
     transaction.insert(&written).expect("written");
     transaction.set_lockout(&Lockout { until: at(5), told: false, counted_to: at(1) }).expect("written");
     drop(transaction);
@@ -82,10 +82,10 @@ fn a_page_is_kept_when_committed_and_otherwise_never_was() {
     write(&mut ledger, &written).expect("committed");
     let mut again = open(folder.path()).expect("the ledger");
     assert_eq!(read(&mut again, 1), Some(written));
-    assert_eq!(again.transaction(&id(1), &alice()).expect("a page").lockout().expect("read"), None);
+    assert_eq!(again.transaction(&id(1), &alice()).expect("a transaction").lockout().expect("read"), None);
 }
 
-/// Item 1: what one page counts, the next one sees.
+/// Item 1: what one transaction counts, the next one sees.
 #[test]
 fn pages_take_turns() {
     let (folder, _ledger) = made();
@@ -95,7 +95,7 @@ fn pages_take_turns() {
             let (folder, highest) = (folder.path(), &highest);
             scope.spawn(move || {
                 let mut ledger = open(folder).expect("the ledger");
-                let mut transaction = ledger.transaction(&id(n), &alice()).expect("a page");
+                let mut transaction = ledger.transaction(&id(n), &alice()).expect("a transaction");
                 let before = transaction.wrong_codes(at(0), at(2000)).expect("a count");
                 highest.fetch_max(before, Ordering::Relaxed);
                 let wrong = Record {
@@ -109,7 +109,7 @@ fn pages_take_turns() {
             });
         }
     });
-    assert_eq!(highest.into_inner(), 15, "every page saw all that came before it");
+    assert_eq!(highest.into_inner(), 15, "every transaction saw all that came before it");
 }
 
 /// Item 3.
@@ -118,19 +118,19 @@ fn a_step_serves_once() {
     let (_folder, mut ledger) = made();
     write(&mut ledger, &record(1, 1000)).expect("committed");
     let other = Record { step: Some(1), ..record(2, 1000) };
-    assert!(write(&mut ledger, &other).is_err(), "even if nobody asked first");
-    let transaction = ledger.transaction(&id(2), &alice()).expect("a page");
+    assert!(write(&mut ledger, &other).is_err(), "even without a check first");
+    let transaction = ledger.transaction(&id(2), &alice()).expect("a transaction");
     assert!(transaction.is_step_used(1).expect("read"));
     assert!(!transaction.is_step_used(2).expect("read"));
     drop(transaction);
-    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a page");
+    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a transaction");
     transaction.update(&Record { step: None, ..record(1, 1000) }).expect("written");
     assert!(transaction.is_step_used(1).expect("read"), "a step that was used stays used");
     drop(transaction);
     let bob = UserName::try_from("bob").expect("a name");
     assert!(
-        !ledger.transaction(&id(2), &bob).expect("a page").is_step_used(1).expect("read"),
-        "steps are each user's own"
+        !ledger.transaction(&id(2), &bob).expect("a transaction").is_step_used(1).expect("read"),
+        "each user has their own steps"
     );
 }
 
@@ -139,12 +139,12 @@ fn a_step_serves_once() {
 fn a_claim_is_one_holders() {
     let (folder, mut ledger) = made();
     let other = open(folder.path()).expect("the ledger");
-    let lock = ledger.lock(&id(1)).expect("asked").expect("claimed");
+    let lock = ledger.lock(&id(1)).expect("an answer").expect("a lock");
     assert!(other.lock(&id(1)).expect("asked").is_none());
     assert!(other.lock(&id(2)).expect("asked").is_some());
     write(&mut ledger, &Record { holds_until: Some(at(500)), ..record(1, 100) }).expect("committed");
     let asked_by = |ledger: &mut Sqlite, n, now| {
-        let transaction = ledger.transaction(&id(n), &alice()).expect("a page");
+        let transaction = ledger.transaction(&id(n), &alice()).expect("a transaction");
         transaction
             .exclusive_holds("restart")
             .expect("read")
@@ -153,14 +153,14 @@ fn a_claim_is_one_holders() {
     };
     let busy = |ledger: &mut Sqlite, now| asked_by(ledger, 3, now);
     assert!(!asked_by(&mut ledger, 1, 499), "no request waits for itself");
-    assert!(busy(&mut ledger, 1000), "its holder lives");
+    assert!(busy(&mut ledger, 1000), "its holder is alive");
     drop(lock);
     assert!(!busy(&mut ledger, 1000), "its holder is gone and its time over");
     assert!(busy(&mut ledger, 499), "its holder is gone, but what it started may not be");
     assert!(!busy(&mut ledger, -200), "no run lasts that long: the clock was wrong when it began");
     write(&mut ledger, &record(2, 100)).expect("committed");
     assert!(busy(&mut ledger, 499), "another request of the same command changes nothing");
-    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a page");
+    let mut transaction = ledger.transaction(&id(1), &alice()).expect("a transaction");
     transaction.update(&record(1, 100)).expect("freed");
     transaction.commit().expect("committed");
     assert!(!busy(&mut ledger, 499), "the holder frees it");
@@ -181,7 +181,12 @@ fn pruning_forgets_little_and_nothing_that_could_come_back() {
     let future = Record { replied: Some(at(2000)), signed: at(100 * day), ..record(101, 900) };
     write(&mut ledger, &future).expect("committed");
     let watermark = |ledger: &mut Sqlite| {
-        ledger.transaction(&id(200), &alice()).expect("a page").watermark().expect("read").map(Timestamp::seconds)
+        ledger
+            .transaction(&id(200), &alice())
+            .expect("a transaction")
+            .watermark()
+            .expect("read")
+            .map(Timestamp::seconds)
     };
     ledger.prune(at(-day), 20).expect("pruned");
     assert_eq!((watermark(&mut ledger), read(&mut ledger, 0).is_some()), (None, true), "nothing is old enough");
@@ -190,8 +195,8 @@ fn pruning_forgets_little_and_nothing_that_could_come_back() {
     assert_eq!((read(&mut ledger, 19).is_some(), read(&mut ledger, 20).is_some()), (false, true), "a few at a time");
     ledger.prune(at(day), 20).expect("pruned");
     assert_eq!(watermark(&mut ledger), Some(1029 - 5));
-    assert!(read(&mut ledger, 100).is_some(), "nobody has been answered");
-    assert!(read(&mut ledger, 101).is_some(), "its signed time is yet to come; the floor must not rise to it");
+    assert!(read(&mut ledger, 100).is_some(), "it has no reply yet");
+    assert!(read(&mut ledger, 101).is_some(), "its signed time is in the future; the watermark must not rise to it");
 }
 
 /// Item 6.
@@ -207,7 +212,7 @@ fn opening_makes_nothing_and_touches_nothing_foreign() {
     assert!(matches!(Sqlite::init(&path, Trusted::caller(), None), Err(LedgerError::Foreign(_))));
     let (folder, ledger) = made();
     drop(ledger);
-    Sqlite::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("making it again is no harm");
+    Sqlite::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("making it again changes nothing");
     let newer = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
     newer.pragma_update(None, "user_version", 99).expect("set");
     assert!(matches!(open(folder.path()), Err(LedgerError::Newer(99))));
@@ -224,16 +229,20 @@ fn a_case_is_closed_once_and_found_by_its_owner() {
     assert_eq!((closed.replied, closed.audit_lost), (Some(at(1500)), 5));
     ledger.mark_replied(&id(2), at(1500), 0, Duration::from_secs(10)).expect("closed");
     let resumed = read(&mut ledger, 2).expect("a record").audit_lost;
-    assert_eq!(resumed, 2, "a later delivery that loses nothing does not unsay what an earlier one lost");
+    assert_eq!(resumed, 2, "a later delivery that loses nothing does not clear what an earlier one lost");
     let found = |user: &UserName, except, short| {
         ledger.look_up(user, &id(except), short).expect("read").map(|record| record.id)
     };
     assert_eq!(found(&alice(), 9, None), Some(id(2)), "the latest");
-    assert_eq!(found(&alice(), 2, None), Some(id(1)), "but the one that asks");
+    assert_eq!(found(&alice(), 2, None), Some(id(1)), "except the request itself");
     assert_eq!(found(&alice(), 9, Some(&[1; 6])), Some(id(1)));
     assert_eq!(found(&alice(), 9, Some(&[7; 6])), None);
     let bob = UserName::try_from("bob").expect("a name");
-    assert_eq!((found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))), (None, None), "each sees only own requests");
+    assert_eq!(
+        (found(&bob, 9, None), found(&bob, 9, Some(&[1; 6]))),
+        (None, None),
+        "each user sees only their own requests"
+    );
 }
 
 /// Item 6: what mailsudo did not make is not used.

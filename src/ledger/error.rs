@@ -10,7 +10,7 @@ use crate::error::{Deferral, Stop};
 pub enum LedgerError {
     /// There is none. Opening a ledger does not create it.
     #[error(
-        "there is no ledger at {}; mount what is missing, or restore a backup, or make a new one with `mailsudo ledger init`",
+        "there is no ledger at {}; mount the missing file system, restore a backup, or make a new ledger with `mailsudo ledger init`",
         .0.display()
     )]
     Missing(PathBuf),

@@ -1,12 +1,12 @@
 //! Records of requests, and plain operations on them. No policy: what is recorded, and when, is decided in
 //! [`admission`](crate::admission) and [`authenticate`](crate::authenticate).
 //!
-//! What every backend MUST keep, whatever process dies and whenever (`contract.rs` holds each backend to each item):
+//! What every backend MUST guarantee, whichever process dies at any time (`contract.rs` tests each item for each backend):
 //!
 //! 1. A [`Transaction`] excludes all others: from its begin until it is committed or dropped, no other transaction of the same
-//!    ledger is open. Two hundred guesses in parallel are judged one after the other.
+//!    ledger is open. Two hundred guesses in parallel are checked one after the other.
 //! 2. [`Transaction::commit`] returns after the changes are on stable storage, and not before. A transaction that is dropped,
-//!    or whose process died, changes nothing.
+//!    or of which the process died, changes nothing.
 //! 3. A request's id is recorded at most once. A user's TOTP step is used by at most one request.
 //! 4. A [`RequestLock`] is held by at most one living process and by no dead one. A reused process id does not hold it.
 //! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the newest
@@ -43,7 +43,7 @@ impl fmt::Debug for RequestLock {
     }
 }
 
-/// A backend. The module's list says what it MUST keep.
+/// A backend. The module's list says what it MUST guarantee.
 pub trait Ledger {
     /// Locks a request for this process; `None` while another living process holds the lock.
     fn lock(&self, id: &RequestId) -> Result<Option<RequestLock>, LedgerError>;
@@ -74,13 +74,13 @@ pub trait Ledger {
     /// Ends the user's lockout, and lets no wrong code up to `now` count. Returns whether the user was locked out.
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError>;
 
-    /// The newest request of `user` other than `except`, or the one whose id begins with the bytes `short`. Of requests that
+    /// The newest request of `user` other than `except`, or the one with an id that begins with the bytes `short`. Of requests that
     /// used a step, the newest is the one of the last step.
     fn look_up(&self, user: &UserName, except: &RequestId, short: Option<&[u8]>)
     -> Result<Option<Record>, LedgerError>;
 }
 
-/// A write transaction about one request, in which everything about it is judged and recorded.
+/// A write transaction about one request, in which everything about it is decided and recorded.
 pub trait Transaction {
     /// The request's record, if there is one.
     fn record(&self) -> Result<Option<Record>, LedgerError>;
@@ -98,7 +98,7 @@ pub trait Transaction {
     /// Whether a request of the user has used the TOTP step.
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError>;
 
-    /// Which other requests hold the exclusive command: the one that runs, and any whose run was not seen to end.
+    /// Which other requests hold the exclusive command: the one that runs, and any run of which the end was not seen.
     fn exclusive_holds(&self, command: &str) -> Result<Vec<ExclusiveHold>, LedgerError>;
 
     /// Writes the request's first record; an error where there is one.
@@ -129,11 +129,11 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
 }
 
 /// Creates an empty ledger at `path`, owned by the account that runs this, and leaves an existing one alone. A `watermark`
-/// refuses whatever was signed up to it: a ledger that replaces a lost one must not run again what the lost one recorded.
+/// refuses all that was signed up to it: a ledger that replaces a lost one must not run again what the lost one recorded.
 ///
 /// # Errors
 ///
-/// The folder is missing, not trusted or not writable; or what is at `path` is no ledger.
+/// The folder is missing, not trusted or not writable; or the file at `path` is not a ledger.
 pub fn init(path: &Path, trusted: Trusted, watermark: Option<Timestamp>) -> Result<(), LedgerError> {
     Sqlite::init(path, trusted, watermark)
 }

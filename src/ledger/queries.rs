@@ -1,14 +1,14 @@
-//! What sysadmins ask the memory: lists, counts, and its upkeep. `deliver` needs none of it.
+//! Queries of sysadmins to the ledger: lists, counts and maintenance. `deliver` needs none of it.
 
 use std::path::Path;
 
 use super::{Ledger, LedgerError, Record, State};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
-/// Which requests are meant; what is `None` does not matter.
+/// Which requests match; a field that is `None` matches all.
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
-    /// Whose.
+    /// Of this user.
     pub user: Option<UserName>,
     /// For which command.
     pub command: Option<String>,
@@ -18,9 +18,9 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Recorded at this moment or earlier.
     pub until: Option<Timestamp>,
-    /// The first bytes of the name.
+    /// The first bytes of the id.
     pub short: Option<Vec<u8>>,
-    /// At most so many, newest first.
+    /// At most this many, newest first.
     pub limit: Option<u32>,
 }
 
@@ -37,21 +37,21 @@ pub struct Tally {
     pub ended: (u64, u64),
     /// How many users are locked out.
     pub locked_out: u64,
-    /// When the oldest request was recorded whose reply has not been handed over.
+    /// When the oldest request was recorded without a sent reply.
     pub oldest_open: Option<Timestamp>,
 }
 
 /// The upper bounds, in seconds, in which durations are counted.
 pub const BUCKETS: [u64; 8] = [0, 1, 5, 15, 30, 60, 300, 600];
 
-/// How the ledger is.
+/// The state of the ledger.
 #[derive(Debug)]
 pub struct Health {
     /// How many requests it holds.
     pub requests: u64,
     /// When the oldest and the newest of them were recorded.
     pub span: Option<(Timestamp, Timestamp)>,
-    /// The newest signed time that pruning has forgotten.
+    /// The newest signed time that pruning has removed.
     pub watermark: Option<Timestamp>,
     /// How many bytes its file has, and how many of them are free.
     pub bytes: (u64, u64),
@@ -59,20 +59,20 @@ pub struct Health {
     pub integrity: String,
 }
 
-/// A ledger that answers sysadmins.
+/// A ledger that sysadmins can query.
 pub trait LedgerQueries: Ledger {
-    /// Calls `each` with the requests that `filter` means, newest first.
+    /// Calls `each` with the requests that match `filter`, newest first.
     ///
     /// # Errors
     ///
-    /// The ledger's, or the first of `each`.
+    /// The ledger's error, or the first error of `each`.
     fn list(&self, filter: &Filter, each: &mut dyn FnMut(Record) -> Result<(), LedgerError>)
     -> Result<(), LedgerError>;
 
     /// Counts everything.
     fn tally(&self, now: Timestamp) -> Result<Tally, LedgerError>;
 
-    /// Looks at the ledger itself.
+    /// Checks the ledger itself.
     fn health(&self) -> Result<Health, LedgerError>;
 
     /// Gives free space back to the file system.
@@ -81,7 +81,7 @@ pub trait LedgerQueries: Ledger {
     /// Writes a consistent copy to the new file `to`, while deliveries go on.
     fn backup(&self, to: &Path) -> Result<(), LedgerError>;
 
-    /// The one request whose name begins with the bytes `short`.
+    /// The one request with an id that begins with the bytes `short`.
     fn find(&self, short: &[u8]) -> Result<Option<Record>, LedgerError> {
         let mut found = None;
         let filter = Filter { short: Some(short.to_owned()), limit: Some(1), ..Filter::default() };
@@ -93,10 +93,10 @@ pub trait LedgerQueries: Ledger {
     }
 }
 
-/// The bounds between which a name lies that begins with `short`.
+/// The bounds of the ids that begin with `short`.
 pub(super) fn bounds(short: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut after = short.to_owned();
-    // Longer than any name, and no less than any that begins so.
+    // Longer than any id, and not less than any id that begins with `short`.
     after.resize(size_of::<RequestId>() + 1, 0xff);
     (short.to_owned(), after)
 }

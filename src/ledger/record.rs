@@ -1,10 +1,10 @@
-//! What a ledger keeps: one [`Record`] for each request, one [`Lockout`] for each user that had one.
+//! What a ledger stores: one [`Record`] for each request, one [`Lockout`] for each user that had one.
 
 use std::time::Duration;
 
 use crate::protocol::{RequestId, RunResult, Timestamp};
 
-/// How far a request has got.
+/// The state of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Admitted, and waiting for another run of the same command to end.
@@ -21,7 +21,7 @@ impl State {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Waiting, Self::Refused, Self::Started, Self::Finished];
 
-    /// The state's word in the ledger and for people.
+    /// The state's word in the ledger and in output.
     pub fn word(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -41,7 +41,7 @@ pub struct StoredReply {
     pub message: Vec<u8>,
 }
 
-/// What the ledger keeps of one request.
+/// What the ledger stores about one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The request's id.
@@ -56,7 +56,7 @@ pub struct Record {
     pub signed: Timestamp,
     /// When it was recorded.
     pub first_seen: Timestamp,
-    /// How far it has got.
+    /// Its state.
     pub state: State,
     /// The code of the rule that refused it ([`crate::error::Reason::code`]).
     pub reason: Option<String>,
@@ -85,7 +85,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether nothing remains to be done about it.
+    /// Whether nothing remains to do for it.
     pub fn is_closed(&self) -> bool {
         self.replied.is_some()
     }
@@ -96,7 +96,7 @@ impl Record {
 pub struct Lockout {
     /// The first moment at which the user's requests are accepted again.
     pub until: Timestamp,
-    /// Whether a reply has told the user.
+    /// Whether a reply has informed the user.
     pub told: bool,
     /// Wrong codes up to this moment no longer count.
     pub counted_to: Timestamp,
@@ -113,7 +113,7 @@ impl Lockout {
 /// A request that holds an exclusive command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExclusiveHold {
-    /// The request whose run it is.
+    /// The request that runs it.
     pub holder: RequestId,
     /// When the command must have ended, even if its delivery died.
     pub until: Timestamp,

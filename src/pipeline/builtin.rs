@@ -1,4 +1,4 @@
-//! The built-in commands, `help` and `status`: requests like any other, which run nothing. In: the user who asks.
+//! The built-in commands, `help` and `status`: requests like any other, which run nothing. In: the user.
 //! Out: text for the reply. They say what the user may do and has done, and nothing about other users.
 
 use crate::authenticate::Identified;
@@ -8,8 +8,8 @@ use crate::ledger::{Ledger, LedgerError, Record};
 use crate::protocol::{ParameterName, RequestId};
 use crate::reply::stored_text;
 
-/// The commands that the user may run, each with its parameters and an example. A file that is broken is left out: what it
-/// says could not be run either.
+/// The commands that the user may run, each with its parameters and an example. A broken file is left out, because its
+/// command cannot be run either.
 pub(super) fn help(gateway: &Gateway, roles: &[String]) -> String {
     let mut text = String::from("You may run:\n\n");
     for name in gateway.readable_command_names() {
@@ -48,7 +48,7 @@ fn describe(command: &Command, roles: &[String], text: &mut String) {
     text.push_str("\n\n");
 }
 
-/// A value that the first of `roles` with a say may give.
+/// A value that the first of `roles` with a rule for it permits.
 fn example(command: &Command, roles: &[String], name: &ParameterName) -> String {
     let limits = roles.iter().find_map(|role| command.allow.get(role));
     let permitted = limits.and_then(|limits| limits.get(name)).and_then(|values| values.first().cloned());
@@ -56,7 +56,7 @@ fn example(command: &Command, roles: &[String], name: &ParameterName) -> String 
     permitted.or_else(any).unwrap_or_else(|| "…".to_owned())
 }
 
-/// What became of the user's latest request before this one, or of the one whose short id is given.
+/// The outcome of the user's latest request before this one, or of the one whose short id is given.
 ///
 /// # Errors
 ///

@@ -34,7 +34,7 @@ impl<'d> Delivery<'d> {
         Self { context, identified, composer, observer }
     }
 
-    /// Waits for an exclusive command to be free. The request is recorded, so a delivery that gives up loses nothing.
+    /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.
     pub(super) fn wait_until_admitted<'p>(
         &mut self,
         ledger: &mut dyn Ledger,
@@ -55,7 +55,8 @@ impl<'d> Delivery<'d> {
                 Admission::Waiting(still) => waiting = still,
             }
         }
-        Err(Deferral::new("busy", "another run holds this exclusive command; the request keeps its place").into())
+        Err(Deferral::new("busy", "another run holds this exclusive command; the request stays recorded as waiting")
+            .into())
     }
 
     /// Runs what was admitted, and stores its outcome with the finished reply.
@@ -111,7 +112,7 @@ impl<'d> Delivery<'d> {
     }
 }
 
-/// Sends the stored reply and records that. After the sending nothing may defer, because the user has the answer.
+/// Sends the stored reply and records that. After that nothing may defer, because the user has the reply.
 pub(super) fn send(
     context: &Context<'_>,
     transport: &ReplyTransport,
@@ -124,7 +125,7 @@ pub(super) fn send(
     transport.send(reply, &context.timeouts)?;
     observer.note(Step::Replied(&reply.to));
     let retention = context.gateway.settings().retention.as_duration();
-    // Nothing else waits after this. What the other waits have left of the time that Postfix allows serves here.
+    // Nothing else waits after this. It uses what the other waits leave of the time that Postfix allows.
     let left = context.timeouts.total().saturating_sub(begun.elapsed()).max(context.timeouts.transaction);
     let now = context.clock.now();
     if let Err(error) = admission::mark_replied(ledger, id, observer.lost(), retention, left, now) {

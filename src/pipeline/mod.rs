@@ -1,4 +1,4 @@
-//! The way of one message.
+//! The stages that one message goes through.
 //!
 //! ```text
 //! stdin → Message → Request → MacVerified → Identified → Authenticated → Authorized → Admitted → Outcome → reply
@@ -38,7 +38,7 @@ use crate::protocol::{Request, RequestId, Timestamp};
 use crate::reply::{ReplyTransport, visible};
 use crate::system::clock::Clock;
 
-/// The gateway, and what is known of this message from outside.
+/// The gateway, and what the caller knows of this message.
 pub struct Context<'c> {
     /// The gateway's files.
     pub gateway: &'c Gateway,
@@ -61,12 +61,12 @@ pub enum Mode<'m> {
     Explain,
 }
 
-/// How a message ended that was not deferred.
+/// The end of a message that was not deferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// Its reply was sent, or there is none to send.
     Handled,
-    /// It was refused for good.
+    /// It was refused.
     Refused,
     /// `explain`: its command would run now.
     WouldRun,
@@ -74,7 +74,7 @@ pub enum End {
     WouldNotRun,
 }
 
-/// Takes `mail` through every stage. Unless it is a deferral, the message is consumed.
+/// Processes `mail` in every stage. Unless it is a deferral, the message is consumed.
 ///
 /// # Errors
 ///
@@ -110,7 +110,7 @@ fn stages(
     let mut message = intake::receive(mail, envelope, gateway)?;
     observer.note(Step::Screened(&message));
     let requests = requests(&message)?;
-    message.forget_texts();
+    message.wipe_texts();
     requests.iter().take(1).for_each(|request| observer.note(Step::Read(request)));
     let verified = authenticate::verify_mac(requests, gateway)?;
     observer.note(Step::MacVerified(&verified));
@@ -133,7 +133,7 @@ fn stages(
         Some(record) if record.state != State::Waiting => Decision::Resume(record),
         new_or_waiting => {
             let pending = PendingRecord::of(new_or_waiting, &identified, context.queue_id(), now);
-            match judge(context, &identified, transaction.as_ref(), &pending, command?, now, observer) {
+            match decide(context, &identified, transaction.as_ref(), &pending, command?, now, observer) {
                 Ok(authorized) => Decision::Admit(authorized, pending),
                 Err(Stop::Refusal(refusal)) if refusal.reason().effect().recorded => Decision::Refuse(refusal, pending),
                 Err(stop) => return Err(stop),
@@ -141,7 +141,7 @@ fn stages(
         }
     };
     let Mode::Deliver(transport) = mode else {
-        return foresee(context, transaction.as_ref(), decision, now, observer);
+        return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
     let mut delivery = Delivery::new(context, &identified, &message, observer);
@@ -189,8 +189,8 @@ enum Decision<'p> {
     Refuse(Refusal, PendingRecord),
 }
 
-/// Decides about a request that is new or has waited.
-fn judge<'p>(
+/// Decides about a request that is new or has waited: authentication, then authorization.
+fn decide<'p>(
     context: &Context<'_>,
     identified: &'p Identified,
     transaction: &dyn Transaction,
@@ -210,7 +210,7 @@ fn judge<'p>(
 }
 
 /// `explain`: what `deliver` would do now.
-fn foresee(
+fn predict(
     context: &Context<'_>,
     transaction: &dyn Transaction,
     decision: Decision<'_>,
@@ -233,7 +233,7 @@ fn foresee(
     }
 }
 
-/// Locks the request for this process; `explain` only looks whether another process has the lock.
+/// Locks the request for this process; `explain` only checks whether another process has the lock.
 fn lock(ledger: &dyn Ledger, id: &RequestId, mode: Mode<'_>) -> Result<Option<RequestLock>, Stop> {
     let busy = || Deferral::new("busy", "another delivery of the same request is under way").into();
     match mode {

@@ -1,4 +1,4 @@
-//! What happens to a message, step by step, for whoever watches: the log of `deliver`, the lines of `explain`.
+//! What happens to a message, step by step, for an observer: the log of `deliver`, the lines of `explain`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::intake::{Envelope, Message};
 use crate::ledger::{ExclusiveHold, Record};
 use crate::protocol::{Request, Timestamp};
 
-/// A step of a message's way. A step stands for what has happened already, but for [`Step::Received`] and [`Step::Started`].
+/// A step in the processing of a message. Each step has happened already, except [`Step::Received`] and [`Step::Started`].
 pub enum Step<'s> {
     /// A message arrived.
     Received(&'s Envelope),
@@ -22,34 +22,34 @@ pub enum Step<'s> {
     MacVerified(&'s MacVerified),
     /// The user's requests are accepted from this sender.
     Identified(&'s Identified),
-    /// The ledger was asked for the request's record.
+    /// The request's record was read from the ledger.
     Recorded(Option<&'s Record>),
-    /// It is new or has waited; now it is judged.
+    /// It is new or has waited; now it is checked.
     Judging {
         /// The request.
         identified: &'s Identified,
         /// How old it may be.
         max_age: Duration,
-        /// The time it is judged at.
+        /// The time that it is checked against.
         now: Timestamp,
     },
-    /// The code is right, too.
+    /// The code is right too.
     Authenticated(&'s Authenticated<'s>),
     /// The user may do it.
     Authorized(&'s Authorized<'s>),
     /// It is recorded as admitted.
     Admitted(&'s Identified),
-    /// It waits, for the run that holds its exclusive command where that is known.
+    /// It waits. The run that holds its exclusive command is given where it is known.
     Waiting(Option<&'s ExclusiveHold>),
     /// This command line is about to be started.
     Started(&'s [String]),
-    /// The command has ended, or is not waited for any longer.
+    /// The command has ended, or the gateway stopped waiting for it.
     Finished(&'s Outcome),
     /// An earlier delivery of the same request died or could not send the reply. This one continues there.
     Resumed(&'s Record),
     /// The reply was sent to this address.
     Replied(&'s str),
-    /// The reply was sent, and that could not be recorded.
+    /// The reply was sent, but that could not be recorded.
     NotRecorded(&'s crate::ledger::LedgerError),
     /// The message is refused.
     Refused(&'s Refusal),
@@ -57,16 +57,16 @@ pub enum Step<'s> {
     Deferred(&'s Deferral),
 }
 
-/// Sees each step of a message's way.
+/// Gets each step of a message.
 pub trait Observer {
-    /// Sees a step that must be seen before anything else may happen.
+    /// Gets a step that must be logged before anything else may happen.
     ///
     /// # Errors
     ///
     /// A deferral: the step could not be logged.
     fn require(&mut self, step: Step<'_>) -> Result<(), Deferral>;
 
-    /// Sees a step that has happened already.
+    /// Gets a step that has happened already.
     fn note(&mut self, step: Step<'_>);
 
     /// How many steps could not be logged since the request was admitted.

@@ -31,7 +31,7 @@ impl<'g> Trace<'g> {
     }
 
     fn say(&mut self, line: impl AsRef<str>) {
-        // A stranger's mail may hold a line end too, and what stands behind it would pass for a line of ours.
+        // Untrusted mail may hold a line end too. The text after it would look like a line of `explain`.
         self.lines.push(visible(line.as_ref()).replace('\n', "^J"));
     }
 
@@ -98,7 +98,7 @@ impl<'g> Trace<'g> {
     }
 
     fn refused(&mut self, refusal: &Refusal) {
-        // The ledger's line has said it.
+        // The line about the ledger says it already.
         if refusal.reason() == Reason::Duplicate {
             return;
         }
@@ -114,7 +114,7 @@ impl<'g> Trace<'g> {
         ));
         if refusal.reason() == Reason::NotARequest {
             self.say(
-                "next: no text of it has a line `mailsudo: 1`; look at the texts above, and at the mail itself: postcat -qbh ID, or \
+                "next: no text of it has a line `mailsudo: 1`; check the texts above, and the mail itself: postcat -qbh ID, or \
                  in the mailbox. An attachment and a forwarded message do not count",
             );
         }
@@ -137,7 +137,7 @@ impl Observer for Trace<'_> {
             Step::Read(request) => self.read(request),
             Step::MacVerified(verified) => {
                 let which = if verified.is_under_previous_key() { "previous" } else { "current" };
-                self.say(format!("mac: holds, under the {which} key of {}", verified.user()));
+                self.say(format!("mac: right, under the {which} key of {}", verified.user()));
             }
             Step::Identified(identified) => self.identified(identified),
             Step::Recorded(record) => self.recorded(record),
@@ -160,7 +160,7 @@ impl Observer for Trace<'_> {
             Step::Deferred(deferral) => {
                 self.say(format!("deferred: {} cannot serve: {}", deferral.part, deferral.detail));
             }
-            // Effects, which `explain` does not have; and what another line says already.
+            // Effects, which `explain` does not have, and steps that another line shows already.
             Step::Received(_)
             | Step::Admitted(_)
             | Step::Waiting(None)
@@ -173,22 +173,22 @@ impl Observer for Trace<'_> {
     }
 }
 
-/// What the sysadmin may look at or do next. The refusal's own text is for the user, who must not learn as much.
+/// What the sysadmin can check or do next. The refusal's own text is for the user, who must not learn this much.
 fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &CommandName) -> Option<String> {
     Some(match refusal.reason() {
         Reason::BadMac if matches!(gateway.secrets(user), Ok(None)) => {
-            format!("there are no secrets of {user} here; `mailsudo user list` shows who there is")
+            format!("this gateway has no secrets of {user}; `mailsudo user list` shows its users")
         }
         Reason::BadMac => format!(
-            "{user} is known, so the block was changed on its way or signed under another key; `mailsudo user show {user}` \
-             tells of a rotation"
+            "{user} is known, so the block was changed in transit or signed under another key; `mailsudo user show {user}` \
+             shows a rotation"
         ),
         Reason::Disabled => format!("mailsudo user enable {user}"),
         Reason::ForeignFrom => format!("if it is the user's, add it to `from` in users.d/{user}.toml"),
-        Reason::BadCode => format!("`mailsudo user test {user}` tells a wrong clock from a wrong secret"),
+        Reason::BadCode => format!("`mailsudo user test {user}` shows whether the clock or the secret is wrong"),
         Reason::LockedOut => format!("mailsudo user unlock {user}"),
         Reason::Stale | Reason::Future => {
-            "compare the clocks, look how long the mail was under way; sign it anew".to_owned()
+            "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }
         Reason::NotPermitted | Reason::BadParameter => {
             format!("`mailsudo command show {command}` and `mailsudo may {user} {command} ...` show the rules")

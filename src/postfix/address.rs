@@ -1,5 +1,5 @@
-//! Will Postfix accept the gateway's address, and lead its mail to the transport? In: an address. Out: the recipient maps that must
-//! learn it, and notes for the sysadmin.
+//! Whether Postfix accepts the gateway's address and routes its mail to the transport. In: an address. Out: the recipient maps
+//! that need the address, and notes for the sysadmin.
 
 use std::fs;
 
@@ -10,14 +10,14 @@ use super::settings::{Postfix, items};
 /// Each lists, for one kind of domain, the addresses that exist in it.
 pub(super) const RECIPIENT_MAPS: [&str; 3] = ["local_recipient_maps", "relay_recipient_maps", "virtual_mailbox_maps"];
 
-/// What a sysadmin wants to know beforehand.
+/// Notes for the sysadmin before the change.
 pub type Notes = Vec<String>;
 
-/// Which recipient map must learn `address`, if one must.
+/// The recipient map that needs `address`, if one does.
 ///
 /// # Errors
 ///
-/// The domain is one whose mail never reaches a transport.
+/// The mail of the domain never reaches a transport.
 pub(super) fn examine(postfix: &Postfix, transport: &str, address: &str) -> Result<(Option<&'static str>, Notes)> {
     let map = postfix.map(transport);
     let (name, domain) = address.rsplit_once('@').unwrap_or((address, ""));
@@ -83,7 +83,7 @@ fn is_in(postfix: &Postfix, domain: &str, parameter: &str) -> Result<bool> {
             postfix.lookup(domain, item)?.is_some()
         } else {
             let item = item.to_ascii_lowercase();
-            // relay_domains means subdomains too, unless told otherwise.
+            // relay_domains includes subdomains, unless configured otherwise.
             let is_below = domain.ends_with(&format!(".{}", item.trim_start_matches('.')));
             item == domain || (parameter == "relay_domains" && is_below)
         };

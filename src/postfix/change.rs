@@ -20,7 +20,7 @@ impl Drop for Copy {
 }
 
 impl Plan {
-    /// The difference between the files in force and the planned ones, as diff(1) shows it; empty where there is none.
+    /// The difference between the current files and the planned ones, as diff(1) shows it; empty where there is none.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Plan {
     fn change(&self, postfix: &Postfix) -> Result<()> {
         let service = format!("{}/unix", self.transport);
         let map_file = postfix.map_file(&self.transport);
-        // What is referred to comes first: Postfix's daemons may start at any moment.
+        // What other lines refer to comes first: Postfix's daemons may start at any moment.
         if let Some(map) = &self.map {
             replace(&map_file, map.as_bytes(), Rights { mode: 0o644, owner: None })?;
         }

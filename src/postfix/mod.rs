@@ -1,11 +1,11 @@
-//! Puts a gateway behind an address of this host's Postfix, and takes it away again. In: the gateway's settings and a Postfix
+//! Connects a gateway to an address of this host's Postfix, and removes it. In: the gateway's settings and a Postfix
 //! configuration. Out: a [`Plan`], which is shown as a difference, and then applied with postconf(1).
 //!
 //! It changes, each only where needed: the transport in master.cf; in main.cf the transport's recipient and time limits,
 //! transport_maps, where its map goes first, and the recipient map of the address's domain, if Postfix would refuse the address
-//! as unknown; and its own map. Values that it adds itself to stay the sysadmin's.
+//! as unknown; and its own map. Other members of a list that it extends stay unchanged.
 //!
-//! MUST: a second run has nothing to change. Removing leaves what the sysadmin has added. If a step fails, the files are as
+//! MUST: a second run has nothing to change. Removing leaves what the sysadmin has added. If a step fails, the files stay as
 //! they were.
 
 mod address;
@@ -27,17 +27,17 @@ const SIGNATURE: &str =
 const OLD_SIGNATURE: &str =
     "# Made by mailsudo's postfix/install, which also removes it: put your own entries into another map.";
 
-/// The transport as the file that a reader looks at (postfix/master.cf).
+/// The transport as the documented fragment (postfix/master.cf).
 const FRAGMENT: &str = include_str!("../../postfix/master.cf");
 
-/// What is to be put behind an address.
+/// The gateway to connect to an address.
 #[derive(Debug)]
 pub struct Wanted {
     /// The transport's name.
     pub transport: String,
     /// The gateway's address.
     pub address: String,
-    /// Whom Postfix runs `deliver` as.
+    /// The account that Postfix runs `deliver` as.
     pub service_user: String,
     /// The longest time limit of a command, in seconds.
     pub longest: u64,
@@ -49,24 +49,24 @@ pub struct Wanted {
     pub gateway: String,
 }
 
-/// What to change. It is found out once, from the files in force, and done to a copy, which shows it, and to the files.
+/// The changes. They are computed once, from the current files, and applied to a copy, to show them, and to the files.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     transport: String,
     /// The line of master.cf to set.
     service: Option<String>,
-    /// Whether the line of master.cf goes.
+    /// Whether the line of master.cf is removed.
     drops_service: bool,
     /// Parameters of main.cf to set, in order.
     settings: Vec<(String, String)>,
     /// Parameters of main.cf to remove.
     dropped: Vec<String>,
-    /// The map's text; `None` where the map goes.
+    /// The map's text; `None` if the map is removed.
     map: Option<String>,
 }
 
 impl Plan {
-    /// What installing `wanted` changes, and what a sysadmin wants to know beforehand.
+    /// What installing `wanted` changes, and notes for the sysadmin.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ fn service_line(wanted: &Wanted) -> String {
         .replacen("argv=/usr/local/bin/mailsudo deliver ", &argv, 1)
 }
 
-/// Two gateways behind one transport or one address would be one gateway, and not the one that was meant.
+/// Refuses a second gateway for one transport or one address: all mail would go to only one of the two.
 fn refuse_collisions(postfix: &Postfix, wanted: &Wanted) -> Result<()> {
     let transport = &wanted.transport;
     if let Some(line) = postfix.service(transport)? {

@@ -109,7 +109,7 @@ impl Postfix {
         self.run("postfix", &["status"]).is_ok_and(|output| output.status.success())
     }
 
-    /// Has this Postfix read its files again.
+    /// Makes this Postfix read its files again.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
-/// Refuses a path that main.cf or master.cf could not hold: they split at spaces and expand dollars.
+/// Refuses a path that main.cf or master.cf cannot hold: they split at spaces and expand dollars.
 ///
 /// # Errors
 ///

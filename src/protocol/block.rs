@@ -1,9 +1,8 @@
-//! Lines of `key: value`, and the one block among whatever surrounds it (reader's rules 3 to 5).
-//! In: decoded texts. Out: a block's fields in order, with the very bytes that its mac covers.
-//! It repairs nothing that rule 3 does not name, and never guesses.
+//! Lines of `key: value`, and the one block in the surrounding text (reader's rules 3 to 5).
+//! In: decoded texts. Out: a block's fields in order, with exactly the bytes that its mac covers.
+//! It corrects nothing except what rule 3 names, and never guesses.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use zeroize::Zeroizing;
 
@@ -12,40 +11,29 @@ use super::mac::Mac;
 /// The longest line of a block, in octets (RFC 5322 section 2.1.1).
 const MAX_LINE: usize = 998;
 
-/// The text of a mail holds no request that could be read. Nobody's identity is known, so nobody is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The text of a mail holds no request that could be read. The sender is not known, so there is no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// No start line: this mail is not for us.
+    /// No start line: this mail is not a request.
+    #[error("no line `mailsudo: 1` in its text")]
     NotARequest,
-    /// More than one start line: which one was meant?
+    /// More than one start line: it is not known which one is meant.
+    #[error("more than one line that starts a block")]
     Ambiguous,
     /// The start line names another version than 1.
+    #[error("version {0} of the protocol, where only 1 is known")]
     UnsupportedVersion(String),
     /// The block breaks the rules at its line `line` (the start line is 1, blank lines not counted).
+    #[error("line {line} of the block: {why}")]
     Malformed {
         /// Where, counted from the start line.
         line: usize,
-        /// What the rule wants there.
+        /// What the rule requires there.
         why: &'static str,
     },
 }
 
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotARequest => f.write_str("no line `mailsudo: 1` in its text"),
-            Self::Ambiguous => f.write_str("more than one line that starts a block"),
-            Self::UnsupportedVersion(version) => {
-                write!(f, "version {version} of the protocol, where only 1 is known")
-            }
-            Self::Malformed { line, why } => write!(f, "line {line} of the block: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Unreadable {}
-
-/// What separates the two kinds of block, and opens each.
+/// The two kinds of block. Each has its own start line.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Request,
@@ -62,7 +50,7 @@ impl Kind {
     }
 }
 
-/// A reply's block, and what stands above and below it.
+/// A reply's block, and the text above and below it.
 pub(super) struct Found<'t> {
     pub(super) above: &'t str,
     pub(super) block: Block<'t>,
@@ -103,7 +91,7 @@ impl<'t> Block<'t> {
         Self::read_to(start, kind).map(|(block, _)| block)
     }
 
-    /// Reads a block, and how many bytes of the start's rest it takes.
+    /// Reads a block. Also returns how many bytes of `start.rest` it takes.
     fn read_to(start: &Start<'t>, kind: Kind) -> Result<(Self, usize), Unreadable> {
         if start.version != "1" {
             return Err(Unreadable::UnsupportedVersion(start.version.to_owned()));
@@ -127,7 +115,7 @@ impl<'t> Block<'t> {
                 let mac = Mac::from_hex(value).ok_or(malformed("a mac is 64 hex digits"))?;
                 return Ok((Self { fields, signed, mac }, offset + raw.len()));
             }
-            // A request's fields are bounded by its message; of a reply there may be many imitations.
+            // A request's fields are bounded by its message. A reply's text may hold many imitations of a block.
             if matches!(kind, Kind::Reply) && fields.len() >= MOST_REPLY_FIELDS {
                 return Err(malformed("more lines than a reply's block has"));
             }
@@ -138,7 +126,7 @@ impl<'t> Block<'t> {
     }
 }
 
-/// What most blocks come to, in octets, twice over.
+/// Twice the size of most blocks, in octets.
 const USUAL_BLOCK: usize = 1024;
 
 /// More than the fields of any reply's block.
@@ -146,7 +134,7 @@ const MOST_REPLY_FIELDS: usize = 16;
 
 const TOO_LONG: &str = "longer than 998 octets";
 
-/// Appends one line as the mac covers it. Room is made by hand: a vector that grows leaves an unwiped copy behind.
+/// Appends one line as the mac covers it. Space is reserved here, because a vector that grows leaves an unwiped copy behind.
 fn push_line(lines: &mut Zeroizing<Vec<u8>>, key: &str, value: &str) {
     let parts = [key, ": ", value, "\n"];
     let more: usize = parts.iter().map(|part| part.len()).sum();

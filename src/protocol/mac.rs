@@ -1,5 +1,5 @@
 //! HMAC-SHA-256 over a block's lines (writer's rule 5, reader's rules 6 and 8).
-//! In: a key and bytes. Out: a mac, or whether it holds. Keys are wiped and never shown.
+//! In: a key and bytes. Out: a mac, or whether it is right. Keys are wiped and never shown.
 
 use std::fmt;
 
@@ -13,19 +13,12 @@ use zeroize::Zeroizing;
 pub struct Key(Box<Zeroizing<[u8; 32]>>);
 
 /// The text given for a key is not 64 hex digits. It is never repeated in the error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an HMAC key is 64 hex digits (32 bytes)")]
 pub struct BadKey;
 
-impl fmt::Display for BadKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an HMAC key is 64 hex digits (32 bytes)")
-    }
-}
-
-impl std::error::Error for BadKey {}
-
 impl Key {
-    /// Takes 32 bytes of key material from `fill`, in the place where they are to stay.
+    /// Takes 32 bytes of key material from `fill`, in the place where they stay.
     ///
     /// # Errors
     ///
@@ -51,7 +44,7 @@ impl Key {
         Mac(self.hmac(lines).finalize().into_bytes().into())
     }
 
-    /// Whether `mac` is the mac over `lines`; takes the same time whatever the answer (reader's rule 6).
+    /// Whether `mac` is the mac over `lines`; takes the same time for both answers (reader's rule 6).
     pub(super) fn verifies(&self, lines: &[u8], mac: &Mac) -> bool {
         self.hmac(lines).verify_slice(&mac.0).is_ok()
     }
@@ -88,8 +81,8 @@ impl Mac {
         hex::encode(self.0)
     }
 
-    /// The name under which the request goes for good (reader's rule 8).
-    pub(super) fn request_name(&self) -> RequestId {
+    /// The request's id, which never changes (reader's rule 8).
+    pub(super) fn request_id(&self) -> RequestId {
         RequestId(Sha256::digest(self.0).into())
     }
 }
@@ -100,15 +93,15 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// A request's full name: the SHA-256 of its mac's 32 bytes (reader's rule 8). It gives the mac away to nobody.
+/// A request's full id: the SHA-256 of its mac's 32 bytes (reader's rule 8). The mac cannot be found from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId([u8; 32]);
 
 impl RequestId {
-    /// How many hex digits of the name people see.
+    /// How many hex digits of the id are shown.
     pub const SHORT: usize = 12;
 
-    /// The name from its 32 bytes, as the ledger keeps it.
+    /// The id from its 32 bytes, as the ledger stores it.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -125,7 +118,7 @@ impl RequestId {
         (!text.bytes().any(|byte| byte.is_ascii_uppercase())).then_some(Self(bytes))
     }
 
-    /// The short id that people see: the first 12 hex digits.
+    /// The short id that is shown: the first 12 hex digits.
     pub fn short(&self) -> String {
         let mut text = self.to_string();
         text.truncate(Self::SHORT);
@@ -145,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_show_nothing() {
+    fn debug_output_shows_no_key() {
         let key = Key::from_hex(&"ab".repeat(32)).expect("a key");
         assert_eq!(format!("{key:?}"), "Key(..)");
         assert_eq!(key.to_hex().as_str(), "ab".repeat(32));

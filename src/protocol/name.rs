@@ -1,4 +1,4 @@
-//! The names that may stand in a block (writer's rule 3). In: untrusted text. Out: a name that is safe as a
+//! The names that a block may hold (writer's rule 3). In: untrusted text. Out: a name that is safe as a
 //! file name, in a log line and in a subject. No name can hold `/`, begin with `.` or `-`, or be empty.
 
 use std::fmt;
@@ -7,23 +7,12 @@ use std::fmt;
 const MAX: usize = 60;
 
 /// A name that breaks writer's rule 3.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a {kind} name: it is 1 to {MAX} characters of {allowed}, and begins with a letter or digit")]
 pub struct BadName {
     kind: &'static str,
     allowed: &'static str,
 }
-
-impl fmt::Display for BadName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "not a {} name: it is 1 to {MAX} characters of {}, and begins with a letter or digit",
-            self.kind, self.allowed
-        )
-    }
-}
-
-impl std::error::Error for BadName {}
 
 fn well_formed(text: &str, extra: &[u8]) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

@@ -1,4 +1,4 @@
-//! The block that ends a reply to an authenticated request, and the reader's verdict on one.
+//! The block that ends a reply to an authenticated request, and what a reader may conclude from one.
 //! In: what happened and the text above the block; or a reply as it arrived. Out: a block; or a [`Verdict`].
 
 use std::fmt;
@@ -10,7 +10,7 @@ use super::mac::{Key, RequestId};
 use super::name::{GatewayName, UserName};
 use super::time::Timestamp;
 
-/// What became of a request, as the reply's `result` line says it.
+/// The outcome of a request, as the reply's `result` line gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunResult {
     /// The command ended by itself with this status.
@@ -21,7 +21,7 @@ pub enum RunResult {
     TimedOut,
     /// Nothing was run.
     Refused,
-    /// It was started, and nobody saw how it ended; it is not run again.
+    /// It was started, and its end was not seen; it is not run again.
     Unknown,
 }
 
@@ -54,18 +54,18 @@ impl fmt::Display for RunResult {
     }
 }
 
-/// A reply's block before it is signed, or after its mac has been found to hold.
+/// A reply's block before it is signed, or after its mac was found to be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyBlock {
     /// The gateway that answers.
     pub gateway: GatewayName,
-    /// Whom it answers.
+    /// The user that it is for.
     pub user: UserName,
     /// Which request it answers.
     pub request: RequestId,
     /// When it was answered.
     pub time: Timestamp,
-    /// What became of the request.
+    /// The outcome of the request.
     pub result: RunResult,
 }
 
@@ -101,30 +101,30 @@ impl ReplyBlock {
     }
 }
 
-/// What a reader may say of a reply's text.
+/// What a reader may conclude about a reply's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The gateway wrote the block, and the text above it.
     Genuine(ReplyBlock),
-    /// The gateway wrote the block, and not the text above it as it stands.
+    /// The gateway wrote the block, but not the text above it in this form.
     Altered(ReplyBlock),
     /// No block that this key has signed.
     NotGenuine,
 }
 
-/// A reply's text under a user's key.
+/// A reply's text, checked under a user's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedText<'t> {
-    /// What may be said of it.
+    /// The conclusion.
     pub verdict: Verdict,
     /// The text above the block, which the block's `output` covers if the verdict is genuine.
     pub above: &'t str,
-    /// What stands below the block. The block covers none of it.
+    /// The text below the block. The block covers none of it.
     pub below: &'t str,
 }
 
 /// Checks a reply's text under the user's key. The last block that the key has signed counts: a command's output may hold an
-/// imitation, and stands above it.
+/// imitation, and is above it.
 pub fn check_reply<'t>(text: &'t str, key: &Key) -> CheckedText<'t> {
     for found in Block::replies(text).into_iter().rev() {
         if !key.verifies(&found.block.signed, &found.block.mac) {
@@ -140,7 +140,7 @@ pub fn check_reply<'t>(text: &'t str, key: &Key) -> CheckedText<'t> {
     CheckedText { verdict: Verdict::NotGenuine, above: text, below: "" }
 }
 
-/// What the last readable reply block of a text claims, whoever signed it.
+/// What the last readable reply block of a text says, whether its signature is right or not.
 pub fn claimed_reply(text: &str) -> Option<ReplyBlock> {
     Block::replies(text).iter().rev().find_map(|found| ReplyBlock::read(&found.block)).map(|(reply, _)| reply)
 }

@@ -1,4 +1,4 @@
-//! A request, as the server reads it. In: a mail's texts. Out: claims that nobody has believed yet.
+//! A request, as the server reads it. In: a mail's texts. Out: statements that are not proven yet.
 
 use std::fmt;
 
@@ -36,14 +36,14 @@ impl fmt::Debug for Code {
     }
 }
 
-/// What a mail claims: well formed, and not yet proven to come from anybody. Its `Debug` form leaves the code out.
+/// What a mail says: well formed, and not yet proven. Its `Debug` form leaves the code out.
 pub struct Request {
     gateway: GatewayName,
     user: UserName,
     time: Timestamp,
     code: Code,
     command: CommandName,
-    /// Names with their values as they stand on the wire, `more` lines joined.
+    /// Names with their values as they are on the wire, `more` lines joined.
     encoded: Vec<(ParameterName, String)>,
     signed: Zeroizing<Vec<u8>>,
     mac: Mac,
@@ -78,12 +78,12 @@ impl Request {
         Ok(Self { gateway, user, time, code, command, encoded, signed, mac })
     }
 
-    /// The gateway that the writer means.
+    /// The gateway that it is for.
     pub fn gateway(&self) -> &GatewayName {
         &self.gateway
     }
 
-    /// The user name that the request claims.
+    /// The user name that the request gives.
     pub fn user(&self) -> &UserName {
         &self.user
     }
@@ -93,29 +93,29 @@ impl Request {
         self.time
     }
 
-    /// The TOTP code, at most the signed time's.
+    /// The TOTP code; if it is right, it belongs to the signed time.
     pub fn code(&self) -> &Code {
         &self.code
     }
 
-    /// The command asked for; it need not exist.
+    /// The requested command; it need not exist.
     pub fn command(&self) -> &CommandName {
         &self.command
     }
 
-    /// The request's name for good; worth nothing until [`is_signed_by`](Self::is_signed_by) holds.
+    /// The request's id. It proves nothing until [`is_signed_by`](Self::is_signed_by) returns true.
     pub fn id(&self) -> RequestId {
-        self.mac.request_name()
+        self.mac.request_id()
     }
 
-    /// Whether the mac holds under `key`, in constant time (reader's rule 6).
+    /// Whether the mac is right under `key`, in constant time (reader's rule 6).
     pub fn is_signed_by(&self, key: &Key) -> bool {
         key.verifies(&self.signed, &self.mac)
     }
 
-    /// Wipes the code and the lines that it is in, which nobody needs once both factors have been looked at. The mac holds
-    /// under no key from here on.
-    pub(crate) fn forget_code(&mut self) {
+    /// Wipes the code and the lines that it is in, which are not needed after both factors are checked. The mac is right
+    /// under no key after this.
+    pub(crate) fn wipe_code(&mut self) {
         self.code.zeroize();
         self.signed.zeroize();
     }
@@ -125,7 +125,7 @@ impl Request {
         &self.signed
     }
 
-    /// The decoded arguments. Call it only after the mac holds (reader's rule 7).
+    /// The decoded arguments. Call it only after the mac is verified (reader's rule 7).
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Request {
     }
 }
 
-/// A block's fields, taken in the order that writer's rule 1 wants.
+/// A block's fields, taken in the order of writer's rule 1.
 struct Fields<'b, 't> {
     block: &'b Block<'t>,
     next: usize,
@@ -151,7 +151,7 @@ struct Fields<'b, 't> {
 
 impl<'t> Fields<'_, 't> {
     fn malformed(&self, why: &'static str) -> Unreadable {
-        // The start line is line 1, so field 0 stands on line 2.
+        // The start line is line 1, so field 0 is on line 2.
         Unreadable::Malformed { line: self.next + 2, why }
     }
 

@@ -1,5 +1,5 @@
-//! A moment, to the second. In: RFC 3339 text in the one form that the protocol knows, or seconds. Out: the same.
-//! It never asks what time it is.
+//! A moment, to the second. In: RFC 3339 text in the one form that the protocol has, or seconds. Out: the same.
+//! It never reads the clock.
 
 use std::fmt;
 use std::time::Duration;
@@ -42,17 +42,17 @@ impl Timestamp {
             0,
         )
         .ok()?;
-        // Counted from the epoch by hand: jiff's own instants end a day before the year 9999 does.
+        // Counted from the epoch here, because jiff's own instants end a day before the end of the year 9999.
         let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
         Some(Self(civil.duration_since(epoch).as_secs()))
     }
 
-    /// This moment and `span` later; stays at the end of time rather than wrap.
+    /// This moment and `span` later; the last moment instead of an overflow.
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add_unsigned(span.as_secs()))
     }
 
-    /// This moment and `span` earlier; stays at the beginning of time rather than wrap.
+    /// This moment and `span` earlier; the first moment instead of an overflow.
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub_unsigned(span.as_secs()))
     }

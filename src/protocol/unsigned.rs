@@ -1,6 +1,4 @@
-//! A request, as the client writes it. In: a draft and a key. Out: a signed block.
-
-use std::fmt;
+//! A request, as the client writes it. In: an unsigned request and a key. Out: a signed block.
 
 use super::block::{Kind, line};
 use super::mac::Key;
@@ -15,49 +13,40 @@ const WIDTH: usize = 70;
 /// A request before it is signed.
 #[derive(Debug)]
 pub struct UnsignedRequest {
-    /// The gateway meant.
+    /// The gateway that it is for.
     pub gateway: GatewayName,
-    /// Who asks.
+    /// The user.
     pub user: UserName,
-    /// The time to sign; the code must be that time's.
+    /// The time to sign; the code must belong to that time.
     pub time: Timestamp,
     /// The code at `time`.
     pub code: Code,
-    /// The command asked for.
+    /// The requested command.
     pub command: CommandName,
     /// Its arguments.
     pub arguments: Arguments,
 }
 
-/// A draft that no gateway would accept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DraftError {
+/// An unsigned request that no gateway would accept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnsignedError {
     /// More than 32 arguments.
+    #[error("a request has at most {MAX_ARGUMENTS} arguments")]
     TooMany,
     /// An argument that reader's rule 7 refuses.
+    #[error("argument {0}: {1}")]
     Argument(ParameterName, BadValue),
 }
-
-impl fmt::Display for DraftError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooMany => write!(f, "a request has at most {MAX_ARGUMENTS} arguments"),
-            Self::Argument(name, bad) => write!(f, "argument {name}: {bad}"),
-        }
-    }
-}
-
-impl std::error::Error for DraftError {}
 
 impl UnsignedRequest {
     /// Writes and signs the block (writer's rules 1 to 5), each line ended by LF.
     ///
     /// # Errors
     ///
-    /// [`DraftError`], for whatever the gateway would refuse.
-    pub fn sign(&self, key: &Key) -> Result<String, DraftError> {
+    /// [`UnsignedError`] for all that the gateway would refuse.
+    pub fn sign(&self, key: &Key) -> Result<String, UnsignedError> {
         if self.arguments.len() > MAX_ARGUMENTS {
-            return Err(DraftError::TooMany);
+            return Err(UnsignedError::TooMany);
         }
         let mut block = line(Kind::Request.start_key(), "1");
         block += &line("gateway", self.gateway.as_str());
@@ -66,7 +55,7 @@ impl UnsignedRequest {
         block += &line("totp", self.code.as_str());
         block += &line("command", self.command.as_str());
         for (at, (name, value)) in self.arguments.iter().enumerate() {
-            let refuse = |bad| DraftError::Argument(name.clone(), bad);
+            let refuse = |bad| UnsignedError::Argument(name.clone(), bad);
             if self.arguments.iter().take(at).any(|(known, _)| known == name) {
                 return Err(refuse(BadValue::DoubledName));
             }
@@ -82,7 +71,7 @@ impl UnsignedRequest {
     }
 }
 
-/// Appends `arg` and as many `more` lines as [`WIDTH`] asks for; no `~HH` is split.
+/// Appends `arg` and as many `more` lines as [`WIDTH`] requires; no `~HH` is split.
 fn fold(name: &ParameterName, value: &str, block: &mut String) {
     let (mut key, mut text) = ("arg", format!("{name}="));
     for unit in value::encode(value) {
@@ -133,10 +122,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_signed_is_read_back(values in prop::collection::vec("\\PC{0,300}", 0..5)) {
-            prop_assume!(!values.iter().any(|value| value.chars().any(value::is_treacherous)));
+            prop_assume!(!values.iter().any(|value| value.chars().any(value::is_unsafe)));
             let names = ["a", "b-c", "d_e", "f", "g"];
             let pairs: Vec<_> = names.iter().zip(&values).map(|(n, v)| (*n, v.as_str())).collect();
-            let block = unsigned(&pairs).expect("a draft").sign(&key()).expect("a block");
+            let block = unsigned(&pairs).expect("an unsigned request").sign(&key()).expect("a block");
             prop_assert!(block.lines().all(|line| line.len() <= WIDTH));
             let request = Request::read(&[&block]).expect("a request");
             prop_assert!(request.is_signed_by(&key()));
@@ -151,7 +140,7 @@ mod tests {
         #[test]
         fn a_changed_byte_is_refused(at in 0usize..300, byte in 0u8..128) {
             let block = unsigned(&[("env", "staging"), ("note", "a b")])
-                .expect("a draft").sign(&key()).expect("a block");
+                .expect("an unsigned request").sign(&key()).expect("a block");
             let original = Request::read(&[&block]).expect("a request");
             let mut bytes = block.clone().into_bytes();
             let at = at % bytes.len();

@@ -1,50 +1,39 @@
 //! The `~HH` coding of argument values (writer's rule 4, reader's rule 7).
-//! In: text, or the joined characters of `arg` and `more` lines. Out: the other of the two.
+//! In: text, or the joined characters of `arg` and `more` lines. Out: the other form.
 //! A decoded value never holds a character that could hide, reorder or break a line.
-
-use std::fmt;
 
 /// The longest decoded value, in bytes of UTF-8 (writer's rule 4).
 pub const MAX_DECODED: usize = 4096;
 
-/// A value under a valid mac that is refused all the same (reader's rule 7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A value under a valid mac that is still refused (reader's rule 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadValue {
     /// A `~` is not followed by two upper-case hex digits.
+    #[error("a ~ is not followed by two upper-case hex digits")]
     HalfEscape,
     /// The decoded bytes are not UTF-8.
+    #[error("it is not UTF-8")]
     NotUtf8,
     /// The decoded text holds a control, bidi or zero-width character.
-    Treacherous(char),
+    #[error("it holds the invisible or control character U+{:04X}", u32::from(*.0))]
+    Unsafe(char),
     /// The decoded text is longer than [`MAX_DECODED`].
+    #[error("it is longer than {MAX_DECODED} bytes")]
     TooLong,
     /// Two arguments have the same name.
+    #[error("the argument is given twice")]
     DoubledName,
 }
 
-impl fmt::Display for BadValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::HalfEscape => f.write_str("a ~ is not followed by two upper-case hex digits"),
-            Self::NotUtf8 => f.write_str("it is not UTF-8"),
-            Self::Treacherous(c) => {
-                write!(f, "it holds the invisible or control character U+{:04X}", u32::from(*c))
-            }
-            Self::TooLong => write!(f, "it is longer than {MAX_DECODED} bytes"),
-            Self::DoubledName => f.write_str("the argument is given twice"),
-        }
-    }
-}
-
-/// Whether `byte` may stand for itself in an encoded value (writer's rule 4).
+/// Whether `byte` needs no escape in an encoded value (writer's rule 4).
 pub(super) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._/:=,+-".contains(&byte)
 }
 
-/// Whether `c` may not stand in a value (reader's rule 7): C0, C1 and DEL; `Bidi_Control`; whatever Unicode gives no width
+/// Whether a value may not hold `c` (reader's rule 7): C0, C1 and DEL; `Bidi_Control`; all that Unicode gives no width
 /// (`Default_Ignorable_Code_Point`: zero-width spaces and joiners, soft hyphen, fillers, variation selectors, tags); the line
 /// and paragraph separators; the interlinear marks.
-pub fn is_treacherous(c: char) -> bool {
+pub fn is_unsafe(c: char) -> bool {
     let is_plain = (' '..='~').contains(&c);
     !is_plain
         && (c.is_control()
@@ -56,17 +45,17 @@ pub fn is_treacherous(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}'))
 }
 
-/// The characters that encode `value`, one item for each that must stay whole: `a` or `~2D`.
+/// The characters that encode `value`, one item for each that must not be split: `a` or `~2D`.
 pub(super) fn encode(value: &str) -> impl Iterator<Item = String> + '_ {
     let bytes = value.as_bytes();
     bytes.iter().enumerate().map(|(at, &byte)| {
         let before = at.checked_sub(1).and_then(|at| bytes.get(at));
-        let client_would_mend = match byte {
+        let client_would_change = match byte {
             b'-' => matches!(before, None | Some(b'-')),
             b'/' => before == Some(&b':'),
             _ => false,
         };
-        if is_plain(byte) && !client_would_mend { char::from(byte).to_string() } else { format!("~{byte:02X}") }
+        if is_plain(byte) && !client_would_change { char::from(byte).to_string() } else { format!("~{byte:02X}") }
     })
 }
 
@@ -85,8 +74,8 @@ pub(super) fn decode(encoded: &str) -> Result<String, BadValue> {
         }
     }
     let text = String::from_utf8(bytes).map_err(|_| BadValue::NotUtf8)?;
-    if let Some(c) = text.chars().find(|&c| is_treacherous(c)) {
-        return Err(BadValue::Treacherous(c));
+    if let Some(c) = text.chars().find(|&c| is_unsafe(c)) {
+        return Err(BadValue::Unsafe(c));
     }
     if text.len() > MAX_DECODED {
         return Err(BadValue::TooLong);
@@ -112,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_would_mend_is_escaped() {
+    fn what_a_client_would_change_is_escaped() {
         assert_eq!(encoded("--v"), "~2D~2Dv");
         assert_eq!(encoded("a--b---c"), "a-~2Db-~2D~2Dc");
         assert_eq!(encoded("http://x/y"), "http:~2F/x/y");
@@ -122,7 +111,7 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_gives_back_what_was_encoded(value in "\\PC{0,200}") {
-            prop_assume!(!value.chars().any(is_treacherous));
+            prop_assume!(!value.chars().any(is_unsafe));
             let wire = encoded(&value);
             prop_assert!(wire.bytes().all(|byte| is_plain(byte) || byte == b'~'));
             prop_assert!(!wire.contains("--") && !wire.contains(":/") && !wire.starts_with('-'));
@@ -132,7 +121,7 @@ mod tests {
         #[test]
         fn nothing_decodes_to_a_character_that_hides(wire in "[a-z~0-9A-F]{0,60}") {
             if let Ok(text) = decode(&wire) {
-                prop_assert!(!text.chars().any(is_treacherous));
+                prop_assert!(!text.chars().any(is_unsafe));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Writing a reply. What a tired person needs stands first: the outcome, in the subject and in the first line.
+//! Composes a reply. The outcome comes first: in the subject and in the first line.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::ledger::{Record, StoredReply};
 use crate::limits::{FIRST_LINE, SUBJECT};
 use crate::protocol::{ReplyBlock, RunResult, Timestamp};
 
-/// Composes the replies to one request: what they have in common.
+/// Composes the replies to one request. It holds what they have in common.
 #[derive(Clone, Copy)]
 pub struct ReplyComposer<'p> {
     settings: &'p Settings,
@@ -28,7 +28,7 @@ pub struct ReplyComposer<'p> {
     message: &'p Message,
 }
 
-/// What is different from reply to reply.
+/// The parts that differ between replies.
 struct Content<'c> {
     result: RunResult,
     facts: Vec<(&'c str, String)>,
@@ -50,7 +50,7 @@ impl<'p> ReplyComposer<'p> {
         }
         let body = match outcome.result() {
             RunResult::Refused => {
-                "The gateway could not run this command: its sysadmin must mend it, and the log says \
+                "The gateway could not run this command: its sysadmin must correct it, and the log says \
                                    what is wrong. Nothing was run.\n"
                     .to_owned()
             }
@@ -66,7 +66,7 @@ impl<'p> ReplyComposer<'p> {
         self.write(Content { result: RunResult::Refused, facts: vec![("host", host())], body }, now)
     }
 
-    /// The reply to a request whose run nobody saw the end of.
+    /// The reply to a request of which the end was not seen.
     pub fn unknown(&self, record: &Record, now: Timestamp) -> StoredReply {
         let mut facts = vec![("host", host())];
         if let Some(started) = record.started {
@@ -110,7 +110,7 @@ impl<'p> ReplyComposer<'p> {
             .to(self.identified.address().as_str())
             .subject(subject)
             .date(Date::new(now.seconds()))
-            // A request has one reply, so its name is unique: every copy of the reply bears the same Message-ID.
+            // A request has one reply, so its id is unique: every copy of the reply bears the same Message-ID.
             .message_id(format!("{}@{}", self.identified.id(), address.domain()));
         if let Some(id) = self.message.message_id() {
             builder = builder.in_reply_to(id).references(id);
@@ -127,7 +127,7 @@ impl<'p> ReplyComposer<'p> {
             .header("X-Auto-Response-Suppress", Raw::new("All"))
             .header(LOOP_FIELD, Raw::new(self.settings.gateway.as_str()))
             .write_to_vec()
-            // Writing to memory fails only where memory does; a reply without words is still not a lost run.
+            // Writing to memory fails only if the allocation fails. Even a reply without text does not lose the outcome.
             .unwrap_or_default();
         without_cr(&message)
     }
@@ -139,7 +139,7 @@ impl<'p> ReplyComposer<'p> {
         }
     }
 
-    /// The command and its arguments as a person would write them.
+    /// The command and its arguments as a user writes them.
     fn title(&self) -> String {
         let request = self.identified.request();
         let mut title = request.command().to_string();
@@ -200,7 +200,7 @@ fn guarded(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\r\n")
 }
 
-/// sendmail(1) and shells want LF.
+/// sendmail(1) and shells need LF.
 fn without_cr(message: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(message.len());
     let mut bytes = message.iter().peekable();

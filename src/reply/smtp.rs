@@ -1,9 +1,9 @@
-//! The reply by SMTP (RFC 5321) to this host's own mail server: a fifth of what sendmail(1) costs, which starts two more
+//! The reply by SMTP (RFC 5321) to this host's own mail server: a fifth of the cost of sendmail(1), which starts two more
 //! processes. In: a finished reply and where the server listens. Out: its 250, after which the reply is in its queue.
 //!
-//! MUST: nothing but the server's 250 to the whole message counts as sent. Where a 250 gets lost, the next delivery sends the
+//! MUST: nothing but the server's 250 to the whole message counts as sent. If a 250 is lost, the next delivery sends the
 //! same bytes under the same Message-ID. It never connects to another host, because nothing here protects the reply on the way.
-//! What the server says is bounded in length, and all of it in time.
+//! The length of each of the server's replies is limited, and so is the time for all of them.
 //!
 //! It is written here because lettre 0.11 sends the message and the final dot in two segments, and so waits 40 ms for each mail
 //! (Nagle's algorithm against delayed ACK, docs/measurements.md). Message and dot are one write here, without that delay.
@@ -47,7 +47,7 @@ pub(super) fn send(place: SocketAddr, reply: &StoredReply, timeout: Duration) ->
     session.command("DATA", 354)?;
     session.write(&stuffed(&reply.message))?;
     session.expect(250)?;
-    // The reply is in the queue. Whether the server hears this changes nothing.
+    // The reply is in the queue. Whether the server gets this changes nothing.
     let _ = session.write(b"QUIT\r\n");
     Ok(())
 }
@@ -87,7 +87,7 @@ impl Session {
         Ok(())
     }
 
-    /// Reads one reply (RFC 5321 section 4.2), whose last line has a space behind the code.
+    /// Reads one reply (RFC 5321 section 4.2), whose last line has a space after the code.
     fn expect(&mut self, wanted: u16) -> Result<(), String> {
         let mut length = 0;
         loop {
@@ -129,7 +129,7 @@ impl Session {
         time_left(self.deadline).ok_or_else(|| format!("no answer within {} s", self.timeout.as_secs()))
     }
 
-    /// A time-out is looked at by [`Self::left`], and an interrupted call is made again.
+    /// [`Self::left`] checks for a timeout, and an interrupted call is repeated.
     fn failed(&self, error: &io::Error) -> Result<(), String> {
         match error.kind() {
             io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.left().map(drop),

@@ -1,6 +1,6 @@
-//! Making output fit for a mail and a tired reader. In: any text. Out: the same with what cannot be seen made visible.
+//! Makes output readable in a mail. In: any text. Out: the same text, with invisible characters made visible.
 
-use crate::protocol::is_treacherous;
+use crate::protocol::is_unsafe;
 
 /// `text` with LF line ends and tabs kept and every other control, bidi or zero-width character shown: C0 as `^X`, as
 /// cat(1) does with `-v`, others as `<U+202E>`. A CR before an LF is dropped.
@@ -15,7 +15,7 @@ pub fn visible(text: &str) -> String {
                 shown.push('^');
                 shown.push(char::from(u8::try_from(u32::from(c)).unwrap_or(b'?') ^ 0x40));
             }
-            c if is_treacherous(c) => shown.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c if is_unsafe(c) => shown.push_str(&format!("<U+{:04X}>", u32::from(c))),
             c => shown.push(c),
         }
     }

@@ -1,4 +1,4 @@
-//! Sends a finished reply. In: a [`StoredReply`]. Out: the proof that a mail server or the caller has it, or a deferral. The
+//! Sends a finished reply. In: a [`StoredReply`]. Out: the proof that a mail server or the caller has taken it, or a deferral. The
 //! ledger records it as replied only after the proof. sendmail never ends by itself where its spool is broken
 //! (docs/measurements.md), so it gets a process group of its own and a time limit.
 
@@ -17,7 +17,7 @@ use crate::ledger::StoredReply;
 use crate::limits::Timeouts;
 use crate::system::child::{end_group, isolated, wait_until};
 
-/// How replies leave.
+/// How replies are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplyTransport {
     /// To standard output, for a shell or a wrapper.
@@ -29,7 +29,7 @@ pub enum ReplyTransport {
 }
 
 impl ReplyTransport {
-    /// The road that `--reply-via` names: `smtp://IP:PORT`, or a program.
+    /// The transport that `--reply-via` names: `smtp://IP:PORT`, or a program.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl ReplyTransport {
         }
     }
 
-    /// Hands `reply` over.
+    /// Sends `reply`.
     ///
     /// # Errors
     ///
@@ -78,9 +78,9 @@ impl ReplyTransport {
     }
 }
 
-/// The message as a file in memory, for sendmail to read, and what tells how far it has read (both share one offset, dup(2)).
+/// The message as a file in memory, for sendmail to read, and a descriptor that shows how far it has read (both share one offset, dup(2)).
 /// Through a pipe, sendmail would take a delivery that dies while it writes for the end of the message, and send the user the
-/// half of it, or nothing at all.
+/// half of it, or nothing.
 fn whole(message: &[u8]) -> io::Result<(File, File)> {
     let mut file = File::from(memfd_create("reply", MemfdFlags::CLOEXEC)?);
     file.write_all(message)?;
@@ -88,8 +88,8 @@ fn whole(message: &[u8]) -> io::Result<(File, File)> {
     Ok((file.try_clone()?, file))
 }
 
-/// The one variable that sendmail(1) gets from whoever called us: it names the configuration of the Postfix instance that
-/// the mail came through (pipe(8) sets it), and the reply belongs into the same one's queue.
+/// The one variable of the caller that sendmail(1) gets. It names the configuration of the Postfix instance that
+/// the mail came through (pipe(8) sets it), and the reply belongs into the queue of the same instance.
 const INSTANCE: &str = "MAIL_CONFIG";
 
 /// `sendmail -i -f '<>' -- ADDRESS`: dots stand for themselves, bounces go nowhere, one recipient from argv alone.

@@ -1,5 +1,5 @@
-//! The fragment on disk: whether it is what the catalogue comes to, and putting it there. A fragment that visudo(8) does
-//! not take never gets near sudo's folder, and the one before stays beside it under a name that sudo passes over.
+//! The fragment on disk: its comparison with the configured commands, and its installation. A fragment that visudo(8)
+//! refuses never gets into sudo's folder. The former fragment stays beside it under a name that sudo ignores.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -16,19 +16,19 @@ use crate::system::files::{Rights, replace};
 pub const FOLDER: &str = "/etc/sudoers.d";
 
 /// Where the fragment of a gateway belongs: `mailsudo` for the one in the default folder, `mailsudo-NAME` for any other, so
-/// that no gateway of a host writes over what another may run.
+/// that no gateway of a host overwrites the rules of another.
 pub fn place(gateway: &Gateway) -> PathBuf {
     let is_default = Path::new(DEFAULT_FOLDER).canonicalize().is_ok_and(|folder| folder == gateway.path());
     let file = if is_default {
         "mailsudo".to_owned()
     } else {
-        // sudo passes over names with a dot in them (sudoers(5)); no gateway's name has a plus sign.
+        // sudo ignores names with a dot in them (sudoers(5)); no gateway's name has a plus sign.
         format!("mailsudo-{}", gateway.settings().gateway.as_str().replace('.', "+"))
     };
     Path::new(FOLDER).join(file)
 }
 
-/// Whose a fragment is, by its first line.
+/// The gateway that a fragment belongs to, by its first line.
 pub fn owner(fragment: &str) -> Option<&str> {
     fragment.strip_prefix(OPENING)?.split_once('`').map(|(name, _)| name)
 }
@@ -39,9 +39,9 @@ pub(super) const OPENING: &str = "# What the mailsudo gateway `";
 /// The sudo that is installed, and its visudo.
 #[derive(Debug)]
 pub struct Tools {
-    /// Whose sudoers(5) it reads.
+    /// The sudoers(5) dialect that it reads.
     pub dialect: Dialect,
-    /// What checks a fragment.
+    /// The program that checks a fragment.
     visudo: PathBuf,
 }
 
@@ -50,7 +50,7 @@ impl Tools {
     ///
     /// # Errors
     ///
-    /// It is missing, or says nothing that tells which one it is.
+    /// It is missing, or does not say which one it is.
     pub fn find(execution: &Execution) -> Result<Self> {
         let sudo = &execution.sudo;
         let output = Command::new(sudo).arg("--version").output();
@@ -66,9 +66,9 @@ impl Tools {
         Ok(Self { dialect, visudo: visudo(sudo) })
     }
 
-    /// Whether visudo takes `fragment`, which is written to a file of its own beside the place it is for.
+    /// Whether visudo accepts `fragment`. It is written to a separate file beside its destination.
     fn check(&self, fragment: &str, beside: &Path) -> Result<()> {
-        // sudo passes over names with a dot in them (sudoers(5), "Including other files").
+        // sudo ignores names with a dot in them (sudoers(5), "Including other files").
         let unsigned = beside.with_file_name(format!(".mailsudo.{}", std::process::id()));
         replace(&unsigned, fragment.as_bytes(), RIGHTS)?;
         let output = Command::new(&self.visudo).args(["-c", "-f"]).arg(&unsigned).output();
@@ -76,7 +76,7 @@ impl Tools {
         let output = output.with_context(|| format!("cannot run {}", self.visudo.display()))?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
-            bail!("visudo does not take the fragment: {}", String::from_utf8_lossy(&said).trim());
+            bail!("visudo refuses the fragment: {}", String::from_utf8_lossy(&said).trim());
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ fn visudo(sudo: &Path) -> PathBuf {
 
 const RIGHTS: Rights = Rights { mode: 0o440, owner: None };
 
-/// What stands at `path` against what should, as diff(1) shows it; `None` where they are the same.
+/// The difference between the file at `path` and the expected one, as diff(1) shows it; `None` where they are the same.
 ///
 /// # Errors
 ///
@@ -122,11 +122,11 @@ pub fn drift(path: &Path, wanted: &str) -> Result<Option<String>> {
     Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// Puts `fragment` at `path` with mode 0440 after visudo has taken it; the former one is kept as `path~`.
+/// Puts `fragment` at `path` with mode 0440 after visudo has accepted it; the former one is kept as `path~`.
 ///
 /// # Errors
 ///
-/// visudo does not take it, or a file cannot be written; what was there is there still.
+/// visudo refuses it, or a file cannot be written; then the existing fragment is unchanged.
 pub fn install(path: &Path, fragment: &str, tools: &Tools) -> Result<()> {
     tools.check(fragment, path)?;
     match fs::read(path) {

@@ -1,7 +1,7 @@
-//! The fence as sudo itself lists it, for the service user, to whom the fragment is closed. In: what `sudo -l` prints. Out: one
-//! rule a line, from whichever file it comes, to compare with the fragment's.
+//! The sudo rules as sudo itself lists them, for the service user, who may not read the fragment. In: what `sudo -l` prints.
+//! Out: one rule on each line, from all files, to compare with those of the fragment.
 //!
-//! sudo lists nothing to anybody else without a password, so nobody else gets a verdict from here.
+//! sudo lists nothing to another user without a password, so other users get no result.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,11 +11,11 @@ use anyhow::{Context, Result, bail};
 
 use super::Dialect;
 
-/// What sudo permits the caller against what `wanted`, a fragment, permits; `None` where that is the same.
+/// The difference between what sudo permits the caller and what the fragment `wanted` permits; `None` if they are the same.
 ///
 /// # Errors
 ///
-/// sudo does not say what it permits, as where it permits nothing without a password.
+/// sudo does not list what it permits, for example because it permits nothing without a password.
 pub fn drift_in_force(sudo: &Path, dialect: Dialect, wanted: &str) -> Result<Option<String>> {
     let output = Command::new(sudo).args(["-n", "-l"]).env("LC_ALL", "C").stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("cannot run {}", sudo.display()))?;
@@ -35,7 +35,7 @@ pub fn drift_in_force(sudo: &Path, dialect: Dialect, wanted: &str) -> Result<Opt
     Ok(Some(text))
 }
 
-/// The rules of a fragment of ours, as a listing has them: what follows `USER ALL = `.
+/// The rules of a fragment, as a listing has them: what follows `USER ALL = `.
 fn of_fragment(text: &str, dialect: Dialect) -> BTreeSet<String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let rules = lines.filter_map(|line| Some(line.split_once(" ALL = ")?.1));
@@ -43,7 +43,7 @@ fn of_fragment(text: &str, dialect: Dialect) -> BTreeSet<String> {
 }
 
 /// Measured (sudo 1.9.13, sudo-rs 0.2.15): sudo lists a literal's backslash, four in the file, as two, and an expression as
-/// it is; sudo-rs lists none of the backslashes that its file needs, and ours has no others (`literal`).
+/// it is; sudo-rs lists none of the backslashes that its file needs, and the fragment has no others (`literal`).
 fn listed(rule: &str, dialect: Dialect) -> String {
     match dialect {
         Dialect::SudoRs => rule.replace('\\', ""),
@@ -52,7 +52,7 @@ fn listed(rule: &str, dialect: Dialect) -> String {
     }
 }
 
-/// The rules of what `sudo -l` prints after the line that says whose they are: a rule is indented by four spaces, and sudo
+/// The rules in what `sudo -l` prints, after the line that names the user. A rule is indented by four spaces, and sudo
 /// indents further what does not fit on its line.
 fn of_listing(text: &str) -> BTreeSet<String> {
     let mut rules: Vec<String> = Vec::new();

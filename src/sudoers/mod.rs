@@ -1,18 +1,17 @@
-//! The catalogue as sudoers text. In: commands. Out: the fragment that permits what the catalogue can run, and no more.
+//! The configured commands as sudoers text. In: commands. Out: the fragment that permits exactly these commands.
 //!
-//! MUST: a rule comes from the very argument vectors that `execute` runs ([`Invocation::time_limited`]); it is the union of
-//! what roles may use, no wider; every rule says `NOPASSWD: EXEC: NOSETENV:`; what a dialect cannot say exactly is an
+//! MUST: a rule comes from the same argument vectors that `execute` runs ([`Invocation::time_limited`]); it is the union of
+//! what roles may use, no wider; every rule says `NOPASSWD: EXEC: NOSETENV:`; what a dialect cannot express exactly is an
 //! error and never an approximation.
 //!
 //! sudo matches all arguments as one string joined by spaces, and reads literal arguments as fnmatch(3) patterns
-//! (FACTS.md), so literals are escaped, and nothing in them may hold white space (`config` sees to that).
+//! (docs/measurements.md), so literals are escaped, and nothing in them may hold white space (`config` checks that).
 
 mod install;
 mod listing;
 mod range;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 pub use install::{FOLDER, Tools, drift, install, owner, place};
 pub use listing::drift_in_force;
@@ -24,7 +23,7 @@ use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
 use crate::limits::{ARGUMENT_VECTORS, SUDO_EXPRESSION, SUDO_RS_WORD};
 use crate::protocol::ParameterName;
 
-/// Whose sudoers(5) is meant.
+/// The dialect of sudoers(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Dialect {
     /// Todd Miller's sudo, 1.9.10 or later: literals and regular expressions.
@@ -33,33 +32,26 @@ pub enum Dialect {
     SudoRs,
 }
 
-/// Something that a dialect cannot say exactly.
-#[derive(Debug)]
+/// Something that a dialect cannot express exactly.
+#[derive(Debug, thiserror::Error)]
+#[error("commands.d/{command}.toml: {what}")]
 pub struct Inexpressible {
     command: String,
     what: String,
 }
 
-impl fmt::Display for Inexpressible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "commands.d/{}.toml: {}", self.command, self.what)
-    }
-}
-
-impl std::error::Error for Inexpressible {}
-
 /// The fragment for all of `commands`.
 ///
 /// # Errors
 ///
-/// What `dialect` cannot say, with the ways out.
+/// What `dialect` cannot express, with the remedies.
 pub fn fragment(commands: &[Command], settings: &Settings, dialect: Dialect) -> Result<String, Inexpressible> {
     let mut text =
         format!("{OPENING}{}` may run. Written by `mailsudo sudoers`; changes here are lost.\n", settings.gateway);
     for command in commands {
         text.push_str(&format!("\n# {}: {}\n", command.name, command.summary));
         let lines = command
-            .check_fenced()
+            .check_for_sudo()
             .and_then(|()| rules(command, settings, dialect))
             .map_err(|what| Inexpressible { command: command.name.to_string(), what })?;
         if lines.is_empty() {
@@ -85,7 +77,7 @@ fn rules(command: &Command, settings: &Settings, dialect: Dialect) -> Result<Vec
     if let Some(vectors) = vectors(command) {
         let mut lines = Vec::with_capacity(vectors.len());
         for values in vectors {
-            // A value that would open an argument with a dash is refused at run time, so it needs no rule.
+            // A value that would start an argument with a dash is refused at run time, so it needs no rule.
             if let Ok(invocation) = Invocation::new(command, &values) {
                 lines.push(literal(&invocation.time_limited(&settings.execution), dialect)?);
             }
@@ -94,7 +86,7 @@ fn rules(command: &Command, settings: &Settings, dialect: Dialect) -> Result<Vec
     }
     if dialect == Dialect::SudoRs {
         return Err(format!(
-            "{} need a regular expression, which sudo-rs does not know: list the values in one_of, give each role \
+            "{} need a regular expression, which sudo-rs does not support: list the values in one_of, give each role \
              a list of them, narrow the range to {ARGUMENT_VECTORS} values in all, or use sudo 1.9.10 or later",
             unlisted(command)
         ));
@@ -106,7 +98,7 @@ fn rules(command: &Command, settings: &Settings, dialect: Dialect) -> Result<Vec
     Ok(lines.into_iter().collect())
 }
 
-/// The parameters that some role may give too many values of.
+/// The parameters that have too many values for some role.
 fn unlisted(command: &Command) -> String {
     let is_open = |(name, parameter): &(&ParameterName, &Parameter)| {
         command.allow.values().any(|limits| listed(parameter, limits.get(*name)).is_none())
@@ -118,7 +110,7 @@ fn unlisted(command: &Command) -> String {
 
 type Limits = std::collections::BTreeMap<ParameterName, Vec<String>>;
 
-/// Values that some role permits, to try a rule with.
+/// Values that some role permits, to test a rule.
 pub fn sample(command: &Command) -> Option<Values> {
     let of = |limits: &Limits| {
         let value = |name: &ParameterName, parameter: &Parameter| match limits.get(name) {
@@ -170,7 +162,7 @@ fn listed(parameter: &Parameter, limit: Option<&Vec<String>>) -> Option<Vec<Stri
     }
 }
 
-/// One argument vector, each argument escaped: sudoers(5) asks for a backslash before `,`, `:`, `=` and `\`, `#` begins
+/// One argument vector, each argument escaped: sudoers(5) requires a backslash before `,`, `:`, `=` and `\`, `#` begins
 /// a comment, and fnmatch(3) reads `*`, `?` and `[`.
 fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
     let mut words = Vec::with_capacity(vector.len());
@@ -185,7 +177,7 @@ fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
         let mut word = String::with_capacity(argument.len());
         for c in argument.chars() {
             match c {
-                // sudo's parser takes one half of them away, fnmatch(3) the other.
+                // sudo's parser removes one half of them, and fnmatch(3) the other.
                 '\\' => word.push_str(r"\\\\"),
                 ',' | ':' | '=' | '#' | '*' | '?' | '[' | ']' | '!' => word.extend(['\\', c]),
                 c => word.push(c),
@@ -199,8 +191,8 @@ fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
     Ok(words.join(" "))
 }
 
-/// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions"); none where a list
-/// leaves nothing that could be given.
+/// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions"); none if a list
+/// leaves no value.
 fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result<Option<String>, String> {
     let prefix = prefix(&settings.execution, command.timeout);
     let (program, options) = prefix.split_first().ok_or("there is no timeout to run it by")?;
@@ -229,7 +221,7 @@ fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result
     Ok(Some(format!("{program} {}", escape_expression(&format!("^{}$", arguments.join(" "))))))
 }
 
-/// What a parameter may be in one place of one argument, as a POSIX extended expression; none where it may be nothing.
+/// What a parameter may be in one place of one argument, as a POSIX extended expression; none if there is no permitted value.
 fn values(
     command: &Command,
     limits: &Limits,
@@ -247,7 +239,7 @@ fn values(
     let places = command.argv.iter().flat_map(Template::placeholders).filter(|place| *place == name).count();
     if places > 1 && listed.is_none_or(|values| values.len() > 1) {
         return Err(format!(
-            "`{name}` stands in {places} places, and an expression cannot say that they are alike: list few enough values \
+            "`{name}` stands in {places} places, and an expression cannot require that they are equal: list few enough values \
              to be written out, or put the command into a script of its own"
         ));
     }
@@ -269,7 +261,7 @@ fn values(
     }
 }
 
-/// Literal text in a POSIX extended expression (regex(7)): a bracket takes the meaning from all but `^`, `$` and `\`.
+/// Literal text in a POSIX extended expression (regex(7)): a bracket removes the special meaning of all but `^`, `$` and `\`.
 fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
@@ -282,8 +274,8 @@ fn quote(text: &str) -> String {
     quoted
 }
 
-/// An expression inside sudoers: `,`, `:`, `=` and `#` would end it, but in a bracket, where sudo leaves a backslash to the
-/// expression, which would then match one (measured: sudo 1.9.13).
+/// An expression inside sudoers: `,`, `:`, `=` and `#` would end it, except in a bracket. There sudo leaves a backslash in the
+/// expression, which would then match a backslash (measured: sudo 1.9.13).
 fn escape_expression(expression: &str) -> String {
     let mut escaped = String::with_capacity(expression.len());
     let mut characters = expression.chars().peekable();
@@ -291,7 +283,7 @@ fn escape_expression(expression: &str) -> String {
         match c {
             '[' => {
                 escaped.push('[');
-                // A `]` that stands first is a member; the next one ends the bracket.
+                // A `]` that comes first is a member; the next one ends the bracket.
                 let mut first = true;
                 for member in characters.by_ref() {
                     escaped.push(member);

@@ -34,7 +34,7 @@ fn magnitudes(first: u64, last: u64) -> Vec<String> {
             block = larger;
             free += 1;
         }
-        // As many such blocks as stand side by side with the same digits before them.
+        // As many adjacent blocks as have the same digits before them.
         let lead = from / block;
         let mut blocks = 1;
         while lead % 10 + blocks < 10 && last - from >= (blocks + 1).saturating_mul(block).saturating_sub(1) {

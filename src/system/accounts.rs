@@ -1,4 +1,4 @@
-//! The machine's accounts, as getent(1) knows them: whatever nsswitch.conf names, LDAP included. `deliver` never needs it.
+//! The machine's accounts, as getent(1) finds them: in all services that nsswitch.conf names, such as LDAP. `deliver` never needs it.
 
 use std::process::Command;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub fn find(name: &str) -> Result<Option<Account>> {
     let output = output.context("cannot run getent, which looks up accounts (package libc-bin)")?;
     let answer = output.with_context(|| {
         let within = ANSWERS_WITHIN.as_secs();
-        format!("getent did not find the account {name} within {within} s: look at the services in nsswitch.conf")
+        format!("getent did not find the account {name} within {within} s: check the services in nsswitch.conf")
     })?;
     if answer.status.code() == Some(2) {
         return Ok(None);
@@ -38,6 +38,6 @@ pub fn find(name: &str) -> Result<Option<Account>> {
     let mut number = || fields.next().and_then(|field| field.parse().ok());
     match (number(), number()) {
         (Some(uid), Some(gid)) => Ok(Some(Account { uid, gid })),
-        _ => bail!("getent does not know what to say about the account {name}"),
+        _ => bail!("getent gives no answer about the account {name}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Child processes that get nothing of this one, and an end that comes. In: a command line or a child. Out: the prepared
+//! Child processes that inherit nothing, and that always end. In: a command line or a child. Out: the prepared
 //! command, or how the child ended.
 
 use std::fs::File;
@@ -17,12 +17,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 /// The whole environment of a child, whatever this process has.
 const ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")];
 
-/// A command that gets nothing of this process but its arguments and descriptors: a process group of its own, `/` as working
+/// A command that inherits only its arguments and descriptors: a process group of its own, `/` as working
 /// directory, a clean environment.
 pub fn isolated(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(ENVIRONMENT).process_group(0);
-    // posix_spawn(3), which copies no memory, cannot change the directory. So nothing is set when it is `/` already, as
+    // posix_spawn(3), which does not copy the address space, cannot change the directory. So nothing is set when it is `/` already, as
     // under Postfix.
     if !std::env::current_dir().is_ok_and(|here| here == Path::new("/")) {
         command.current_dir("/");
@@ -41,7 +41,7 @@ pub struct Answer {
     pub err: String,
 }
 
-/// Runs `command` to its end. `None` when it does not end within `timeout`, and then it is ended. What it leaves behind delays
+/// Runs `command` to its end. `None` when it does not end within `timeout`, and then it is ended. Processes that it leaves behind delay
 /// nothing.
 ///
 /// # Errors
@@ -96,7 +96,7 @@ pub fn kill_group(child: &Child) {
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
 }
 
-/// Sees a child end: by a descriptor of it (pidfd_open(2)), or, before Linux 5.3, by looking again and again.
+/// Notices the end of a child: by a descriptor of it (pidfd_open(2)) or, before Linux 5.3, by polling.
 pub struct ChildWatcher {
     pidfd: Option<OwnedFd>,
     poll: Duration,

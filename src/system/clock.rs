@@ -1,4 +1,4 @@
-//! What time it is. Only `cli` makes a [`SystemClock`]; everything below it takes the time as an argument, so that no
+//! The clock. Only `cli` makes a [`SystemClock`]; everything below it takes the time as an argument, so that no
 //! test waits for time to pass.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,12 +10,12 @@ pub trait Clock {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// The moment on a clock that nobody sets: what a wait is measured by, so that a stepping clock makes none longer.
+    /// The moment on a monotonic clock. It measures waits, so that a change of the time makes no wait longer.
     fn instant(&self) -> Instant {
         Instant::now()
     }
 
-    /// Lets `span` pass.
+    /// Sleeps for `span`.
     fn sleep(&self, span: Duration);
 }
 

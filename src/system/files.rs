@@ -1,5 +1,5 @@
-//! Writing files that matter: whole or not at all, with the right owner and mode from the first moment, and over
-//! what is already there only where that is meant.
+//! Writes files whole or not at all, with the right owner and mode from the first moment. An existing file is
+//! replaced only where that is intended.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{CWD, RenameFlags};
 
-/// Who is to own a file, and who may read it.
+/// The owner and the mode of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Rights {
     /// The permission bits.
@@ -18,7 +18,7 @@ pub struct Rights {
     pub owner: Option<(u32, u32)>,
 }
 
-/// Creates an empty folder that only its owner may look into.
+/// Creates an empty folder that only its owner may read.
 ///
 /// # Errors
 ///
@@ -27,7 +27,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path).with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Creates `path` with `content`; it appears whole, and on stable storage.
+/// Creates `path` with `content`; it appears whole, and is on stable storage.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
 pub fn create(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
     match put(path, content, rights, RenameFlags::NOREPLACE) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(anyhow!("{} exists already, and is left as it is", path.display()))
+            Err(anyhow!("{} exists already, and is not changed", path.display()))
         }
         other => other.with_context(|| format!("cannot write {}", path.display())),
     }
@@ -45,7 +45,7 @@ pub fn create(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
 ///
 /// # Errors
 ///
-/// The folder is missing or not writable, or the disk is full; what was there is there still.
+/// The folder is missing or not writable, or the disk is full; an existing file is unchanged.
 pub fn replace(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
     put(path, content, rights, RenameFlags::empty()).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -101,6 +101,6 @@ mod tests {
         assert_eq!(fs::read(&path).expect("read"), b"three");
         assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o7777, 0o640);
         assert!(rewrite(&folder.path().join("b"), b"x").is_err(), "there is nothing to rewrite");
-        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1, "no draft is left");
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1, "no temporary file is left");
     }
 }

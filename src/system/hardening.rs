@@ -1,5 +1,5 @@
-//! What a process that holds secrets gives up before it reads the first of them. It needs no privilege. Programs that are
-//! started later lose nothing but descriptors that are not theirs.
+//! Hardens a process before it reads the first secret. It needs no privilege. Programs that are started later lose only
+//! descriptors that are not theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,7 +13,7 @@ const FIRST_OTHER: i32 = 3;
 /// ignored wait(2) says ECHILD: every run would end unknown. (std resets SIGPIPE and the mask in each child that it starts.)
 const RESET: [i32; 2] = [signal_hook::consts::SIGCHLD, signal_hook::consts::SIGXFSZ];
 
-/// Takes back what the parent has changed for this process and the programs that it starts: a signal with a handler is back
+/// Resets what the parent has changed for this process and the programs that it starts: a signal with a handler is back
 /// at its default after execve(2). It ignores errors, because they leave what was inherited.
 pub fn reset_signals() {
     for signal in RESET {
@@ -29,7 +29,7 @@ pub fn reset_signals() {
 /// - No inherited descriptor is passed on: pipe(8) gives three. Any other that a parent left open is closed at the next
 ///   execve(2). The program opens its own descriptors with that flag.
 ///
-/// It ignores errors: a kernel without these calls must not keep mail in the queue.
+/// It ignores errors: a kernel without these calls must not stop the delivery of mail.
 pub fn apply() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let limit = getrlimit(Resource::Core);

@@ -1,4 +1,4 @@
-//! What the operating system gives: the time, accounts, files that are written whole, and the hardening of this process.
+//! Access to the operating system: the time, accounts, files that are written whole, and the hardening of this process.
 //! Nothing here knows about mail or requests.
 
 pub mod accounts;

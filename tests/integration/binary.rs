@@ -148,7 +148,7 @@ fn whatever_is_wrong_with_the_gateways_files_defers() {
 }
 
 #[test]
-fn with_the_fence_up_root_does_not_deliver() {
+fn with_run_via_sudo_root_does_not_deliver() {
     if !rustix::process::geteuid().is_root() {
         // Then sudo is the one to refuse; the rule is about root.
         return;

@@ -275,7 +275,7 @@ fn a_refusal_by_sudo_is_told_from_the_commands_own_exit_1() {
 }
 
 #[test]
-fn with_the_fence_up_a_missing_ledger_defers_and_is_not_made() {
+fn with_run_via_sudo_a_missing_ledger_defers_and_is_not_made() {
     let mut test_gateway = with_sudo();
     std::fs::remove_file(test_gateway.path("ledger/ledger.db")).expect("removed");
     let ended = test_gateway.deliver(&test_gateway.request("count", &[]));

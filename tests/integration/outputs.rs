@@ -1,13 +1,13 @@
 //! Nothing that a stranger wrote, and nothing in the ledger, acts on a terminal: every output makes such characters visible.
 
-use mailsudo::protocol::is_treacherous;
+use mailsudo::protocol::is_unsafe;
 use proptest::prelude::*;
 
 use crate::cli::CliGateway;
 
 /// The characters in `text` that could act on a terminal or hide something.
 fn treacherous(text: &str) -> Vec<char> {
-    text.chars().filter(|c| *c != '\n' && *c != '\t' && is_treacherous(*c)).collect()
+    text.chars().filter(|c| *c != '\n' && *c != '\t' && is_unsafe(*c)).collect()
 }
 
 /// What strangers write into the fields and texts that are shown.

@@ -8,7 +8,7 @@ use crate::common::{KEY, TestGateway};
 use mailsudo::audit::{Audit, Event, Line};
 use mailsudo::authorize::{Invocation, choose};
 use mailsudo::config::{Gateway, Part, Trusted};
-use mailsudo::protocol::{CommandName, Key, ParameterName, Request, is_treacherous};
+use mailsudo::protocol::{CommandName, Key, ParameterName, Request, is_unsafe};
 use mailsudo::system::clock::Clock;
 use proptest::prelude::*;
 
@@ -137,7 +137,7 @@ fn a_line_of_the_log_is_one_line_of_known_fields() {
         audit.require(line).expect("a log");
         let log = test_gateway.log();
         prop_assert_eq!(log.len(), 1, "one line is one datagram");
-        prop_assert!(!log[0].chars().any(is_treacherous), "{}", log[0]);
+        prop_assert!(!log[0].chars().any(is_unsafe), "{}", log[0]);
         let text = log[0].split_once("]: ").expect("a tag").1;
         let found = fields(text);
         let keys: Vec<_> = found.iter().map(|(key, _)| key.as_str()).collect();

@@ -136,7 +136,7 @@ fn rotation_overlaps_for_keys_and_not_for_phones() {
     let old = test_gateway.eml(&["say", "what=old"]);
     let rotated = test_gateway.run(&["user", "rotate", "alice", "--hmac", "--overlap", "2d", "--key-file", "new.key"]);
     assert_eq!(rotated.status, 0, "{}", rotated.err);
-    assert!(test_gateway.run(&["user", "show", "alice"]).out.contains("old key  counts for requests signed up to"));
+    assert!(test_gateway.run(&["user", "show", "alice"]).out.contains("old key  valid for requests signed up to"));
     assert!(test_gateway.run_with(&["deliver"], &old).out.contains("heard: old"), "the old key still counts");
     fs::rename(test_gateway.path("new.key"), test_gateway.path("alice.key")).expect("the new key file");
     assert!(
@@ -145,7 +145,7 @@ fn rotation_overlaps_for_keys_and_not_for_phones() {
     );
 
     let rotated = test_gateway.run(&["user", "rotate", "alice", "--totp"]);
-    assert!(rotated.out.contains("the old one counts no more"), "{}", rotated.err);
+    assert!(rotated.out.contains("the old one is no longer valid"), "{}", rotated.err);
     let secrets = fs::read_to_string(test_gateway.path("secrets.d/alice.toml")).expect("secrets");
     assert!(secrets.contains("[previous]"), "the key's overlap goes on");
     assert_eq!(test_gateway.run(&["user", "rotate", "alice"]).status, 2);
@@ -228,7 +228,7 @@ fn explain_tells_and_leaves_no_trace() {
         "message: From alice@example.com",
         "  totp: (not shown)",
         "  command: say",
-        "mac: holds, under the current key of alice",
+        "mac: right, under the current key of alice",
         "ledger: this request is new",
         "code: right, step ",
         "role: web permits it",
@@ -274,8 +274,8 @@ fn the_ledger_is_looked_after() {
     let age = "UPDATE requests SET signed = signed - 864000, handed_over = handed_over - 864000";
     live.execute(age, []).expect("aged");
     drop(live);
-    assert!(test_gateway.run(&["ledger", "prune", "--older-than", "7d", "--yes"]).out.contains("Forgotten: 1."));
-    assert!(test_gateway.run(&["ledger", "status"]).out.contains("forgotten  up to "));
+    assert!(test_gateway.run(&["ledger", "prune", "--older-than", "7d", "--yes"]).out.contains("Removed: 1."));
+    assert!(test_gateway.run(&["ledger", "status"]).out.contains("pruned     up to "));
     assert_eq!(test_gateway.run(&["ledger", "vacuum"]).status, 0);
 }
 
@@ -327,7 +327,7 @@ fn a_lockout_is_shown_and_ended() {
     }
     let show = test_gateway.run(&["user", "show", "alice"]).out;
     assert!(show.contains("lockout  until "), "{show}");
-    assert_eq!(test_gateway.run(&["user", "unlock", "alice"]).out, "alice is locked out no more.\n");
+    assert_eq!(test_gateway.run(&["user", "unlock", "alice"]).out, "alice is no longer locked out.\n");
     assert!(test_gateway.run(&["user", "show", "alice"]).out.contains("lockout  none"));
     assert!(test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"])).out.contains("heard: nothing"));
 }
@@ -372,13 +372,13 @@ fn check_finds_what_is_broken_and_says_what_to_do() {
         "commands.d/nobody.toml",
         "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/bin/true\"]\n",
         0o644,
-        "nobody may run nobody",
+        "no role may run nobody",
     );
     breaks(
         "commands.d/role.toml",
         "summary = \"x\"\nrun_as = \"root\"\nargv = [\"/bin/true\"]\n[allow.dba]\n",
         0o644,
-        "the role dba, which nobody holds",
+        "the role dba, which no user holds",
     );
     breaks("users.d/eve.toml", "address = \"eve@example.com\"\nroles = []\n", 0o644, "eve has no secrets");
     breaks(

@@ -13,14 +13,14 @@ use crate::config::{Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::protocol::UserName;
 
-/// Enrol somebody: make the secrets, write the gateway's two files and the user's key file
+/// Enrol a user: make the secrets, write the gateway's two files and the user's key file
 ///
-/// Prints the TOTP secret once, on a terminal as a QR code for the user's phone too. Nothing that exists is written over.
+/// Prints the TOTP secret once, on a terminal as a QR code for the user's phone too. It overwrites no existing file.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user add alice --address alice@example.com --role web")]
 pub(in crate::cli) struct Add {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     /// Where replies go, and the From that is accepted
     #[arg(long, value_parser = address)]
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Add {
     #[arg(long)]
     allow_unknown_role: bool,
 
-    /// Say what would be written, and write nothing
+    /// Print what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -66,9 +66,9 @@ fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
 
 impl Add {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.one.at.open()?;
+        let gateway = self.user_arg.gateway_arg.open()?;
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
-        let name = self.one.name;
+        let name = self.user_arg.name;
         let key_file = self.key_file.unwrap_or_else(|| default_key_file(&gateway, &name));
         if !self.allow_unknown_role {
             check_roles(&gateway, &self.roles)?;
@@ -86,7 +86,7 @@ impl Add {
             );
         }
         if key_file.exists() {
-            bail!("{} exists already, and is left as it is: move it away, or say --key-file FILE", key_file.display());
+            bail!("{} exists already, and is not changed: move it away, or use --key-file FILE", key_file.display());
         }
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
         let user = NewUser { name, address: self.address, roles: self.roles };

@@ -16,32 +16,32 @@ use crate::system::clock::{Clock, SystemClock};
 #[command(after_help = "Example:\n  mailsudo user disable alice")]
 pub(in crate::cli) struct Disable {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     #[command(flatten)]
-    rehearsal: DryRun,
+    dry_run: DryRun,
 }
 
-/// Hear a disabled user again
+/// Accept requests of a disabled user again
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user enable alice")]
 pub(in crate::cli) struct Enable {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     #[command(flatten)]
-    rehearsal: DryRun,
+    dry_run: DryRun,
 }
 
-/// End a user's lockout; the wrong codes up to now count no more
+/// End a user's lockout; the wrong codes up to now no longer count
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user unlock alice")]
 pub(in crate::cli) struct Unlock {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     #[command(flatten)]
-    rehearsal: DryRun,
+    dry_run: DryRun,
 }
 
 /// Remove a user's files from the gateway; the ledger keeps the user's requests
@@ -49,71 +49,75 @@ pub(in crate::cli) struct Unlock {
 #[command(after_help = "Example:\n  mailsudo user remove alice --yes")]
 pub(in crate::cli) struct Remove {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     #[command(flatten)]
-    consent: Confirm,
+    confirm: Confirm,
 }
 
 impl Disable {
     pub(super) fn run(self) -> Result<ExitCode> {
-        set_enabled(self.one, &self.rehearsal, false)
+        set_enabled(self.user_arg, &self.dry_run, false)
     }
 }
 
 impl Enable {
     pub(super) fn run(self) -> Result<ExitCode> {
-        set_enabled(self.one, &self.rehearsal, true)
+        set_enabled(self.user_arg, &self.dry_run, true)
     }
 }
 
-fn set_enabled(one: UserArg, rehearsal: &DryRun, enabled: bool) -> Result<ExitCode> {
-    let gateway = one.at.open()?;
+fn set_enabled(user_arg: UserArg, dry_run: &DryRun, enabled: bool) -> Result<ExitCode> {
+    let gateway = user_arg.gateway_arg.open()?;
     let words = if enabled { "enabled" } else { "disabled" };
-    if known(&gateway, &one.name)?.enabled == enabled {
-        outln!("{} is {words} already.", one.name)?;
-    } else if !rehearsal.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", one.name))? {
-        Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&one.name, enabled)?;
-        outln!("{} is {words}.", one.name)?;
+    if known(&gateway, &user_arg.name)?.enabled == enabled {
+        outln!("{} is {words} already.", user_arg.name)?;
+    } else if !dry_run.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", user_arg.name))? {
+        Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&user_arg.name, enabled)?;
+        outln!("{} is {words}.", user_arg.name)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Unlock {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.one.at.open()?;
-        known(&gateway, &self.one.name)?;
-        if self
-            .rehearsal
-            .is_all(&format!("the lockout of {} would end, and the wrong codes would no longer count", self.one.name))?
-        {
+        let gateway = self.user_arg.gateway_arg.open()?;
+        known(&gateway, &self.user_arg.name)?;
+        if self.dry_run.is_all(&format!(
+            "the lockout of {} would end, and the wrong codes would no longer count",
+            self.user_arg.name
+        ))? {
             return Ok(ExitCode::SUCCESS);
         }
-        let was_locked = open_ledger(&gateway)?.unlock(&self.one.name, SystemClock.now())?;
-        let words = if was_locked { "is locked out no more" } else { "was not locked out; the count begins anew" };
-        outln!("{} {words}.", self.one.name)?;
+        let was_locked = open_ledger(&gateway)?.unlock(&self.user_arg.name, SystemClock.now())?;
+        let words = if was_locked {
+            "is no longer locked out"
+        } else {
+            "was not locked out; the count of wrong codes begins again"
+        };
+        outln!("{} {words}.", self.user_arg.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Remove {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.one.at.open()?;
+        let gateway = self.user_arg.gateway_arg.open()?;
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
         // Only one of the files may exist.
-        let files = ["secrets.d", "users.d"].map(|folder| enrolment.file(folder, &self.one.name));
+        let files = ["secrets.d", "users.d"].map(|folder| enrolment.file(folder, &self.user_arg.name));
         let there: Vec<_> = files.iter().filter(|file| !file.try_exists().is_ok_and(|exists| !exists)).collect();
         if there.is_empty() {
-            bail!("there is no user {}; `mailsudo user list` shows who there is", self.one.name);
+            bail!("there is no user {}; `mailsudo user list` shows the users", self.user_arg.name);
         }
         for file in there {
             outln!("{} goes", file.display())?;
         }
-        if let Some(status) = self.consent.missing(&format!("Remove {}?", self.one.name))? {
+        if let Some(status) = self.confirm.missing(&format!("Remove {}?", self.user_arg.name))? {
             return Ok(status);
         }
-        enrolment.remove(&self.one.name)?;
-        outln!("{} is removed.", self.one.name)?;
+        enrolment.remove(&self.user_arg.name)?;
+        outln!("{} is removed.", self.user_arg.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }

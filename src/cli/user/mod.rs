@@ -1,4 +1,4 @@
-//! `mailsudo user`: the people. One file for each thing that is done with them.
+//! `mailsudo user`: enrolment and changes of users. One file for each subcommand.
 
 mod add;
 mod change;
@@ -21,7 +21,7 @@ use super::{GatewayArg, complete};
 use crate::config::{Gateway, User as Known};
 use crate::protocol::UserName;
 
-/// Enrol people, show them, change them, let them go
+/// Enrol, show, change and remove users
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
     Add(add::Add),
@@ -39,7 +39,7 @@ pub(super) enum User {
 #[derive(Debug, Args)]
 struct UserArg {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// The user's name
     #[arg(add = ArgValueCompleter::new(complete::users))]
@@ -66,13 +66,13 @@ impl User {
 fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
     match gateway.user(name) {
         Err(error) if error.is_missing() => {
-            Err(error).with_context(|| format!("there is no user {name}; `mailsudo user list` shows who there is"))
+            Err(error).with_context(|| format!("there is no user {name}; `mailsudo user list` shows the users"))
         }
         other => Ok(other?),
     }
 }
 
-/// Where a key file goes unless the sysadmin says so: here, under a name that says what it is.
+/// The default path of a key file: in the current folder, named after gateway and user.
 fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
     PathBuf::from(format!("{}.{name}.toml", gateway.settings().gateway))
 }
@@ -80,12 +80,12 @@ fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
 /// Shows a TOTP secret, on a terminal as a QR code too, for a phone to read off the screen.
 fn show_totp(url: &str) -> Result<()> {
     if !std::io::stdout().is_terminal() {
-        outln!("TOTP secret, for the user's phone and for nobody else: {url}")?;
+        outln!("TOTP secret, for the user's phone only: {url}")?;
         return Ok(());
     }
     let code = QrCode::new(url).context("the secret does not fit into a QR code")?;
     outln!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())?;
-    outln!("TOTP secret, for the user's phone and for nobody else: {url}")?;
+    outln!("TOTP secret, for the user's phone only: {url}")?;
     Ok(())
 }
 

@@ -14,20 +14,20 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// Give a user a new HMAC key or a new TOTP secret
 ///
-/// With --hmac the old key still counts for requests signed within the overlap, so that the new key file can travel. With
-/// --totp the old secret counts no more from the next message on: a phone holds one.
+/// With --hmac the old key stays valid for requests signed within the overlap, so there is time to send the new key file. With
+/// --totp the old secret is invalid from the next message on, because a phone holds only one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mailsudo user rotate alice --hmac --overlap 2d
   mailsudo user rotate alice --totp")]
 pub(in crate::cli) struct Rotate {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     #[command(flatten)]
     which: Which,
 
-    /// How long the old HMAC key still counts [default: 7d]
+    /// How long the old HMAC key stays valid [default: 7d]
     #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "totp")]
     overlap: Option<Span>,
 
@@ -36,7 +36,7 @@ pub(in crate::cli) struct Rotate {
     key_file: Option<PathBuf>,
 
     #[command(flatten)]
-    rehearsal: DryRun,
+    dry_run: DryRun,
 }
 
 #[derive(Debug, Args)]
@@ -57,30 +57,30 @@ fn span(text: &str) -> Result<Span, String> {
 
 impl Rotate {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.one.at.open()?;
-        let name = self.one.name;
+        let gateway = self.user_arg.gateway_arg.open()?;
+        let name = self.user_arg.name;
         known(&gateway, &name)?;
         let which = if self.which.totp { "TOTP secret" } else { "HMAC key" };
-        if self.rehearsal.is_all(&format!("secrets.d/{name}.toml would have a new {which}"))? {
+        if self.dry_run.is_all(&format!("secrets.d/{name}.toml would have a new {which}"))? {
             return Ok(ExitCode::SUCCESS);
         }
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
         if self.which.totp {
             let totp = fresh_totp(&gateway, &name)?;
             enrolment.rotate_totp(&name, &totp)?;
-            outln!("{name} has a new TOTP secret; the old one counts no more.")?;
+            outln!("{name} has a new TOTP secret; the old one is no longer valid.")?;
             show_totp(&totp)?;
         } else {
             let key_file = self.key_file.unwrap_or_else(|| default_key_file(&gateway, &name));
             if key_file.exists() {
                 bail!(
-                    "{} exists already, and is left as it is: move it away, or say --key-file FILE",
+                    "{} exists already, and is not changed: move it away, or use --key-file FILE",
                     key_file.display()
                 );
             }
             let until = SystemClock.now().plus(self.overlap.map_or(OVERLAP, Span::as_duration));
             enrolment.rotate_key(&name, &fresh_key()?, until, &key_file)?;
-            outln!("{name} has a new HMAC key; the old one counts for requests signed up to {}.", when(until))?;
+            outln!("{name} has a new HMAC key; the old one is valid for requests signed up to {}.", when(until))?;
             say_key_file(&key_file, &gateway)?;
         }
         Ok(ExitCode::SUCCESS)

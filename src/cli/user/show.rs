@@ -19,19 +19,19 @@ use crate::system::clock::{Clock, SystemClock};
 #[command(after_help = "Example:\n  mailsudo user list --json")]
 pub(in crate::cli) struct List {
     #[command(flatten)]
-    at: GatewayArg,
+    gateway_arg: GatewayArg,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Show what is known of a user, with the lockout; never a secret
+/// Show the data of a user, with the lockout and without secrets
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user show alice")]
 pub(in crate::cli) struct Show {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     /// Print JSON
     #[arg(long)]
@@ -40,7 +40,7 @@ pub(in crate::cli) struct Show {
 
 impl List {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.at.open()?;
+        let gateway = self.gateway_arg.open()?;
         let mut rows = Vec::new();
         for name in gateway.user_names()? {
             rows.push((gateway.user(&name)?, name));
@@ -65,8 +65,8 @@ impl List {
 
 impl Show {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.one.at.open()?;
-        let name = self.one.name;
+        let gateway = self.user_arg.gateway_arg.open()?;
+        let name = self.user_arg.name;
         let user = known(&gateway, &name)?;
         let secrets = Enrolment::new(&gateway, None).secrets(&name);
         let previous = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|former| former.until);
@@ -94,7 +94,7 @@ impl Show {
             Err(error) => outln!("secrets  {error:#}")?,
         }
         if let Some(until) = previous {
-            outln!("old key  counts for requests signed up to {}", when(until))?;
+            outln!("old key  valid for requests signed up to {}", when(until))?;
         }
         match lockout {
             Ok(Some(lockout)) => {

@@ -1,4 +1,4 @@
-//! `mailsudo user test`: do the user's phone and this clock agree?
+//! `mailsudo user test`: checks the user's phone against this clock.
 
 use std::process::ExitCode;
 
@@ -11,17 +11,17 @@ use crate::cli::ask_code;
 use crate::enrolment::Enrolment;
 use crate::system::clock::{Clock, SystemClock};
 
-/// How far a clock may be off for this to find it: the steps of an hour at 30 s, to each side.
+/// The largest clock error that this finds: the steps of an hour at 30 s, in each direction.
 const REACH: i64 = 120;
 
-/// Ask for a code, and say whether clock and secret agree and by how many steps they are off
+/// Ask for a code, and say whether clock and secret are right, or how many steps the clock is off
 ///
-/// Nothing is recorded and no step is used up. Exit status 0: a request signed now would pass. 1: it would not.
+/// It records nothing and uses up no step. Exit status 0: a request signed now would pass. 1: it would not.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user test alice")]
 pub(in crate::cli) struct Test {
     #[command(flatten)]
-    one: UserArg,
+    user_arg: UserArg,
 
     /// The code, instead of asking for it
     #[arg(long, value_name = "DIGITS")]
@@ -30,8 +30,8 @@ pub(in crate::cli) struct Test {
 
 impl Test {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.one.at.open()?;
-        let name = self.one.name;
+        let gateway = self.user_arg.gateway_arg.open()?;
+        let name = self.user_arg.name;
         known(&gateway, &name)?;
         let secrets = Enrolment::new(&gateway, None).secrets(&name)?;
         let factor =
@@ -48,7 +48,7 @@ impl Test {
             }
             Some(off) => (
                 format!(
-                    "the secret is right, but the phone's clock is {} by {} steps; mend the clock that is wrong",
+                    "the secret is right, but the phone's clock is {} by {} steps; correct the clock that is wrong",
                     side(off),
                     off.abs()
                 ),

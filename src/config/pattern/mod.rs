@@ -1,7 +1,7 @@
-//! A parameter's pattern: an anchored regular expression that sudo's POSIX expressions and Rust's read alike.
+//! A parameter's pattern: an anchored regular expression that sudo's POSIX expressions and Rust's regular expressions read the same way.
 //!
 //! In: text. Out: a matcher for mailsudo, and the same language as a POSIX extended expression for sudoers. Only
-//! literals, bracket classes, groups, `|` and `? * + {m,n}` are taken (DESIGN.md, decision 7); what a pattern can
+//! literals, bracket classes, groups, `|` and `? * + {m,n}` are accepted (docs/decisions/0007); what a pattern can
 //! match is known exactly, so that "never whitespace", "never empty" and "never a leading dash" are checked on it.
 
 mod posix;
@@ -16,7 +16,7 @@ type Set = u128;
 pub struct Pattern {
     source: String,
     regex: regex_lite::Regex,
-    /// The same language, or why it is not one that both sides read alike.
+    /// The same language, or the reason why the two sides may read it differently.
     portable: Result<Node, String>,
 }
 
@@ -60,15 +60,15 @@ impl Pattern {
         self.regex.is_match(value)
     }
 
-    /// Whether sudo can keep to this pattern too: what decision 7 asks with the fence up.
+    /// Whether sudo can check this pattern too, as `run_via = "sudo"` requires (docs/decisions/0007).
     ///
     /// # Errors
     ///
     /// Why not, and what to write instead.
-    pub fn check_fenced(&self) -> Result<(), String> {
+    pub fn check_for_sudo(&self) -> Result<(), String> {
         let node = self.portable.as_ref().map_err(Clone::clone)?;
         if node.may_be_empty() {
-            return Err(format!("`{}` can match nothing at all; use + for * or ?", self.source));
+            return Err(format!("`{}` can match an empty value; use + for * or ?", self.source));
         }
         Ok(())
     }
@@ -92,16 +92,16 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// Those of [`check_fenced`](Self::check_fenced).
+    /// Those of [`check_for_sudo`](Self::check_for_sudo).
     pub fn to_posix(&self) -> Result<String, String> {
-        self.check_fenced()?;
+        self.check_for_sudo()?;
         let mut posix = String::new();
         posix::print(self.portable.as_ref().map_err(Clone::clone)?, &mut posix);
         Ok(format!("({posix})"))
     }
 }
 
-/// What stands between `^` and `$`.
+/// The part between `^` and `$`.
 fn anchored(ast: &Ast) -> Option<&[Ast]> {
     let is =
         |ast: &Ast, wanted: &ast::AssertionKind| matches!(ast, Ast::Assertion(assertion) if assertion.kind == *wanted);
@@ -124,14 +124,14 @@ fn node(ast: &Ast) -> Result<Node, String> {
         Ast::Empty(_) => Ok(Node::Sequence(Vec::new())),
         Ast::Literal(literal) => Ok(Node::Characters(one(plain(literal)?)?)),
         Ast::ClassBracketed(class) if !class.negated => Ok(Node::Characters(bracket(&class.kind)?)),
-        Ast::ClassBracketed(_) => Err("[^...] matches spaces too; list what may stand there".to_owned()),
-        Ast::Dot(_) => Err(". matches spaces too; list what may stand there".to_owned()),
+        Ast::ClassBracketed(_) => Err("[^...] matches spaces too; list the allowed characters".to_owned()),
+        Ast::Dot(_) => Err(". matches spaces too; list the allowed characters".to_owned()),
         Ast::ClassPerl(_) | Ast::ClassUnicode(_) => {
-            Err(r"\d, \w, \s and \p read otherwise in sudo; write [0-9], [a-z] and the like".to_owned())
+            Err(r"\d, \w, \s and \p have another meaning in sudo; write [0-9], [a-z] and the like".to_owned())
         }
         Ast::Group(group) => match &group.kind {
             ast::GroupKind::CaptureIndex(_) => node(&group.ast),
-            _ => Err("(?...) is not known to sudo; use a plain group".to_owned()),
+            _ => Err("(?...) is not supported by sudo; use a plain group".to_owned()),
         },
         Ast::Alternation(choice) => Ok(Node::Choice(all(&choice.asts)?)),
         Ast::Concat(concat) => Ok(Node::Sequence(all(&concat.asts)?)),
@@ -142,9 +142,9 @@ fn node(ast: &Ast) -> Result<Node, String> {
             }
             Ok(Node::Repeat(Box::new(node(&repetition.ast)?), least, most))
         }
-        Ast::Repetition(_) => Err("lazy repetition is not known to sudo; leave the ? out".to_owned()),
-        Ast::Assertion(_) => Err("^ and $ may stand only at the ends".to_owned()),
-        Ast::Flags(_) => Err("(?...) is not known to sudo".to_owned()),
+        Ast::Repetition(_) => Err("lazy repetition is not supported by sudo; leave the ? out".to_owned()),
+        Ast::Assertion(_) => Err("^ and $ are allowed only at the ends".to_owned()),
+        Ast::Flags(_) => Err("(?...) is not supported by sudo".to_owned()),
     }
 }
 
@@ -163,12 +163,12 @@ fn plain(literal: &ast::Literal) -> Result<char, String> {
     use ast::LiteralKind::{Meta, Superfluous, Verbatim};
     match literal.kind {
         Verbatim | Meta | Superfluous => Ok(literal.c),
-        _ => Err(r"\n, \x and their like read otherwise in sudo".to_owned()),
+        _ => Err(r"\n, \x and their like have another meaning in sudo".to_owned()),
     }
 }
 
-/// The bit of a character that may stand in a value: printable ASCII, and neither white space nor backslash,
-/// which sudoers reads in ways of its own.
+/// The bit of a character that a value may hold: printable ASCII, and neither white space nor backslash,
+/// which sudoers reads in a special way.
 fn one(c: char) -> Result<Set, String> {
     if c.is_ascii_graphic() && c != '\\' {
         Ok(1 << u32::from(c))
@@ -180,7 +180,7 @@ fn one(c: char) -> Result<Set, String> {
 fn bracket(set: &ast::ClassSet) -> Result<Set, String> {
     match set {
         ast::ClassSet::Item(item) => bracket_item(item),
-        ast::ClassSet::BinaryOp(_) => Err("&&, -- and ~~ in [...] are not known to sudo".to_owned()),
+        ast::ClassSet::BinaryOp(_) => Err("&&, -- and ~~ in [...] are not supported by sudo".to_owned()),
     }
 }
 
@@ -191,7 +191,7 @@ fn bracket_item(item: &ast::ClassSetItem) -> Result<Set, String> {
             (plain(&range.start)?..=plain(&range.end)?).try_fold(0, |set, c| Ok(set | one(c)?))
         }
         ast::ClassSetItem::Union(union) => union.items.iter().try_fold(0, |set, item| Ok(set | bracket_item(item)?)),
-        _ => Err("only characters and ranges may stand in [...]".to_owned()),
+        _ => Err("only characters and ranges are allowed in [...]".to_owned()),
     }
 }
 
@@ -226,7 +226,7 @@ impl Node {
 
     fn sample(&self, sample: &mut String) {
         match self {
-            // From the top, so that a class of letters and signs gives a letter.
+            // From the highest, so that a class of letters and signs gives a letter.
             Self::Characters(set) => sample.extend((b'!'..=b'z').rev().find(|b| set & 1 << b != 0).map(char::from)),
             Self::Sequence(nodes) => nodes.iter().for_each(|node| node.sample(sample)),
             Self::Choice(nodes) => nodes.iter().take(1).for_each(|node| node.sample(sample)),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sudo_reads_otherwise_is_refused_with_the_fence_up() {
+    fn with_run_via_sudo_what_sudo_reads_differently_is_refused() {
         for bad in [
             r"^\d+$",
             r"^\w$",
@@ -271,7 +271,7 @@ mod tests {
             "^[[:alpha:]]$",
         ] {
             let pattern = Pattern::parse(bad).expect(bad);
-            assert!(pattern.check_fenced().is_err(), "{bad}");
+            assert!(pattern.check_for_sudo().is_err(), "{bad}");
             assert!(pattern.to_posix().is_err(), "{bad}");
         }
     }

@@ -1,4 +1,4 @@
-//! A new ledger: its schema, and how it comes to be there whole or not at all.
+//! A new ledger: its schema, and how it is made whole or not at all.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -8,20 +8,20 @@ use std::path::Path;
 use rusqlite::Connection;
 use rustix::fs::{CWD, RenameFlags};
 
-use super::files::{beside, failed, judged, sync_folder};
+use super::files::{beside, checked_path, failed, sync_folder};
 use super::{FLAGS, Sqlite};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
 use crate::limits::Timeouts;
 use crate::protocol::Timestamp;
 
-/// "mail" in ASCII: tells a ledger from any other SQLite file (`PRAGMA application_id`).
+/// "mail" in ASCII: marks a ledger, unlike other SQLite files (`PRAGMA application_id`).
 pub(super) const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
 pub(super) const SCHEMA: i64 = 1;
 
-/// What an executed request passes by stays out of the indices: each costs a page in two of its commits.
+/// States that an executed request passes through are not in the indices: each index costs one SQLite page in two commits.
 const TABLES: &str = "
     CREATE TABLE requests (
         name BLOB NOT NULL UNIQUE,
@@ -55,20 +55,20 @@ const TABLES: &str = "
     CREATE TABLE floor (signed INTEGER NOT NULL) STRICT;
 ";
 
-/// The statements of the schema, as SQLite keeps them: without what stands around them.
+/// The statements of the schema, as SQLite keeps them: without the text around them.
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     TABLES.split(';').map(str::trim).filter(|statement| !statement.is_empty())
 }
 
 impl Sqlite {
-    /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so that a
-    /// delivery that comes at the same time, or after a crash, finds all of it or nothing.
+    /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so
+    /// a delivery at the same time, or after a crash, finds all of it or nothing.
     pub(in crate::ledger) fn init(
         path: &Path,
         trusted: Trusted,
         watermark: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
-        let path = judged(path, trusted.clone(), false)?;
+        let path = checked_path(path, trusted.clone(), false)?;
         let new = |file: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map(drop);
         let locks = beside(&path, "-claims");
         match new(&locks) {
@@ -78,14 +78,14 @@ impl Sqlite {
         if !path.exists() {
             let temporary = path.with_extension(format!("draft-{}", std::process::id()));
             new(&temporary).map_err(|error| failed(&temporary, error))?;
-            // A ledger without its claims would not be made again, so their name must be durable before the ledger has its own.
+            // A ledger without its lock file would not be made again, so the name of that file must be durable before the ledger's.
             let made = create_tables(&temporary, watermark).and_then(|()| sync_folder(&path)).and_then(|()| {
                 let moved = rustix::fs::renameat_with(CWD, &temporary, CWD, &path, RenameFlags::NOREPLACE);
                 moved.map_err(|errno| failed(&path, errno))
             });
             if let Err(error) = made {
                 let _ = std::fs::remove_file(&temporary);
-                // Another process may have been quicker; then its ledger stays.
+                // Another process may have made one first; then that ledger stays.
                 if !path.exists() {
                     return Err(error);
                 }
@@ -96,8 +96,8 @@ impl Sqlite {
     }
 }
 
-/// Fills the empty file `draft` with the tables, and leaves no file beside it. The write-ahead log comes last: what is in
-/// one is moved when it is closed, and SQLite does not say if that fails.
+/// Fills the empty file `temporary` with the tables, and leaves no file beside it. The write-ahead log comes last: closing
+/// moves its content into the file, and SQLite does not report if that fails.
 fn create_tables(temporary: &Path, watermark: Option<Timestamp>) -> Result<(), LedgerError> {
     let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let transaction = connection.transaction()?;

@@ -1,5 +1,5 @@
-//! Who is at work on a request: locks on single bytes of a file beside the ledger, which the kernel releases with the process.
-//! In: a request's name. Out: a [`RequestLock`], or whether somebody has one.
+//! Which process works on a request: locks on single bytes of a file beside the ledger, which the kernel releases with the process.
+//! In: a request id. Out: a [`RequestLock`], or whether a process holds one.
 //!
 //! MUST: no dead process holds one, and no reused process id can; open-file-description locks (fcntl(2)) end with the
 //! descriptor and know no process id.
@@ -15,7 +15,7 @@ use super::files::failed;
 use crate::ledger::{LedgerError, RequestLock};
 use crate::protocol::RequestId;
 
-/// Claims the request for this process; `None` while another has it.
+/// Locks the request for this process; `None` while another process holds the lock.
 pub(super) fn lock(path: &Path, id: &RequestId) -> Result<Option<RequestLock>, LedgerError> {
     let held = Held { lock: open(path)?, byte: byte_of(id) };
     match fcntl(&held.lock, FcntlArg::F_OFD_SETLK(&held.byte)) {
@@ -25,7 +25,7 @@ pub(super) fn lock(path: &Path, id: &RequestId) -> Result<Option<RequestLock>, L
     }
 }
 
-/// Whether a living process claims the request.
+/// Whether a living process holds the lock.
 pub(super) fn is_locked(path: &Path, id: &RequestId) -> Result<bool, LedgerError> {
     let mut lock = byte_of(id);
     fcntl(&open(path)?, FcntlArg::F_OFD_GETLK(&mut lock)).map_err(|errno| failed(path, errno))?;
@@ -36,7 +36,7 @@ fn open(path: &Path) -> Result<File, LedgerError> {
     OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(path, error))
 }
 
-/// A write lock on the one byte that stands for a request: 62 bits of its name. Two names that share it would only
+/// A write lock on the one byte that stands for a request: 62 bits of its id. Two ids with the same byte would only
 /// wait for each other.
 #[expect(clippy::cast_possible_truncation, reason = "the C library's own small constants")]
 fn byte_of(id: &RequestId) -> libc::flock {
@@ -51,8 +51,8 @@ fn byte_of(id: &RequestId) -> libc::flock {
     }
 }
 
-/// A locked byte. Let go by name and not only by closing the descriptor, of which a child that has not yet called execve(2)
-/// has a copy.
+/// A locked byte. It is unlocked explicitly, and not only by closing the descriptor, because a child that has not yet called
+/// execve(2) has a copy of it.
 struct Held {
     lock: File,
     byte: libc::flock,

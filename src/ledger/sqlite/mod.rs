@@ -19,12 +19,12 @@ use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
-use files::{beside, failed, judged, sync_folder};
+use files::{beside, checked_path, failed, sync_folder};
 use init::{APPLICATION, SCHEMA, statements};
 use record::COLUMNS;
 use transaction::SqliteTransaction;
 
-/// Never made by being opened, and never through a link.
+/// Opening never makes a file, and never follows a link.
 const FLAGS: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
@@ -62,13 +62,13 @@ impl From<rusqlite::Error> for LedgerError {
 }
 
 impl Sqlite {
-    /// Opens the ledger at `path` after judging its folder and files.
+    /// Opens the ledger at `path` after checking its folder and files.
     pub(super) fn open(path: &Path, trusted: Trusted, timeout: Duration) -> Result<Self, LedgerError> {
-        let path = judged(path, trusted, true)?;
+        let path = checked_path(path, trusted, true)?;
         let connection = Connection::open_with_flags(&path, FLAGS)?;
         connection.busy_timeout(timeout)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        // No plan here gets better by knowing the values; looking whether it would means preparing statements twice.
+        // No query plan here depends on the values. A check for that would prepare statements twice.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         let synchronous = Synchronous::Full;
@@ -100,7 +100,7 @@ impl Sqlite {
         })
     }
 
-    /// Tries `work` until no other transaction stands in its way, or `timeout` is over. SQLite itself would sleep between its
+    /// Tries `work` until no other transaction is open, or `timeout` is over. SQLite itself would sleep between its
     /// attempts for up to a tenth of a second, many times as long as a transaction is open.
     fn wait_while_busy<T>(
         &self,
@@ -119,10 +119,10 @@ impl Sqlite {
         Ok(done?)
     }
 
-    /// Sees to it that the write-ahead log, which reading has opened, would still have its name after a power failure.
+    /// Makes sure that the write-ahead log, which reading has opened, still has its name after a power failure.
     ///
-    /// MUST: nobody writes into a log that could be lost with what is in it. A log that has anything in it was written by
-    /// somebody who had been here; and none is deleted while a ledger is open.
+    /// MUST: no process writes into a log that could be lost with its content. A log with content was written by a process
+    /// that has passed this point. No log is deleted while a ledger is open.
     fn keep_log_name(&self, path: &Path) -> Result<(), LedgerError> {
         let log = beside(path, "-wal");
         let is_empty = match log.metadata() {
@@ -139,7 +139,7 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Gives a write-ahead log to a ledger that has none: a backup that was put back.
+    /// Makes a write-ahead log for a ledger that has none, such as a restored backup.
     fn create_log(&self, path: &Path) -> Result<(), LedgerError> {
         let mode: String = self.connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if mode != "wal" {
@@ -149,7 +149,7 @@ impl Sqlite {
         self.schema().map(drop)
     }
 
-    /// Refuses a ledger whose tables are not those that mailsudo makes: a trigger in it could change what is recorded.
+    /// Refuses a ledger with other tables than mailsudo makes: a trigger in it could change what is recorded.
     fn check_schema(&self) -> Result<(), LedgerError> {
         let mut statement = self.connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
         let mut rows = statement.query([])?;
@@ -183,7 +183,7 @@ impl Ledger for Sqlite {
     }
 
     fn transaction(&mut self, id: &RequestId, user: &UserName) -> Result<Box<dyn Transaction + '_>, LedgerError> {
-        // SQLite goes on writing into files that were moved away or deleted, and nobody would find them again.
+        // SQLite continues to write into files that were moved or deleted, and those writes would be lost.
         rustix::fs::stat(&self.locks).map_err(|errno| failed(&self.locks, errno))?;
         self.set(Synchronous::Full)?;
         let transaction = self.begin()?;
@@ -235,7 +235,7 @@ impl Ledger for Sqlite {
             let key = params![user.as_str(), from, to];
             self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
         } else {
-            // By the order of recording: after a change of a user's TOTP period, steps do not tell which request is newer.
+            // By the order of recording: after a change of a user's TOTP period, steps do not show which request is newer.
             let sql = format!(
                 "SELECT {COLUMNS} FROM requests WHERE user = ?1 AND name <> ?2 ORDER BY first_seen DESC, rowid DESC LIMIT 1"
             );
@@ -246,12 +246,12 @@ impl Ledger for Sqlite {
     }
 }
 
-/// Forgets up to `most` requests that were answered and signed before `before`, the first answered first, and raises the floor
-/// to the newest signed time among them.
+/// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and raises the
+/// watermark to the newest signed time among them.
 fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
     let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
     let bounds = params![before.seconds(), most];
-    // Asked first, and shortly, because most deliveries find nothing to forget.
+    // A short query first, because most deliveries find nothing to prune.
     let any = "SELECT 1 FROM requests WHERE handed_over < ?1";
     if connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! The sysadmin's questions, in SQL.
+//! The sysadmin's queries, in SQL.
 
 use std::path::Path;
 
@@ -75,7 +75,7 @@ impl LedgerQueries for Sqlite {
 
     fn health(&self) -> Result<Health, LedgerError> {
         let integrity: String = self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        // Where counting fails for the damage, the damage is what is told.
+        // If counting fails because of damage, the damage is reported.
         let damaged = (integrity != "ok").then(|| LedgerError::Backend(format!("it is damaged: {integrity}")));
         self.count(integrity).map_err(|error| damaged.unwrap_or(error))
     }

@@ -43,7 +43,7 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
     Ok(())
 }
 
-/// Writes what changes in a request's life over the record that there is. A step that was used stays used.
+/// Updates the existing record with all that can change. A used step stays used.
 pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
     connection.execute(
         "UPDATE requests SET state = ?2, reason = ?3, run_as = ?4, argv = ?5, started = ?6, finished = ?7, result = ?8,
@@ -72,9 +72,9 @@ fn seconds(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::seconds)
 }
 
-/// The record of the request `name`.
+/// The record of the request `id`.
 pub(super) fn find(connection: &Connection, id: &RequestId) -> Result<Option<Record>, LedgerError> {
-    // Most requests are new, and for them the long question is not worth preparing.
+    // Most requests are new, and for them the long query is not worth preparing.
     let known = connection.query_row("SELECT 1 FROM requests WHERE name = ?1", params![id.as_bytes()], |_| Ok(()));
     if known.optional()?.is_none() {
         return Ok(None);

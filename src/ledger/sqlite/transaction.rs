@@ -1,4 +1,5 @@
-//! One request's page: SQLite's write transaction, begun IMMEDIATE so that pages take turns from their first read on.
+//! One request's transaction: SQLite's write transaction. It begins with IMMEDIATE, so transactions exclude each other from the
+//! first read on.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use super::{locks, record};
 use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, Transaction};
 use crate::protocol::{RequestId, Timestamp};
 
-/// An open page.
+/// An open transaction.
 pub(super) struct SqliteTransaction<'l> {
     pub(super) transaction: rusqlite::Transaction<'l>,
     pub(super) locks: &'l Path,
@@ -31,7 +32,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError> {
-        // A wrong code is of no step.
+        // A wrong code has no step.
         let sql = "SELECT count(*) FROM requests
              WHERE user = ?1 AND step IS NULL AND first_seen > ?2 AND first_seen <= ?3 AND reason = ?4";
         let reason = crate::error::Reason::BadCode.code();
