@@ -157,7 +157,7 @@ mod tests {
         for (text, wanted) in [
             ("192.0.2.1/24", "write 192.0.2.0/24"),
             ("2001:db8::1/32", "write 2001:db8::/32"),
-            ("::ffff:192.0.2.0/120", "IPv4 in IPv6"),
+            ("::ffff:192.0.2.0/120", "write it as IPv4"),
             ("192.0.2.0/33", "is not a range"),
             ("192.0.2", "is not a range"),
             ("localhost", "is not a range"),
