@@ -36,8 +36,7 @@ build: ## Build the release binary, its man pages and completions (TARGET: for a
 
 man: # Man pages of section 1 and completions, made by the program itself.
 	$(CARGO) run --quiet --locked --example man -- $(man)/man
-	for shell in bash zsh fish; do COMPLETE=$$shell $(program) >$(man)/mailsudo.$$shell || exit 1; done
-	cat packaging/words.bash >>$(man)/mailsudo.bash
+	for shell in bash zsh fish; do $(program) completions $$shell >$(man)/mailsudo.$$shell || exit 1; done
 
 check: test ## The same as `make test`
 
@@ -111,7 +110,7 @@ endif
 uninstall: ## Remove what `make install` installed; configuration, secrets, ledger and account stay
 	rm -f $(bindir)/mailsudo $(mandir)/man1/mailsudo.1 $(mandir)/man1/mailsudo-*.1
 	rm -f $(mandir)/man5/mailsudo.toml.5 $(mandir)/man5/mailsudo-users.5 $(mandir)/man5/mailsudo-commands.5
-	rm -f $(mandir)/man7/mailsudo-protocol.7
+	rm -f $(mandir)/man7/mailsudo.7 $(mandir)/man7/mailsudo-protocol.7
 	rm -f $(datadir)/bash-completion/completions/mailsudo $(datadir)/zsh/site-functions/_mailsudo
 	rm -f $(datadir)/fish/vendor_completions.d/mailsudo.fish
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailsudo.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailsudo.conf

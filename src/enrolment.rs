@@ -129,7 +129,7 @@ impl<'g> Enrolment<'g> {
     pub fn set_enabled(&self, user: &UserName, enabled: bool) -> Result<()> {
         self.gateway.user(user)?;
         let path = self.file("users.d", user);
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut document: toml_edit::DocumentMut = text.parse().with_context(|| path.display().to_string())?;
         document.insert("enabled", toml_edit::value(enabled));
         rewrite(&path, document.to_string().as_bytes())

@@ -37,6 +37,9 @@ pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
 /// How often a transaction that waits for another one tries to begin: a fraction of what a transaction takes.
 pub const LEDGER_POLL: Duration = Duration::from_millis(1);
 
+/// How often `mailsudo log --follow` looks for new requests.
+pub const LOG_POLL: Duration = Duration::from_secs(1);
+
 /// How often a child process is polled on a kernel without pidfd_open(2).
 pub const CHILD_POLL: Duration = Duration::from_millis(5);
 

@@ -12,8 +12,8 @@ use crate::check::{Level, check};
 
 /// Check what can make a gateway fail, and print the remedies
 ///
-/// One line for each thing: ok, warning or error, with the remedy. Run it as root, who may read all files. Exit status 0:
-/// all is well. 1: warnings. 2: errors.
+/// One line for each thing: ok, warning or error, with the remedy; with -q, what is correct is left out. Run it as root, who
+/// may read all files. Exit status 0: all is well. 1: warnings. 2: errors.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo check --json | jq '.findings[] | select(.level != \"ok\")'")]
 pub(super) struct Check {
@@ -23,10 +23,6 @@ pub(super) struct Check {
     /// Print JSON, for monitoring
     #[arg(long)]
     json: bool,
-
-    /// Leave out what is correct
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 impl Check {
@@ -35,7 +31,7 @@ impl Check {
         let report = check(&self.gateway_arg.config);
         drop(progress);
         let shown: Vec<_> =
-            report.findings.iter().filter(|finding| !self.quiet || finding.level != Level::Ok).collect();
+            report.findings.iter().filter(|finding| !stdout::is_quiet() || finding.level != Level::Ok).collect();
         if self.json {
             let findings = shown.iter().map(|finding| {
                 json!({ "level": finding.level.word(), "about": finding.about, "what": finding.what, "remedy": finding.remedy })

@@ -8,6 +8,7 @@ use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
 use super::sign::argument;
+use super::table::Table;
 use super::{GatewayArg, complete, print_json};
 use crate::authorize::{Invocation, choose, is_visible};
 use crate::config::{self, Gateway, Part};
@@ -93,12 +94,13 @@ impl List {
             let rows = commands.iter().map(|command| about(command, &gateway)).collect::<Vec<_>>();
             return print_json(&rows);
         }
-        let width = commands.iter().map(|command| command.name.as_str().len()).max().unwrap_or_default();
+        let mut table = Table::new(["NAME", "RUN AS", "ROLES", "SUMMARY"]);
         for command in &commands {
             let roles: Vec<_> = command.allow.keys().map(String::as_str).collect();
-            let name = command.name.as_str();
-            outln!("{name:width$}  as {}, for {}: {}", command.run_as, roles.join(", "), command.summary)?;
+            let (name, run_as) = (command.name.to_string(), command.run_as.to_string());
+            table.row([name.into(), run_as.into(), roles.join(",").into(), command.summary.as_str().into()]);
         }
+        table.print()?;
         if commands.is_empty() {
             outln!("There are no commands yet: mailsudo-commands(5) says how to write one.")?;
         }

@@ -4,9 +4,10 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
+use super::failure::usage;
 use super::stdout;
 
 /// Whether the user confirms.
@@ -32,7 +33,7 @@ impl Confirm {
             return Ok(None);
         }
         if !std::io::stdin().is_terminal() {
-            bail!("there is no terminal to ask on: use --yes, or --dry-run to check first");
+            return Err(usage("there is no terminal to ask on: use --yes, or --dry-run to check first"));
         }
         stdout::text(&format!("{question} [y/N] "))?;
         let mut answer = String::new();

@@ -33,6 +33,7 @@ const TRY_AGAIN: u8 = 75;
 #[command(
     name = "mailsudo deliver",
     max_term_width = 100,
+    override_usage = "mailsudo deliver [OPTIONS] < MESSAGE",
     after_help = "\
 Example, by hand:
   mailsudo sign restart service=nginx --eml --from alice@example.com | mailsudo deliver

@@ -17,7 +17,10 @@ use crate::system::clock::SystemClock;
 /// It runs, records, sends and uses up nothing. The mail need not be in the queue. Secrets are never printed. Exit
 /// status 0: the message would run. 1: it would not; the last lines say why.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  postcat -qbh 4XYZ | mailsudo explain")]
+#[command(
+    override_usage = "mailsudo explain [OPTIONS] < MESSAGE",
+    after_help = "Example:\n  postcat -qbh 4XYZ | mailsudo explain"
+)]
 pub(super) struct Explain {
     #[command(flatten)]
     gateway_arg: GatewayArg,

@@ -144,7 +144,7 @@ impl Init {
         // A new ledger may replace a lost one: what was signed before now could have run already.
         crate::ledger::init(path, Trusted::caller(), Some(SystemClock.now()))?;
         let fate = if was_there { "exists already, and is unchanged" } else { "is made" };
-        outln!("The ledger {} {fate}.", path.display())?;
+        noteln!("The ledger {} {fate}.", path.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -203,7 +203,7 @@ impl Prune {
             progress = Progress::show(&format!("{gone} removed"));
         }
         drop(progress);
-        outln!("Removed: {gone}.")?;
+        noteln!("Removed: {gone}.")?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -219,7 +219,7 @@ impl Vacuum {
         let progress = Progress::show("compacting");
         ledger.vacuum()?;
         drop(progress);
-        outln!("{before} bytes before, {} after.", ledger.health()?.bytes.0)?;
+        noteln!("{before} bytes before, {} after.", ledger.health()?.bytes.0)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -241,7 +241,7 @@ impl Backup {
             let _ = std::fs::remove_file(&self.file);
             return Err(error).context("no copy was made");
         }
-        outln!("The copy is {}.", self.file.display())?;
+        noteln!("The copy is {}.", self.file.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,16 +1,20 @@
 //! `mailsudo log`: the requests and their outcomes.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::stdout::{self, Colour, StdoutError};
+use super::failure::usage;
+use super::stdout::{self, Colour};
+use super::table::{Cell, Table};
 use super::{GatewayArg, complete, open_ledger, print_json, when};
 use crate::config::{Gateway, Span};
 use crate::ledger::{Filter, LedgerQueries, Record, State};
+use crate::limits::LOG_POLL;
 use crate::protocol::{CommandName, RequestId, RunResult, Timestamp, UserName};
 use crate::reply::stored_text;
 use crate::system::clock::{Clock, SystemClock};
@@ -23,6 +27,7 @@ use crate::system::clock::{Clock, SystemClock};
 Examples:
   mailsudo log --user alice --since 7d
   mailsudo log --state refused --limit 100 --json
+  mailsudo log -f --limit 10
   mailsudo log show 3e58b7943a65"
 )]
 pub(super) struct Log {
@@ -66,6 +71,10 @@ struct List {
     /// At most this many
     #[arg(long, default_value_t = 50)]
     limit: u32,
+
+    /// Go on with new requests and new outcomes, oldest first, until Ctrl-C
+    #[arg(long, short, conflicts_with = "until")]
+    follow: bool,
 
     /// Print JSON
     #[arg(long)]
@@ -140,17 +149,16 @@ impl List {
             limit: Some(self.limit),
             ..Filter::default()
         };
-        let mut records = Vec::new();
-        open_ledger(&gateway)?.list(&filter, &mut |record| {
-            records.push(record);
-            Ok(())
-        })?;
+        let records = read(&open_ledger(&gateway)?, &filter)?;
+        if self.follow {
+            return Follow::new(self.json).run(&gateway, filter, records);
+        }
         if self.json {
             return print_json(&records.iter().map(about).collect::<Vec<_>>());
         }
-        for record in &records {
-            line(record)?;
-        }
+        let mut table = Table::new(HEAD);
+        records.iter().for_each(|record| table.row(row(record)));
+        table.print()?;
         if records.is_empty() {
             outln!("No request matches.")?;
         }
@@ -158,7 +166,19 @@ impl List {
     }
 }
 
-fn line(record: &Record) -> Result<(), StdoutError> {
+/// The requests that match, newest first.
+fn read(ledger: &impl LedgerQueries, filter: &Filter) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    ledger.list(filter, &mut |record| {
+        records.push(record);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+const HEAD: [&str; 5] = ["ID", "TIME", "USER", "RESULT", "COMMAND"];
+
+fn row(record: &Record) -> [Cell; 5] {
     let (text, colour) = match (record.state, record.result) {
         (State::Refused, _) => (format!("refused {}", record.reason.as_deref().unwrap_or_default()), Colour::Yellow),
         (State::Finished, Some(RunResult::Exit(0))) => ("ok".to_owned(), Colour::Green),
@@ -166,9 +186,55 @@ fn line(record: &Record) -> Result<(), StdoutError> {
         (state, _) => (state.word().to_owned(), Colour::Cyan),
     };
     let command = format!("{} {}", record.command, record.arguments.replace('\n', " "));
-    let (id, seen) = (record.id.short(), when(record.first_seen));
-    let before = format!("{id}  {seen}  {:<12} {}  ", record.user, command.trim_end());
-    stdout::coloured(&before, colour, &text, "")
+    let (id, seen, command) = (record.id.short().to_string(), when(record.first_seen), command.trim_end().to_owned());
+    [id.into(), seen.into(), record.user.as_str().into(), Cell(text, Some(colour)), command.into()]
+}
+
+/// `log --follow`: what was printed already, and how.
+struct Follow {
+    json: bool,
+    table: Table<5>,
+    /// The requests that may still change, with what was printed of them.
+    open: BTreeMap<Vec<u8>, String>,
+    /// Requests recorded at this moment or later are looked at again.
+    since: Option<Timestamp>,
+}
+
+impl Follow {
+    fn new(json: bool) -> Self {
+        Self { json, table: Table::new(HEAD), open: BTreeMap::new(), since: None }
+    }
+
+    /// Prints `first`, then what is new, until standard output is closed or the process is ended.
+    fn run(mut self, gateway: &Gateway, mut filter: Filter, first: Vec<Record>) -> Result<ExitCode> {
+        self.since = filter.since.or_else(|| Some(SystemClock.now()));
+        self.print(first)?;
+        filter.limit = None;
+        loop {
+            SystemClock.sleep(LOG_POLL);
+            filter.since = self.since;
+            // Opened each time, so that a ledger that was replaced is followed too.
+            self.print(read(&open_ledger(gateway)?, &filter)?)?;
+        }
+    }
+
+    fn print(&mut self, records: Vec<Record>) -> Result<()> {
+        for record in records.into_iter().rev() {
+            let id = record.id.as_bytes().to_vec();
+            let state = format!("{} {:?} {:?}", record.state.word(), record.reason, record.result);
+            if self.open.get(&id) == Some(&state) {
+                continue;
+            }
+            self.open.insert(id, state);
+            if self.json {
+                stdout::json_line(&about(&record))?;
+            } else {
+                self.table.row(row(&record));
+            }
+        }
+        self.table.print()?;
+        Ok(())
+    }
 }
 
 impl Show {
@@ -211,9 +277,11 @@ impl Show {
 
     fn find(&self, gateway: &Gateway) -> Result<Record> {
         if self.id.is_empty() || self.id.len() > 2 * size_of::<RequestId>() || !self.id.len().is_multiple_of(2) {
-            bail!("an id is the 12 hex digits that replies and the log show, or an even number of the first of them");
+            let what =
+                "an id is the 12 hex digits that replies and the log show, or an even number of the first of them";
+            return Err(usage(what));
         }
-        let short = hex::decode(&self.id).context("an id is hex digits")?;
+        let short = hex::decode(&self.id).map_err(|_| usage("an id is hex digits"))?;
         let record = open_ledger(gateway)?.find(&short)?;
         record.with_context(|| format!("there is no request {}; `mailsudo log` lists the requests", self.id))
     }

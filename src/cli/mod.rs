@@ -1,8 +1,8 @@
 //! The command line: one file for each subcommand, each short. It reads arguments, calls the library and prints text.
 //!
-//! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 2 for a
-//! command line that is wrong, 141 if the reader of standard output has closed it (what a shell reports for SIGPIPE). `check` and
-//! `sudoers --check` describe theirs. `deliver` follows pipe(8) instead: 0, or 75 for "try again".
+//! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 64 for a
+//! command line that is wrong (sysexits(3)), 141 if the reader of standard output has closed it (what a shell reports for
+//! SIGPIPE). `check` and `sudoers --check` describe theirs. `deliver` follows pipe(8) instead: 0, or 75 for "try again".
 
 #[macro_use]
 mod stdout;
@@ -10,16 +10,19 @@ mod stdout;
 mod check;
 mod command;
 mod complete;
+mod completions;
 mod config;
 mod confirm;
 mod deliver;
 mod explain;
+mod failure;
 mod ledger;
 mod log;
 mod metrics;
 mod postfix;
 mod sign;
 mod sudoers;
+mod table;
 mod user;
 mod verify;
 
@@ -31,18 +34,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 use zeroize::Zeroizing;
 
-use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
+use crate::config::{Command, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
 use crate::execute;
-use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
+use crate::ledger::{Sqlite, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
-use crate::system::accounts;
-use crate::system::hardening;
+use crate::system::{accounts, hardening, trace};
+
+use failure::{Caller, usage};
 
 /// Run the few commands you allow, by signed mail.
 #[derive(Debug, Parser)]
@@ -56,14 +60,29 @@ Examples:
   mailsudo user add alice --address alice@example.com --role web
   mailsudo sign restart service=nginx --send
   mailsudo deliver < message.eml
-Manual: mailsudo(1), mailsudo.toml(5), mailsudo-protocol(7)"
+Manual: mailsudo(1), mailsudo(7), mailsudo.toml(5)"
 )]
 struct Cli {
     #[command(flatten)]
     gateway_arg: GatewayArg,
 
+    #[command(flatten)]
+    volume: Volume,
+
     #[command(subcommand)]
     command: Subcommands,
+}
+
+/// How much is printed.
+#[derive(Debug, Args)]
+struct Volume {
+    /// Print results, questions and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Print the programs that are run, and each cause of an error
+    #[arg(long, short, global = true)]
+    verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,6 +106,7 @@ enum Subcommands {
     Config(config::Config),
     #[command(subcommand)]
     Postfix(postfix::PostfixCommand),
+    Completions(completions::Completions),
 }
 
 /// Where the gateway's files are.
@@ -111,8 +131,17 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         return deliver::run(&words);
     }
     CompleteEnv::with_factory(Cli::command).bin("mailsudo").completer("mailsudo").complete();
-    let command = Cli::parse_from(words).command;
-    let is_users_own = matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_));
+    let as_json = failure::is_json(&words);
+    let Cli { volume, command, .. } = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return failure::of_line(&error, as_json),
+    };
+    stdout::set_quiet(volume.quiet);
+    if volume.verbose {
+        trace::enable();
+    }
+    let caller =
+        if matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_)) { Caller::User } else { Caller::Sysadmin };
     let result = match command {
         Subcommands::Deliver(deliver) => return deliver.run(),
         Subcommands::Sign(sign) => sign.run(),
@@ -128,37 +157,9 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Ledger(ledger) => ledger.run(),
         Subcommands::Config(config) => config.run(),
         Subcommands::Postfix(postfix) => postfix.run(),
+        Subcommands::Completions(completions) => completions.run(),
     };
-    result.unwrap_or_else(|error| {
-        if error.downcast_ref().is_some_and(stdout::StdoutError::is_unread) {
-            return ExitCode::from(UNREAD);
-        }
-        if is_users_own {
-            tell(format_args!("mailsudo: {error:#}"));
-        } else {
-            complain(&error);
-        }
-        ExitCode::FAILURE
-    })
-}
-
-/// Prints why a sysadmin's command failed.
-fn complain(error: &anyhow::Error) {
-    let hint = if needs_root(error) { "; run it as root" } else { "" };
-    tell(format_args!("mailsudo: {error:#}{hint}"));
-}
-
-/// 128 and SIGPIPE's number.
-const UNREAD: u8 = 141;
-
-/// Whether a file could not be read because the caller is not root.
-fn needs_root(error: &anyhow::Error) -> bool {
-    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-            || cause.downcast_ref().is_some_and(ConfigError::is_closed)
-            || cause.downcast_ref().is_some_and(LedgerError::is_closed)
-    };
-    !rustix::process::geteuid().is_root() && error.chain().any(is_closed)
+    result.unwrap_or_else(|error| failure::of(&error, caller, as_json))
 }
 
 /// The command line's description, for the man pages and completions.
@@ -178,7 +179,10 @@ fn deliver_words(words: &[OsString]) -> Option<Vec<OsString>> {
     }
     let (before, rest) = words.split_at_checked(at)?;
     let (deliver, after) = rest.split_first()?;
-    Some([std::slice::from_ref(deliver), before, after].concat())
+    // `deliver` prints nothing that these could change.
+    let volume = ["-q", "--quiet", "-v", "--verbose"];
+    let before: Vec<_> = before.iter().filter(|word| !volume.iter().any(|known| *word == known)).cloned().collect();
+    Some([std::slice::from_ref(deliver), &before, after].concat())
 }
 
 impl GatewayArg {
@@ -239,7 +243,7 @@ fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
 /// Asks for a code on the terminal, without echo, until it has the form of one.
 fn ask_code() -> Result<Code> {
     if !io::stdin().is_terminal() {
-        bail!("there is no terminal to ask for the code: use --code");
+        return Err(usage("there is no terminal to ask for the code: use --code"));
     }
     loop {
         let text = rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?;
@@ -253,7 +257,7 @@ fn ask_code() -> Result<Code> {
 /// A code as users type it: authenticators show `123 456`.
 fn parse_code(text: &str) -> Result<Code> {
     let digits: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
-    Code::parse(&digits).context("a code is 6 to 8 digits")
+    Code::parse(&digits).ok_or_else(|| usage("a code is 6 to 8 digits"))
 }
 
 /// Standard input, for a command that reads a message; at a terminal, a line says what to do.

@@ -127,7 +127,7 @@ impl Remove {
 fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode> {
     let difference = plan.difference(postfix)?;
     if difference.is_empty() {
-        outln!("nothing to change")?;
+        noteln!("nothing to change")?;
         return Ok(ExitCode::SUCCESS);
     }
     stdout::text(&difference)?;
@@ -142,9 +142,9 @@ fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode>
     plan.apply(postfix).with_context(|| format!("nothing was changed in {folder}"))?;
     if is_running {
         postfix.reload()?;
-        outln!("done")?;
+        noteln!("done")?;
     } else {
-        outln!("done; Postfix is not running and will read this when it starts")?;
+        noteln!("done; Postfix is not running and will read this when it starts")?;
     }
     Ok(ExitCode::SUCCESS)
 }

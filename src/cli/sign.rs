@@ -9,6 +9,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use zeroize::Zeroizing;
 
+use super::failure::usage;
 use super::{complete, stdout, tell};
 use crate::authenticate::Factor;
 use crate::client::{self, KeyFile};
@@ -127,7 +128,8 @@ impl Sign {
         if self.form.mailto {
             outln!("{}", client::mailto(&block, &keys.address, &self.subject))?;
         } else if self.form.eml {
-            let from = from.context("a message needs a From field that the gateway knows: --from you@example.com")?;
+            let from = from
+                .ok_or_else(|| usage("a message needs a From field that the gateway knows: --from you@example.com"))?;
             stdout::text(&client::message(&block, &keys.address, Some(&from), &self.subject, time))?;
         } else if self.form.send {
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
@@ -166,7 +168,9 @@ impl CodeFrom {
             let time = clock.now();
             return Ok((time, factor(path)?.code_at(time).context("the clock stands before 1970")?));
         } else {
-            bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file");
+            return Err(usage(
+                "there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file",
+            ));
         };
         let code = super::parse_code(&text)?;
         Ok((clock.now(), code))

@@ -6,7 +6,8 @@
 //! characters only.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::protocol::is_unsafe;
 use crate::reply::visible;
@@ -16,6 +17,25 @@ macro_rules! outln {
     ($($words:tt)*) => {
         $crate::cli::stdout::line(format_args!($($words)*))
     };
+}
+
+/// Prints a line that only confirms, unless `--quiet` is given; use it with `?`.
+macro_rules! noteln {
+    ($($words:tt)*) => {
+        $crate::cli::stdout::note(format_args!($($words)*))
+    };
+}
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether to leave out what only confirms.
+pub(super) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Whether to leave out what only confirms.
+pub(super) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 /// Standard output could not be written.
@@ -44,6 +64,11 @@ pub(super) fn line(words: fmt::Arguments<'_>) -> Result<(), StdoutError> {
     text(&format!("{words}\n"))
 }
 
+/// Prints a line that only confirms.
+pub(super) fn note(words: fmt::Arguments<'_>) -> Result<(), StdoutError> {
+    if is_quiet() { Ok(()) } else { line(words) }
+}
+
 /// Prints text with its own line ends.
 pub(super) fn text(text: &str) -> Result<(), StdoutError> {
     write(&mut io::stdout().lock(), &visible(text))
@@ -51,23 +76,64 @@ pub(super) fn text(text: &str) -> Result<(), StdoutError> {
 
 /// Prints a line of which the middle has a colour on a terminal.
 pub(super) fn coloured(before: &str, colour: Colour, middle: &str, after: &str) -> Result<(), StdoutError> {
-    let (before, middle, after) = (visible(before), visible(middle), visible(after));
-    let line = format!("{before}\u{1b}[{}m{middle}\u{1b}[0m{after}\n", colour as u8);
+    parts(&[(None, before), (Some(colour), middle), (None, after)])
+}
+
+/// Prints a line of parts, some of which have a colour on a terminal.
+pub(super) fn parts(parts: &[(Option<Colour>, &str)]) -> Result<(), StdoutError> {
+    let mut line = String::new();
+    for (colour, text) in parts {
+        match colour {
+            Some(colour) => line.push_str(&format!("\u{1b}[{}m{}\u{1b}[0m", *colour as u8, visible(text))),
+            None => line.push_str(&visible(text)),
+        }
+    }
+    line.push('\n');
     write(&mut anstream::stdout().lock(), &line)
+}
+
+/// The width of the terminal that standard output is.
+pub(super) fn width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// Prints a script of our own, unchanged.
+pub(super) fn script(script: &[u8]) -> Result<(), StdoutError> {
+    let mut out = io::stdout().lock();
+    out.write_all(script).and_then(|()| out.flush()).map_err(StdoutError)
 }
 
 /// Prints JSON, with such characters escaped as JSON escapes them: a program that reads it gets them, and a terminal does not.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let safe = escaped(&serde_json::to_string_pretty(value)?);
+    Ok(write(&mut io::stdout().lock(), &format!("{safe}\n"))?)
+}
+
+/// The same on one line, for a stream of values.
+pub(super) fn json_line(value: &serde_json::Value) -> Result<(), StdoutError> {
+    write(&mut io::stdout().lock(), &format!("{}\n", escaped(&value.to_string())))
+}
+
+/// Prints JSON on one line on standard error.
+pub(super) fn tell_json(value: &serde_json::Value) {
+    let _ = writeln!(io::stderr().lock(), "{}", escaped(&value.to_string()));
+}
+
+fn escaped(json: &str) -> String {
     let mut safe = String::new();
-    for c in serde_json::to_string_pretty(value)?.chars() {
+    for c in json.chars() {
         if c != '\n' && is_unsafe(c) {
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}")));
         } else {
             safe.push(c);
         }
     }
-    safe.push('\n');
-    Ok(write(&mut io::stdout().lock(), &safe)?)
+    safe
 }
 
 /// Prints a line on standard error. A caller that cannot read it gets the exit status.

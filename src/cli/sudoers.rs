@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Args;
 
 use super::confirm::Confirm;
-use super::{GatewayArg, complain, is_service_user, stdout, tell};
+use super::failure::{self, Caller};
+use super::{GatewayArg, is_service_user, stdout, tell};
 use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, place};
 
 /// Print, compare or install the sudoers fragment that permits exactly the configured commands
@@ -75,13 +76,13 @@ impl Sudoers {
         };
         let difference = match difference {
             Err(error) if self.check => {
-                complain(&error);
+                tell(format_args!("mailsudo: {}", failure::words(&error, Caller::Sysadmin)));
                 return Ok(ExitCode::from(UNKNOWN));
             }
             difference => difference?,
         };
         let Some(difference) = difference else {
-            outln!("{looked_at} permits exactly what the commands need.")?;
+            noteln!("{looked_at} permits exactly what the commands need.")?;
             return Ok(ExitCode::SUCCESS);
         };
         stdout::text(&difference)?;
@@ -93,7 +94,7 @@ impl Sudoers {
             return Ok(status);
         }
         install(&file, &wanted, &tools?)?;
-        outln!("{installed} is installed.")?;
+        noteln!("{installed} is installed.")?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -19,7 +19,10 @@ use crate::reply::visible;
 /// show of it, the subject included. It prints the authenticated text itself: read it here, and not in the mail program. Exit
 /// status 0: genuine. 1: not, or its text was altered, or the message holds more than that text.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  mailsudo verify < reply.eml")]
+#[command(
+    override_usage = "mailsudo verify [OPTIONS] < MESSAGE",
+    after_help = "Example:\n  mailsudo verify < reply.eml"
+)]
 pub(super) struct Verify {
     /// The key file [default: those in ~/.config/mailsudo]
     #[arg(long, value_name = "FILE")]

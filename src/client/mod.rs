@@ -65,7 +65,7 @@ impl KeyFile {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).with_context(|| folder.display().to_string()),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", folder.display())),
         };
         let mut paths = Vec::new();
         for entry in entries {
@@ -116,13 +116,14 @@ fn folder() -> Result<PathBuf> {
 ///
 /// It is missing or not text, or group or others have rights on it.
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
-    let file = fs::File::open(path).with_context(|| path.display().to_string())?;
-    let about = file.metadata().with_context(|| path.display().to_string())?;
+    let problem = || format!("cannot read {}", path.display());
+    let file = fs::File::open(path).with_context(problem)?;
+    let about = file.metadata().with_context(problem)?;
     if about.mode() & 0o077 != 0 {
         bail!("{0} can be read by others; it is a secret: chmod 600 {0}", path.display());
     }
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
-    std::io::Read::read_to_string(&mut &file, &mut text).with_context(|| path.display().to_string())?;
+    std::io::Read::read_to_string(&mut &file, &mut text).with_context(problem)?;
     Ok(text)
 }
 

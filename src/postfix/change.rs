@@ -1,23 +1,14 @@
 //! Applies a [`Plan`]: to a copy of the files, to show the difference, and to the files themselves.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
 use super::Plan;
 use super::settings::{Postfix, done};
-use crate::system::files::{Rights, create_folder, replace, rewrite};
-
-/// A folder that is removed when this is dropped.
-struct Copy(PathBuf);
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::system::files::{Rights, Temporary, replace, rewrite};
 
 impl Plan {
     /// The difference between the current files and the planned ones, as diff(1) shows it; empty where there is none.
@@ -26,21 +17,17 @@ impl Plan {
     ///
     /// The files cannot be copied, or postconf(1) fails.
     pub fn difference(&self, postfix: &Postfix) -> Result<String> {
-        let mut unique = [0; 8];
-        getrandom::fill(&mut unique).context("the kernel gives no random bytes")?;
-        let folder = std::env::temp_dir().join(format!("mailsudo-postfix-{}", hex::encode(unique)));
-        create_folder(&folder)?;
-        let copy = Copy(folder);
+        let copy = Temporary::folder()?;
         for file in self.files() {
             let from = postfix.folder().join(&file);
             if from.exists() {
-                fs::copy(&from, copy.0.join(&file)).with_context(|| from.display().to_string())?;
+                fs::copy(&from, copy.path().join(&file)).with_context(|| format!("cannot copy {}", from.display()))?;
             }
         }
-        self.change(&Postfix::open(&copy.0)?)?;
+        self.change(&Postfix::open(copy.path())?)?;
         let mut text = String::new();
         for file in self.files() {
-            text.push_str(&difference(&postfix.folder().join(&file), &copy.0.join(&file))?);
+            text.push_str(&difference(&postfix.folder().join(&file), &copy.path().join(&file))?);
         }
         Ok(text)
     }
@@ -91,7 +78,7 @@ impl Plan {
             done(postfix.postconf(&["-MX", &service])?, "postconf")?;
         }
         if self.map.is_none() && map_file.exists() {
-            fs::remove_file(&map_file).with_context(|| map_file.display().to_string())?;
+            fs::remove_file(&map_file).with_context(|| format!("cannot remove {}", map_file.display()))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{OLD_SIGNATURE, SIGNATURE};
+use crate::system::trace;
 
 /// A Postfix configuration.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Postfix {
         if !file.exists() {
             return Ok(());
         }
-        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let first = text.lines().next().unwrap_or_default();
         ensure!(
             [SIGNATURE, OLD_SIGNATURE].contains(&first),
@@ -125,14 +126,15 @@ impl Postfix {
     fn run(&self, program: &str, arguments: &[&str]) -> Result<Output> {
         // Where these programs are, which is often not on a user's PATH.
         let path = std::env::var("PATH").unwrap_or_default();
-        Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg("-c")
             .arg(&self.folder)
             .args(arguments)
             .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot run {program}: install Postfix first"))
+            .stdin(Stdio::null());
+        trace::program(&command);
+        command.output().with_context(|| format!("cannot run {program}: install Postfix first"))
     }
 }
 

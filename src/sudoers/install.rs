@@ -136,7 +136,7 @@ pub fn install(path: &Path, fragment: &str, tools: &Tools) -> Result<()> {
             replace(Path::new(&kept), &former, RIGHTS)?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
     replace(path, fragment.as_bytes(), RIGHTS)
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{CWD, RenameFlags};
@@ -25,6 +25,51 @@ pub struct Rights {
 /// Something of that name exists, or the folder above is missing or not writable.
 pub fn create_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// A file or folder in the folder for temporary files that only its owner may read; it is removed when this is dropped.
+#[derive(Debug)]
+pub struct Temporary {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl Temporary {
+    /// An empty folder.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created.
+    pub fn folder() -> Result<Self> {
+        let mut unique = [0; 8];
+        getrandom::fill(&mut unique).context("the kernel gives no random bytes")?;
+        let folder = std::env::temp_dir().join(format!("mailsudo-{}", hex::encode(unique)));
+        create_folder(&folder)?;
+        Ok(Self { file: folder.clone(), folder })
+    }
+
+    /// A file with `content`, in a folder of its own.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created or written.
+    pub fn with(content: &[u8]) -> Result<Self> {
+        let mut temporary = Self::folder()?;
+        temporary.file = temporary.folder.join("file");
+        fs::write(&temporary.file, content).with_context(|| format!("cannot write {}", temporary.file.display()))?;
+        Ok(temporary)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
 }
 
 /// Creates `path` with `content`; it appears whole, and is on stable storage.
@@ -56,7 +101,7 @@ pub fn replace(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
 ///
 /// As for [`replace`]; or there is no such file.
 pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
-    let about = fs::metadata(path).with_context(|| path.display().to_string())?;
+    let about = fs::metadata(path).with_context(|| format!("cannot replace {}", path.display()))?;
     let rights = Rights { mode: about.mode() & 0o7777, owner: Some((about.uid(), about.gid())) };
     replace(path, content, rights)
 }

@@ -2,7 +2,9 @@
 //! Nothing here knows about mail or requests.
 
 pub mod accounts;
+pub mod changes;
 pub mod child;
 pub mod clock;
 pub mod files;
 pub mod hardening;
+pub mod trace;

@@ -2,7 +2,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use crate::cli::{CliGateway, Said, said};
 
@@ -180,4 +183,117 @@ fn a_mail_that_would_be_lost_is_spoken_of() {
     assert!(said.status == 0 && said.err.contains("--from"), "{}", said.err);
     let said = test_gateway.run(&[&send[..], &["--from", "alice@example.com"]].concat());
     assert!(said.status == 0 && !said.err.contains("--from"), "{}", said.err);
+}
+
+/// sysexits(3): 64 for a command line that is wrong, whoever finds that out, clap or the subcommand.
+#[test]
+fn a_wrong_command_line_ends_with_64() {
+    let test_gateway = test_gateway();
+    for line in [
+        "sign say --key alice.key --code 12",
+        "sign say --key alice.key",
+        "sign say --key alice.key --totp-secret-file phone --eml",
+        "sign Say",
+        "nonsense",
+        "user add bob",
+        "user test alice --code x",
+        "user remove alice",
+        "log show xyz",
+        "log --since yesterday",
+        "check -q -v",
+        "config get nothing",
+    ] {
+        let said = test_gateway.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(said.status, 64, "{line}: {}", said.err);
+        assert!(!said.err.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let test_gateway = test_gateway();
+    for (line, status, words) in [
+        ("log show 000000000000 --json", 1, "mailsudo log"),
+        ("log show xyz --json", 64, "12 hex digits"),
+        ("log --json --since yesterday", 64, "span back from now"),
+        ("user show nobody --json", 1, "no user nobody"),
+    ] {
+        let said = test_gateway.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.status, said.out.as_str(), said.err.lines().count()), (status, "", 1), "{line}: {}", said.err);
+        let error: Value = serde_json::from_str(&said.err).expect("one JSON object");
+        assert_eq!(error["exit_status"], status, "{line}");
+        assert!(error["error"].as_str().is_some_and(|text| text.contains(words)), "{line}: {error}");
+    }
+}
+
+#[test]
+fn quiet_leaves_out_what_only_confirms_and_verbose_adds_causes() {
+    let test_gateway = test_gateway();
+    assert_eq!(test_gateway.run(&["user", "disable", "alice", "-q"]).out, "");
+    assert_eq!(test_gateway.run(&["user", "enable", "alice"]).out, "alice is enabled.\n");
+    assert!(!test_gateway.run(&["config", "get", "gateway", "-q"]).out.is_empty(), "what was asked for is not left out");
+    let said = test_gateway.run(&["verify", "--key", "nowhere", "-v"]);
+    assert!(said.err.lines().count() > 1 && said.err.contains("because: No such file"), "{}", said.err);
+}
+
+#[test]
+fn tables_have_a_header_and_fit_a_narrow_terminal() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    for (words, head) in [
+        (&["log"][..], "ID            TIME "),
+        (&["user", "list"], "NAME   ENABLED"),
+        (&["command", "list"], "NAME  RUN AS  "),
+    ] {
+        let out = test_gateway.run(words).out;
+        assert!(out.starts_with(head), "{words:?}: {out}");
+        assert!(out.lines().all(|line| line == line.trim_end()), "{words:?}: {out:?}");
+    }
+    let long = "summary = \"Many words about a command that does next to nothing\"\nrun_as = \"nobody\"\n\
+                argv = [\"/bin/true\"]\n[allow.web]\n";
+    test_gateway.write("commands.d/long.toml", long);
+    let line = format!("stty cols 50; {} command list --config .", env!("CARGO_BIN_EXE_mailsudo"));
+    let out = terminal(&test_gateway, &line).out;
+    assert!(out.lines().all(|line| line.trim_end().chars().count() <= 50), "{out}");
+    assert!(out.contains("nothing"), "{out}");
+}
+
+#[test]
+fn no_color_is_obeyed() {
+    let test_gateway = test_gateway();
+    let line = format!("NO_COLOR=1 {} check --config .", env!("CARGO_BIN_EXE_mailsudo"));
+    assert!(!terminal(&test_gateway, &line).out.contains('\u{1b}'));
+    let mut forced = test_gateway.command(&["check", "--config", "."]);
+    let forced = said(forced.env("CLICOLOR_FORCE", "1").output().expect("the program"));
+    assert!(forced.out.contains("\u{1b}[3"), "for a pager: {}", forced.out);
+}
+
+#[test]
+fn completions_are_what_a_shell_reads() {
+    let test_gateway = test_gateway();
+    for (shell, part) in [("bash", "complete -o nospace"), ("zsh", "#compdef mailsudo"), ("fish", "complete ")] {
+        let mut command = test_gateway.command(&["completions", shell]);
+        let said = said(command.output().expect("the program"));
+        assert!(said.status == 0 && said.out.contains(part) && said.out.contains("COMPLETE"), "{shell}: {}", said.out);
+    }
+}
+
+/// Nothing waits here: each line is read when it comes.
+#[test]
+fn the_log_can_be_followed() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    let mut follow = test_gateway.command(&["log", "-f", "--json", "--config", "."]);
+    let mut child = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> Value {
+        let line = lines.next().expect("a line").expect("text");
+        serde_json::from_str(&line).expect("JSON")
+    };
+    assert_eq!(next()["result"], "exit-0");
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    let second = next();
+    assert_eq!(second["reason"], "used-code", "{second}");
+    child.kill().expect("ended");
+    child.wait().expect("its end");
 }

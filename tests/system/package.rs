@@ -124,7 +124,7 @@ fn from_the_package_to_replies_and_back_to_nothing() {
     run(PACKAGED, &["sudoers", "--install", "--yes"]);
     assert_eq!(check().0, Some(1));
     assert!(answered(&bob, "groups").contains("nogroup"));
-    assert!(run(PACKAGED, &["command", "list"]).lines().count() == 3);
+    assert!(run(PACKAGED, &["command", "list"]).lines().count() == 4);
 
     second_gateway();
 

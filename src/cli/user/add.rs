@@ -91,7 +91,7 @@ impl Add {
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
         let user = NewUser { name, address: self.address, roles: self.roles };
         enrolment.add(&user, &key, &totp, &key_file)?;
-        outln!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
+        noteln!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
         show_totp(&totp)?;
         say_key_file(&key_file, &gateway)?;
         Ok(ExitCode::SUCCESS)

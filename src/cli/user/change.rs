@@ -71,10 +71,10 @@ fn set_enabled(user_arg: UserArg, dry_run: &DryRun, enabled: bool) -> Result<Exi
     let gateway = user_arg.gateway_arg.open()?;
     let words = if enabled { "enabled" } else { "disabled" };
     if known(&gateway, &user_arg.name)?.enabled == enabled {
-        outln!("{} is {words} already.", user_arg.name)?;
+        noteln!("{} is {words} already.", user_arg.name)?;
     } else if !dry_run.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", user_arg.name))? {
         Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&user_arg.name, enabled)?;
-        outln!("{} is {words}.", user_arg.name)?;
+        noteln!("{} is {words}.", user_arg.name)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -95,7 +95,7 @@ impl Unlock {
         } else {
             "was not locked out; the count of wrong codes begins again"
         };
-        outln!("{} {words}.", self.user_arg.name)?;
+        noteln!("{} {words}.", self.user_arg.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -117,7 +117,7 @@ impl Remove {
             return Ok(status);
         }
         enrolment.remove(&self.user_arg.name)?;
-        outln!("{} is removed.", self.user_arg.name)?;
+        noteln!("{} is removed.", self.user_arg.name)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{UserArg, known};
+use crate::cli::table::Table;
 use crate::cli::{GatewayArg, open_ledger, print_json, when};
 use crate::config::MailAddress;
 use crate::enrolment::Enrolment;
@@ -51,11 +52,13 @@ impl List {
             });
             return print_json(&rows.collect::<Vec<_>>());
         }
-        let width = rows.iter().map(|(_, name)| name.as_str().len()).max().unwrap_or_default();
+        let mut table = Table::new(["NAME", "ENABLED", "ADDRESS", "ROLES"]);
         for (user, name) in &rows {
-            let state = if user.enabled { "" } else { "  (disabled)" };
-            outln!("{:width$}  {}  {}{state}", name.as_str(), user.address, user.roles.join(", "))?;
+            let enabled = if user.enabled { "yes" } else { "no" };
+            let (name, address) = (name.to_string(), user.address.to_string());
+            table.row([name.into(), enabled.into(), address.into(), user.roles.join(",").into()]);
         }
+        table.print()?;
         if rows.is_empty() {
             outln!("There are no users yet: `mailsudo user add` enrols one.")?;
         }
