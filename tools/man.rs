@@ -199,7 +199,8 @@ mod tests {
         for entry in fs::read_dir(folder.path()).expect("the folder") {
             let path = entry.expect("an entry").path();
             let page = fs::read_to_string(&path).expect("a page");
-            let sections = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"];
+            let sections =
+                ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"];
             let mut rest = page.as_str();
             for section in sections {
                 let heads = [format!(".SH {section}\n"), format!(".SH \"{section}\"\n")];

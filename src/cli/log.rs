@@ -211,7 +211,7 @@ impl Follow {
         self.print(first)?;
         filter.limit = None;
         loop {
-            SystemClock.sleep(LOG_POLL);
+            stdout::wait(LOG_POLL)?;
             filter.since = self.since;
             // Opened each time, so that a ledger that was replaced is followed too.
             self.print(read(&open_ledger(gateway)?, &filter)?)?;

@@ -8,6 +8,10 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::protocol::is_unsafe;
 use crate::reply::visible;
@@ -117,6 +121,19 @@ pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 /// The same on one line, for a stream of values.
 pub(super) fn json_line(value: &serde_json::Value) -> Result<(), StdoutError> {
     write(&mut io::stdout().lock(), &format!("{}\n", escaped(&value.to_string())))
+}
+
+/// Waits for `span`; an error as soon as the reader of a pipe has closed it.
+pub(super) fn wait(span: Duration) -> Result<(), StdoutError> {
+    let stdout = io::stdout();
+    // No event is asked for: an error is always reported (poll(2)).
+    let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
+    let timeout = Timespec::try_from(span).map_err(|error| StdoutError(io::Error::other(error)))?;
+    match poll(&mut descriptors, Some(&timeout)) {
+        Ok(0) | Err(Errno::INTR) => Ok(()),
+        Ok(_) => Err(StdoutError(ErrorKind::BrokenPipe.into())),
+        Err(errno) => Err(StdoutError(errno.into())),
+    }
 }
 
 /// Prints JSON on one line on standard error.

@@ -117,16 +117,10 @@ fn folder() -> Result<PathBuf> {
 ///
 /// It is missing or not text, or group or others have rights on it.
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
-<<<<<<< HEAD
     let problem = || format!("cannot read {}", path.display());
     let file = fs::File::open(path).with_context(problem)?;
     let about = file.metadata().with_context(problem)?;
-    if about.mode() & 0o077 != 0 {
-=======
-    let file = fs::File::open(path).with_context(|| path.display().to_string())?;
-    let about = file.metadata().with_context(|| path.display().to_string())?;
     if !Permissions::from(&about).is_private() {
->>>>>>> main
         bail!("{0} can be read by others; it is a secret: chmod 600 {0}", path.display());
     }
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));

@@ -5,13 +5,13 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
 use super::files::{Rights, Temporary, replace};
+use super::permissions::Permissions;
 
 /// The planned state of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl Former {
             Err(error) => return Err(error).with_context(problem),
             Ok(about) => {
                 let content = fs::read(path).with_context(problem)?;
-                Some((content, about.mode() & 0o7777, (about.uid(), about.gid())))
+                let found = Permissions::from(&about);
+                Some((content, found.mode(), (found.uid(), found.gid())))
             }
         };
         Ok(Self { path: path.to_owned(), state })

@@ -3,13 +3,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-<<<<<<< HEAD
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
-=======
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
->>>>>>> main
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{CWD, RenameFlags};
@@ -108,13 +103,8 @@ pub fn replace(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
 ///
 /// As for [`replace`]; or there is no such file.
 pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
-<<<<<<< HEAD
-    let about = fs::metadata(path).with_context(|| format!("cannot replace {}", path.display()))?;
-    let rights = Rights { mode: about.mode() & 0o7777, owner: Some((about.uid(), about.gid())) };
-=======
-    let found = Permissions::from(&fs::metadata(path).with_context(|| path.display().to_string())?);
+    let found = Permissions::from(&fs::metadata(path).with_context(|| format!("cannot replace {}", path.display()))?);
     let rights = Rights { mode: found.mode(), owner: Some((found.uid(), found.gid())) };
->>>>>>> main
     replace(path, content, rights)
 }
 

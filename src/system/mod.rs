@@ -8,8 +8,5 @@ pub mod child;
 pub mod clock;
 pub mod files;
 pub mod hardening;
-<<<<<<< HEAD
-pub mod trace;
-=======
 pub mod permissions;
->>>>>>> main
+pub mod trace;

@@ -1,8 +1,8 @@
 //! How the commands behave towards scripts, pipes, terminals and people without rights, through the built binary.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::PermissionsExt;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -231,7 +231,10 @@ fn quiet_leaves_out_what_only_confirms_and_verbose_adds_causes() {
     let test_gateway = test_gateway();
     assert_eq!(test_gateway.run(&["user", "disable", "alice", "-q"]).out, "");
     assert_eq!(test_gateway.run(&["user", "enable", "alice"]).out, "alice is enabled.\n");
-    assert!(!test_gateway.run(&["config", "get", "gateway", "-q"]).out.is_empty(), "what was asked for is not left out");
+    assert!(
+        !test_gateway.run(&["config", "get", "gateway", "-q"]).out.is_empty(),
+        "what was asked for is not left out"
+    );
     let said = test_gateway.run(&["verify", "--key", "nowhere", "-v"]);
     assert!(said.err.lines().count() > 1 && said.err.contains("because: No such file"), "{}", said.err);
 }
@@ -262,7 +265,7 @@ fn tables_have_a_header_and_fit_a_narrow_terminal() {
 fn no_color_is_obeyed() {
     let test_gateway = test_gateway();
     let line = format!("NO_COLOR=1 {} check --config .", env!("CARGO_BIN_EXE_mailsudo"));
-    assert!(!terminal(&test_gateway, &line).out.contains('\u{1b}'));
+    assert!(!terminal(&test_gateway, &line).out.contains("\u{1b}[3"));
     let mut forced = test_gateway.command(&["check", "--config", "."]);
     let forced = said(forced.env("CLICOLOR_FORCE", "1").output().expect("the program"));
     assert!(forced.out.contains("\u{1b}[3"), "for a pager: {}", forced.out);
@@ -291,9 +294,9 @@ fn the_log_can_be_followed() {
         serde_json::from_str(&line).expect("JSON")
     };
     assert_eq!(next()["result"], "exit-0");
-    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["help"]));
     let second = next();
     assert_eq!(second["reason"], "used-code", "{second}");
-    child.kill().expect("ended");
-    child.wait().expect("its end");
+    drop(lines);
+    assert_eq!(child.wait().expect("its end").code(), Some(141), "it ends when nobody reads it");
 }
