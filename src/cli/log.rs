@@ -157,7 +157,9 @@ impl List {
             return print_json(&records.iter().map(about).collect::<Vec<_>>());
         }
         let mut table = Table::new(HEAD);
-        records.iter().for_each(|record| table.row(row(record)));
+        for record in &records {
+            table.row(row(record));
+        }
         table.print()?;
         if records.is_empty() {
             outln!("No request matches.")?;
@@ -186,7 +188,7 @@ fn row(record: &Record) -> [Cell; 5] {
         (state, _) => (state.word().to_owned(), Colour::Cyan),
     };
     let command = format!("{} {}", record.command, record.arguments.replace('\n', " "));
-    let (id, seen, command) = (record.id.short().to_string(), when(record.first_seen), command.trim_end().to_owned());
+    let (id, seen, command) = (record.id.short(), when(record.first_seen), command.trim_end().to_owned());
     [id.into(), seen.into(), record.user.as_str().into(), Cell(text, Some(colour)), command.into()]
 }
 
