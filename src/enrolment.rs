@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 use totp_rs::Secret;
 use zeroize::Zeroizing;
 
-use crate::config::{Gateway, MailAddress, Secrets};
-use crate::protocol::{Key, Timestamp, UserName};
+use crate::config::{Gateway, MailAddress, Secrets, Settings};
+use crate::protocol::{GatewayName, Key, Timestamp, UserName};
 use crate::system::accounts::Account;
+use crate::system::changes::Changes;
 use crate::system::files::{Rights, create, rewrite};
 
 /// The data of a new user.
@@ -48,15 +49,52 @@ pub fn fresh_key() -> Result<Key> {
 /// # Errors
 ///
 /// The kernel gives no random bytes.
-pub fn fresh_totp(gateway: &Gateway, user: &UserName) -> Result<Zeroizing<String>> {
+pub fn fresh_totp(gateway: &GatewayName, user: &UserName) -> Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; TOTP_BYTES]);
     getrandom::fill(&mut *bytes).context("the kernel gives no random bytes")?;
     let base32 = Zeroizing::new(Secret::from(bytes.to_vec()).to_base32());
-    let gateway = &gateway.settings().gateway;
     Ok(Zeroizing::new(format!(
         "otpauth://totp/mailsudo%20{gateway}:{user}?secret={}&issuer=mailsudo%20{gateway}",
         base32.as_str()
     )))
+}
+
+/// A new user's three files as changes, for the gateway in `folder` with `settings`. The secrets come last: until they are there,
+/// the user is unknown.
+pub fn plan(
+    folder: &Path,
+    settings: &Settings,
+    service: Account,
+    user: &NewUser,
+    key: &Key,
+    totp: &str,
+    key_file: &Path,
+) -> Changes {
+    let file = |below: &str| folder.join(below).join(format!("{}.toml", user.name));
+    let own = Rights { mode: 0o600, owner: None };
+    let mut changes = Changes::default();
+    changes.write_secret(key_file, key_file_text(settings, &user.name, key).as_bytes(), own);
+    changes.write(&file("users.d"), user.text(), Rights { mode: 0o644, owner: None });
+    let for_service = Rights { mode: 0o640, owner: Some((0, service.gid)) };
+    changes.write_secret(&file("secrets.d"), secrets_text(key, totp, None).as_bytes(), for_service);
+    changes
+}
+
+impl NewUser {
+    /// The text of the user's file.
+    fn text(&self) -> String {
+        let roles: Vec<_> = self.roles.iter().map(|role| format!("\"{role}\"")).collect();
+        format!("address = \"{}\"\nroles   = [{}]\n", self.address, roles.join(", "))
+    }
+}
+
+fn key_file_text(settings: &Settings, user: &UserName, key: &Key) -> Zeroizing<String> {
+    Zeroizing::new(format!(
+        "gateway  = \"{}\"\naddress  = \"{}\"\nuser     = \"{user}\"\nhmac_key = \"{}\"\n",
+        settings.gateway,
+        settings.address,
+        key.to_hex().as_str()
+    ))
 }
 
 impl<'g> Enrolment<'g> {
@@ -78,8 +116,7 @@ impl<'g> Enrolment<'g> {
     pub fn add(&self, user: &NewUser, key: &Key, totp: &str, key_file: &Path) -> Result<()> {
         let about = self.file("users.d", &user.name);
         let secrets = self.file("secrets.d", &user.name);
-        let roles: Vec<_> = user.roles.iter().map(|role| format!("\"{role}\"")).collect();
-        let text = format!("address = \"{}\"\nroles   = [{}]\n", user.address, roles.join(", "));
+        let text = user.text();
         self.write_key_file(&user.name, key, key_file)?;
         let written = create(&about, text.as_bytes(), Rights { mode: 0o644, owner: None }).and_then(|()| {
             let written = create(&secrets, secrets_text(key, totp, None).as_bytes(), self.secret_rights());
@@ -162,19 +199,18 @@ impl<'g> Enrolment<'g> {
         self.gateway.secrets(user)?.with_context(|| format!("the user {user} has no secrets here"))
     }
 
-    fn write_key_file(&self, user: &UserName, key: &Key, path: &Path) -> Result<()> {
-        let settings = self.gateway.settings();
-        let text = Zeroizing::new(format!(
-            "gateway  = \"{}\"\naddress  = \"{}\"\nuser     = \"{user}\"\nhmac_key = \"{}\"\n",
-            settings.gateway,
-            settings.address,
-            key.to_hex().as_str()
-        ));
+    /// Writes the key file of `user`, for the user to take away.
+    ///
+    /// # Errors
+    ///
+    /// It exists already, or cannot be written.
+    pub fn write_key_file(&self, user: &UserName, key: &Key, path: &Path) -> Result<()> {
+        let text = key_file_text(self.gateway.settings(), user, key);
         create(path, text.as_bytes(), Rights { mode: 0o600, owner: None })
     }
 
     /// Root writes for the service group to read. Any other account is the service user itself, in a test by hand.
-    fn secret_rights(&self) -> Rights {
+    pub fn secret_rights(&self) -> Rights {
         match self.service {
             Some(account) => Rights { mode: 0o640, owner: Some((0, account.gid)) },
             None => Rights { mode: 0o600, owner: None },

@@ -14,7 +14,11 @@ pub mod pipeline;
 
 pub mod check;
 
+pub mod setup;
+
 pub mod postfix;
+
+pub mod edit;
 
 pub mod enrolment;
 

@@ -37,6 +37,12 @@ pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
 /// How often a transaction that waits for another one tries to begin: a fraction of what a transaction takes.
 pub const LEDGER_POLL: Duration = Duration::from_millis(1);
 
+/// How long setup waits for each program that it runs, such as a fetch from a mailbox.
+pub const SETUP_PROGRAM: Duration = Duration::from_mins(2);
+
+/// How long setup waits for the reply to its own request.
+pub const SETUP_REPLY: Duration = Duration::from_mins(1);
+
 /// How often `mailsudo log --follow` looks for new requests.
 pub const LOG_POLL: Duration = Duration::from_secs(1);
 

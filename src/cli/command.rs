@@ -9,18 +9,21 @@ use serde_json::json;
 
 use super::sign::argument;
 use super::table::Table;
-use super::{GatewayArg, complete, print_json};
+use super::{GatewayArg, command_change, complete, print_json};
 use crate::authorize::{Invocation, choose, is_visible};
 use crate::config::{self, Gateway, Part};
 use crate::execute::command_line;
 use crate::protocol::{CommandName, ParameterName, UserName};
 use crate::sudoers::vectors;
 
-/// Show the configured commands
+/// Show, add, change and remove commands
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     List(List),
     Show(Show),
+    Add(command_change::Add),
+    Edit(command_change::Edit),
+    Remove(command_change::Remove),
 }
 
 /// List the commands, and which roles may run them
@@ -82,6 +85,9 @@ impl Command {
         match self {
             Self::List(list) => list.run(),
             Self::Show(show) => show.run(),
+            Self::Add(add) => add.run(),
+            Self::Edit(edit) => edit.run(),
+            Self::Remove(remove) => remove.run(),
         }
     }
 }
@@ -102,7 +108,7 @@ impl List {
         }
         table.print()?;
         if commands.is_empty() {
-            outln!("There are no commands yet: mailsudo-commands(5) says how to write one.")?;
+            outln!("There are no commands yet: `mailsudo command add` adds one.")?;
         }
         Ok(ExitCode::SUCCESS)
     }

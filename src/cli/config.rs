@@ -1,16 +1,27 @@
-//! `mailsudo config`: the settings in force, for scripts.
+//! `mailsudo config`: the settings in force, and changes of them without an editor.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 
-use super::GatewayArg;
+use super::command_change::apply;
+use super::confirm::Confirm;
+use super::table::Table;
+use super::{GatewayArg, print_json};
+use crate::edit::{self, READABLE, Shown, key_file, with_rules};
+use crate::sudoers::place;
+use crate::system::changes::Changes;
 
-/// Show the configuration
+/// Show and change the settings
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
     Get(Get),
+    Show(Show),
+    Set(Set),
+    Unset(Unset),
 }
 
 /// Print one setting, or its default if the file does not set it
@@ -22,6 +33,62 @@ pub(super) struct Get {
 
     /// The setting
     key: Setting,
+}
+
+/// Show all settings in force, each with its origin: a line of the file, or the default
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo config show | grep -v default")]
+pub(super) struct Show {
+    #[command(flatten)]
+    gateway_arg: GatewayArg,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Set one setting: check it, show the difference, ask, and write mailsudo.toml, and the sudo rules if they change with it
+///
+/// Comments in the file stay. The value is TOML, or else a string. After a change of address, service_user or
+/// execution.longest, run `mailsudo postfix install`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailsudo config set max_age 15m
+  mailsudo config set intake.recipients '[\"ops@example.com\"]'")]
+pub(super) struct Set {
+    /// The setting, such as max_age or execution.longest
+    key: String,
+
+    /// Its new value
+    value: String,
+
+    #[command(flatten)]
+    how: How,
+}
+
+/// Remove one setting from mailsudo.toml, so that its default is in force
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mailsudo config unset max_age")]
+pub(super) struct Unset {
+    /// The setting, such as max_age or execution.longest
+    key: String,
+
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+struct How {
+    #[command(flatten)]
+    gateway_arg: GatewayArg,
+
+    /// The file of the sudo rules [default: that of `mailsudo sudoers --install`]
+    #[arg(long, value_name = "FILE")]
+    sudoers_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -40,15 +107,71 @@ enum Setting {
 
 impl Config {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let Self::Get(get) = self;
-        let gateway = get.gateway_arg.open()?;
+        match self {
+            Self::Get(get) => get.run(),
+            Self::Show(show) => show.run(),
+            Self::Set(set) => set.run(),
+            Self::Unset(unset) => unset.run(),
+        }
+    }
+}
+
+impl Get {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.gateway_arg.open()?;
         let settings = gateway.settings();
-        match get.key {
+        match self.key {
             Setting::Gateway => outln!("{}", settings.gateway)?,
             Setting::Address => outln!("{}", settings.address)?,
             Setting::ServiceUser => outln!("{}", settings.service_user)?,
             Setting::ExecutionLongest => outln!("{}", settings.execution.longest.as_duration().as_secs())?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Show {
+    fn run(self) -> Result<ExitCode> {
+        let gateway = self.gateway_arg.open()?;
+        let file = key_file(gateway.path());
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let rows = edit::in_force(&text, &gateway.settings().execution.mailsudo.display().to_string())?;
+        if self.json {
+            let rows = rows.iter().map(|Shown { key, value, line }| {
+                json!({ "key": key, "value": value, "file": line.map(|_| &file), "line": line })
+            });
+            return print_json(&rows.collect::<Vec<_>>());
+        }
+        let mut table = Table::new(["KEY", "ORIGIN", "VALUE"]);
+        for Shown { key, value, line } in rows {
+            let origin = line.map_or_else(|| "default".to_owned(), |line| format!("mailsudo.toml:{line}"));
+            table.row([key.into(), origin.into(), if value.is_empty() { "(none)".into() } else { value.into() }]);
+        }
+        table.print()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Set {
+    fn run(self) -> Result<ExitCode> {
+        self.how.change(|text| edit::set(text, &self.key, &self.value))
+    }
+}
+
+impl Unset {
+    fn run(self) -> Result<ExitCode> {
+        self.how.change(|text| edit::unset(text, &self.key))
+    }
+}
+
+impl How {
+    fn change(&self, change: impl FnOnce(&str) -> Result<String>) -> Result<ExitCode> {
+        let gateway = self.gateway_arg.open_own()?;
+        let file = key_file(gateway.path());
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut changes = Changes::default();
+        changes.write(&file, change(&text)?, READABLE);
+        let rules = self.sudoers_file.clone().unwrap_or_else(|| place(&gateway));
+        apply(&with_rules(gateway.path(), changes, &rules)?, &self.confirm)
     }
 }

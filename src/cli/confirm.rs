@@ -23,6 +23,11 @@ pub(super) struct Confirm {
 }
 
 impl Confirm {
+    /// Whether questions are asked: at a terminal, unless the answers are known already.
+    pub(super) fn is_interactive(&self) -> bool {
+        !self.yes && !self.dry_run && std::io::stdin().is_terminal()
+    }
+
     /// Asks `question` unless the answer is known already. Without a confirmation, it returns the exit status to end with.
     pub(super) fn missing(&self, question: &str) -> Result<Option<ExitCode>> {
         if self.dry_run {

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::confirm::{Confirm, DryRun};
+use super::ledger_restore::Restore;
 use super::{GatewayArg, Progress, open_ledger, print_json, service_account, when};
 use crate::config::{LedgerUrl, Span, Trusted};
 use crate::ledger::{Ledger as _, LedgerQueries};
@@ -22,6 +23,7 @@ pub(super) enum Ledger {
     Prune(Prune),
     Vacuum(Vacuum),
     Backup(Backup),
+    Restore(Restore),
 }
 
 /// Make an empty ledger where mailsudo.toml says; an existing one stays unchanged
@@ -109,6 +111,7 @@ impl Ledger {
             Self::Prune(prune) => prune.run(),
             Self::Vacuum(vacuum) => vacuum.run(),
             Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
         }
     }
 }

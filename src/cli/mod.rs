@@ -9,6 +9,7 @@ mod stdout;
 
 mod check;
 mod command;
+mod command_change;
 mod complete;
 mod completions;
 mod config;
@@ -16,10 +17,13 @@ mod confirm;
 mod deliver;
 mod explain;
 mod failure;
+mod key;
 mod ledger;
+mod ledger_restore;
 mod log;
 mod metrics;
 mod postfix;
+mod setup;
 mod sign;
 mod sudoers;
 mod table;
@@ -57,6 +61,7 @@ use failure::{Caller, usage};
     max_term_width = 100,
     after_help = "\
 Examples:
+  mailsudo setup
   mailsudo user add alice --address alice@example.com --role web
   mailsudo sign restart service=nginx --send
   mailsudo deliver < message.eml
@@ -91,6 +96,8 @@ enum Subcommands {
     Sign(sign::Sign),
     Verify(verify::Verify),
     #[command(subcommand)]
+    Key(key::Key),
+    #[command(subcommand)]
     User(user::User),
     #[command(subcommand)]
     Command(command::Command),
@@ -106,6 +113,7 @@ enum Subcommands {
     Config(config::Config),
     #[command(subcommand)]
     Postfix(postfix::PostfixCommand),
+    Setup(setup::Setup),
     Completions(completions::Completions),
 }
 
@@ -140,12 +148,16 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     if volume.verbose {
         trace::enable();
     }
-    let caller =
-        if matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_)) { Caller::User } else { Caller::Sysadmin };
+    let caller = if matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_) | Subcommands::Key(_)) {
+        Caller::User
+    } else {
+        Caller::Sysadmin
+    };
     let result = match command {
         Subcommands::Deliver(deliver) => return deliver.run(),
         Subcommands::Sign(sign) => sign.run(),
         Subcommands::Verify(verify) => verify.run(),
+        Subcommands::Key(key) => key.run(),
         Subcommands::User(user) => user.run(),
         Subcommands::Command(command) => command.run(),
         Subcommands::May(may) => may.run(),
@@ -157,6 +169,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Ledger(ledger) => ledger.run(),
         Subcommands::Config(config) => config.run(),
         Subcommands::Postfix(postfix) => postfix.run(),
+        Subcommands::Setup(setup) => setup.run(),
         Subcommands::Completions(completions) => completions.run(),
     };
     result.unwrap_or_else(|error| failure::of(&error, caller, as_json))

@@ -1,5 +1,6 @@
 //! The user's side: the key file, and the mail that carries a request. It shares only `protocol` with the server.
 
+mod keys;
 pub mod verify;
 
 use std::fs;
@@ -12,6 +13,8 @@ use mail_builder::MessageBuilder;
 use mail_builder::headers::date::Date;
 use serde::Deserialize;
 use zeroize::Zeroizing;
+
+pub use keys::{Imported, import};
 
 use crate::config::MailAddress;
 use crate::protocol::{GatewayName, Key, Timestamp, UserName};
@@ -39,6 +42,11 @@ impl KeyFile {
     ///
     /// It is missing, others may read it, or it breaks the rules; no error repeats the key.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(path, &read_private(path)?)
+    }
+
+    /// Reads the key file `text`, which is at `path`.
+    fn parse(path: &Path, text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct File<'t> {
@@ -47,8 +55,7 @@ impl KeyFile {
             user: UserName,
             hmac_key: &'t str,
         }
-        let text = read_private(path)?;
-        let file: File<'_> = toml::from_str(&text).ok().with_context(|| {
+        let file: File<'_> = toml::from_str(text).ok().with_context(|| {
             format!("{} must hold exactly gateway, address, user and hmac_key, all quoted", path.display())
         })?;
         let key = Key::from_hex(file.hmac_key).with_context(|| path.display().to_string())?;
@@ -62,6 +69,15 @@ impl KeyFile {
     ///
     /// The folder cannot be read, or one of the files is not right.
     pub fn all() -> Result<Vec<Self>> {
+        Self::all_with_paths()?.into_iter().map(|(_, file)| file).collect()
+    }
+
+    /// Every key file in the user's folder with its path; or why it cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn all_with_paths() -> Result<Vec<(PathBuf, Result<Self>)>> {
         let folder = folder()?;
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -76,7 +92,7 @@ impl KeyFile {
             }
         }
         paths.sort_unstable();
-        paths.iter().map(|path| Self::read(path)).collect()
+        Ok(paths.into_iter().map(|path| (path.clone(), Self::read(&path))).collect())
     }
 
     /// The key file to use: the one at `path`, or the one for `gateway`, or the only one.

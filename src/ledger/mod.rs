@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use error::LedgerError;
 pub use queries::{BUCKETS, Filter, Health, LedgerQueries, Tally};
 pub use record::{ExclusiveHold, Lockout, Record, State, StoredReply};
-pub use sqlite::Sqlite;
+pub use sqlite::{Restored, Sqlite};
 
 use crate::config::{LedgerUrl, RunVia, Settings, Trusted};
 use crate::protocol::{RequestId, Timestamp, UserName};
@@ -126,6 +126,23 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
         init(path, trusted.clone(), None)?;
     }
     Sqlite::open(path, trusted, timeout)
+}
+
+/// Puts `copy`, the bytes of a backup, in the place of the ledger at `path`, owned by the account that runs this. What was signed
+/// up to `now` is refused from then on, unless the copy has it; where a ledger is replaced, what was signed up to `max_future`
+/// after that, because a delivery that has it open may still admit that.
+///
+/// # Errors
+///
+/// The copy is not a sound ledger, or the folder is missing, not trusted or not writable; then nothing has changed.
+pub fn restore(
+    path: &Path,
+    copy: &mut dyn std::io::Read,
+    trusted: Trusted,
+    now: Timestamp,
+    max_future: Duration,
+) -> Result<Restored, LedgerError> {
+    Sqlite::restore(path, copy, trusted, now, max_future)
 }
 
 /// Creates an empty ledger at `path`, owned by the account that runs this, and leaves an existing one alone. A `watermark`

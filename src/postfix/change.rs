@@ -1,7 +1,7 @@
 //! Applies a [`Plan`]: to a copy of the files, to show the difference, and to the files themselves.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -50,6 +50,11 @@ impl Plan {
             }
         }
         Err(error)
+    }
+
+    /// The files that it may change.
+    pub fn paths(&self, postfix: &Postfix) -> Vec<PathBuf> {
+        self.files().map(|file| postfix.folder().join(file)).collect()
     }
 
     fn files(&self) -> impl Iterator<Item = String> {

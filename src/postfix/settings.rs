@@ -105,6 +105,16 @@ impl Postfix {
         Ok(None)
     }
 
+    /// The domains that this Postfix delivers locally, in the order of mydestination, without tables.
+    ///
+    /// # Errors
+    ///
+    /// postconf(1) cannot be run.
+    pub fn destinations(&self) -> Result<Vec<String>> {
+        let list = self.in_force("mydestination")?;
+        Ok(items(&list).filter(|item| !item.contains([':', '/'])).map(str::to_owned).collect())
+    }
+
     /// Whether this Postfix is running.
     pub fn is_running(&self) -> bool {
         self.run("postfix", &["status"]).is_ok_and(|output| output.status.success())

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::Dialect;
 use crate::config::{DEFAULT_FOLDER, Execution, Gateway};
 use crate::system::files::{Rights, replace};
+use crate::system::trace;
 
 /// Where sudo looks for fragments.
 pub const FOLDER: &str = "/etc/sudoers.d";
@@ -67,11 +68,18 @@ impl Tools {
     }
 
     /// Whether visudo accepts `fragment`. It is written to a separate file beside its destination.
-    fn check(&self, fragment: &str, beside: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// What visudo says, or it cannot be run.
+    pub fn check(&self, fragment: &str, beside: &Path) -> Result<()> {
         // sudo ignores names with a dot in them (sudoers(5), "Including other files").
         let unsigned = beside.with_file_name(format!(".mailsudo.{}", std::process::id()));
         replace(&unsigned, fragment.as_bytes(), RIGHTS)?;
-        let output = Command::new(&self.visudo).args(["-c", "-f"]).arg(&unsigned).output();
+        let mut visudo = Command::new(&self.visudo);
+        visudo.args(["-c", "-f"]).arg(&unsigned);
+        trace::program(&visudo);
+        let output = visudo.output();
         let _ = fs::remove_file(&unsigned);
         let output = output.with_context(|| format!("cannot run {}", self.visudo.display()))?;
         if !output.status.success() {

@@ -102,6 +102,11 @@ impl Changes {
         self.0.iter().map(|change| (change.path.as_path(), change.content.as_deref()))
     }
 
+    /// Only the changes of the files at `paths`.
+    pub fn only(&self, paths: &[PathBuf]) -> Self {
+        Self(self.0.iter().filter(|change| paths.contains(&change.path)).cloned().collect())
+    }
+
     /// Only what differs from the files as they are.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod cli;
 mod binary;
 mod cli_conventions;
 mod concurrency;
+mod editing;
 mod examples;
 mod execute;
 mod explain;

@@ -88,7 +88,7 @@ impl Add {
         if key_file.exists() {
             bail!("{} exists already, and is not changed: move it away, or use --key-file FILE", key_file.display());
         }
-        let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
+        let (key, totp) = (fresh_key()?, fresh_totp(&gateway.settings().gateway, &name)?);
         let user = NewUser { name, address: self.address, roles: self.roles };
         enrolment.add(&user, &key, &totp, &key_file)?;
         noteln!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;

@@ -5,6 +5,7 @@ mod change;
 mod rotate;
 mod show;
 mod test;
+mod transfer;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub(super) enum User {
     Rotate(rotate::Rotate),
     Test(test::Test),
     Remove(change::Remove),
+    Export(transfer::Export),
+    Import(transfer::Import),
 }
 
 /// The gateway, and one of its users.
@@ -58,6 +61,8 @@ impl User {
             Self::Rotate(rotate) => rotate.run(),
             Self::Test(test) => test.run(),
             Self::Remove(remove) => remove.run(),
+            Self::Export(export) => export.run(),
+            Self::Import(import) => import.run(),
         }
     }
 }
@@ -78,7 +83,7 @@ fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
 }
 
 /// Shows a TOTP secret, on a terminal as a QR code too, for a phone to read off the screen.
-fn show_totp(url: &str) -> Result<()> {
+pub(super) fn show_totp(url: &str) -> Result<()> {
     if !std::io::stdout().is_terminal() {
         outln!("TOTP secret, for the user's phone only: {url}")?;
         return Ok(());
@@ -89,7 +94,7 @@ fn show_totp(url: &str) -> Result<()> {
     Ok(())
 }
 
-fn say_key_file(path: &std::path::Path, gateway: &Gateway) -> Result<()> {
+pub(super) fn say_key_file(path: &std::path::Path, gateway: &Gateway) -> Result<()> {
     outln!(
         "Key file: {}. Give it to the user in a way that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
         path.display(),

@@ -66,7 +66,7 @@ impl Rotate {
         }
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
         if self.which.totp {
-            let totp = fresh_totp(&gateway, &name)?;
+            let totp = fresh_totp(&gateway.settings().gateway, &name)?;
             enrolment.rotate_totp(&name, &totp)?;
             outln!("{name} has a new TOTP secret; the old one is no longer valid.")?;
             show_totp(&totp)?;

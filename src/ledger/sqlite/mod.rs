@@ -5,6 +5,7 @@ mod init;
 mod locks;
 mod queries;
 mod record;
+mod restore;
 mod transaction;
 
 use std::io::ErrorKind;
@@ -22,6 +23,7 @@ use crate::protocol::{RequestId, Timestamp, UserName};
 use files::{beside, checked_path, failed, sync_folder};
 use init::{APPLICATION, SCHEMA, statements};
 use record::COLUMNS;
+pub use restore::Restored;
 use transaction::SqliteTransaction;
 
 /// Opening never makes a file, and never follows a link.

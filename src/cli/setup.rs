@@ -1,0 +1,377 @@
+//! `mailsudo setup`: asks, shows, does, and proves that the gateway answers.
+
+use std::io::stdin;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::confirm::Confirm;
+use super::failure::usage;
+use super::sign::address;
+use super::stdout::{self, Colour};
+use super::user::{say_key_file, show_totp};
+use super::{GatewayArg, Progress, ask_code, tell};
+use crate::authenticate::Factor;
+use crate::config::MailAddress;
+use crate::protocol::{GatewayName, UserName};
+use crate::setup::{
+    Answers, Enrolled, Fetcher, FirstCommand, Found, MailServer, Mailbox, Plan, Undo, configured, look,
+};
+use crate::system::child::output_within;
+use crate::system::clock::{Clock, SystemClock};
+use crate::system::trace;
+
+/// Set up the gateway: ask, show one difference of all files, do it, and prove it by a signed request
+///
+/// It looks at the mail server, sudo, syslog and the clock, and names what is missing; it installs and removes no package. It
+/// asks for the gateway's name and address, the first user and the first command; each answer is also an option, and --yes
+/// takes the defaults. It shows one difference, asks once, writes all files or none, and has the mail server read its files
+/// again. Then it checks the gateway as the service user, shows the QR code, and sends a signed `help` of the user through the
+/// real mail server. A second run with the same answers changes nothing. --undo puts everything back.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mailsudo setup
+  mailsudo setup --yes --user alice --user-address alice@example.com
+  mailsudo setup --dry-run
+  mailsudo setup --undo")]
+pub(super) struct Setup {
+    #[command(flatten)]
+    gateway_arg: GatewayArg,
+
+    /// Put back everything that setup has changed
+    #[arg(long)]
+    undo: bool,
+
+    /// The gateway's name [default: that in mailsudo.toml, or the host's]
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<GatewayName>,
+
+    /// The gateway's address [default: that in mailsudo.toml, or ops@ the mail server's first domain]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    address: Option<MailAddress>,
+
+    /// The first user
+    #[arg(long, value_name = "NAME", requires = "user_address")]
+    user: Option<UserName>,
+
+    /// Where the user's replies go, and the From that is accepted
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    user_address: Option<MailAddress>,
+
+    /// Where to write the user's key file [default: GATEWAY.USER.toml, here]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// The first command: disk, restart:SERVICE, script:/PATH or none [default: disk]
+    #[arg(long, value_name = "WHICH")]
+    command: Option<FirstCommand>,
+
+    /// The role of the first user, which may run the first command
+    #[arg(long, value_name = "ROLE", default_value = "ops")]
+    role: String,
+
+    /// The mail server [default: the installed one]
+    #[arg(long, value_enum)]
+    server: Option<MailServer>,
+
+    /// The folder of Postfix's main.cf and master.cf
+    #[arg(long, value_name = "DIR", default_value = "/etc/postfix")]
+    postfix_config: PathBuf,
+
+    #[command(flatten)]
+    mailbox: MailboxArg,
+
+    /// Send no request through the mail server
+    #[arg(long)]
+    no_test: bool,
+
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+/// The mailbox at a provider, with --server imap.
+#[derive(Debug, Args)]
+struct MailboxArg {
+    /// The provider's IMAP server (port 993, TLS)
+    #[arg(long, value_name = "HOST")]
+    imap: Option<String>,
+
+    /// The provider's submission server (port 587, STARTTLS)
+    #[arg(long, value_name = "HOST")]
+    smtp: Option<String>,
+
+    /// The login there [default: the gateway's address]
+    #[arg(long, value_name = "NAME")]
+    login: Option<String>,
+
+    /// A file with the password alone
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+
+    /// The program that fetches
+    #[arg(long, value_enum, default_value = "getmail")]
+    fetch_with: Fetcher,
+}
+
+impl Setup {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        if self.undo {
+            return self.undo();
+        }
+        if !rustix::process::geteuid().is_root() {
+            bail!("only root may change the gateway, sudo and the mail server: run it as root");
+        }
+        let found = look(self.server, &self.postfix_config);
+        show(&found)?;
+        let needed: Vec<_> = found.missing.iter().filter(|missing| missing.is_needed).collect();
+        if !needed.is_empty() {
+            let remedies: Vec<_> = needed.iter().map(|missing| missing.remedy.as_str()).collect();
+            bail!("install what is missing, then run this again: {}", remedies.join(" && "));
+        }
+        let (server, is_running) = found.server.context("there is no mail server")?;
+        let answers = self.answers(&found, server)?;
+        let plan = Plan::new(&answers)?;
+        for note in &plan.notes {
+            outln!("note: {note}")?;
+        }
+        if plan.is_empty()? {
+            noteln!("nothing to change")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        stdout::text(&plan.difference()?)?;
+        if let Some(status) = self.confirm.missing("Change this?")? {
+            return Ok(status);
+        }
+        plan.apply()?;
+        noteln!("done; `mailsudo setup --undo` would put everything back")?;
+        check(&plan)?;
+        let status = self.prove(&plan, is_running)?;
+        hand_over(&plan, &answers)?;
+        Ok(status)
+    }
+
+    fn answers(&self, found: &Found, server: MailServer) -> Result<Answers> {
+        let folder = &self.gateway_arg.config;
+        let (known_gateway, known_address) = configured(folder).unzip();
+        let gateway = match (&self.gateway, known_gateway) {
+            (Some(given), _) => given.clone(),
+            (None, known) => {
+                let host = GatewayName::try_from(found.host.as_str()).ok();
+                self.ask("The gateway's name", known.or(host), |text| Ok(GatewayName::try_from(text)?))?
+            }
+        };
+        let address = match (&self.address, known_address) {
+            (Some(given), _) => given.clone(),
+            (None, known) => {
+                let first = found.domain.as_ref().and_then(|domain| address(&format!("ops@{domain}")).ok());
+                self.ask("The address for requests", known.or(first), |text| address(text).map_err(usage))?
+            }
+        };
+        let user = self.user(address.domain())?;
+        let command = match (&self.command, user.is_some() || self.confirm.is_interactive()) {
+            (Some(given), _) => given.clone(),
+            (None, false) => FirstCommand::None,
+            (None, true) => self.ask(
+                "The first command (disk, restart:SERVICE, script:/PATH or none)",
+                Some(FirstCommand::Disk),
+                |text| text.parse().map_err(|what: String| usage(what)),
+            )?,
+        };
+        let name = user.as_ref().map_or_else(|| "user".to_owned(), |(name, _)| name.to_string());
+        let key_file = self.key_file.clone().unwrap_or_else(|| PathBuf::from(format!("{gateway}.{name}.toml")));
+        let key_file = std::path::absolute(&key_file).with_context(|| key_file.display().to_string())?;
+        Ok(Answers {
+            folder: folder.clone(),
+            mailbox: self.mailbox(server, &address)?,
+            gateway,
+            address,
+            user,
+            role: self.role.clone(),
+            command,
+            key_file,
+            server,
+            postfix: self.postfix_config.clone(),
+        })
+    }
+
+    fn user(&self, domain: &str) -> Result<Option<(UserName, MailAddress)>> {
+        if let Some(name) = &self.user {
+            let address = self.user_address.clone().context("--user needs --user-address")?;
+            return Ok(Some((name.clone(), address)));
+        }
+        if !self.confirm.is_interactive() {
+            return Ok(None);
+        }
+        let name = ask_line("The first user (empty for none): ")?;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let name = UserName::try_from(name.as_str()).map_err(|bad| usage(bad.to_string()))?;
+        let default = address(&format!("{name}@{domain}")).ok();
+        let to = self.ask("Where replies to this user go", default, |text| address(text).map_err(usage))?;
+        Ok(Some((name, to)))
+    }
+
+    fn mailbox(&self, server: MailServer, address: &MailAddress) -> Result<Option<Mailbox>> {
+        if server != MailServer::Imap {
+            return Ok(None);
+        }
+        let MailboxArg { imap, smtp, login, password_file, fetch_with } = &self.mailbox;
+        let (Some(imap), Some(smtp), Some(password)) = (imap, smtp, password_file) else {
+            return Err(usage("--server imap needs --imap HOST, --smtp HOST and --password-file FILE"));
+        };
+        let login = login.clone().unwrap_or_else(|| address.to_string());
+        let (imap, smtp, password) = (imap.clone(), smtp.clone(), password.clone());
+        Ok(Some(Mailbox { imap, smtp, login, password, fetcher: *fetch_with }))
+    }
+
+    /// The answer to a question, or the default without a question where nobody is to be asked.
+    fn ask<T: std::fmt::Display>(
+        &self,
+        question: &str,
+        default: Option<T>,
+        read: impl Fn(&str) -> Result<T>,
+    ) -> Result<T> {
+        if !self.confirm.is_interactive() {
+            return default.ok_or_else(|| usage(format!("{question}: there is no default here; give it as an option")));
+        }
+        let shown = default.as_ref().map(|default| format!(" [{default}]")).unwrap_or_default();
+        loop {
+            let line = ask_line(&format!("{question}{shown}: "))?;
+            if line.is_empty()
+                && let Some(default) = default
+            {
+                return Ok(default);
+            }
+            match read(&line) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => tell(format_args!("{error:#}")),
+            }
+        }
+    }
+
+    /// Has the phone tested, and sends a request of the new user.
+    fn prove(&self, plan: &Plan, is_running: bool) -> Result<ExitCode> {
+        let Some(Enrolled { name, totp, .. }) = &plan.enrolled else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        show_totp(totp)?;
+        if self.confirm.is_interactive() {
+            let factor = Factor::from_url(totp).map_err(|what| anyhow::anyhow!("the new secret: {what}"))?;
+            tell(format_args!("Scan it, then type the code that the phone shows (Ctrl-C leaves it out)."));
+            match factor.steps_off(&ask_code()?, SystemClock.now(), 120) {
+                Some(0) => outln!("The phone and this clock agree.")?,
+                Some(off) => outln!("The phone is right, but its clock is off by {off} steps of 30 s: set it right.")?,
+                None => outln!("That is no code of this secret: scan it again, then `mailsudo user test {name}`.")?,
+            }
+        }
+        if self.no_test {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !is_running {
+            outln!("The mail server is not running: start it, then try `mailsudo sign help --send` as {name}.")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let id = plan.send_proof(name, &SystemClock)?;
+        let progress = Progress::show("a signed request is on its way");
+        let reply = plan.wait_for_proof(&id, &SystemClock);
+        drop(progress);
+        match reply {
+            Ok(text) => {
+                noteln!(
+                    "A signed `help` of {name} went through the mail server. The reply, genuine, is on its way to {name}:"
+                )?;
+                for line in text.trim_end().lines() {
+                    noteln!("| {line}")?;
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                tell(format_args!("mailsudo: a signed `help` of {name} was sent, and got {error:#}"));
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+
+    fn undo(&self) -> Result<ExitCode> {
+        let folder = &self.gateway_arg.config;
+        let Some(undo) = Undo::new(folder, &self.postfix_config)? else {
+            noteln!("nothing to undo")?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        stdout::text(&undo.difference()?)?;
+        for path in &undo.changed {
+            outln!("note: {} was changed since, and stays", path.display())?;
+        }
+        if let Some(status) = self.confirm.missing("Put this back?")? {
+            return Ok(status);
+        }
+        undo.apply()?;
+        noteln!("done")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn ask_line(question: &str) -> Result<String> {
+    stdout::text(question)?;
+    let mut line = String::new();
+    if stdin().read_line(&mut line).context("cannot read standard input")? == 0 {
+        bail!("there is no answer: nothing was changed");
+    }
+    Ok(line.trim().to_owned())
+}
+
+fn show(found: &Found) -> Result<()> {
+    let server = match found.server {
+        Some((server, true)) => server.name().to_owned(),
+        Some((server, false)) => format!("{}, not running", server.name()),
+        None => "none".to_owned(),
+    };
+    noteln!("mail server  {server}")?;
+    noteln!("sudo         {}", found.sudo.as_deref().unwrap_or("none"))?;
+    noteln!("syslog       {}", if found.has_syslog { "/dev/log takes messages" } else { "none" })?;
+    let clock = match found.is_clock_synchronised {
+        Some(true) => "synchronised",
+        Some(false) => "not synchronised",
+        None => "no program here says whether it is synchronised",
+    };
+    noteln!("clock        {clock}")?;
+    for missing in &found.missing {
+        let colour = if missing.is_needed { Colour::Red } else { Colour::Yellow };
+        stdout::coloured("", colour, "missing", &format!("      {}: {}", missing.what, missing.remedy))?;
+    }
+    Ok(())
+}
+
+/// What `mailsudo check` finds, as the service user sees the gateway.
+fn check(plan: &Plan) -> Result<()> {
+    let mut check = plan.check_as_service()?;
+    trace::program(&check);
+    let answer = output_within(&mut check, crate::limits::SETUP_PROGRAM).context("mailsudo check")?;
+    if let Some(answer) = answer.filter(|answer| !answer.status.success()) {
+        outln!("What `mailsudo check` finds, as the service user:")?;
+        stdout::text(&answer.out)?;
+    }
+    Ok(())
+}
+
+/// The lines for the user.
+fn hand_over(plan: &Plan, answers: &Answers) -> Result<()> {
+    let Some(Enrolled { name, key_file, .. }) = &plan.enrolled else {
+        return Ok(());
+    };
+    say_key_file(key_file, &plan.gateway()?)?;
+    let file = key_file.file_name().unwrap_or_default().to_string_lossy();
+    noteln!("For {name}, on their own machine:\n  mailsudo key import {file} && rm {file}")?;
+    let (_, from) = answers.user.as_ref().context("there is no user")?;
+    let first = match &answers.command {
+        FirstCommand::Disk => "disk",
+        FirstCommand::Restart(_) => "restart",
+        FirstCommand::Script(_) | FirstCommand::None => "help",
+    };
+    noteln!("  mailsudo sign {first} --send --from {from}")?;
+    Ok(())
+}

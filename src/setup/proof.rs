@@ -1,0 +1,121 @@
+//! The proof that the gateway answers: a signed `help` of a user through the real mail server. In: the gateway and the user. Out:
+//! the reply, checked like the user's own `verify`, or why there is none.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::authenticate::Factor;
+use crate::client::verify::{Finding, check};
+use crate::client::{self, KeyFile};
+use crate::config::{Gateway, Trusted};
+use crate::enrolment::Enrolment;
+use crate::ledger::{self, LedgerQueries};
+use crate::limits::{SETUP_REPLY, Timeouts};
+use crate::protocol::{CommandName, Request, RequestId, UnsignedRequest, UserName};
+use crate::system::child::output_within;
+use crate::system::clock::Clock;
+use crate::system::trace;
+
+/// Sends a signed `help` of `user` by sendmail; returns its id.
+///
+/// # Errors
+///
+/// The user's secrets cannot be read, or sendmail does not take the message.
+pub(super) fn send(gateway: &Gateway, user: &UserName, clock: &dyn Clock) -> Result<RequestId> {
+    let secrets = Enrolment::new(gateway, None).secrets(user)?;
+    let about = gateway.user(user)?;
+    let factor = Factor::from_url(&secrets.totp).map_err(|what| anyhow!("secrets.d/{user}.toml: {what}"))?;
+    let time = clock.now();
+    let unsigned = UnsignedRequest {
+        gateway: gateway.settings().gateway.clone(),
+        user: user.clone(),
+        time,
+        code: factor.code_at(time).context("the clock stands before 1970")?,
+        command: CommandName::try_from("help")?,
+        arguments: Vec::new(),
+    };
+    let block = unsigned.sign(&secrets.key)?;
+    let id = Request::read(&[&block])?.id();
+    let (to, from) = (&gateway.settings().address, &about.address);
+    let message = client::message(&block, to, Some(from), "mailsudo setup", time);
+    let mut sendmail = Command::new("/usr/sbin/sendmail");
+    sendmail.args(["-i", "-f", from.as_str(), "--", to.as_str()]).stdin(Stdio::piped());
+    trace::program(&sendmail);
+    let mut child = sendmail.spawn().context("cannot run /usr/sbin/sendmail")?;
+    let mut pipe = child.stdin.take().context("sendmail has no standard input")?;
+    pipe.write_all(message.as_bytes()).context("sendmail did not take the whole message")?;
+    drop(pipe);
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("/usr/sbin/sendmail failed: {status}");
+    }
+    Ok(id)
+}
+
+/// Waits until the reply to `id` is sent; returns its text.
+///
+/// # Errors
+///
+/// It is not sent in time, with the reason as far as the log has one; or it is not genuine.
+pub(super) fn wait(gateway: &Gateway, id: &RequestId, trusted: &Trusted, clock: &dyn Clock) -> Result<String> {
+    let deadline = clock.instant() + SETUP_REPLY;
+    loop {
+        let ledger = ledger::open(gateway.settings(), trusted.clone(), Timeouts::DEFAULT.transaction)?;
+        let record = ledger.find(id.as_bytes())?;
+        if let Some(record) = record.filter(|record| record.replied.is_some()) {
+            let reply = record.reply.context("the ledger has no reply to it")?;
+            return genuine(gateway, &record.user, &reply.message);
+        }
+        if clock.instant() >= deadline {
+            bail!("no reply after {} s: {}", SETUP_REPLY.as_secs(), why());
+        }
+        clock.sleep(Duration::from_millis(500));
+    }
+}
+
+/// The authenticated text of a reply, as the user's `mailsudo verify` finds it.
+fn genuine(gateway: &Gateway, user: &str, message: &[u8]) -> Result<String> {
+    let user = UserName::try_from(user)?;
+    let secrets = Enrolment::new(gateway, None).secrets(&user)?;
+    let settings = gateway.settings();
+    let key = KeyFile {
+        gateway: settings.gateway.clone(),
+        address: settings.address.clone(),
+        user,
+        key: secrets.key,
+        written: None,
+    };
+    let checked = check(message, &[key]);
+    match (checked.finding, checked.text) {
+        (Finding::Genuine(_), Some(text)) => Ok(text),
+        (finding, _) => bail!("the reply is not genuine: {finding:?}"),
+    }
+}
+
+/// The newest deferral in the log, or in Postfix's queue.
+fn why() -> String {
+    let said = |command: &mut Command| {
+        let answer = output_within(command.stdin(Stdio::null()), Duration::from_secs(5)).ok().flatten();
+        answer.map(|answer| answer.out).unwrap_or_default()
+    };
+    let journal = said(Command::new("journalctl").args(["-t", "mailsudo", "-n", "50", "-o", "cat", "--no-pager"]));
+    let file = std::fs::read_to_string("/var/log/auth.log").unwrap_or_default();
+    let refusals = ["event=deferred", "event=refused"];
+    let line = journal
+        .lines()
+        .chain(file.lines())
+        .filter(|line| refusals.iter().any(|event| line.contains(event)))
+        .next_back();
+    if let Some(line) = line {
+        return format!("the log says: {}", line.trim());
+    }
+    let queue = said(Command::new("/usr/sbin/postqueue").arg("-j"));
+    let reasons = queue.split("\"delay_reason\": \"").skip(1).filter_map(|rest| rest.split('"').next());
+    reasons.last().map_or_else(
+        || "the log says nothing about it; `mailsudo check` finds what is wrong".to_owned(),
+        |reason| format!("the mail server's queue says: {reason}"),
+    )
+}
