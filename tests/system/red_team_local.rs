@@ -180,7 +180,7 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
     mail(&request);
     assert!(works(EVE, &submit));
     user.assert_genuine(&user.mailbox().single());
-    crate::poll::until_true("an empty queue", || run("postqueue", &["-j"]).trim().is_empty());
+    poll::until_true("an empty queue", || run("postqueue", &["-j"]).trim().is_empty());
     assert_eq!(bounces(), before, "a forged mail was bounced to somebody");
 
     // Anybody may write to /dev/log under any name; what happened is in the ledger.
@@ -188,7 +188,7 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
         EVE,
         "logger -p authpriv.info -t 'mailsudo[1]' 'event=admitted id=0123456789ab user=forged command=forgery'"
     ));
-    crate::poll::until_true("the forged line", || syslog::authpriv().contains("command=forgery"));
+    poll::until_true("the forged line", || syslog::authpriv().contains("command=forgery"));
     let log = run(PROGRAM, &["log"]);
     assert!(log.contains("whoami") && !log.contains("forgery"), "{log}");
 }
