@@ -123,6 +123,7 @@ fn what_is_not_exactly_one_matching_part_is_refused() {
         ("one byte off", vec![(BASE64, base64(&RULES.as_bytes()[1..]))], "no part of the mail"),
         ("CRLF lines that are not text", vec![(BASE64, base64(RULES.replace('\n', "\r\n").as_bytes()))], "no part of"),
         ("inside a message", vec![("Content-Type: message/rfc822", inside)], "no part of the mail"),
+        ("a message's own bytes", vec![("Content-Type: message/rfc822", RULES.to_owned())], "no part of the mail"),
         ("format=flowed with stuffed lines", vec![("Content-Type: text/plain; format=flowed", stuffed)], "no part of"),
         (
             "a header that says two encodings",
