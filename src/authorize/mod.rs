@@ -108,11 +108,10 @@ pub fn authorize(authenticated: Authenticated<'_>, command: Option<Command>) -> 
 fn payload(rule: Option<&PayloadRule>, identified: &Identified) -> Result<(), Refusal> {
     let checked = match (rule, identified.payload().map(|found| &found.payload)) {
         (None, Some(_)) => Err("this command takes no payload".to_owned()),
-        (None, None) => Ok(()),
         (Some(rule), None) if rule.required => {
             Err("this command needs a payload: `mailsudo sign --payload FILE`".to_owned())
         }
-        (Some(_), None) => Ok(()),
+        (None | Some(_), None) => Ok(()),
         (Some(_), Some(Err(none))) => Err(none.to_string()),
         (Some(rule), Some(Ok(payload))) => rule.check(payload.content()),
     };
