@@ -47,7 +47,7 @@ impl Plan {
         let made = self.apply_rest(&mut done).and_then(|()| {
             journal.add(&done.formers)?;
             journal.ledger = done.ledger.clone().or(journal.ledger.take());
-            journal.server = self.server.name().to_owned();
+            journal.server = String::from(self.server.name());
             journal.write(&self.folder)
         });
         let Err(error) = made else {

@@ -36,11 +36,12 @@ pub(super) fn send(gateway: &Gateway, user: &UserName, clock: &dyn Clock) -> Res
         code: factor.code_at(time).context("the clock stands before 1970")?,
         command: CommandName::try_from("help")?,
         arguments: Vec::new(),
+        payload: None,
     };
     let block = unsigned.sign(&secrets.key)?;
     let id = Request::read(&[&block])?.id();
     let (to, from) = (&gateway.settings().address, &about.address);
-    let message = client::message(&block, to, Some(from), "mailsudo setup", time);
+    let message = client::message(&block, to, Some(from), "mailsudo setup", None, time);
     let mut sendmail = Command::new("/usr/sbin/sendmail");
     sendmail.args(["-i", "-f", from.as_str(), "--", to.as_str()]).stdin(Stdio::piped());
     trace::program(&sendmail);
@@ -104,11 +105,8 @@ fn why() -> String {
     let journal = said(Command::new("journalctl").args(["-t", "mailsudo", "-n", "50", "-o", "cat", "--no-pager"]));
     let file = std::fs::read_to_string("/var/log/auth.log").unwrap_or_default();
     let refusals = ["event=deferred", "event=refused"];
-    let line = journal
-        .lines()
-        .chain(file.lines())
-        .filter(|line| refusals.iter().any(|event| line.contains(event)))
-        .next_back();
+    let mut lines = journal.lines().chain(file.lines());
+    let line = lines.rfind(|line| refusals.iter().any(|event| line.contains(event)));
     if let Some(line) = line {
         return format!("the log says: {}", line.trim());
     }
