@@ -175,11 +175,16 @@ pub fn edit_command(text: &str, edit: &CommandEdit) -> Result<String> {
 
 /// Sets a key, and leaves the comment and the spaces around its value.
 pub(super) fn put(table: &mut Table, key: &str, new: toml_edit::Value) {
+    // Inserting it again would lose the comment above its name.
+    let Some(item) = table.get_mut(key) else {
+        table.insert(key, Item::Value(new));
+        return;
+    };
     let mut new = new;
-    if let Some(former) = table.get(key).and_then(Item::as_value) {
+    if let Some(former) = item.as_value() {
         *new.decor_mut() = former.decor().clone();
     }
-    table.insert(key, Item::Value(new));
+    *item = Item::Value(new);
 }
 
 fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> Array {

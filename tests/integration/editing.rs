@@ -84,7 +84,7 @@ fn the_sudo_rules_change_with_the_commands() {
     assert_eq!(mode(&gateway.path("rules")), 0o440);
     let before = rules();
     assert_eq!(change("command edit who --argv /usr/bin/groups").status, 0);
-    assert!(rules().contains("/usr/bin/groups") && !rules().contains("/usr/bin/id"), "{}", rules());
+    assert!(rules().contains("/usr/bin/groups") && !rules().contains("begin /usr/bin/id"), "{}", rules());
     assert_eq!(text(&gateway, "rules~"), before, "the former rules are kept");
     let refused = change("command edit who --run-as no:such:account");
     assert_eq!(refused.status, 1, "{}", refused.err);
