@@ -110,7 +110,7 @@ impl Lingering {
 pub(crate) fn drive(transport: &dyn ReplyTransport, name: &str) {
     executed(transport, name);
     refused(transport, name);
-    swallowed(transport, name);
+    consumed(transport, name);
     deferred(transport, name);
     died(transport, name);
 }
