@@ -21,6 +21,7 @@ mod key;
 mod ledger;
 mod ledger_restore;
 mod log;
+mod may;
 mod metrics;
 mod postfix;
 mod setup;
@@ -101,7 +102,7 @@ enum Subcommands {
     User(user::User),
     #[command(subcommand)]
     Command(command::Command),
-    May(command::May),
+    May(may::May),
     Sudoers(sudoers::Sudoers),
     Check(check::Check),
     Explain(explain::Explain),
