@@ -18,7 +18,7 @@ built    = target/built
 program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help demo build man check lint deny test test-unit test-system soak fuzz bench install uninstall deb setup clean
+.PHONY: help toolchain demo build man check lint deny test test-unit test-system soak fuzz bench install uninstall deb rpm test-packages setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,13 +29,25 @@ demo: build ## Show the main job in a throw-away folder, without root and withou
 # TARGET=aarch64-unknown-linux-gnu builds for another architecture; install and deb take what was built last.
 TARGET  ?= $(shell rustc --print host-tuple 2>/dev/null)
 
-build: ## Build the release binary, its man pages and completions (TARGET: for another architecture)
+# Says first what is missing, before Cargo says it in its own way.
+rust     = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+toolchain:
+	@found=$$(rustc --version 2>/dev/null | cut -d' ' -f2); \
+	printf '%s\n%s\n' $(rust) "$${found:-0}" | sort -C -V || \
+		{ echo "needs Rust $(rust) or later (found $${found:-none}): https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo 'needs a C compiler (found none): apt install gcc' >&2; exit 1; }
+
+build: toolchain ## Build the release binary, its man pages and completions (TARGET: for another architecture)
 	$(CARGO) build --release --locked --bin mailsudo --target $(TARGET)
 	@echo target/$(TARGET)/release/mailsudo >$(built)
 	@$(MAKE) --no-print-directory man
 
 man: # Man pages of section 1 and completions, made by the program itself.
+	rm -rf $(man)/man $(man)/client
 	$(CARGO) run --quiet --locked --example man -- $(man)/man
+	mkdir -p $(man)/client
+	mv $(man)/man/mailsudo-sign.1 $(man)/man/mailsudo-verify.1 $(man)/man/mailsudo-key*.1 $(man)/man/mailsudo-completions.1 $(man)/client/
 	for shell in bash zsh fish; do $(program) completions $$shell >$(man)/mailsudo.$$shell || exit 1; done
 
 check: test ## The same as `make test`
@@ -51,7 +63,7 @@ deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if 
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --all-features check licenses bans sources
 
-test: setup test-unit test-system ## Set up what the tests need (asks before it installs packages), and run every one
+test: toolchain setup test-unit test-system ## Set up what the tests need (asks before it installs packages), and run every one
 
 setup: ## Install the Debian packages that the tests need, after asking (MAILSUDO_INSTALL=yes: without)
 	@tests/setup
@@ -83,7 +95,7 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	install -m 0644 examples/commands.d/*.toml $(docdir)/examples/commands.d/
 	install -m 0644 examples/payload/* $(docdir)/examples/payload/
 	install -d -m 0755 $(mandir)/man1 $(mandir)/man5 $(mandir)/man7
-	install -m 0644 $(man)/man/*.1 $(mandir)/man1/
+	install -m 0644 $(man)/man/*.1 $(man)/client/*.1 $(mandir)/man1/
 	install -m 0644 docs/man/*.5 $(mandir)/man5/
 	install -m 0644 docs/man/*.7 $(mandir)/man7/
 	install -D -m 0644 $(man)/mailsudo.bash $(datadir)/bash-completion/completions/mailsudo
@@ -121,10 +133,21 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.timer
 	rm -rf $(sharedir) $(docdir)
 
-deb: build ## Build the Debian package (installs cargo-deb if it is missing)
+deb: build ## Build the Debian packages mailsudo and mailsudo-client (installs cargo-deb if it is missing)
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
 	$(CARGO) deb --no-build --no-strip --target "$$(cut -d/ -f2 $(built))" --output target/mailsudo.deb
-	@! command -v lintian >/dev/null || lintian --fail-on error,warning target/mailsudo.deb
+	$(CARGO) deb --no-build --no-strip --target "$$(cut -d/ -f2 $(built))" --variant client --output target/mailsudo-client.deb
+	@! command -v lintian >/dev/null || lintian --fail-on error,warning target/mailsudo.deb target/mailsudo-client.deb
+
+rpm: build ## Build the RPM packages mailsudo and mailsudo-client (installs cargo-generate-rpm if it is missing)
+	@$(CARGO) generate-rpm --version >/dev/null 2>&1 || $(CARGO) install cargo-generate-rpm --locked
+	$(CARGO) generate-rpm --target "$$(cut -d/ -f2 $(built))" --output target/mailsudo.rpm
+	$(CARGO) generate-rpm --target "$$(cut -d/ -f2 $(built))" --variant client --output target/mailsudo-client.rpm
+	@! command -v rpm >/dev/null || rpm -qp --requires --recommends --scripts target/mailsudo.rpm target/mailsudo-client.rpm
+	@! command -v rpmlint >/dev/null || rpmlint --config packaging/rpmlint.toml target/mailsudo.rpm target/mailsudo-client.rpm
+
+test-packages: ## Install, upgrade, remove and purge the Debian packages in fresh roots (after `make deb`; as root, mmdebstrap)
+	@tests/packages/run
 
 clean: ## Remove what was built
 	$(CARGO) clean

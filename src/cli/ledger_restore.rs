@@ -37,7 +37,7 @@ pub(super) struct Restore {
 impl Restore {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
-        let path = ledger_path(&gateway);
+        let path = ledger_path(&gateway)?;
         let is_there = path.exists();
         if self.file.as_os_str() == "-" {
             return restore(&gateway, &path, &mut stdin().lock());
@@ -67,9 +67,14 @@ impl Restore {
     }
 }
 
-fn ledger_path(gateway: &Gateway) -> PathBuf {
-    let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
-    path.clone()
+fn ledger_path(gateway: &Gateway) -> Result<PathBuf> {
+    match &gateway.settings().ledger.url {
+        LedgerUrl::Sqlite(path) => Ok(path.clone()),
+        LedgerUrl::Postgres(_) => bail!(
+            "the ledger is in PostgreSQL, which restores it with its own tools: docs/operations.md says how, and what to do so \
+             that nothing runs again"
+        ),
+    }
 }
 
 fn restore(gateway: &Gateway, path: &Path, copy: &mut dyn Read) -> Result<ExitCode> {

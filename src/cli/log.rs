@@ -149,7 +149,7 @@ impl List {
             limit: Some(self.limit),
             ..Filter::default()
         };
-        let records = read(&open_ledger(&gateway)?, &filter)?;
+        let records = read(&*open_ledger(&gateway)?, &filter)?;
         if self.follow {
             return Follow::new(self.json).run(&gateway, filter, records);
         }
@@ -169,7 +169,7 @@ impl List {
 }
 
 /// The requests that match, newest first.
-fn read(ledger: &impl LedgerQueries, filter: &Filter) -> Result<Vec<Record>> {
+fn read(ledger: &dyn LedgerQueries, filter: &Filter) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     ledger.list(filter, &mut |record| {
         records.push(record);
@@ -216,7 +216,7 @@ impl Follow {
             stdout::wait(LOG_POLL)?;
             filter.since = self.since;
             // Opened each time, so that a ledger that was replaced is followed too.
-            self.print(read(&open_ledger(gateway)?, &filter)?)?;
+            self.print(read(&*open_ledger(gateway)?, &filter)?)?;
         }
     }
 

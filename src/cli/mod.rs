@@ -40,13 +40,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 use zeroize::Zeroizing;
 
 use crate::config::{Command, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
 use crate::execute;
-use crate::ledger::{Sqlite, open as ledger_of};
+use crate::ledger::{LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
 use crate::system::{accounts, hardening, trace};
@@ -136,15 +136,26 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     }
     hardening::apply();
     // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.
-    if let Some(words) = deliver_words(&words) {
+    if let Some(words) = deliver_words(&words)
+        && !is_client()
+    {
         return deliver::run(&words);
     }
-    CompleteEnv::with_factory(Cli::command).bin("mailsudo").completer("mailsudo").complete();
+    CompleteEnv::with_factory(line).bin("mailsudo").completer("mailsudo").complete();
     let as_json = failure::is_json(&words);
-    let Cli { volume, command, .. } = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
-        Err(error) => return failure::of_line(&error, as_json),
-    };
+    let Cli { volume, command, .. } =
+        match line().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(cli) => cli,
+            Err(error) => return failure::of_line(&error, as_json),
+        };
+    let is_users = matches!(
+        command,
+        Subcommands::Sign(_) | Subcommands::Verify(_) | Subcommands::Key(_) | Subcommands::Completions(_)
+    );
+    if is_client() && !is_users {
+        let error = usage("this is mailsudo-client, which has the user's commands only: install the package mailsudo");
+        return failure::of(&error, Caller::User, as_json);
+    }
     stdout::set_quiet(volume.quiet);
     if volume.verbose {
         trace::enable();
@@ -174,6 +185,21 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Completions(completions) => completions.run(),
     };
     result.unwrap_or_else(|error| failure::of(&error, caller, as_json))
+}
+
+/// Whether this is the program of the package mailsudo-client, which has the user's commands only.
+fn is_client() -> bool {
+    std::env::current_exe().is_ok_and(|program| program.file_name().is_some_and(|name| name == "mailsudo-client"))
+}
+
+/// The command line; in the client, the gateway's commands are hidden.
+fn line() -> clap::Command {
+    let users = ["sign", "verify", "key", "completions"];
+    let is_client = is_client();
+    Cli::command().mut_subcommands(|command| {
+        let is_hidden = is_client && !users.contains(&command.get_name());
+        command.hide(is_hidden)
+    })
 }
 
 /// The command line's description, for the man pages and completions.
@@ -283,7 +309,7 @@ fn message_input() -> StdinLock<'static> {
 }
 
 /// The gateway's ledger, for a command that a sysadmin runs.
-fn open_ledger(gateway: &Gateway) -> Result<Sqlite> {
+fn open_ledger(gateway: &Gateway) -> Result<Box<dyn LedgerQueries>> {
     Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
 }
 

@@ -16,7 +16,7 @@ pub struct Shown {
 
 /// Every key that has a default, with the default as TOML; empty where the default is to have none. The tests hold it to what the
 /// reader knows.
-const DEFAULTS: [(&str, &str); 24] = [
+const DEFAULTS: [(&str, &str); 26] = [
     ("max_age", "\"30m\""),
     ("max_future", "\"2m\""),
     ("retention", "\"90d\""),
@@ -32,6 +32,8 @@ const DEFAULTS: [(&str, &str); 24] = [
     ("intake.authserv_id", ""),
     ("intake.sign_for_subdomains", "[]"),
     ("ledger.url", "\"sqlite:/var/lib/mailsudo/ledger.db\""),
+    ("ledger.password_file", ""),
+    ("ledger.synchronous", "\"warn\""),
     ("syslog.to", "\"/dev/log\""),
     ("syslog.facility", "\"authpriv\""),
     ("lockout.wrong_codes", "5"),

@@ -66,6 +66,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The transport's name.
+    pub fn transport(&self) -> &str {
+        &self.transport
+    }
+
     /// What installing `wanted` changes, and notes for the sysadmin.
     ///
     /// # Errors

@@ -25,7 +25,9 @@ pub(super) struct Journal {
     files: Vec<Entry>,
     /// The ledger that was made.
     pub(super) ledger: Option<PathBuf>,
-    /// The mail server, by its name on the command line.
+    /// Postfix's transport.
+    pub(super) transport: Option<String>,
+    /// The mail server, by its name.
     pub(super) server: String,
 }
 

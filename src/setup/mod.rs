@@ -47,6 +47,7 @@ impl Plan {
         let made = self.apply_rest(&mut done).and_then(|()| {
             journal.add(&done.formers)?;
             journal.ledger = done.ledger.clone().or(journal.ledger.take());
+            journal.transport = self.postfix.as_ref().map(|(_, plan)| plan.transport().to_owned());
             journal.server = String::from(self.server.name());
             journal.write(&self.folder)
         });
@@ -176,6 +177,7 @@ pub struct Undo {
     formers: Vec<Former>,
     ledger: Option<PathBuf>,
     server: MailServer,
+    transport: String,
     postfix: PathBuf,
     /// The files that were changed since, which stay as they are.
     pub changed: Vec<PathBuf>,
@@ -195,7 +197,8 @@ impl Undo {
         let all = [MailServer::Postfix, MailServer::Exim, MailServer::Opensmtpd, MailServer::Imap];
         let server = all.into_iter().find(|server| server.name() == journal.server).unwrap_or(MailServer::Postfix);
         let (folder, postfix) = (folder.to_owned(), postfix.to_owned());
-        Ok(Some(Self { folder, formers, ledger: journal.ledger, server, postfix, changed }))
+        let transport = journal.transport.unwrap_or_else(|| "mailsudo".to_owned());
+        Ok(Some(Self { folder, formers, ledger: journal.ledger, server, transport, postfix, changed }))
     }
 
     /// The difference as diff(1) shows it.
@@ -236,7 +239,7 @@ impl Undo {
         let is_postfix_changed = self.changed.iter().any(|path| path.starts_with(&self.postfix));
         if self.server == MailServer::Postfix && is_postfix_changed {
             let postfix = Postfix::open(&self.postfix)?;
-            crate::postfix::Plan::remove(&postfix, "mailsudo")?.apply(&postfix)?;
+            crate::postfix::Plan::remove(&postfix, &self.transport)?.apply(&postfix)?;
         }
         self.ledger.iter().for_each(|ledger| remove_ledger(ledger));
         Journal::remove(&self.folder)?;

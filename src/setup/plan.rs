@@ -128,7 +128,11 @@ impl Plan {
                 changes.append(fetch::plan(&wanted, mailbox, service)?);
             }
         }
-        let LedgerUrl::Sqlite(ledger) = &settings.ledger.url;
+        let ledger = match &settings.ledger.url {
+            LedgerUrl::Sqlite(path) => (!path.exists()).then(|| path.clone()),
+            // `mailsudo ledger init --owner-url` makes it, with rights that setup does not have.
+            LedgerUrl::Postgres(_) => None,
+        };
         Ok(Self {
             changes,
             postfix,
@@ -136,7 +140,7 @@ impl Plan {
             postfix_folder: answers.postfix.clone(),
             mailbox: answers.mailbox.clone(),
             service,
-            ledger: (!ledger.exists()).then(|| ledger.clone()),
+            ledger,
             enrolled,
             notes,
             folder,

@@ -12,7 +12,7 @@ use crate::client::verify::{Finding, check};
 use crate::client::{self, KeyFile};
 use crate::config::{Gateway, Trusted};
 use crate::enrolment::Enrolment;
-use crate::ledger::{self, LedgerQueries};
+use crate::ledger;
 use crate::limits::{SETUP_REPLY, Timeouts};
 use crate::protocol::{CommandName, Request, RequestId, UnsignedRequest, UserName};
 use crate::system::child::output_within;

@@ -300,3 +300,30 @@ fn the_log_can_be_followed() {
     drop(lines);
     assert_eq!(child.wait().expect("its end").code(), Some(141), "it ends when nobody reads it");
 }
+
+/// The package mailsudo-client has the same program by another name.
+#[test]
+fn the_client_has_the_users_commands_only() {
+    let test_gateway = test_gateway();
+    fs::copy(env!("CARGO_BIN_EXE_mailsudo"), test_gateway.path("mailsudo-client")).expect("a copy");
+    let client = |words: &[&str]| {
+        let mut command = Command::new(test_gateway.path("mailsudo-client"));
+        said(
+            command
+                .args(words)
+                .current_dir(test_gateway.folder.path())
+                .stdin(Stdio::null())
+                .output()
+                .expect("the client"),
+        )
+    };
+    let help = client(&["--help"]).out;
+    assert!(help.contains("  sign ") && help.contains("  key ") && !help.contains("sudoers"), "{help}");
+    let signed = client(&["sign", "say", "--key", "alice.key", "--totp-secret-file", "phone"]);
+    assert!(signed.status == 0 && signed.out.contains("command: say"), "{}", signed.err);
+    for words in [&["check"][..], &["deliver"], &["user", "list"], &["setup"]] {
+        let refused = client(words);
+        assert_eq!((refused.status, refused.out.as_str()), (64, ""), "{words:?}: {}", refused.err);
+        assert!(refused.err.contains("install the package mailsudo"), "{}", refused.err);
+    }
+}

@@ -41,6 +41,7 @@ mod red_team_local;
 mod refused;
 mod resumed;
 mod sender_auth;
+mod setup;
 mod smtp;
 mod smtp_transport;
 mod spy_gateway;
