@@ -1,7 +1,7 @@
 //! Other programs that check runs: each within a few seconds, and all of them within the time that check has. A program that
 //! hangs is ended, and counts as a program that did not answer.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -25,4 +25,12 @@ pub(super) fn ask(command: &mut Command) -> Option<Answer> {
     let deadline = DEADLINE.get_or_init(|| Instant::now() + ALL);
     let left = deadline.saturating_duration_since(Instant::now());
     output_within(command, left.min(EACH)).ok().flatten()
+}
+
+/// What a command of Postfix prints, if it succeeds.
+pub(super) fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    // Debian keeps them in /usr/sbin, which is not on every user's PATH.
+    let paths = [program.to_owned(), format!("/usr/sbin/{program}")];
+    let answer = paths.iter().find_map(|path| ask(Command::new(path).args(arguments).stdin(Stdio::null())))?;
+    answer.status.success().then_some(answer.out)
 }

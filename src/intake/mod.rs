@@ -5,6 +5,7 @@
 //! gets no reply.
 
 mod authentication_results;
+mod envelope;
 mod header;
 mod html;
 mod mime;
@@ -15,9 +16,10 @@ mod structured;
 mod text;
 mod utf7;
 
-use std::ffi::OsString;
 use std::io::Read;
 
+pub use envelope::Envelope;
+pub use screen::LOOP_FIELD;
 pub use sender_auth::{SenderAuth, Verdict};
 pub use shown::{Shown, ShownPart, shown};
 
@@ -27,22 +29,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, SenderRequirements, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
-
-/// What the mail server says of the envelope (pipe(8) macros). None of it need be UTF-8 or true; it is for the log,
-/// and for the screening that the sysadmin configures.
-#[derive(Debug, Default)]
-pub struct Envelope {
-    /// The envelope sender; empty for the null sender.
-    pub sender: Option<OsString>,
-    /// The envelope recipient.
-    pub recipient: Option<OsString>,
-    /// Postfix's queue id of this mail.
-    pub queue_id: Option<OsString>,
-    /// The address of the SMTP client that brought it.
-    pub client_address: Option<OsString>,
-    /// The SASL login that brought it.
-    pub sasl_username: Option<OsString>,
-}
 
 /// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold a
 /// code, are wiped when dropped.
@@ -86,7 +72,7 @@ impl Message {
     ) -> Result<SenderAuth, Stop> {
         let mut sender = self.sender.clone();
         sender.check_envelope(envelope, required)?;
-        sender.check_header(self, required, &settings.intake)?;
+        sender.check_header(&self.from, &self.results, required, &settings.intake)?;
         Ok(sender)
     }
 
@@ -106,9 +92,6 @@ impl Message {
         self.readings.zeroize();
     }
 }
-
-/// The field by which a gateway recognises replies, its own and those of other gateways.
-pub const LOOP_FIELD: &str = "Mailsudo-Gateway";
 
 /// Reads the message, screens it and extracts its texts.
 ///
@@ -156,15 +139,9 @@ fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Mess
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
     let results = settings.intake.authserv_id.as_ref().map(|_| sender_auth::fields(&message)).unwrap_or_default();
-    let screened = Message {
-        from,
-        id: id.filter(quotable),
-        readings: Zeroizing::default(),
-        results,
-        sender: SenderAuth::default(),
-    };
-    sender.check_header(&screened, &settings.intake.requirements(), &settings.intake)?;
-    Ok(Message { readings: Zeroizing::new(text::readings(&mime::leaves(&message)?)), sender, ..screened })
+    sender.check_header(&from, &results, &settings.intake.requirements(), &settings.intake)?;
+    let readings = Zeroizing::new(text::readings(&mime::leaves(&message)?));
+    Ok(Message { from, id: id.filter(quotable), readings, results, sender })
 }
 
 /// Every inline text of a message, plain ones first.
