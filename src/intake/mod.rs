@@ -9,6 +9,7 @@ mod envelope;
 mod header;
 mod html;
 mod mime;
+mod payload;
 mod screen;
 mod sender_auth;
 mod shown;
@@ -19,6 +20,7 @@ mod utf7;
 use std::io::Read;
 
 pub use envelope::Envelope;
+pub use payload::PayloadFinding;
 pub use screen::LOOP_FIELD;
 pub use sender_auth::{SenderAuth, Verdict};
 pub use shown::{Shown, ShownPart, shown};
@@ -29,10 +31,12 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, SenderRequirements, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
+use crate::protocol::PayloadDigest;
 
 /// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold a
-/// code, are wiped when dropped.
+/// code, are wiped when dropped, and so is the message as it came.
 pub struct Message {
+    raw: Raw,
     from: String,
     id: Option<String>,
     readings: Zeroizing<Vec<Vec<String>>>,
@@ -91,6 +95,16 @@ impl Message {
     pub fn wipe_texts(&mut self) {
         self.readings.zeroize();
     }
+
+    /// Looks for the payload with this digest. Call it only after the mac is verified: decoding every part is work.
+    pub fn payload(&self, digest: PayloadDigest) -> PayloadFinding {
+        payload::find(&self.raw.0, digest)
+    }
+
+    /// Wipes the message as it came, after a payload is found in it.
+    pub fn wipe_raw(&mut self) {
+        self.raw = Raw(Vec::new());
+    }
 }
 
 /// Reads the message, screens it and extracts its texts.
@@ -102,7 +116,7 @@ pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> R
     let settings = gateway.settings();
     let sender = screen::envelope(envelope, settings)?;
     let raw = read_bounded(mail, settings)?;
-    parse(&raw.0, sender, settings)
+    parse(raw, sender, settings)
 }
 
 /// A message as it came, wiped when dropped; of the buffer, which is as large as the limit, only the used part.
@@ -127,8 +141,8 @@ fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     Ok(raw)
 }
 
-fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Message, Stop> {
-    let message = Entity::new(raw);
+fn parse(raw: Raw, mut sender: SenderAuth, settings: &Settings) -> Result<Message, Stop> {
+    let message = Entity::new(&raw.0);
     if message.fields().next().is_none() {
         return Err(Refusal::new(Reason::NotMail, "no header could be read").into());
     }
@@ -141,7 +155,8 @@ fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Mess
     let results = settings.intake.authserv_id.as_ref().map(|_| sender_auth::fields(&message)).unwrap_or_default();
     sender.check_header(&from, &results, &settings.intake.requirements(), &settings.intake)?;
     let readings = Zeroizing::new(text::readings(&mime::leaves(&message)?));
-    Ok(Message { from, id: id.filter(quotable), readings, results, sender })
+    let id = id.filter(quotable);
+    Ok(Message { raw, from, id, readings, results, sender })
 }
 
 /// Every inline text of a message, plain ones first.

@@ -332,6 +332,7 @@ pub fn block(
         code,
         command: CommandName::try_from(command).expect("a name"),
         arguments: arguments.collect(),
+        payload: None,
     };
     unsigned.sign(&Key::from_hex(key).expect("a key")).expect("a block")
 }
