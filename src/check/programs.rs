@@ -3,28 +3,23 @@
 
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::limits::{CHECK_PROGRAM, CHECK_PROGRAMS};
 use crate::system::child::{Answer, output_within};
-
-/// How long one program may take.
-const EACH: Duration = Duration::from_secs(5);
-
-/// How long all of them may take.
-const ALL: Duration = Duration::from_secs(15);
 
 static DEADLINE: OnceLock<Instant> = OnceLock::new();
 
 /// Starts the time that all programs have.
 pub(super) fn begin() {
-    let _ = DEADLINE.set(Instant::now() + ALL);
+    let _ = DEADLINE.set(Instant::now() + CHECK_PROGRAMS);
 }
 
 /// How `command` ends and what it prints; `None` where it cannot be run or does not end in time.
 pub(super) fn ask(command: &mut Command) -> Option<Answer> {
-    let deadline = DEADLINE.get_or_init(|| Instant::now() + ALL);
+    let deadline = DEADLINE.get_or_init(|| Instant::now() + CHECK_PROGRAMS);
     let left = deadline.saturating_duration_since(Instant::now());
-    output_within(command, left.min(EACH)).ok().flatten()
+    output_within(command, left.min(CHECK_PROGRAM)).ok().flatten()
 }
 
 /// What a command of Postfix prints, if it succeeds.
