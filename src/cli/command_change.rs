@@ -11,10 +11,11 @@ use super::confirm::Confirm;
 use super::failure::usage;
 use super::{GatewayArg, complete, stdout};
 use crate::config::Gateway;
-use crate::edit::{CommandEdit, Limit, NewParameter, READABLE, edit_command, new_command, with_rules};
+use crate::edit::{CommandEdit, Limit, NewParameter, edit_command, new_command, with_rules};
 use crate::protocol::{CommandName, ParameterName};
 use crate::sudoers::place;
 use crate::system::changes::Changes;
+use crate::system::files::Rights;
 
 /// Add a command: check it, show the difference, ask, and write its file and the sudo rules
 #[derive(Debug, Args)]
@@ -205,7 +206,7 @@ impl What {
     fn change(self, gateway: &Gateway, file: &Path, text: Option<&str>) -> Result<ExitCode> {
         let mut changes = Changes::default();
         match text {
-            Some(text) => changes.write(file, text, READABLE),
+            Some(text) => changes.write(file, text, Rights::READABLE),
             None => changes.remove(file),
         }
         let rules = self.sudoers_file.unwrap_or_else(|| place(gateway));

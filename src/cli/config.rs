@@ -11,9 +11,10 @@ use super::command_change::apply;
 use super::confirm::Confirm;
 use super::table::Table;
 use super::{GatewayArg, print_json};
-use crate::edit::{self, READABLE, Shown, key_file, with_rules};
+use crate::edit::{self, Shown, key_file, with_rules};
 use crate::sudoers::place;
 use crate::system::changes::Changes;
+use crate::system::files::Rights;
 
 /// Show and change the settings
 #[derive(Debug, Subcommand)]
@@ -170,7 +171,7 @@ impl How {
         let file = key_file(gateway.path());
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut changes = Changes::default();
-        changes.write(&file, change(&text)?, READABLE);
+        changes.write(&file, change(&text)?, Rights::READABLE);
         let rules = self.sudoers_file.clone().unwrap_or_else(|| place(&gateway));
         apply(&with_rules(gateway.path(), changes, &rules)?, &self.confirm)
     }

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::table::Table;
 use super::{print_json, tell, when};
-use crate::client::{Imported, KeyFile, import};
+use crate::client::KeyFile;
+use crate::client::keys::{Imported, import};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Import and list your key files

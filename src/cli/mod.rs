@@ -1,4 +1,5 @@
 //! The command line: one file for each subcommand, each short. It reads arguments, calls the library and prints text.
+//! `subcommands.rs` has the list of them; here is what they share.
 //!
 //! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 64 for a
 //! command line that is wrong (sysexits(3)), 141 if the reader of standard output has closed it (what a shell reports for
@@ -26,97 +27,31 @@ mod metrics;
 mod postfix;
 mod setup;
 mod sign;
+mod subcommands;
 mod sudoers;
 mod table;
 mod user;
 mod verify;
 
+pub use subcommands::{command, run};
+
 use stdout::tell;
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, StdinLock};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use clap_complete::CompleteEnv;
+use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::config::{Command, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
-use crate::execute;
 use crate::ledger::{LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
-use crate::system::{accounts, hardening, trace};
+use crate::system::accounts;
 
-use failure::{Caller, usage};
-
-/// Run the few commands you allow, by signed mail.
-#[derive(Debug, Parser)]
-#[command(
-    name = "mailsudo",
-    version,
-    about,
-    max_term_width = 100,
-    after_help = "\
-Examples:
-  mailsudo setup
-  mailsudo user add alice --address alice@example.com --role web
-  mailsudo sign restart service=nginx --send
-  mailsudo deliver < message.eml
-Manual: mailsudo(1), mailsudo(7), mailsudo.toml(5)"
-)]
-struct Cli {
-    #[command(flatten)]
-    gateway_arg: GatewayArg,
-
-    #[command(flatten)]
-    volume: Volume,
-
-    #[command(subcommand)]
-    command: Subcommands,
-}
-
-/// How much is printed.
-#[derive(Debug, Args)]
-struct Volume {
-    /// Print results, questions and errors only
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-
-    /// Print the programs that are run, and each cause of an error
-    #[arg(long, short, global = true)]
-    verbose: bool,
-}
-
-#[derive(Debug, Subcommand)]
-enum Subcommands {
-    Deliver(deliver::Deliver),
-    Sign(sign::Sign),
-    Verify(verify::Verify),
-    #[command(subcommand)]
-    Key(key::Key),
-    #[command(subcommand)]
-    User(user::User),
-    #[command(subcommand)]
-    Command(command::Command),
-    May(may::May),
-    Sudoers(sudoers::Sudoers),
-    Check(check::Check),
-    Explain(explain::Explain),
-    Log(log::Log),
-    Metrics(metrics::Metrics),
-    #[command(subcommand)]
-    Ledger(ledger::Ledger),
-    #[command(subcommand)]
-    Config(config::Config),
-    #[command(subcommand)]
-    Postfix(postfix::PostfixCommand),
-    Setup(setup::Setup),
-    Completions(completions::Completions),
-}
+use failure::usage;
 
 /// Where the gateway's files are.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -124,105 +59,6 @@ struct GatewayArg {
     /// The gateway's folder
     #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER, global = true)]
     config: PathBuf,
-}
-
-/// Runs the command line `words`, program name first.
-pub fn run(words: Vec<OsString>) -> ExitCode {
-    // Inside a sudo rule, before a command that must not inherit this process's limits.
-    if let [_, first, command @ ..] = words.as_slice()
-        && (first == execute::BEGIN || first == execute::BEGIN_WITH_PAYLOAD)
-    {
-        return execute::begin(command, first == execute::BEGIN_WITH_PAYLOAD);
-    }
-    hardening::apply();
-    // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.
-    if let Some(words) = deliver_words(&words)
-        && !is_client()
-    {
-        return deliver::run(&words);
-    }
-    CompleteEnv::with_factory(line).bin("mailsudo").completer("mailsudo").complete();
-    let as_json = failure::is_json(&words);
-    let Cli { volume, command, .. } =
-        match line().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)) {
-            Ok(cli) => cli,
-            Err(error) => return failure::of_line(&error, as_json),
-        };
-    let is_users = matches!(
-        command,
-        Subcommands::Sign(_) | Subcommands::Verify(_) | Subcommands::Key(_) | Subcommands::Completions(_)
-    );
-    if is_client() && !is_users {
-        let error = usage("this is mailsudo-client, which has the user's commands only: install the package mailsudo");
-        return failure::of(&error, Caller::User, as_json);
-    }
-    stdout::set_quiet(volume.quiet);
-    if volume.verbose {
-        trace::enable();
-    }
-    let caller = if matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_) | Subcommands::Key(_)) {
-        Caller::User
-    } else {
-        Caller::Sysadmin
-    };
-    let result = match command {
-        Subcommands::Deliver(deliver) => return deliver.run(),
-        Subcommands::Sign(sign) => sign.run(),
-        Subcommands::Verify(verify) => verify.run(),
-        Subcommands::Key(key) => key.run(),
-        Subcommands::User(user) => user.run(),
-        Subcommands::Command(command) => command.run(),
-        Subcommands::May(may) => may.run(),
-        Subcommands::Sudoers(sudoers) => sudoers.run(),
-        Subcommands::Check(check) => check.run(),
-        Subcommands::Explain(explain) => explain.run(),
-        Subcommands::Log(log) => log.run(),
-        Subcommands::Metrics(metrics) => metrics.run(),
-        Subcommands::Ledger(ledger) => ledger.run(),
-        Subcommands::Config(config) => config.run(),
-        Subcommands::Postfix(postfix) => postfix.run(),
-        Subcommands::Setup(setup) => setup.run(),
-        Subcommands::Completions(completions) => completions.run(),
-    };
-    result.unwrap_or_else(|error| failure::of(&error, caller, as_json))
-}
-
-/// Whether this is the program of the package mailsudo-client, which has the user's commands only.
-fn is_client() -> bool {
-    std::env::current_exe().is_ok_and(|program| program.file_name().is_some_and(|name| name == "mailsudo-client"))
-}
-
-/// The command line; in the client, the gateway's commands are hidden.
-fn line() -> clap::Command {
-    let users = ["sign", "verify", "key", "completions"];
-    let is_client = is_client();
-    Cli::command().mut_subcommands(|command| {
-        let is_hidden = is_client && !users.contains(&command.get_name());
-        command.hide(is_hidden)
-    })
-}
-
-/// The command line's description, for the man pages and completions.
-pub fn command() -> clap::Command {
-    Cli::command()
-}
-
-/// The arguments for `deliver`, itself first, if it is the subcommand: the first word that is no option, nor an option's value.
-fn deliver_words(words: &[OsString]) -> Option<Vec<OsString>> {
-    let (_, words) = words.split_first()?;
-    let mut at = 0;
-    while let Some(word) = words.get(at).filter(|word| word.as_bytes().starts_with(b"-")) {
-        at += if word == "--config" { 2 } else { 1 };
-    }
-    if words.get(at)? != "deliver" {
-        return None;
-    }
-    let (before, rest) = words.split_at_checked(at)?;
-    let (deliver, after) = rest.split_first()?;
-    // `deliver` prints nothing that these could change.
-    let volume = ["-q", "--quiet", "-v", "--verbose"];
-    let before: Vec<_> = before.iter().filter(|word| !volume.iter().any(|known| *word == known)).cloned().collect();
-    Some([std::slice::from_ref(deliver), &before, after].concat())
 }
 
 impl GatewayArg {

@@ -1,6 +1,6 @@
 //! The user's side: the key file, and the mail that carries a request. It shares only `protocol` with the server.
 
-mod keys;
+pub mod keys;
 pub mod verify;
 
 use std::fs;
@@ -13,8 +13,6 @@ use mail_builder::MessageBuilder;
 use mail_builder::headers::date::Date;
 use serde::Deserialize;
 use zeroize::Zeroizing;
-
-pub use keys::{Imported, import};
 
 use crate::config::MailAddress;
 use crate::protocol::{GatewayName, Key, Timestamp, UserName};

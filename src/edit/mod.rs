@@ -27,9 +27,6 @@ use crate::sudoers::{Tools, fragment};
 use crate::system::changes::Changes;
 use crate::system::files::Rights;
 
-/// The gateway's files may be read by everybody; secrets are in files of their own.
-pub const READABLE: Rights = Rights { mode: 0o644, owner: None };
-
 /// A fragment of sudoers(5).
 const FRAGMENT: Rights = Rights { mode: 0o440, owner: None };
 

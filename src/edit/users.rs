@@ -8,12 +8,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::READABLE;
 use crate::config::{Gateway, Trusted};
 use crate::enrolment::Enrolment;
 use crate::protocol::UserName;
 use crate::system::changes::Changes;
-use crate::system::files::{Temporary, create, create_folder};
+use crate::system::files::{Rights, Temporary, create, create_folder};
 
 /// What the file begins with.
 const HEAD: &str =
@@ -87,7 +86,7 @@ pub fn import(gateway: &Gateway, enrolment: &Enrolment<'_>, text: &str, replace:
         }
         let secrets = file.secrets.get(name).map_or("", |text| text.as_str());
         let [about_file, secrets_file] = &paths;
-        changes.write(about_file, about.as_str(), READABLE);
+        changes.write(about_file, about.as_str(), Rights::READABLE);
         // The secrets come last: until they are there, the user is unknown.
         changes.write_secret(secrets_file, secrets, enrolment.secret_rights());
     }
@@ -103,7 +102,7 @@ fn check(gateway: &Gateway, file: &File) -> Result<()> {
     let settings = gateway.path().join("mailsudo.toml");
     std::fs::copy(&settings, copy.path().join("mailsudo.toml"))
         .with_context(|| format!("cannot read {}", settings.display()))?;
-    let private = crate::system::files::Rights { mode: 0o600, owner: None };
+    let private = Rights { mode: 0o600, owner: None };
     let stage = Gateway::open(copy.path(), Trusted::caller())?;
     for (name, about) in &file.users {
         create(&copy.path().join(format!("users.d/{name}.toml")), about.as_bytes(), private)?;

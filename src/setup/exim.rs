@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::server::Wanted;
-use crate::edit::READABLE;
+use super::wanted::Wanted;
 use crate::system::changes::Changes;
+use crate::system::files::Rights;
 
 const ROUTER: &str = include_str!("../../examples/mail-servers/exim/router");
 const TRANSPORT: &str = include_str!("../../examples/mail-servers/exim/transport");
@@ -43,9 +43,9 @@ pub(super) fn plan(wanted: &Wanted<'_>) -> Result<Changes> {
     let is_split = debian.lines().any(|line| line.trim() == "dc_use_split_config='true'");
     let mut changes = Changes::default();
     if is_split {
-        changes.write(&folder.join("conf.d/router/050_mailsudo"), router(wanted), READABLE);
-        changes.write(&folder.join("conf.d/transport/30_mailsudo"), transport(wanted), READABLE);
-        changes.write(&folder.join("conf.d/main/50_mailsudo"), MAIN, READABLE);
+        changes.write(&folder.join("conf.d/router/050_mailsudo"), router(wanted), Rights::READABLE);
+        changes.write(&folder.join("conf.d/transport/30_mailsudo"), transport(wanted), Rights::READABLE);
+        changes.write(&folder.join("conf.d/main/50_mailsudo"), MAIN, Rights::READABLE);
     } else {
         let path = folder.join("exim4.conf.template");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -53,7 +53,7 @@ pub(super) fn plan(wanted: &Wanted<'_>) -> Result<Changes> {
         let text = with_part(&text, "begin transports", &transport(wanted))?;
         // The main section is the first one.
         let text = format!("{BEGIN}\n{MAIN}{END}\n{text}");
-        changes.write(&path, text, READABLE);
+        changes.write(&path, text, Rights::READABLE);
     }
     changes.needed()
 }

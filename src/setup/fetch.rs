@@ -9,8 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use zeroize::Zeroizing;
 
-use super::server::Wanted;
-use crate::edit::READABLE;
+use super::wanted::Wanted;
 use crate::system::accounts::Account;
 use crate::system::changes::Changes;
 use crate::system::files::Rights;
@@ -95,7 +94,7 @@ pub(super) fn plan(wanted: &Wanted<'_>, mailbox: &Mailbox, service: Account) -> 
             let text = fill(FETCHMAIL).replace("the app password", &password);
             changes.write_secret(Path::new("/etc/mailsudo/fetchmailrc"), text, own);
             let drop_in = Path::new("/etc/systemd/system/mailsudo-fetch.service.d/fetchmail.conf");
-            changes.write(drop_in, DROP_IN, READABLE);
+            changes.write(drop_in, DROP_IN, Rights::READABLE);
         }
     }
     changes.write(Path::new("/var/lib/mailsudo/.msmtprc"), fill(MSMTP), own);

@@ -13,6 +13,7 @@ mod opensmtpd;
 mod plan;
 mod proof;
 mod server;
+mod wanted;
 
 use std::fs;
 use std::os::unix::process::CommandExt;

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::server::Wanted;
-use crate::edit::READABLE;
+use super::wanted::Wanted;
 use crate::system::changes::Changes;
+use crate::system::files::Rights;
 
 const LINES: &str = include_str!("../../examples/mail-servers/opensmtpd.conf");
 
@@ -28,7 +28,7 @@ const END: &str = "# mailsudo setup: end";
 pub(super) fn plan(wanted: &Wanted<'_>) -> Result<Changes> {
     let text = fs::read_to_string(FILE).with_context(|| format!("cannot read {FILE}"))?;
     let mut changes = Changes::default();
-    changes.write(Path::new(FILE), with_lines(&text, &lines(wanted)), READABLE);
+    changes.write(Path::new(FILE), with_lines(&text, &lines(wanted)), Rights::READABLE);
     changes.needed()
 }
 

@@ -9,16 +9,17 @@ use zeroize::Zeroizing;
 use super::fetch::{self, Mailbox};
 use super::first::FirstCommand;
 use super::look::MailServer;
-use super::server::Wanted;
+use super::wanted::Wanted;
 use super::{exim, opensmtpd};
 use crate::config::{DEFAULT_FOLDER, Gateway, LedgerUrl, MailAddress, Settings};
-use crate::edit::{READABLE, Stage, key_file, new_command, set, with_rules};
+use crate::edit::{Stage, key_file, new_command, set, with_rules};
 use crate::enrolment::{NewUser, fresh_key, fresh_totp, plan as plan_user};
 use crate::postfix::{self, Postfix, plain_path};
 use crate::protocol::{GatewayName, UserName};
 use crate::sudoers::FOLDER;
 use crate::system::accounts::{self, Account};
 use crate::system::changes::Changes;
+use crate::system::files::Rights;
 
 /// The settings' file of a gateway that has none yet.
 const SETTINGS: &str = include_str!("../../examples/mailsudo.toml");
@@ -191,12 +192,12 @@ fn settings_and_command(folder: &Path, answers: &Answers) -> Result<Changes> {
     };
     let text = set(&now, "gateway", &format!("\"{}\"", answers.gateway))?;
     let text = set(&text, "address", &format!("\"{}\"", answers.address))?;
-    changes.write(&file, text, READABLE);
+    changes.write(&file, text, Rights::READABLE);
     if let Some((name, edit)) = answers.command.edit(&answers.role)? {
         let path = folder.join("commands.d").join(format!("{name}.toml"));
         // The sysadmin's own command of that name stays as it is.
         if !path.exists() {
-            changes.write(&path, new_command(&edit)?, READABLE);
+            changes.write(&path, new_command(&edit)?, Rights::READABLE);
         }
     }
     Ok(changes)

@@ -20,6 +20,11 @@ pub struct Rights {
     pub owner: Option<(u32, u32)>,
 }
 
+impl Rights {
+    /// For a file that everybody may read and only its owner may change.
+    pub const READABLE: Self = Self { mode: 0o644, owner: None };
+}
+
 /// Creates an empty folder that only its owner may read.
 ///
 /// # Errors
