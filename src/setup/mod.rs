@@ -144,7 +144,7 @@ impl Plan {
     ///
     /// It cannot be signed or sent.
     pub fn send_proof(&self, user: &UserName, clock: &dyn Clock) -> Result<RequestId> {
-        proof::send(&self.gateway()?, user, clock)
+        proof::send(&self.gateway()?, user, &self.trusted(), clock)
     }
 
     /// Waits until the reply to the request `id` was given to the mail server; returns its authenticated text.

@@ -24,9 +24,10 @@ use crate::system::trace;
 /// # Errors
 ///
 /// The user's secrets cannot be read, or sendmail does not take the message.
-pub(super) fn send(gateway: &Gateway, user: &UserName, clock: &dyn Clock) -> Result<RequestId> {
+pub(super) fn send(gateway: &Gateway, user: &UserName, trusted: &Trusted, clock: &dyn Clock) -> Result<RequestId> {
     let secrets = Enrolment::new(gateway, None).secrets(user)?;
     let about = gateway.user(user)?;
+    wait_for_new_ledger(gateway, trusted, clock)?;
     let factor = Factor::from_url(&secrets.totp).map_err(|what| anyhow!("secrets.d/{user}.toml: {what}"))?;
     let time = clock.now();
     let unsigned = UnsignedRequest {
@@ -54,6 +55,17 @@ pub(super) fn send(gateway: &Gateway, user: &UserName, clock: &dyn Clock) -> Res
         bail!("/usr/sbin/sendmail failed: {status}");
     }
     Ok(id)
+}
+
+/// A new ledger refuses what is signed up to the second in which it was made: waits until that second is over.
+fn wait_for_new_ledger(gateway: &Gateway, trusted: &Trusted, clock: &dyn Clock) -> Result<()> {
+    let ledger = ledger::open(gateway.settings(), trusted.clone(), Timeouts::DEFAULT.transaction)?;
+    let watermark = ledger.health()?.watermark;
+    let deadline = clock.instant() + Duration::from_secs(2);
+    while watermark.is_some_and(|watermark| clock.now() <= watermark) && clock.instant() < deadline {
+        clock.sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// Waits until the reply to `id` is sent; returns its text.
