@@ -15,6 +15,7 @@ mod parameter;
 mod pattern;
 mod sender_auth;
 mod settings;
+mod ssh;
 mod template;
 mod trust;
 mod units;
@@ -31,6 +32,7 @@ pub use parameter::{Kind, Parameter};
 pub use pattern::Pattern;
 pub use sender_auth::{AddressRange, AuthservId, Domain, SenderRequirements};
 pub use settings::{Execution, Facility, LedgerUrl, Lockout, LogTarget, RunVia, Settings};
+pub use ssh::{PreviousSshKeys, SshFactor};
 pub use template::{Part, Template};
 pub use trust::{Distrust, Folder, Trusted};
 pub use units::{Size, Span};
@@ -78,7 +80,7 @@ impl From<ConfigError> for Stop {
 }
 
 /// The keys above the first section of a file.
-const TOP_LEVEL: [&str; 17] = [
+const TOP_LEVEL: [&str; 20] = [
     "gateway",
     "address",
     "max_age",
@@ -96,6 +98,9 @@ const TOP_LEVEL: [&str; 17] = [
     "enabled",
     "logins",
     "require_sasl",
+    "ssh_keys",
+    "require_signature",
+    "require_verification",
 ];
 
 /// A file's text while it is converted to types. It has the file's path, for errors.

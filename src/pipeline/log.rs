@@ -62,7 +62,10 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
 
 fn admitted(identified: &Identified) -> Line {
     let request = identified.request();
-    let line = Line::new(Event::Admitted).field("command", request.command());
+    let mut line = Line::new(Event::Admitted).field("command", request.command());
+    if let Some(signed_by) = identified.signed_by() {
+        line = line.field("ssh_key", signed_by.fingerprint());
+    }
     let arguments = request.arguments().unwrap_or_default();
     if arguments.is_empty() {
         return line;

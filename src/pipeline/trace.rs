@@ -68,6 +68,15 @@ impl<'g> Trace<'g> {
         if let Some(verdict) = sender.verdict() {
             self.say(format!("verdict: {verdict}"));
         }
+        if let Some(signed_by) = identified.signed_by() {
+            let which = if signed_by.is_previous() { "a previous key of the user" } else { "a key of the user" };
+            let touch = signed_by.touch().map(|touch| {
+                let seen = if touch.is_verified { "present and verified" } else { "present" };
+                format!("; user {seen}, counter {}", touch.counter)
+            });
+            let (kind, fingerprint) = (signed_by.kind(), signed_by.fingerprint());
+            self.say(format!("signature: right, {kind} {fingerprint}, {which}{}", touch.unwrap_or_default()));
+        }
     }
 
     fn recorded(&mut self, record: Option<&Record>) {
@@ -185,6 +194,8 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         ),
         Reason::Disabled => format!("mailsudo user enable {user}"),
         Reason::ForeignFrom => format!("if it is the user's, add it to `from` in users.d/{user}.toml"),
+        Reason::NoSignature => format!("`mailsudo user show {user}` shows the user's SSH keys"),
+        Reason::ForeignSignature => format!("if the key is the user's: mailsudo user rotate {user} --ssh-key FILE.pub"),
         Reason::BadCode => format!("`mailsudo user test {user}` shows whether the clock or the secret is wrong"),
         Reason::LockedOut => format!("mailsudo user unlock {user}"),
         Reason::Stale | Reason::Future => {

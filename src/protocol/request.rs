@@ -4,9 +4,10 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::block::{Block, Unreadable};
+use super::block::{Block, Unreadable, line};
 use super::mac::{Key, Mac, RequestId};
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
+use super::ssh::{MAX_LINE, MAX_LINES, is_base64};
 use super::time::Timestamp;
 use super::value::{self, BadValue};
 
@@ -45,7 +46,11 @@ pub struct Request {
     command: CommandName,
     /// Names with their values as they are on the wire, `more` lines joined.
     encoded: Vec<(ParameterName, String)>,
+    /// The values of its `sig` lines, joined; empty where it has none.
+    ssh_signature: String,
     signed: Zeroizing<Vec<u8>>,
+    /// How many bytes of `signed` come before the first `sig` line.
+    before_ssh: usize,
     mac: Mac,
 }
 
@@ -74,8 +79,11 @@ impl Request {
         let code = fields.take("totp", Code::parse)?;
         let command = fields.take("command", |text| CommandName::try_from(text).ok())?;
         let encoded = fields.arguments()?;
+        let (ssh_signature, sig_bytes) = fields.signature()?;
+        fields.end()?;
         let Block { signed, mac, .. } = block;
-        Ok(Self { gateway, user, time, code, command, encoded, signed, mac })
+        let before_ssh = signed.len().saturating_sub(sig_bytes);
+        Ok(Self { gateway, user, time, code, command, encoded, ssh_signature, signed, before_ssh, mac })
     }
 
     /// The gateway that it is for.
@@ -111,6 +119,12 @@ impl Request {
     /// Whether the mac is right under `key`, in constant time (reader's rule 6).
     pub fn is_signed_by(&self, key: &Key) -> bool {
         key.verifies(&self.signed, &self.mac)
+    }
+
+    /// The base64 of the SSH signature and the lines that it signs, if the request has one. Use it only after the mac is verified.
+    pub fn ssh_signature(&self) -> Option<(&str, &[u8])> {
+        let lines = self.signed.get(..self.before_ssh)?;
+        (!self.ssh_signature.is_empty()).then_some((&self.ssh_signature, lines))
     }
 
     /// Wipes the code and the lines that it is in, which are not needed after both factors are checked. The mac is right
@@ -172,7 +186,7 @@ impl<'t> Fields<'_, 't> {
 
     fn arguments(&mut self) -> Result<Vec<(ParameterName, String)>, Unreadable> {
         let mut arguments: Vec<(ParameterName, String)> = Vec::new();
-        while let Some((key, text)) = self.peek() {
+        while let Some((key, text)) = self.peek().filter(|(key, _)| *key != "sig") {
             let room = arguments.len() < MAX_ARGUMENTS;
             match (key, arguments.last_mut()) {
                 ("more", Some((_, value))) if is_wire_value(text) => value.push_str(text),
@@ -189,6 +203,28 @@ impl<'t> Fields<'_, 't> {
         }
         Ok(arguments)
     }
+
+    /// The `sig` lines, joined, and how many bytes the mac covers of them.
+    fn signature(&mut self) -> Result<(String, usize), Unreadable> {
+        let (mut joined, mut bytes) = (String::new(), 0);
+        for count in 1.. {
+            let Some((_, text)) = self.peek().filter(|(key, _)| *key == "sig") else {
+                break;
+            };
+            if count > MAX_LINES || text.len() > MAX_LINE || !is_base64(text) {
+                return Err(self.malformed(expectation("sig")));
+            }
+            joined.push_str(text);
+            bytes += line("sig", text).len();
+            self.next += 1;
+        }
+        Ok((joined, bytes))
+    }
+
+    /// Nothing may follow.
+    fn end(&self) -> Result<(), Unreadable> {
+        self.peek().map_or(Ok(()), |_| Err(self.malformed(expectation("sig"))))
+    }
 }
 
 fn is_wire_value(text: &str) -> bool {
@@ -202,6 +238,7 @@ fn expectation(key: &str) -> &'static str {
         "time" => "`time` is expected here, as in 2026-11-23T10:15:00Z",
         "totp" => "`totp` is expected here, with 6 to 8 digits",
         "command" => "`command` is expected here, with a command's name",
-        _ => "`arg: name=value` (at most 32), `more` after an `arg`, or `mac` is expected here",
+        "sig" => "`sig` (at most 64, each of at most 64 base64 characters) or `mac` is expected here",
+        _ => "`arg: name=value` (at most 32), `more` after an `arg`, `sig` or `mac` is expected here",
     }
 }
