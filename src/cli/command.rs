@@ -119,6 +119,9 @@ impl Show {
         outln!("runs as    {}", command.run_as)?;
         outln!("limit      {}", command.timeout)?;
         outln!("exclusive  {}", if command.exclusive { "yes" } else { "no" })?;
+        if command.require_signature {
+            outln!("signature  required, with an SSH key")?;
+        }
         for (name, parameter) in &command.parameters {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
             outln!("parameter  {name}: {}{default}", parameter.kind)?;
@@ -152,6 +155,7 @@ fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
         "timeout_seconds": command.timeout.as_duration().as_secs(),
         "max_age_seconds": command.max_age.unwrap_or(gateway.settings().max_age).as_duration().as_secs(),
         "exclusive": command.exclusive,
+        "require_signature": command.require_signature,
         "parameters": serde_json::Value::Object(parameters.collect()),
         "allow": serde_json::Value::Object(allow.collect()),
         "argument_vectors": spelled_out(command),
@@ -216,7 +220,9 @@ impl May {
             let invocation = Invocation::new(&command, &choice.values)?;
             let role = choice.role;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
-            Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}", self.command))
+            let must_sign = command.require_signature || user.ssh.require_signature;
+            let signed = if must_sign { ", if the request is signed with an SSH key" } else { "" };
+            Ok(format!("[allow.{role}] in commands.d/{}.toml{signed}: {line}", self.command))
         });
         Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
     }

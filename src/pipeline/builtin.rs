@@ -41,6 +41,9 @@ fn describe(command: &Command, roles: &[String], text: &mut String) {
         }
         text.push('\n');
     }
+    if command.require_signature {
+        text.push_str("    to be signed with one of your SSH keys: --ssh-key FILE.pub\n");
+    }
     text.push_str(&format!("    for example: mailsudo sign {}", command.name));
     for name in command.parameters.keys() {
         text.push_str(&format!(" {name}={}", example(command, roles, name)));

@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use qrcode::QrCode;
@@ -18,8 +18,9 @@ use qrcode::render::unicode::Dense1x2;
 
 use super::confirm::DryRun;
 use super::{GatewayArg, complete};
+use crate::client;
 use crate::config::{Gateway, User as Known};
-use crate::protocol::UserName;
+use crate::protocol::{SshKey, UserName};
 
 /// Enrol, show, change and remove users
 #[derive(Debug, Subcommand)]
@@ -70,6 +71,19 @@ fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
         }
         other => Ok(other?),
     }
+}
+
+/// The SSH keys in the `.pub` files `paths`.
+fn ssh_keys(paths: &[PathBuf]) -> Result<Vec<SshKey>> {
+    let mut keys: Vec<SshKey> = Vec::new();
+    for path in paths {
+        let key = client::ssh::public_key(path)?;
+        if keys.contains(&key) {
+            bail!("{} holds a key that another --ssh-key gives already", path.display());
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// The default path of a key file: in the current folder, named after gateway and user.
