@@ -65,6 +65,7 @@ pub fn unsigned(arguments: Arguments) -> UnsignedRequest {
         code: Code::parse("556712").expect("a code"),
         command: CommandName::try_from("all").expect("a name"),
         arguments,
+        payload: None,
     }
 }
 

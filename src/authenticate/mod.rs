@@ -17,7 +17,7 @@ use signature::Signature;
 
 use crate::config::{Gateway, MailAddress, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::{Envelope, Message, SenderAuth};
+use crate::intake::{Envelope, Message, PayloadFinding, SenderAuth};
 use crate::ledger::{Record, Transaction};
 use crate::protocol::{Arguments, Key, Request, RequestId, Timestamp, UserName};
 
@@ -57,6 +57,7 @@ pub struct Identified {
     address: MailAddress,
     roles: Vec<String>,
     sender: SenderAuth,
+    payload: Option<PayloadFinding>,
     key: Key,
     /// The step that the code belongs to, at the signed time; an error where the user's TOTP secret is malformed.
     step: Result<Option<u64>, &'static str>,
@@ -99,6 +100,11 @@ impl Identified {
     /// The SSH key that signed the request, if one did and it counts.
     pub fn signed_by(&self) -> Option<&SignedBy> {
         self.signature.signed_by()
+    }
+
+    /// What was found of the payload that the request names; `None` where it names none.
+    pub fn payload(&self) -> Option<&PayloadFinding> {
+        self.payload.as_ref()
     }
 
     /// The key that the mac is right under. It signs the reply too.
@@ -169,7 +175,9 @@ pub fn identify(
         _ => secrets.key,
     };
     let must_sign = user.ssh.require_signature;
-    Ok(Identified { request, id, address: user.address, roles: user.roles, sender, key, step, signature, must_sign })
+    let payload = request.payload().map(|digest| message.payload(digest));
+    let (address, roles) = (user.address, user.roles);
+    Ok(Identified { request, id, address, roles, sender, payload, key, step, signature, must_sign })
 }
 
 /// A request with all its factors right. The next thing that is recorded uses up its step.

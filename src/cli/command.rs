@@ -126,6 +126,10 @@ impl Show {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
             outln!("parameter  {name}: {}{default}", parameter.kind)?;
         }
+        if let Some(payload) = &command.payload {
+            let needed = if payload.required { "required" } else { "optional" };
+            outln!("payload    {needed}: {}", payload.wanted())?;
+        }
         for (role, limits) in &command.allow {
             let limits: Vec<_> = limits.iter().map(|(name, values)| format!("{name}: {}", values.join(", "))).collect();
             let limits = if limits.is_empty() { "every value".to_owned() } else { limits.join("; ") };
@@ -156,6 +160,9 @@ fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
         "max_age_seconds": command.max_age.unwrap_or(gateway.settings().max_age).as_duration().as_secs(),
         "exclusive": command.exclusive,
         "require_signature": command.require_signature,
+        "payload": command.payload.as_ref().map(|payload| json!({
+            "max_bytes": payload.max.bytes(), "required": payload.required, "type": payload.kind.word(),
+        })),
         "parameters": serde_json::Value::Object(parameters.collect()),
         "allow": serde_json::Value::Object(allow.collect()),
         "argument_vectors": spelled_out(command),

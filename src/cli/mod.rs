@@ -101,9 +101,9 @@ struct GatewayArg {
 pub fn run(words: Vec<OsString>) -> ExitCode {
     // Inside a sudo rule, before a command that must not inherit this process's limits.
     if let [_, first, command @ ..] = words.as_slice()
-        && first == execute::BEGIN
+        && (first == execute::BEGIN || first == execute::BEGIN_WITH_PAYLOAD)
     {
-        return execute::begin(command);
+        return execute::begin(command, first == execute::BEGIN_WITH_PAYLOAD);
     }
     hardening::apply();
     // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.

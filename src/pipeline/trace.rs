@@ -2,7 +2,7 @@
 //! terminal is slow to take them.
 
 use super::observer::{Observer, Step};
-use crate::authenticate::Identified;
+use crate::authenticate::{Identified, SignedBy};
 use crate::authorize::{Action, Authorized};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal};
@@ -69,13 +69,16 @@ impl<'g> Trace<'g> {
             self.say(format!("verdict: {verdict}"));
         }
         if let Some(signed_by) = identified.signed_by() {
-            let which = if signed_by.is_previous() { "a previous key of the user" } else { "a key of the user" };
-            let touch = signed_by.touch().map(|touch| {
-                let seen = if touch.is_verified { "present and verified" } else { "present" };
-                format!("; user {seen}, counter {}", touch.counter)
+            self.say(signature(signed_by));
+        }
+        if let Some(found) = identified.payload() {
+            for part in &found.parts {
+                self.say(part);
+            }
+            self.say(match &found.payload {
+                Ok(payload) => format!("payload: {payload}"),
+                Err(none) => format!("payload: {none}"),
             });
-            let (kind, fingerprint) = (signed_by.kind(), signed_by.fingerprint());
-            self.say(format!("signature: right, {kind} {fingerprint}, {which}{}", touch.unwrap_or_default()));
         }
     }
 
@@ -180,6 +183,16 @@ impl Observer for Trace<'_> {
             | Step::NotRecorded(_) => {}
         }
     }
+}
+
+fn signature(signed_by: &SignedBy) -> String {
+    let which = if signed_by.is_previous() { "a previous key of the user" } else { "a key of the user" };
+    let touch = signed_by.touch().map(|touch| {
+        let seen = if touch.is_verified { "present and verified" } else { "present" };
+        format!("; user {seen}, counter {}", touch.counter)
+    });
+    let (kind, fingerprint) = (signed_by.kind(), signed_by.fingerprint());
+    format!("signature: right, {kind} {fingerprint}, {which}{}", touch.unwrap_or_default())
 }
 
 /// What the sysadmin can check or do next. The refusal's own text is for the user, who must not learn this much.

@@ -9,6 +9,7 @@
 mod block;
 mod mac;
 mod name;
+mod payload;
 mod reply;
 mod request;
 mod ssh;
@@ -19,6 +20,7 @@ mod value;
 pub use block::{Unreadable, has_start_line};
 pub use mac::{BadKey, Key, Mac, RequestId};
 pub use name::{BadName, CommandName, GatewayName, ParameterName, UserName};
+pub use payload::{NoPayload, Payload, PayloadDigest, PayloadLeaf, find_payload};
 pub use reply::{CheckedText, ReplyBlock, RunResult, Verdict, check_reply, claimed_reply, verify_reply};
 pub use request::{Arguments, Code, Request};
 pub use ssh::{BadSignature, BadSshKey, NAMESPACE, SshKey, SshSignature, Touch};

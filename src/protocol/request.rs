@@ -7,6 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::block::{Block, Unreadable, line};
 use super::mac::{Key, Mac, RequestId};
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
+use super::payload::PayloadDigest;
 use super::ssh::{MAX_LINE, MAX_LINES, is_base64};
 use super::time::Timestamp;
 use super::value::{self, BadValue};
@@ -46,6 +47,7 @@ pub struct Request {
     command: CommandName,
     /// Names with their values as they are on the wire, `more` lines joined.
     encoded: Vec<(ParameterName, String)>,
+    payload: Option<PayloadDigest>,
     /// The values of its `sig` lines, joined; empty where it has none.
     ssh_signature: String,
     signed: Zeroizing<Vec<u8>>,
@@ -79,11 +81,12 @@ impl Request {
         let code = fields.take("totp", Code::parse)?;
         let command = fields.take("command", |text| CommandName::try_from(text).ok())?;
         let encoded = fields.arguments()?;
+        let payload = fields.optional("payload", PayloadDigest::from_hex)?;
         let (ssh_signature, sig_bytes) = fields.signature()?;
         fields.end()?;
         let Block { signed, mac, .. } = block;
         let before_ssh = signed.len().saturating_sub(sig_bytes);
-        Ok(Self { gateway, user, time, code, command, encoded, ssh_signature, signed, before_ssh, mac })
+        Ok(Self { gateway, user, time, code, command, encoded, payload, ssh_signature, signed, before_ssh, mac })
     }
 
     /// The gateway that it is for.
@@ -109,6 +112,11 @@ impl Request {
     /// The requested command; it need not exist.
     pub fn command(&self) -> &CommandName {
         &self.command
+    }
+
+    /// The digest of its payload, if it has one.
+    pub fn payload(&self) -> Option<PayloadDigest> {
+        self.payload
     }
 
     /// The request's id. It proves nothing until [`is_signed_by`](Self::is_signed_by) returns true.
@@ -184,9 +192,27 @@ impl<'t> Fields<'_, 't> {
         }
     }
 
+    /// A line that may be left out.
+    fn optional<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Unreadable> {
+        match self.peek() {
+            Some((found, _)) if found == key => self.take(key, parse).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// No line is left before the mac.
+    fn end(&self) -> Result<(), Unreadable> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.malformed(expectation("arg"))) }
+    }
+
+    /// The `arg` and `more` lines, up to the first other line.
     fn arguments(&mut self) -> Result<Vec<(ParameterName, String)>, Unreadable> {
         let mut arguments: Vec<(ParameterName, String)> = Vec::new();
-        while let Some((key, text)) = self.peek().filter(|(key, _)| *key != "sig") {
+        while let Some((key, text)) = self.peek() {
             let room = arguments.len() < MAX_ARGUMENTS;
             match (key, arguments.last_mut()) {
                 ("more", Some((_, value))) if is_wire_value(text) => value.push_str(text),
@@ -197,7 +223,8 @@ impl<'t> Fields<'_, 't> {
                     });
                     arguments.push(parsed.ok_or_else(|| self.malformed(expectation("arg")))?);
                 }
-                _ => return Err(self.malformed(expectation("arg"))),
+                ("arg" | "more", _) => return Err(self.malformed(expectation("arg"))),
+                _ => break,
             }
             self.next += 1;
         }
@@ -220,11 +247,6 @@ impl<'t> Fields<'_, 't> {
         }
         Ok((joined, bytes))
     }
-
-    /// Nothing may follow.
-    fn end(&self) -> Result<(), Unreadable> {
-        self.peek().map_or(Ok(()), |_| Err(self.malformed(expectation("sig"))))
-    }
 }
 
 fn is_wire_value(text: &str) -> bool {
@@ -238,7 +260,10 @@ fn expectation(key: &str) -> &'static str {
         "time" => "`time` is expected here, as in 2026-11-23T10:15:00Z",
         "totp" => "`totp` is expected here, with 6 to 8 digits",
         "command" => "`command` is expected here, with a command's name",
-        "sig" => "`sig` (at most 64, each of at most 64 base64 characters) or `mac` is expected here",
-        _ => "`arg: name=value` (at most 32), `more` after an `arg`, `sig` or `mac` is expected here",
+        "payload" => "a payload is 64 hex digits in lower case",
+        "sig" => "a sig is 1 to 64 base64 characters, and there are at most 64 of them",
+        _ => {
+            "`arg: name=value` (at most 32), `more` after an `arg`, then `payload`, then `sig`, or `mac` is expected here"
+        }
     }
 }

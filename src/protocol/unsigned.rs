@@ -3,6 +3,7 @@
 use super::block::{Kind, line};
 use super::mac::Key;
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
+use super::payload::PayloadDigest;
 use super::request::{Arguments, Code, MAX_ARGUMENTS};
 use super::ssh::{BadSignature, SshSignature};
 use super::time::Timestamp;
@@ -26,6 +27,8 @@ pub struct UnsignedRequest {
     pub command: CommandName,
     /// Its arguments.
     pub arguments: Arguments,
+    /// The digest of its payload, if it has one.
+    pub payload: Option<PayloadDigest>,
 }
 
 /// An unsigned request that no gateway would accept.
@@ -87,6 +90,9 @@ impl UnsignedRequest {
             value::decode(&joined).map_err(refuse)?;
             block += &wire;
         }
+        if let Some(payload) = self.payload {
+            block += &line("payload", &payload.to_string());
+        }
         Ok(block)
     }
 }
@@ -133,6 +139,7 @@ mod tests {
             code: Code::parse("556712")?,
             command: CommandName::try_from("deploy").ok()?,
             arguments: arguments.iter().map(pair).collect::<Option<_>>()?,
+            payload: None,
         })
     }
 

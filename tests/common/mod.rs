@@ -351,6 +351,7 @@ pub fn unsigned(
         code,
         command: CommandName::try_from(command).expect("a name"),
         arguments: arguments.collect(),
+        payload: None,
     }
 }
 

@@ -247,7 +247,7 @@ fn check_finds_keys_that_do_not_do() {
     let findings = || {
         let said = test_gateway.run(&["check", "--json"]);
         let all: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out));
-        let found = all.as_array().expect("a list").iter().filter(|finding| finding["about"] == "ssh-keys");
+        let found = all["findings"].as_array().expect("a list").iter().filter(|finding| finding["about"] == "ssh-keys");
         found.map(|finding| format!("{} {}", finding["level"], finding["what"])).collect::<Vec<_>>().join("\n")
     };
     assert!(findings().contains("1 user, each with keys that no other user has"), "{}", findings());
