@@ -16,6 +16,7 @@ mod deliver;
 mod explain;
 mod ledger;
 mod log;
+mod may;
 mod metrics;
 mod postfix;
 mod sign;
@@ -75,7 +76,7 @@ enum Subcommands {
     User(user::User),
     #[command(subcommand)]
     Command(command::Command),
-    May(command::May),
+    May(may::May),
     Sudoers(sudoers::Sudoers),
     Check(check::Check),
     Explain(explain::Explain),
