@@ -2,7 +2,6 @@
 //! In: text. Out: a [`Command`] with parts that fit each other. `authorize` and `sudoers` rely on that.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,8 +9,8 @@ use toml::Spanned;
 
 use super::parameter::{Kind, Parameter, Scalar};
 use super::payload::PayloadRule;
-use super::settings::{RunVia, Settings, is_account};
-use super::{ConfigError, Size, Source, Span, Template};
+use super::settings::{RunVia, Settings};
+use super::{ConfigError, RunAs, Size, Source, Span, Template};
 use crate::limits::{MAX_AGE, OUTPUT};
 use crate::protocol::{CommandName, ParameterName, is_unsafe};
 
@@ -42,41 +41,6 @@ pub struct Command {
     pub allow: BTreeMap<String, BTreeMap<ParameterName, Vec<String>>>,
     /// What it takes on standard input; `None`: nothing.
     pub payload: Option<PayloadRule>,
-}
-
-/// `user` or `user:group`, for sudo's `-u` and `-g`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RunAs {
-    /// The account.
-    pub user: String,
-    /// The group, where it is not the account's own.
-    pub group: Option<String>,
-}
-
-impl TryFrom<String> for RunAs {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let (user, group) = match text.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
-            None => (text.as_str(), None),
-        };
-        if is_account(user) && group.is_none_or(is_account) {
-            Ok(Self { user: user.to_owned(), group: group.map(str::to_owned) })
-        } else {
-            Err(format!("`{text}` is not an account: write run_as = \"user\" or \"user:group\""))
-        }
-    }
-}
-
-impl fmt::Display for RunAs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.group {
-            Some(group) => write!(f, "{}:{group}", self.user),
-            None => f.write_str(&self.user),
-        }
-    }
 }
 
 #[derive(Deserialize)]

@@ -31,12 +31,14 @@ fn requests() -> Vec<Value> {
 fn a_gateway_decides_every_signature_as_its_maker_does() {
     let now = Timestamp::parse("2026-11-23T10:15:05Z").expect("a time");
     let all = requests();
-    assert_eq!(all.len(), 101, "the files are read whole");
+    assert_eq!(all.len(), 106, "the files are read whole");
     for vector in all {
         let name = text(&vector, "name");
         let mut test_gateway = TestGateway::new();
         test_gateway.clock.set(now);
-        test_gateway.ssh_keys(&[text(&vector, "public_key").to_owned()], vector["user"].as_str().unwrap_or_default());
+        let others = vector["others"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let keys: Vec<_> = std::iter::once(text(&vector, "public_key").to_owned()).chain(others).collect();
+        test_gateway.ssh_keys(&keys, vector["user"].as_str().unwrap_or_default());
         let ended = test_gateway.deliver(&mail(FROM, text(&vector, "text")));
         match text(&vector, "verdict") {
             "authentic" => {

@@ -11,7 +11,7 @@ use ssh_key::{Algorithm, HashAlg, PublicKey, SshSig};
 use super::NAMESPACE;
 use super::key::{SshKey, fingerprint};
 
-/// The most `sig` lines of a request (writer's rule 1). An SSHSIG under an RSA key of 8192 bits needs 47.
+/// The most `sig` lines of a request (writer's rule 1). An SSHSIG under an RSA key of 8192 bits needs 45.
 pub(in crate::protocol) const MAX_LINES: usize = 64;
 
 /// The most characters of a `sig` line.
