@@ -21,6 +21,7 @@ mod intake;
 mod outputs;
 mod past_failures;
 mod payload;
+mod postgres;
 mod properties;
 mod refusal_table;
 mod sender_auth;

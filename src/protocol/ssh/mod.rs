@@ -3,7 +3,7 @@
 //! what a FIDO key says about its user (PROTOCOL.u2f).
 //!
 //! The crate ssh-key knows the formats and verifies. What is accepted is decided here: five types of key, one namespace, one
-//! hash, one encoding of each signature, a user who was present (docs/decisions/0038).
+//! hash, one encoding of each signature, a user who was present (docs/decisions/0039).
 //!
 //! MUST: nothing here runs for a request without `sig` lines, or before its mac holds.
 
