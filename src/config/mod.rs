@@ -45,6 +45,7 @@ pub use units::{Size, Span};
 pub use user::{Previous, Secrets, User};
 
 use crate::error::{Deferral, Stop};
+use crate::protocol::Timestamp;
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_FOLDER: &str = "/etc/mailsudo";
@@ -139,6 +140,12 @@ impl<'t> Source<'t> {
             }
             _ => String::new(),
         }
+    }
+
+    /// The time that `until` gives, which ends a rotation's overlap.
+    fn until(&self, written: &toml::value::Datetime) -> Result<Timestamp, ConfigError> {
+        let time = Timestamp::parse(&written.to_string());
+        time.ok_or_else(|| self.error_at("until", "until: write it like 2026-12-01T00:00:00Z"))
     }
 
     /// An error at the line that sets `key`, where one does.

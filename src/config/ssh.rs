@@ -60,7 +60,7 @@ pub(super) fn keys(source: &Source<'_>, texts: &[String]) -> Result<Vec<SshKey>,
 
 pub(super) fn previous(source: &Source<'_>, former: Option<Former>) -> Result<Option<PreviousSshKeys>, ConfigError> {
     let read = |former: Former| {
-        let until = super::user::until(source, &former.until)?;
+        let until = source.until(&former.until)?;
         Ok(PreviousSshKeys { keys: keys(source, &former.ssh_keys)?, until })
     };
     former.map(read).transpose()

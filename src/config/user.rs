@@ -89,12 +89,6 @@ impl User {
     }
 }
 
-/// The time that ends a rotation's overlap.
-pub(super) fn until(source: &Source<'_>, written: &toml::value::Datetime) -> Result<Timestamp, ConfigError> {
-    let time = Timestamp::parse(&written.to_string());
-    time.ok_or_else(|| source.error_at("until", "until: write it like 2026-12-01T00:00:00Z"))
-}
-
 /// A user's two factors. Wiped when dropped; shown by no `Debug` form.
 pub struct Secrets {
     /// The current HMAC key.
@@ -150,7 +144,7 @@ impl Secrets {
         let key = |hex| Key::from_hex(hex).map_err(|bad| source.error_at("hmac_key", format!("hmac_key: {bad}")));
         let previous = match file.previous {
             None => None,
-            Some(former) => Some(Previous { key: key(former.hmac_key)?, until: until(source, &former.until)? }),
+            Some(former) => Some(Previous { key: key(former.hmac_key)?, until: source.until(&former.until)? }),
         };
         Ok(Self { key: key(file.hmac_key)?, previous, totp: Zeroizing::new(file.totp.to_owned()) })
     }

@@ -11,8 +11,5 @@ mod key;
 mod signature;
 
 pub use key::{BadSshKey, SshKey};
-pub use signature::{BadSignature, SshSignature, Touch};
+pub use signature::{BadSignature, NAMESPACE, SshSignature, Touch};
 pub(super) use signature::{MAX_LINE, MAX_LINES, is_base64};
-
-/// The namespace of every signature, which keeps a signature over a file or a git commit from being one over a request.
-pub const NAMESPACE: &str = "mailsudo@v1";

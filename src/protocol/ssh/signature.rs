@@ -8,8 +8,10 @@ use ssh_key::encoding::{Decode, Encode};
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, HashAlg, PublicKey, SshSig};
 
-use super::NAMESPACE;
 use super::key::{SshKey, fingerprint};
+
+/// The namespace of every signature, which keeps a signature over a file or a git commit from being one over a request.
+pub const NAMESPACE: &str = "mailsudo@v1";
 
 /// The most `sig` lines of a request (writer's rule 1). An SSHSIG under an RSA key of 8192 bits needs 45.
 pub(in crate::protocol) const MAX_LINES: usize = 64;
