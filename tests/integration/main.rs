@@ -19,6 +19,7 @@ mod hostile;
 mod import_order;
 mod intake;
 mod outputs;
+mod page;
 mod past_failures;
 mod properties;
 mod refusal_table;
