@@ -17,6 +17,7 @@ mod explain;
 mod key;
 mod ledger;
 mod log;
+mod may;
 mod metrics;
 mod page;
 mod postfix;
@@ -79,7 +80,7 @@ enum Subcommands {
     User(user::User),
     #[command(subcommand)]
     Command(command::Command),
-    May(command::May),
+    May(may::May),
     Sudoers(sudoers::Sudoers),
     Check(check::Check),
     Explain(explain::Explain),
@@ -106,9 +107,9 @@ struct GatewayArg {
 pub fn run(words: Vec<OsString>) -> ExitCode {
     // Inside a sudo rule, before a command that must not inherit this process's limits.
     if let [_, first, command @ ..] = words.as_slice()
-        && first == execute::BEGIN
+        && (first == execute::BEGIN || first == execute::BEGIN_WITH_PAYLOAD)
     {
-        return execute::begin(command);
+        return execute::begin(command, first == execute::BEGIN_WITH_PAYLOAD);
     }
     hardening::apply();
     // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.

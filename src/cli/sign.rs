@@ -11,9 +11,11 @@ use zeroize::Zeroizing;
 
 use super::{complete, stdout, tell};
 use crate::authenticate::Factor;
-use crate::client::{self, KeyFile};
+use crate::client::{self, Attachment, KeyFile};
 use crate::config::MailAddress;
-use crate::protocol::{Code, CommandName, GatewayName, ParameterName, Request, Timestamp, UnsignedRequest};
+use crate::protocol::{
+    Code, CommandName, GatewayName, ParameterName, PayloadDigest, Request, Timestamp, UnsignedRequest,
+};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Sign a request and print it, send it, or make a mailto: link
@@ -27,6 +29,7 @@ Examples:
   mailsudo sign restart service=nginx --send          send the mail by sendmail
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
+  mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
 
 --totp-secret-file keeps both factors on one machine: access to that machine gives both. It is for automation on a host
 that you trust as much as the phone it replaces.")]
@@ -46,6 +49,10 @@ pub(super) struct Sign {
     /// The gateway, if there are several key files
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
     gateway: Option<GatewayName>,
+
+    /// Attach this file as the command's standard input; needs --send or --eml
+    #[arg(long, value_name = "FILE")]
+    payload: Option<PathBuf>,
 
     #[command(flatten)]
     code: CodeFrom,
@@ -110,6 +117,10 @@ pub(super) fn address(text: &str) -> Result<MailAddress, String> {
 impl Sign {
     pub(super) fn run(self) -> Result<ExitCode> {
         let keys = KeyFile::choose(self.key.as_deref(), self.gateway.as_ref())?;
+        if self.payload.is_some() && !self.form.eml && !self.form.send {
+            bail!("a payload goes into the mail as an attachment: add --send or --eml");
+        }
+        let attachment = self.payload.as_deref().map(Attachment::read).transpose()?;
         let (time, code) = self.code.get(&SystemClock)?;
         let unsigned = UnsignedRequest {
             gateway: keys.gateway,
@@ -118,6 +129,7 @@ impl Sign {
             code,
             command: self.command,
             arguments: self.arguments,
+            payload: attachment.as_ref().map(|file| PayloadDigest::of(&file.content)),
         };
         let block = unsigned.sign(&keys.key)?;
         let from = match self.from {
@@ -128,9 +140,11 @@ impl Sign {
             outln!("{}", client::mailto(&block, &keys.address, &self.subject))?;
         } else if self.form.eml {
             let from = from.context("a message needs a From field that the gateway knows: --from you@example.com")?;
-            stdout::text(&client::message(&block, &keys.address, Some(&from), &self.subject, time))?;
+            let (from, file) = (Some(&from), attachment.as_ref());
+            stdout::text(&client::message(&block, &keys.address, from, &self.subject, file, time))?;
         } else if self.form.send {
-            let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
+            let file = attachment.as_ref();
+            let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, file, time);
             send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
             let (program, id) = (self.sendmail.display(), Request::read(&[&block])?.id().short());
             tell(format_args!(
