@@ -25,7 +25,7 @@ const REMEMBERED = 20;
 
 export const app = {
   /** @type {PageData} */
-  data: { version: 1, gateway: '', address: '', user: null, from: null, commands: [] },
+  data: { version: 1, gateway: '', address: '', user: null, from: null, max_file: 0, commands: [] },
   /** @type {import('./store.js').Store} */
   store: { isLasting: false, get: async () => undefined, put: async () => {}, remove: async () => {} },
   /** @type {KeyRecord | null} */

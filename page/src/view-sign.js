@@ -23,8 +23,6 @@ const OTHER = '';
 const MANY = 9;
 /** Up to this number of values they are shown at once. */
 const FEW = 4;
-/** The gateway's limit for a mail, 256 KiB, less what base64 and the rest of the mail take. */
-const MAX_FILE = 180 * 1024;
 
 export function signView() {
   const { commands } = app.data;
@@ -204,7 +202,7 @@ function fileField(isRequired, max) {
     element,
     read: async () => {
       const file = input.files?.[0];
-      const largest = Math.min(max, MAX_FILE);
+      const largest = Math.min(max, app.data.max_file);
       const words = !file ? (isRequired ? t('fileMissing') : '') : file.size > largest ? t('fileTooLarge', { max: largest }) : '';
       say(words);
       if (words) return undefined;
@@ -219,7 +217,7 @@ function otherForm() {
   const name = h('input', { type: 'text', maxlength: 60, ...plain });
   const lines = h('textarea', { rows: 3, ...plain });
   const [command, values] = [field(t('otherName'), name), field(t('otherArgs'), lines, t('otherArgsHint'))];
-  const file = fileField(false, MAX_FILE);
+  const file = fileField(false, app.data.max_file);
   return {
     elements: [notice('note', t('otherNote')), command.element, values.element, file.element],
     read: async () => {

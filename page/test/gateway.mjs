@@ -17,6 +17,7 @@ export class Gateway {
     this.write('commands.d/restart.toml', 'summary = "Restart a web service"\nrun_as = "nobody"\nargv = ["/bin/echo", "restarted", "{service}", "{level}"]\n[parameters.service]\none_of = ["nginx", "php-fpm", "mysql"]\n[parameters.level]\ninteger = { min = 1, max = 9 }\ndefault = 3\n[allow.web]\nservice = ["nginx", "php-fpm"]\n[allow.oncall]\n');
     this.write('commands.d/say.toml', 'summary = "Say it </script><script>alert(1)</script> & <b>loud</b>"\nrun_as = "nobody"\nargv = ["/bin/echo", "heard: {what}"]\n[parameters.what]\npattern = "^[a-z]+$"\nmax_length = 20\n[allow.web]\n');
     this.write('commands.d/shout.toml', 'summary = "Any text"\nrun_as = "nobody"\nargv = ["/bin/echo", "heard: {what}"]\n[parameters.what]\npattern = "^.+$"\nmax_length = 2000\n[allow.web]\n');
+    this.write('commands.d/load.toml', 'summary = "Load a list"\nrun_as = "nobody"\nargv = ["/usr/bin/sha256sum"]\n[payload]\nrequired = true\nmax = "1KiB"\n[allow.web]\n');
     this.write('commands.d/secret.toml', 'summary = "Not for alice"\nrun_as = "nobody"\nargv = ["/bin/true"]\n[allow.oncall]\n');
     const said = this.run('user', 'add', 'alice', '--address', 'alice@example.com', '--role', 'web', '--key-file', 'alice.key', '--page', 'alice.html');
     this.secret = /secret=([A-Z2-7]+)/.exec(said)[1];
@@ -53,6 +54,12 @@ export class Gateway {
     const mac = createHmac('sha1', key).update(counter).digest();
     const offset = mac[19] & 15;
     return String((mac.readUInt32BE(offset) & 0x7fffffff) % 1000000).padStart(6, '0');
+  }
+
+  /** Begins with an empty ledger. */
+  forget() {
+    rmSync(this.path('ledger'), { recursive: true });
+    mkdirSync(this.path('ledger'), { mode: 0o700 });
   }
 
   remove() {

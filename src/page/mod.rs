@@ -38,6 +38,8 @@ struct Data<'d> {
     address: &'d str,
     user: Option<&'d str>,
     from: Option<&'d str>,
+    /// The most bytes of a file that is attached.
+    max_file: u64,
     commands: Vec<Offer<'d>>,
 }
 
@@ -48,6 +50,15 @@ struct Offer<'d> {
     parameters: Vec<Field<'d>>,
     /// For each role, the values that it may give.
     permits: Vec<serde_json::Map<String, serde_json::Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Input>,
+}
+
+/// What the command takes on standard input.
+#[derive(Serialize)]
+struct Input {
+    max: u64,
+    required: bool,
 }
 
 #[derive(Serialize)]
@@ -80,6 +91,9 @@ enum FieldKind<'d> {
     },
 }
 
+/// What the mail of a request needs besides the attached file, which base64 makes longer by little more than a third.
+const REST_OF_MAIL: u64 = 32 * 1024;
+
 /// The page for `owner`.
 pub fn html(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> String {
     let offered = commands.iter().filter(|command| is_visible(command, owner.roles));
@@ -89,6 +103,7 @@ pub fn html(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> Str
         address: settings.address.as_str(),
         user: owner.user.map(UserName::as_str),
         from: owner.from.map(MailAddress::as_str),
+        max_file: settings.limits.message.bytes().saturating_sub(REST_OF_MAIL) / 3 * 2,
         commands: offered.map(|command| offer(command, owner.roles)).chain(built_in()).collect(),
     };
     // Writing to memory does not fail; a page without data says that it is empty.
@@ -130,6 +145,7 @@ fn offer<'d>(command: &'d Command, roles: &'d [String]) -> Offer<'d> {
         summary: &command.summary,
         parameters: parameters.collect(),
         permits: limits.map(permit).collect(),
+        payload: command.payload.as_ref().map(|rule| Input { max: rule.max.bytes(), required: rule.required }),
     }
 }
 
@@ -152,7 +168,13 @@ fn built_in() -> [Offer<'static>; 2] {
         test: Some("[0-9a-f]{12}".to_owned()),
         max_length: RequestId::SHORT,
     };
-    let offer = |name, summary, parameters| Offer { name, summary, parameters, permits: vec![serde_json::Map::new()] };
+    let offer = |name, summary, parameters| Offer {
+        name,
+        summary,
+        parameters,
+        permits: vec![serde_json::Map::new()],
+        payload: None,
+    };
     [
         offer("help", "List what you may do", Vec::new()),
         offer(

@@ -33,6 +33,10 @@ fn hostile_gateway() -> CliGateway {
          [parameters.text]\npattern = \"^[<>/a-z]+$\"\nmax_length = 9\n\
          [allow.web]\nservice = [\"nginx\", \"</script>\"]\n[allow.oncall]\n",
     );
+    test_gateway.write(
+        "commands.d/load.toml",
+        "summary = \"Load\"\nrun_as = \"nobody\"\nargv = [\"/bin/cat\"]\n[payload]\nmax = \"1KiB\"\nrequired = true\n[allow.web]\n",
+    );
     let secret = "summary = \"Not for alice\"\nrun_as = \"nobody\"\nargv = [\"/bin/true\"]\n[allow.oncall]\n";
     test_gateway.write("commands.d/secret.toml", secret);
     test_gateway
@@ -46,8 +50,9 @@ fn a_page_offers_what_the_users_roles_permit_and_holds_no_secret() {
     assert_eq!(data["gateway"], "berlin");
     assert_eq!(data["address"], "ops@example.com");
     assert_eq!((&data["user"], &data["from"]), (&"alice".into(), &"alice@example.com".into()));
-    assert_eq!(names(&data), ["restart", "say", "help", "status"]);
-    let restart = &data["commands"][0];
+    assert_eq!(names(&data), ["load", "restart", "say", "help", "status"]);
+    assert_eq!(data["commands"][0]["payload"], serde_json::json!({ "max": 1024, "required": true }));
+    let restart = &data["commands"][1];
     let parameters = restart["parameters"].as_array().expect("parameters");
     assert_eq!(parameters[0]["max"], "9223372036854775807", "exact, as text");
     assert_eq!(parameters[1]["values"], serde_json::json!(["nginx", "</script>"]), "not what only others may give");
@@ -75,7 +80,7 @@ fn no_value_of_the_configuration_becomes_html() {
 fn a_page_for_roles_or_for_nobody_names_no_user() {
     let test_gateway = hostile_gateway();
     let all = data(&test_gateway.run(&["page", "--role", "web", "--role", "oncall"]).out);
-    assert_eq!(names(&all), ["restart", "say", "secret", "help", "status"]);
+    assert_eq!(names(&all), ["load", "restart", "say", "secret", "help", "status"]);
     assert!(all["user"].is_null() && all["from"].is_null());
     let none = data(&test_gateway.run(&["page"]).out);
     assert_eq!(names(&none), ["help", "status"]);
