@@ -12,8 +12,9 @@ pub struct ServedFile {
 }
 
 /// The policy of a page that stands alone, and what it is for a served one.
-const ALONE: &str = "manifest-src 'none'; worker-src 'none'";
-const SERVED: &str = "manifest-src 'self'; worker-src 'self'";
+const ALONE: &str = "img-src data:; manifest-src 'none'; worker-src 'none'";
+/// The icon of the manifest is an image of the page.
+const SERVED: &str = "img-src data: 'self'; manifest-src 'self'; worker-src 'self'";
 
 /// Where the link to the manifest goes.
 const LINK_PLACE: &str = "<!--served-->";
