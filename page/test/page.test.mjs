@@ -495,13 +495,14 @@ browserTest('a key under a passkey opens with the device only', async (open) => 
     await browser.waitText('Sign a request');
     await browser.go(`${server.url}?again`);
     await browser.waitText('Unlock the key');
-    await browser.cdp('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: false });
-    await browser.click('main button.primary');
-    await browser.waitText('has no passkey that can protect the key');
-    await browser.cdp('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: true });
     await browser.click('main button.primary');
     await browser.waitText('Sign a request');
     assert.match(await signRestart(browser, 'nginx'), /^mailsudo: 1\n/);
+    await browser.press('Key');
+    await browser.press('Lock');
+    await browser.cdp('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: false });
+    await browser.click('main button.primary');
+    await browser.waitText('has no passkey that can protect the key');
   } finally {
     server.end();
   }

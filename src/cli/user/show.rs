@@ -70,12 +70,8 @@ impl Show {
         let user = known(&gateway, &name)?;
         let secrets = Enrolment::new(&gateway, None).secrets(&name);
         let previous = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|former| former.until);
-<<<<<<< HEAD
         let fingerprint = secrets.as_ref().ok().map(|secrets| secrets.key.fingerprint());
-        let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(&ledger, &name)?));
-=======
         let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(ledger.as_ref(), &name)?));
->>>>>>> main
         let from: Vec<_> = user.from.iter().map(MailAddress::as_str).collect();
         if self.json {
             return print_json(&json!({
