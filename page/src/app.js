@@ -114,5 +114,6 @@ export function now() {
  * @param {number} seconds
  */
 export function when(seconds) {
-  return new Date(seconds * 1000).toLocaleString(app.language, { dateStyle: 'medium', timeStyle: 'medium' });
+  const tag = navigator.languages.find((one) => one.startsWith(app.language)) ?? app.language;
+  return new Date(seconds * 1000).toLocaleString(tag, { dateStyle: 'medium', timeStyle: 'medium' });
 }

@@ -41,7 +41,12 @@ export async function verifyOwn(raw, kinds) {
  */
 export function mailInput(label, found) {
   /** @type {HTMLTextAreaElement} */
-  const text = h('textarea', { rows: 6, dir: 'auto', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', oninput: () => found(utf8(text.value)) });
+  const text = h('textarea', { rows: 6, dir: 'auto', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', oninput: () => take() });
+  const take = () => {
+    // What was pasted needs no room any more: its verdict comes next.
+    text.rows = text.value === '' ? 6 : 2;
+    return found(utf8(text.value));
+  };
   const read = async (/** @type {File | undefined} */ file) => {
     if (!file) return;
     text.value = '';
@@ -61,7 +66,7 @@ export function mailInput(label, found) {
   if (app.mail) {
     text.value = app.mail;
     app.mail = '';
-    void found(utf8(text.value));
+    void take();
   }
   return place;
 }

@@ -33,6 +33,14 @@ function facts(user, fingerprint, kept) {
   return h('dl', { class: 'facts' }, rows.filter(([, value]) => value !== '').flatMap(([name, value]) => [h('dt', {}, name), h('dd', { dir: 'auto' }, value)]));
 }
 
+/**
+ * For password managers, which keep a passphrase under a name.
+ * @param {string} user
+ */
+function userName(user) {
+  return h('input', { type: 'text', autocomplete: 'username', value: user, hidden: true });
+}
+
 function addView() {
   const body = h('section', {});
   const { element, say } = field(t('keyText'), h('textarea', { rows: 4, spellcheck: 'false', autocomplete: 'off', autocapitalize: 'off' }));
@@ -127,6 +135,7 @@ function confirmView(read) {
   };
   const form = h('form', { onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); void done(); } },
     h('h1', { tabindex: -1 }, t('keyTitle')),
+    userName(read.user),
     facts(read.user, read.fingerprint, ''),
     h('p', { class: 'hint' }, t('fingerprintNote')),
     choice, secret, wrong,
@@ -155,6 +164,7 @@ export function unlockView() {
   };
   return h('form', { onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); void unlock(); } },
     h('h1', {}, t('unlockTitle')),
+    userName(record?.user ?? ''),
     facts(record?.user ?? '', record?.fingerprint ?? '', device ? t('keptDevice') : t('keptPassphrase')),
     device ? wrong : element,
     h('div', { class: 'actions' }, h('button', { class: 'primary' }, t('unlock')), deleteButton()),

@@ -35,7 +35,8 @@ export function signView() {
     read = parts.read;
     form.replaceChildren(...parts.elements);
     rest.hidden = false;
-    show(true);
+    // Arrow keys go on through the list, so it closes for a pointer only.
+    if (byPointer) show(true);
   };
   // Of a chosen command only its row stays, so that the fields come next.
   const show = (/** @type {boolean} */ isChosen) => {
@@ -50,6 +51,9 @@ export function signView() {
   const rest = h('div', { hidden: true }, form, code.element, wrong, h('div', { class: 'actions' }, h('button', { class: 'primary' }, t('doSign'))));
   const options = [...commands.map(({ name, summary }) => ({ value: name, label: name, note: summary })), { value: OTHER, label: t('other'), note: t('otherNote') }];
   const list = radios(t('command'), 'command', options, '-', choose);
+  let byPointer = false;
+  list.addEventListener('pointerdown', () => { byPointer = true; });
+  list.addEventListener('keydown', () => { byPointer = false; });
   const filter = commands.length >= MANY ? filterField(list) : null;
   const view = h('form', {
     onsubmit: async (/** @type {Event} */ event) => {

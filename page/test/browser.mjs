@@ -17,7 +17,7 @@ export function needed(program, packages) {
 }
 
 /** The error of a command of WebDriver. */
-class DriverError extends Error {}
+export class DriverError extends Error {}
 
 /** Chromium with a profile folder: a restart with the same folder is the same browser of the same user. */
 export async function chromium({ profile, downloads = profile, options = [] }) {
@@ -158,7 +158,7 @@ export class Browser {
   }
 
   async size(width, height) {
-    const metrics = { width, height, deviceScaleFactor: 2, mobile: width < 600 };
+    const metrics = { width, height, deviceScaleFactor: 1, mobile: width < 600 };
     await this.call('POST', '/goog/cdp/execute', { cmd: 'Emulation.setDeviceMetricsOverride', params: metrics });
   }
 

@@ -8,9 +8,9 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from './browser.mjs';
 import { Gateway } from './gateway.mjs';
+import { addKey as addKeyOf, HOSTILE, signRestart as signRestartAt } from './steps.mjs';
 
 const repository = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const HOSTILE = ['<img src=x onerror=alert(1)>', '"><script>alert(1)</script>', '</script><script>alert(1)</script>', '\u{202e}gnp.exe', 'javascript:alert(1)', '{{7*7}}${7*7}', "' onfocus='alert(1)", 'a\u{0}b', '\u{1f600}'.repeat(50), 'x'.repeat(5000)];
 
 /** @type {Gateway} */
 let gateway;
@@ -40,31 +40,8 @@ function browserTest(name, steps) {
   });
 }
 
-/** Adds the key file by the file picker, and gives the fingerprint that the page shows. */
-async function addKey(browser, passphrase = '', name = 'alice.key') {
-  await browser.waitText('Your key');
-  await browser.upload('input[type=file]', gateway.path(name));
-  await browser.waitText('Fingerprint');
-  const shown = /[0-9a-f]{4}( [0-9a-f]{4}){3}/.exec(await browser.text('dl'))[0];
-  if (passphrase) {
-    await browser.press('With a passphrase');
-    await browser.fill('Passphrase', passphrase);
-    await browser.fill('The same again', passphrase);
-  }
-  await browser.click('main button.primary');
-  await browser.waitText('Sign a request');
-  return shown;
-}
-
-/** Signs, and gives the block. */
-async function signRestart(browser, service) {
-  await browser.press('restart');
-  await browser.press(service);
-  await browser.fill('Code from your authenticator', gateway.code());
-  await browser.click('main button.primary');
-  await browser.wait('[data-view=outcome]');
-  return browser.run('return document.querySelector("pre.block").textContent');
-}
+const addKey = (browser, passphrase = '', name = 'alice.key') => addKeyOf(browser, gateway, passphrase, name);
+const signRestart = (browser, service) => signRestartAt(browser, gateway, service);
 
 /** The mail that the page saves. */
 async function savedMail(browser, block) {
@@ -96,7 +73,6 @@ browserTest('from a file: add the key, sign, restart the browser, sign again; th
   await browser.go(fileUrl('alice.html'));
   assert.equal(await addKey(browser), gateway.fingerprint);
   if (process.env.MAILSUDO_PICTURES) {
-    await pictures(browser, 'commands');
     await browser.press('restart');
     await browser.press('nginx');
     await browser.fill('Code from your authenticator', '214841');
@@ -104,7 +80,6 @@ browserTest('from a file: add the key, sign, restart the browser, sign again; th
     await browser.press('Sign');
   }
   const first = await signRestart(browser, 'nginx');
-  if (process.env.MAILSUDO_PICTURES) await pictures(browser, 'send');
   const mail = await savedMail(browser, first);
   await browser.assertQuiet();
   await browser.end();
@@ -410,11 +385,11 @@ browserTest('by keyboard alone, at 320 pixels, in each language, in the dark, an
   await browser.run('document.querySelectorAll("nav button")[0].click()');
   await browser.waitText('Sign a request');
   const keys = (text) => browser.call('POST', '/actions', { actions: [{ type: 'key', id: 'k', actions: [...text].flatMap((value) => [{ type: 'keyDown', value }, { type: 'keyUp', value }]) }] });
-  const [TAB, SPACE, ENTER] = ['\ue004', ' ', '\ue007'];
-  await keys(TAB + SPACE);
-  await browser.waitText('Code from your authenticator');
+  const [TAB, SPACE, ENTER, UP, DOWN] = ['\ue004', ' ', '\ue007', '\ue013', '\ue015'];
+  await keys(TAB + SPACE + DOWN + DOWN + UP);
+  await browser.waitText('service');
   assert.equal(await browser.run('return document.querySelector("input:checked").value'), 'restart');
-  await keys(TAB + TAB + TAB + SPACE + TAB + gateway.code() + ENTER);
+  await keys(TAB + TAB + SPACE + TAB + gateway.code() + ENTER);
   await browser.wait('[data-view=outcome]');
   assert.ok((await browser.run('return document.querySelector("pre.block").textContent')).includes('arg: service=nginx'));
 });
