@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
+use super::user::known;
 use super::{GatewayArg, complete, stdout};
 use crate::config::Gateway;
 use crate::page::{self, Owner};
@@ -44,9 +45,11 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
-        let html = match &self.user {
-            Some(name) => of_user(&gateway, name)?,
-            None => html(&gateway, &Owner { user: None, from: None, roles: &self.roles })?,
+        let html = if let Some(name) = &self.user {
+            page::html(&gateway, &Owner::of(name, &known(&gateway, name)?))?
+        } else {
+            check_roles(&gateway, &self.roles)?;
+            page::html(&gateway, &Owner::with(&self.roles))?
         };
         match &self.served {
             Some(folder) => write(folder, &html, &gateway)?,
@@ -56,19 +59,14 @@ impl Page {
     }
 }
 
-/// The page of a user of the gateway.
-pub(super) fn of_user(gateway: &Gateway, name: &UserName) -> Result<String> {
-    let user = super::user::known(gateway, name)?;
-    html(gateway, &Owner { user: Some(name), from: user.from.first(), roles: &user.roles })
-}
-
-fn html(gateway: &Gateway, owner: &Owner<'_>) -> Result<String> {
+/// Refuses a role that no command allows: most often it is a typing error.
+fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
     let commands = super::commands(gateway)?;
-    let known = |role: &&String| commands.iter().any(|command| command.allow.contains_key(*role));
-    if let Some(role) = owner.roles.iter().find(|role| owner.user.is_none() && !known(role)) {
-        bail!("no command allows the role {role}; `mailsudo command list` shows the roles");
+    let is_known = |role: &&String| commands.iter().any(|command| command.allow.contains_key(*role));
+    match roles.iter().find(|role| !is_known(role)) {
+        Some(role) => bail!("no command allows the role {role}; `mailsudo command list` shows the roles"),
+        None => Ok(()),
     }
-    Ok(page::html(gateway.settings(), &commands, owner))
 }
 
 /// Writes the files of the web app; each is replaced in one step.
@@ -78,7 +76,8 @@ fn write(folder: &Path, html: &str, gateway: &Gateway) -> Result<()> {
     }
     for file in page::served(html, gateway.settings().gateway.as_str()) {
         let path = folder.join(file.name);
-        replace(&path, file.content.as_bytes(), Rights { mode: 0o644, owner: None }).context("the page is not whole")?;
+        replace(&path, file.content.as_bytes(), Rights { mode: 0o644, owner: None })
+            .context("the page is not whole")?;
         outln!("{}", path.display())?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub use served::{ServedFile, served};
 
 use crate::authorize::is_visible;
-use crate::config::{Command, Kind, MailAddress, Parameter, Settings};
+use crate::config::{Command, ConfigError, Gateway, Kind, MailAddress, Parameter, Settings, User};
 use crate::protocol::{ParameterName, RequestId, UserName, is_unsafe};
 
 /// The page without data. A test compares it with a new build of `page/`.
@@ -23,11 +23,23 @@ const PLACE: &str = r#"<script type="application/json" id="data">"#;
 #[derive(Debug)]
 pub struct Owner<'o> {
     /// The user, if it is a page for one user only.
-    pub user: Option<&'o UserName>,
+    user: Option<&'o UserName>,
     /// The address that the user sends from.
-    pub from: Option<&'o MailAddress>,
+    from: Option<&'o MailAddress>,
     /// The roles whose commands it offers.
-    pub roles: &'o [String],
+    roles: &'o [String],
+}
+
+impl<'o> Owner<'o> {
+    /// The page is for this user.
+    pub fn of(name: &'o UserName, user: &'o User) -> Self {
+        Self { user: Some(name), from: user.from.first(), roles: &user.roles }
+    }
+
+    /// The page is for every user with one of these roles.
+    pub fn with(roles: &'o [String]) -> Self {
+        Self { user: None, from: None, roles }
+    }
 }
 
 /// The data of a page; `page/src/commands.js` reads it.
@@ -94,8 +106,20 @@ enum FieldKind<'d> {
 /// What the mail of a request needs besides the attached file, which base64 makes longer by little more than a third.
 const REST_OF_MAIL: u64 = 32 * 1024;
 
-/// The page for `owner`.
-pub fn html(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> String {
+/// The page of `gateway` for `owner`.
+///
+/// # Errors
+///
+/// A command's file cannot be read.
+pub fn html(gateway: &Gateway, owner: &Owner<'_>) -> Result<String, ConfigError> {
+    let mut commands = Vec::new();
+    for name in gateway.command_names()? {
+        commands.extend(gateway.command(&name)?);
+    }
+    Ok(filled(gateway.settings(), &commands, owner))
+}
+
+fn filled(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> String {
     let offered = commands.iter().filter(|command| is_visible(command, owner.roles));
     let data = Data {
         version: 1,

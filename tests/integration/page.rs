@@ -139,7 +139,8 @@ fn one_fingerprint_names_a_key_everywhere() {
     assert_eq!(key.out, format!("{shown}  bob at berlin  bob.key\n"), "{}", key.err);
     let qr = test_gateway.run(&["key", "--key", "bob.key", "--qr"]).out;
     assert!(qr.contains('█') && qr.ends_with(&format!("bob at berlin, fingerprint {shown}\n")), "{qr}");
-    let json: Value = serde_json::from_str(&test_gateway.run(&["key", "--key", "bob.key", "--json"]).out).expect("JSON");
+    let json: Value =
+        serde_json::from_str(&test_gateway.run(&["key", "--key", "bob.key", "--json"]).out).expect("JSON");
     assert_eq!(json[0]["user"], "bob");
     let none = test_gateway.run(&["key"]);
     assert!(none.status == 1 && none.err.contains("--key FILE"), "{}", none.err);

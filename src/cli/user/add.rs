@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{UserArg, default_key_file, say_key_file, show_totp};
-use crate::cli::{page, qr, service_account, sign::address};
+use super::{UserArg, default_key_file, known, say_key_file, show_totp};
+use crate::cli::{qr, service_account, sign::address};
 use crate::client::read_private;
 use crate::config::{Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
+use crate::page::{self, Owner};
 use crate::protocol::UserName;
 use crate::system::files::{Rights, create};
 
@@ -113,7 +114,7 @@ impl Add {
             qr::show(&read_private(&key_file)?)?;
         }
         if let Some(file) = &self.page {
-            let html = page::of_user(&gateway, &user.name)?;
+            let html = page::html(&gateway, &Owner::of(&user.name, &known(&gateway, &user.name)?))?;
             create(file, html.as_bytes(), Rights { mode: 0o644, owner: None })
                 .with_context(|| format!("the user is enrolled without a page: mailsudo page --user {}", user.name))?;
             outln!("Page: {}. It holds no secret.", file.display())?;

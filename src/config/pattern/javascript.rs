@@ -1,6 +1,6 @@
 //! A pattern as an expression of JavaScript (ECMA-262, with the `u` flag), for the page that users sign with.
 
-use super::{Node, Set};
+use super::node::{Node, Set};
 
 /// Appends the expression for `node`, without anchors.
 pub(super) fn print(node: &Node, expression: &mut String) {
