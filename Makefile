@@ -18,7 +18,7 @@ built    = target/built
 program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help demo build man check lint deny page test test-unit test-page test-system soak fuzz bench install uninstall deb setup clean
+.PHONY: help demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install uninstall deb setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -71,9 +71,13 @@ test-page: ## The users' page: its types, its rules in node, and the page in a h
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
 
-soak: setup ## What takes longer than `make test` should: each says what it tried and what it found
+soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration -- --ignored --nocapture
+	MAILSUDO="$$(ls -t target/*/debug/mailsudo target/debug/mailsudo 2>/dev/null | head -1)" node --test page/test/firefox.soak.mjs
+
+setup-firefox:
+	@tests/setup firefox-esr
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run

@@ -29,12 +29,14 @@ function judged(checked, section) {
   const { finding, block, text, outside } = checked;
   if (finding === 'altered') return [verdict('bad', t('altered'), t('alteredNote'))];
   if (!block || text === null) return [verdict('bad', t('notGenuine'), t('notGenuineNotice'))];
+  // Two kinds of notice ask nothing: they tell that a command ran without approval, or that a request has lapsed.
   const isOver = block.time < now();
+  const isQuestion = !isOver && !/^\s*(?:RAN WITHOUT APPROVAL|lapsed)\s*:/.test(text);
   const about = h('p', {}, isOver ? t('lapsed') : t('until', { time: when(block.time) }));
   const head = finding === 'genuine'
     ? verdict('good', t('genuine'), t('asks', { from: block.from, command: block.command }), about)
     : verdict('warn', t('withMore'), t('withMoreNote'), remarks(outside), about);
-  return [head, clockNotice(), ...authenticated(text), isOver ? null : answerForm(block, section)].filter(isThere);
+  return [head, clockNotice(), ...authenticated(text), isQuestion ? answerForm(block, section) : null].filter(isThere);
 }
 
 /** @param {import('./reply.js').GatewayBlock} block @param {HTMLElement} section */

@@ -1,7 +1,7 @@
 // The page in a real Chromium, from a file and from a server on localhost, against a gateway that the built program makes. A violation
 // of the page's policy, or anything else that the browser reports, fails the test. Set MAILSUDO_PICTURES to write docs/images.
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
@@ -45,7 +45,6 @@ const signRestart = (browser, service) => signRestartAt(browser, gateway, servic
 
 /** The mail that the page saves. */
 async function savedMail(browser, block) {
-  const { createHash } = await import('node:crypto');
   const id = createHash('sha256').update(Buffer.from(/mac: ([0-9a-f]{64})/.exec(block)[1], 'hex')).digest('hex').slice(0, 12);
   await browser.press('Save mail (.eml)');
   const path = gateway.path(`downloads/mailsudo-${id}.eml`);
@@ -318,6 +317,17 @@ browserTest('a notice is shown after it was verified only, and the answer names 
   await browser.paste('Text of the notice', genuine);
   await browser.waitText('The time to approve is over.');
   assert.ok(!(await browser.text('main')).includes('Yes, run it'));
+  // A notice that asks nothing has no form.
+  const lines = (above) => {
+    const output = createHash('sha256').update(above.replace(/\s/g, '')).digest('hex');
+    const block = signed.replace(/^output: .*$/m, `output: ${output}`);
+    return `${above}${block}mac: ${createHmac('sha256', key).update(block).digest('hex')}\n`;
+  };
+  for (const outcome of ['RAN WITHOUT APPROVAL', 'lapsed', 'to approve']) {
+    await browser.paste('Text of the notice', lines(`${outcome}: restart service=nginx\n\nhost     vm\n\n`));
+    await browser.waitText(`${outcome}: restart`, '[data-text=authenticated]');
+    assert.equal((await browser.text('main')).includes('Yes, run it'), outcome === 'to approve', outcome);
+  }
   // The link of a shortcut: the text stands behind the address, and goes from there.
   await browser.go(`${fileUrl('any.html')}#mail=${encodeURIComponent(Buffer.from(fresh).toString('base64'))}`);
   await browser.waitText('alice asks for restart');
