@@ -145,6 +145,19 @@ test('a reply for another user, or from before the key, is not genuine', async (
   assert.equal((await verify(bytes, key, ['mailsudo-reply'])).finding, 'not-genuine');
 });
 
+test('what is not clear is not genuine', async () => {
+  const key = await berlin();
+  const raw = file('tests/replies/html-of-the-same.eml').toString();
+  const finding = async (text) => (await verify(utf8(text), key, ['mailsudo-reply'])).finding;
+  assert.equal(await finding(raw), 'genuine');
+  assert.equal(await finding(raw.replace('<pre>', '<pre style="color:red">')), 'with-more', 'the same text in HTML that shows more');
+  const plain = file('tests/replies/genuine.eml').toString();
+  const twice = plain.replace('MIME-Version: 1.0', 'MIME-Version: 1.0\nContent-Transfer-Encoding: 7bit');
+  assert.equal(await finding(twice), 'not-genuine', 'a field twice');
+  const long = vectors.vectors.find(({ name }) => name === 'one-long-line').text;
+  assert.equal((await verdictOn(long.replace(/y+/, 'y'.repeat(999)), alice)).verdict, 'malformed', 'a line of more than 998 octets');
+});
+
 test('a pasted reply is checked without its headers', async () => {
   const raw = file('tests/replies/genuine.eml').toString();
   const text = raw.slice(raw.indexOf('\n\n') + 2);
@@ -243,6 +256,7 @@ test('no request is signed that a gateway would refuse', async () => {
     { code: '12345６' }, { command: 'a b' }, { command: '' }, { gateway: 'x\nuser: bob' }, { user: '../x' }, { payload: 'AB' },
   ];
   for (const change of refused) await assert.rejects(signRequest({ ...draft, ...change }, alice), (fault) => ['bad-request', 'bad-value'].includes(fault.word));
+  await assert.rejects(signRequest({ ...draft, args: [['a', '1'], ['a', '2']] }, alice), (fault) => fault.word === 'bad-request');
   await signRequest({ ...draft, args: [['a', 'x'.repeat(4096)]] }, alice);
 });
 

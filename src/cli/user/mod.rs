@@ -12,14 +12,15 @@ pub(super) use subcommands::User;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::confirm::DryRun;
 use super::{GatewayArg, complete, qr};
+use crate::client;
 use crate::config::{Gateway, User as Known};
-use crate::protocol::{Key, UserName};
+use crate::protocol::{Key, SshKey, UserName};
 
 /// The gateway, and one of its users.
 #[derive(Debug, Args)]
@@ -40,6 +41,19 @@ pub(super) fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
         }
         other => Ok(other?),
     }
+}
+
+/// The SSH keys in the `.pub` files `paths`.
+fn ssh_keys(paths: &[PathBuf]) -> Result<Vec<SshKey>> {
+    let mut keys: Vec<SshKey> = Vec::new();
+    for path in paths {
+        let key = client::ssh::public_key(path)?;
+        if keys.contains(&key) {
+            bail!("{} holds a key that another --ssh-key gives already", path.display());
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// The default path of a key file: in the current folder, named after gateway and user.
