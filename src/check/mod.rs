@@ -3,6 +3,7 @@
 
 mod access;
 mod commands;
+mod database;
 mod host;
 mod ledger;
 mod postfix;

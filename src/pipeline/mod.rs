@@ -15,6 +15,7 @@ mod builtin;
 mod delivery;
 mod log;
 mod observer;
+mod resume;
 mod trace;
 
 use std::io::Read;
@@ -22,6 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 pub use observer::{Observer, Step};
+pub use resume::{Resumed, resume};
 pub use trace::Trace;
 
 use delivery::Delivery;

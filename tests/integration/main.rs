@@ -18,6 +18,7 @@ mod explain;
 mod hostile;
 mod import_order;
 mod intake;
+mod nodes;
 mod outputs;
 mod past_failures;
 mod payload;

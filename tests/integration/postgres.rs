@@ -12,7 +12,7 @@ use mailsudo::system::clock::{Clock, SystemClock};
 use crate::common::{TestGateway, mail};
 
 #[path = "../common/postgres.rs"]
-mod server;
+pub(crate) mod server;
 
 use server::{DELIVER, OWNER, PASSWORD, Server, server};
 
@@ -37,7 +37,7 @@ fn as_owner<T>(test_gateway: &TestGateway, url: &PostgresUrl, work: impl FnOnce(
 }
 
 /// A gateway with an empty ledger in a database of its own, and that database's name.
-fn new(server: &Server, more: &str) -> (TestGateway, String) {
+pub(crate) fn new(server: &Server, more: &str) -> (TestGateway, String) {
     let (test_gateway, database) = (TestGateway::new(), server.database());
     set(&test_gateway, &format!("url = \"{}\"\n{more}", server.url(DELIVER, &database)));
     let url = owner_of(server, &database);
@@ -45,7 +45,7 @@ fn new(server: &Server, more: &str) -> (TestGateway, String) {
     (test_gateway, database)
 }
 
-fn open(test_gateway: &TestGateway) -> Result<Box<dyn LedgerQueries>, LedgerError> {
+pub(crate) fn open(test_gateway: &TestGateway) -> Result<Box<dyn LedgerQueries>, LedgerError> {
     let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
     ledger::open(gateway.settings(), Trusted::caller(), test_gateway.timeouts.transaction)
 }
