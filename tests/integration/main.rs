@@ -6,6 +6,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/database.rs"]
+mod database;
 
 mod cli;
 

@@ -11,8 +11,8 @@ use mailsudo::reply::ReplyTransport;
 
 use crate::cli::CliGateway;
 use crate::common::{KEY, TestGateway, context};
-use crate::postgres::server::{DELIVER, OWNER, server};
-use crate::postgres::{new, open};
+use crate::database::server::{DELIVER, OWNER, server};
+use crate::database::{new, open};
 
 /// What another node does for this gateway, and the new replies.
 fn resumed(test_gateway: &TestGateway) -> (Resumed, Vec<String>) {
