@@ -72,7 +72,7 @@ impl Plan {
         let (silent, other) = (Arc::clone(&is_silent), client.try_clone().expect("a socket"));
         let hangs = self.cut == Cut::Hang;
         thread::spawn(move || {
-            let mut buffer = [0; 1 << 16];
+            let mut buffer = vec![0; 1 << 16];
             while let Ok(read @ 1..) = answers.read(&mut buffer) {
                 if !silent.load(Ordering::SeqCst) {
                     if back.write_all(&buffer[..read]).is_err() {
@@ -86,7 +86,7 @@ impl Plan {
             }
             let _ = back.shutdown(std::net::Shutdown::Both);
         });
-        let mut buffer = [0; 1 << 16];
+        let mut buffer = vec![0; 1 << 16];
         while let Ok(read @ 1..) = client.read(&mut buffer) {
             let message = &buffer[..read];
             let is_it = message.windows(self.text.len()).any(|part| part == self.text.as_bytes());
