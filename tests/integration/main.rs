@@ -30,6 +30,8 @@ mod properties;
 mod refusal_table;
 mod sender_auth;
 mod smtp;
+mod ssh_cli;
+mod ssh_signature;
 mod sysadmin;
 mod time;
 mod timing;
