@@ -3,6 +3,7 @@
 
 mod access;
 mod commands;
+mod database;
 mod gateway;
 mod host;
 mod ledger;
