@@ -17,8 +17,12 @@ man      = target/man
 built    = target/built
 program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 
+# Where cargo has put the program of a debug build, as cargo says it.
+debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
+
 .DEFAULT_GOAL := build
-.PHONY: help toolchain demo build man check lint deny test test-unit test-system soak fuzz bench install uninstall deb rpm test-packages setup clean
+.PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install
+.PHONY: uninstall deb rpm test-packages setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -63,7 +67,10 @@ deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if 
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --all-features check licenses bans sources
 
-test: toolchain setup test-unit test-system ## Set up what the tests need (asks before it installs packages), and run every one
+page: ## Build the users' page (page/built.html, which is committed) after a change in page/
+	node page/build.mjs
+
+test: toolchain setup test-unit test-page test-system ## Set up what the tests need (asks before it installs packages), and run every one
 
 setup: ## Install the Debian packages that the tests need, after asking (MAILSUDO_INSTALL=yes: without)
 	@tests/setup
@@ -71,12 +78,22 @@ setup: ## Install the Debian packages that the tests need, after asking (MAILSUD
 test-unit: ## Tests that need no root: units, properties, protocol vectors, the built binary
 	$(CARGO) test --locked $(TEST_FLAGS)
 
+test-page: ## The users' page: its types, its rules in node, and the page in a headless Chromium
+	tsc -p page
+	$(CARGO) build --locked --bin mailsudo
+	MAILSUDO="$(debug-program)" node --test page/test/*.test.mjs
+
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
 
-soak: setup ## What takes longer than `make test` should: each says what it tried and what it found
+soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration -- --ignored --nocapture
+	$(CARGO) build --locked --bin mailsudo
+	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
+
+setup-firefox:
+	@tests/setup firefox-esr
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run
@@ -107,6 +124,9 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-metrics.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.service
 	install -m 0644 packaging/mailsudo-metrics.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-resume.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
+	install -m 0644 packaging/mailsudo-resume.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 0644 packaging/mailsudo-fetch.service packaging/mailsudo-fetch.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -d -m 0755 $(etcdir) $(etcdir)/users.d $(etcdir)/commands.d
 	test -e $(etcdir)/mailsudo.toml || install -m 0644 examples/mailsudo.toml $(etcdir)/
@@ -129,6 +149,8 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailsudo.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailsudo.conf
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.timer
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.timer
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.timer
 	rm -rf $(sharedir) $(docdir)

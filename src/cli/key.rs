@@ -1,21 +1,43 @@
-//! `mailsudo key import | list`: the user's key files.
+//! `mailsudo key`: the user's own key files, each with the key's fingerprint; and a key file put in its place.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::table::Table;
-use super::{print_json, tell, when};
-use crate::client::KeyFile;
+use super::{print_json, qr, tell, when};
 use crate::client::keys::{Imported, import};
+use crate::client::{KeyFile, read_private};
+use crate::protocol::GatewayName;
 use crate::system::clock::{Clock, SystemClock};
 
-/// Import and list your key files
+/// List your key files with their fingerprints, or show one as a QR code for a phone
+///
+/// The fingerprint names a key without revealing it. `mailsudo user show` and the page show the same one for the same key.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  mailsudo key
+  mailsudo key import berlin.alice.toml
+  mailsudo key --qr --gateway berlin
+
+The QR code holds the key file. Whoever sees it, or a picture of it, has the key."
+)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    command: Option<KeyCommand>,
+
+    #[command(flatten)]
+    list: List,
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Key {
+enum KeyCommand {
     Import(Import),
     List(List),
 }
@@ -26,7 +48,7 @@ pub(super) enum Key {
 /// behind: a request's time must be right to about 30 seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo key import berlin.alice.toml && rm berlin.alice.toml")]
-pub(super) struct Import {
+struct Import {
     /// The key file from your gateway's sysadmin
     file: PathBuf,
 
@@ -35,20 +57,33 @@ pub(super) struct Import {
     replace: bool,
 }
 
-/// List your key files
+/// List your key files with their fingerprints, or show one as a QR code for a phone
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo key list --json")]
-pub(super) struct List {
-    /// Print JSON
+struct List {
+    /// The key file [default: those in ~/.config/mailsudo]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// Only the key file of this gateway
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    gateway: Option<GatewayName>,
+
+    /// Show the key file as a QR code, which the page on a phone reads
     #[arg(long)]
+    qr: bool,
+
+    /// Print JSON
+    #[arg(long, conflicts_with = "qr")]
     json: bool,
 }
 
-impl Key {
+impl Keys {
     pub(super) fn run(self) -> Result<ExitCode> {
-        match self {
-            Self::Import(import) => import.run(),
-            Self::List(list) => list.run(),
+        match self.command {
+            Some(KeyCommand::Import(import)) => import.run(),
+            Some(KeyCommand::List(list)) => list.run(),
+            None => self.list.run(),
         }
     }
 }
@@ -66,54 +101,56 @@ impl Import {
                 when(written)
             ));
         }
-        let is_same = self.file.canonicalize().ok() == path.canonicalize().ok();
-        if !is_same {
+        if self.file.canonicalize().ok() != path.canonicalize().ok() {
             noteln!("Delete the copy, it is a secret: rm {}", self.file.display())?;
         }
-        noteln!("Then try it: mailsudo sign help --gateway {} --send --from {}", key.gateway, "YOUR-ADDRESS")?;
+        noteln!("Then try it: mailsudo sign help --gateway {} --send --from YOUR-ADDRESS", key.gateway)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl List {
     fn run(self) -> Result<ExitCode> {
-        let files = KeyFile::all_with_paths()?;
+        if self.qr {
+            let file = KeyFile::choose(self.key.as_deref(), self.gateway.as_ref())?;
+            qr::show(&read_private(&file.path)?)?;
+            outln!("{} at {}, fingerprint {}", file.user, file.gateway, qr::grouped(&file.key.fingerprint()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let files = match &self.key {
+            Some(path) => vec![KeyFile::read(path)?],
+            None => KeyFile::all()?,
+        };
+        let files: Vec<_> =
+            files.into_iter().filter(|file| self.gateway.as_ref().is_none_or(|name| file.gateway == *name)).collect();
         if self.json {
-            let rows = files.iter().map(|(path, file)| match file {
-                Ok(key) => json!({
-                    "gateway": key.gateway.as_str(),
-                    "user": key.user.as_str(),
-                    "address": key.address.as_str(),
-                    "written": key.written.map(|written| written.to_string()),
-                    "file": path,
-                }),
-                Err(error) => json!({ "file": path, "error": format!("{error:#}") }),
+            let rows = files.iter().map(|file| {
+                json!({
+                    "gateway": file.gateway.as_str(),
+                    "address": file.address.as_str(),
+                    "user": file.user.as_str(),
+                    "fingerprint": file.key.fingerprint(),
+                    "file": file.path.display().to_string(),
+                })
             });
             return print_json(&rows.collect::<Vec<_>>());
         }
-        let mut table = Table::new(["GATEWAY", "USER", "ADDRESS", "WRITTEN", "FILE"]);
-        let mut status = ExitCode::SUCCESS;
-        for (path, file) in &files {
-            match file {
-                Ok(key) => table.row([
-                    key.gateway.to_string().into(),
-                    key.user.to_string().into(),
-                    key.address.to_string().into(),
-                    key.written.map(when).unwrap_or_default().into(),
-                    path.display().to_string().into(),
-                ]),
-                Err(error) => {
-                    tell(format_args!("mailsudo: {error:#}"));
-                    status = ExitCode::FAILURE;
-                }
-            }
+        if files.is_empty() {
+            bail!(
+                "there is no key file in ~/.config/mailsudo: `mailsudo key import FILE` puts it there; or give one with --key FILE"
+            );
+        }
+        let mut table = Table::new(["FINGERPRINT", "USER", "GATEWAY", "ADDRESS", "FILE"]);
+        for file in &files {
+            table.row([
+                qr::grouped(&file.key.fingerprint()).into(),
+                file.user.to_string().into(),
+                file.gateway.to_string().into(),
+                file.address.to_string().into(),
+                file.path.display().to_string().into(),
+            ]);
         }
         table.print()?;
-        if files.is_empty() {
-            outln!(
-                "There are no key files yet: `mailsudo key import FILE` imports the one that your gateway's sysadmin gave you."
-            )?;
-        }
-        Ok(status)
+        Ok(ExitCode::SUCCESS)
     }
 }

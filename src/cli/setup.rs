@@ -360,10 +360,10 @@ fn check(plan: &Plan) -> Result<()> {
 
 /// The lines for the user.
 fn hand_over(plan: &Plan, answers: &Answers) -> Result<()> {
-    let Some(Enrolled { name, key_file, .. }) = &plan.enrolled else {
+    let Some(Enrolled { name, key_file, key, .. }) = &plan.enrolled else {
         return Ok(());
     };
-    say_key_file(key_file, &plan.gateway()?)?;
+    say_key_file(key_file, key, &plan.gateway()?)?;
     let file = key_file.file_name().unwrap_or_default().to_string_lossy();
     noteln!("For {name}, on their own machine:\n  mailsudo key import {file} && rm {file}")?;
     let (_, from) = answers.user.as_ref().context("there is no user")?;

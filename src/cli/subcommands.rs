@@ -10,8 +10,8 @@ use clap_complete::CompleteEnv;
 use super::failure::{self, Caller, usage};
 use super::stdout;
 use super::{
-    GatewayArg, check, completions, config, deliver, explain, key, ledger, log, may, metrics, postfix, setup, sign,
-    sudoers, user, verify,
+    GatewayArg, check, completions, config, deliver, explain, key, ledger, log, may, metrics, page, postfix, setup,
+    sign, sudoers, user, verify,
 };
 use crate::execute;
 use crate::system::{hardening, trace};
@@ -59,8 +59,7 @@ enum Subcommands {
     Deliver(deliver::Deliver),
     Sign(sign::Sign),
     Verify(verify::Verify),
-    #[command(subcommand)]
-    Key(key::Key),
+    Key(key::Keys),
     #[command(subcommand)]
     User(user::User),
     #[command(subcommand)]
@@ -69,6 +68,7 @@ enum Subcommands {
     Sudoers(sudoers::Sudoers),
     Check(check::Check),
     Explain(explain::Explain),
+    Page(page::Page),
     Log(log::Log),
     Metrics(metrics::Metrics),
     #[command(subcommand)]
@@ -124,6 +124,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Sudoers(sudoers) => sudoers.run(),
         Subcommands::Check(check) => check.run(),
         Subcommands::Explain(explain) => explain.run(),
+        Subcommands::Page(page) => page.run(),
         Subcommands::Log(log) => log.run(),
         Subcommands::Metrics(metrics) => metrics.run(),
         Subcommands::Ledger(ledger) => ledger.run(),

@@ -1,6 +1,7 @@
 //! The user's side: the key file, and the mail that carries a request. It shares only `protocol` with the server.
 
 pub mod keys;
+pub mod ssh;
 pub mod verify;
 
 use std::fs;
@@ -29,6 +30,8 @@ pub struct KeyFile {
     pub user: UserName,
     /// The HMAC key.
     pub key: Key,
+    /// Where the file is.
+    pub path: PathBuf,
     /// When the file was written, by the time of the file system.
     pub written: Option<Timestamp>,
 }
@@ -58,7 +61,7 @@ impl KeyFile {
         })?;
         let key = Key::from_hex(file.hmac_key).with_context(|| path.display().to_string())?;
         let written = fs::metadata(path).ok().map(|about| Timestamp::from_seconds(about.mtime()));
-        Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key, written })
+        Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key, path: path.to_owned(), written })
     }
 
     /// Every key file in the user's folder.
@@ -67,15 +70,6 @@ impl KeyFile {
     ///
     /// The folder cannot be read, or one of the files is not right.
     pub fn all() -> Result<Vec<Self>> {
-        Self::all_with_paths()?.into_iter().map(|(_, file)| file).collect()
-    }
-
-    /// Every key file in the user's folder with its path; or why it cannot be used.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be read.
-    pub fn all_with_paths() -> Result<Vec<(PathBuf, Result<Self>)>> {
         let folder = folder()?;
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -90,7 +84,7 @@ impl KeyFile {
             }
         }
         paths.sort_unstable();
-        Ok(paths.into_iter().map(|path| (path.clone(), Self::read(&path))).collect())
+        paths.iter().map(|path| Self::read(path)).collect()
     }
 
     /// The key file to use: the one at `path`, or the one for `gateway`, or the only one.

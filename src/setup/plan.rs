@@ -15,7 +15,7 @@ use crate::config::{DEFAULT_FOLDER, Gateway, LedgerUrl, MailAddress, Settings};
 use crate::edit::{Stage, key_file, new_command, set, with_rules};
 use crate::enrolment::{NewUser, fresh_key, fresh_totp, plan as plan_user};
 use crate::postfix::{self, Postfix, plain_path};
-use crate::protocol::{GatewayName, UserName};
+use crate::protocol::{GatewayName, Key, UserName};
 use crate::sudoers::FOLDER;
 use crate::system::accounts::{self, Account};
 use crate::system::changes::Changes;
@@ -58,6 +58,8 @@ pub struct Enrolled {
     pub totp: Zeroizing<String>,
     /// The key file.
     pub key_file: PathBuf,
+    /// The key in it.
+    pub key: Key,
 }
 
 /// The changes.
@@ -219,9 +221,14 @@ fn enrol(
     let key_file = &answers.key_file;
     ensure!(!key_file.exists(), "{} exists already: move it away, or use --key-file FILE", key_file.display());
     let (key, totp) = (fresh_key()?, fresh_totp(&settings.gateway, name)?);
-    let user = NewUser { name: name.clone(), address: address.clone(), roles: vec![answers.role.clone()] };
+    let user = NewUser {
+        name: name.clone(),
+        address: address.clone(),
+        roles: vec![answers.role.clone()],
+        ssh_keys: Vec::new(),
+    };
     changes.append(plan_user(folder, settings, service, &user, &key, &totp, key_file));
-    Ok(Some(Enrolled { name: name.clone(), totp, key_file: key_file.clone() }))
+    Ok(Some(Enrolled { name: name.clone(), totp, key_file: key_file.clone(), key }))
 }
 
 fn service(settings: &Settings) -> Result<Account> {

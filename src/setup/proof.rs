@@ -99,6 +99,7 @@ fn genuine(gateway: &Gateway, user: &str, message: &[u8]) -> Result<String> {
         address: settings.address.clone(),
         user,
         key: secrets.key,
+        path: std::path::PathBuf::new(),
         written: None,
     };
     let checked = check(message, &[key]);

@@ -214,7 +214,7 @@ fn a_restored_ledger_runs_nothing_again() {
 #[test]
 fn a_key_file_is_imported_with_the_right_mode() {
     let gateway = CliGateway::new();
-    assert!(gateway.run(&words("key list")).out.contains("mailsudo key import"));
+    assert!(gateway.run(&words("key list")).err.contains("mailsudo key import"));
     fs::set_permissions(gateway.path("alice.key"), fs::Permissions::from_mode(0o644)).expect("a mode");
     let done = gateway.run(&words("key import alice.key"));
     assert_eq!(done.status, 0, "{}", done.err);
@@ -222,7 +222,7 @@ fn a_key_file_is_imported_with_the_right_mode() {
     assert_eq!((mode(&there), mode(there.parent().expect("a folder"))), (0o600, 0o700));
     assert!(done.out.contains("rm alice.key"), "{}", done.out);
     let list = gateway.run(&words("key list")).out;
-    assert!(list.starts_with("GATEWAY  USER") && list.contains("ops@example.com"), "{list}");
+    assert!(list.starts_with("FINGERPRINT ") && list.contains("ops@example.com"), "{list}");
     let all: Value = serde_json::from_str(&gateway.run(&words("key list --json")).out).expect("JSON");
     assert_eq!(all[0]["user"], "alice");
     assert_eq!(gateway.run(&words("key import alice.key")).status, 0, "the same once more");

@@ -1,6 +1,8 @@
 //! `mailsudo ledger`: maintenance of the ledger.
 
+mod copy;
 mod init;
+mod nodes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +27,9 @@ pub(super) enum Ledger {
     Vacuum(Vacuum),
     Backup(Backup),
     Restore(Restore),
+    Copy(copy::Copy),
+    Nodes(nodes::Nodes),
+    Resume(nodes::Resume),
 }
 
 /// Show where the ledger is, its size, and whether it is sound
@@ -100,6 +105,9 @@ impl Ledger {
             Self::Vacuum(vacuum) => vacuum.run(),
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),
+            Self::Copy(copy) => copy.run(),
+            Self::Nodes(nodes) => nodes.run(),
+            Self::Resume(resume) => resume.run(),
         }
     }
 }

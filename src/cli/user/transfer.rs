@@ -90,8 +90,9 @@ impl Import {
         if is_done && plan.from != own {
             for name in &plan.names {
                 let key_file = super::default_key_file(&gateway, name);
-                enrolment.write_key_file(name, &enrolment.secrets(name)?.key, &key_file)?;
-                super::say_key_file(&key_file, &gateway)?;
+                let key = enrolment.secrets(name)?.key;
+                enrolment.write_key_file(name, &key, &key_file)?;
+                super::say_key_file(&key_file, &key, &gateway)?;
             }
         }
         Ok(status)
