@@ -44,6 +44,9 @@ pub const SETUP_PROGRAM: Duration = Duration::from_mins(2);
 /// How long setup waits for the reply to its own request.
 pub const SETUP_REPLY: Duration = Duration::from_mins(1);
 
+/// How often `mailsudo sign --wait-reply` looks into the user's mailbox.
+pub const REPLY_POLL: Duration = Duration::from_secs(1);
+
 /// How often `mailsudo log --follow` looks for new requests.
 pub const LOG_POLL: Duration = Duration::from_secs(1);
 

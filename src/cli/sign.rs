@@ -10,12 +10,14 @@ use clap_complete::engine::ArgValueCompleter;
 use zeroize::Zeroizing;
 
 use super::failure::usage;
-use super::{complete, stdout, tell};
+use super::{Progress, complete, stdout, tell, verify};
 use crate::authenticate::Factor;
+use crate::client::mailbox::Mailbox;
+use crate::client::verify::Finding;
 use crate::client::{self, Attachment, KeyFile};
-use crate::config::MailAddress;
+use crate::config::{MailAddress, Span};
 use crate::protocol::{
-    Code, CommandName, GatewayName, ParameterName, PayloadDigest, Request, Timestamp, UnsignedRequest,
+    Code, CommandName, GatewayName, ParameterName, PayloadDigest, Request, RequestId, Timestamp, UnsignedRequest,
 };
 use crate::system::clock::{Clock, SystemClock};
 
@@ -29,6 +31,7 @@ Examples:
   mailsudo sign restart service=nginx                 print the block, to paste into any mail
   mailsudo sign restart service=nginx --send          send the mail by sendmail
   mailsudo sign help --eml --from alice@example.com   print a whole message
+  mailsudo sign disk --send --wait-reply              send it, wait for the reply, verify and print it
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
   mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
   mailsudo sign reboot --ssh-key ~/.ssh/id_ed25519_sk.pub --send
@@ -70,6 +73,9 @@ pub(super) struct Sign {
     #[command(flatten)]
     form: Form,
 
+    #[command(flatten)]
+    reply: ReplyArg,
+
     /// The From field of a message [default: $EMAIL]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     from: Option<MailAddress>,
@@ -100,6 +106,21 @@ struct CodeFrom {
 }
 
 #[derive(Debug, Args)]
+struct ReplyArg {
+    /// With --send: wait for the reply in your mailbox, verify it, and print its authenticated text
+    #[arg(long, requires = "send")]
+    wait_reply: bool,
+
+    /// How long to wait for the reply
+    #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span)]
+    reply_within: Span,
+
+    /// The Maildir or mbox file where replies come [default: mailbox in ~/.config/mailsudo/client.conf]
+    #[arg(long, value_name = "PATH", requires = "wait_reply")]
+    mailbox: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 #[group(multiple = false)]
 struct Form {
     /// Print a whole message
@@ -113,6 +134,10 @@ struct Form {
     /// Print a mailto: link
     #[arg(long)]
     mailto: bool,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::try_from(text.to_owned())
 }
 
 pub(super) fn argument(text: &str) -> Result<(ParameterName, String)> {
@@ -135,8 +160,8 @@ impl Sign {
         let ssh_key = self.ssh_key.as_deref().map(client::ssh::public_key).transpose()?;
         let (time, code) = self.code.get(&SystemClock)?;
         let unsigned = UnsignedRequest {
-            gateway: keys.gateway,
-            user: keys.user,
+            gateway: keys.gateway.clone(),
+            user: keys.user.clone(),
             time,
             code,
             command: self.command,
@@ -161,18 +186,23 @@ impl Sign {
             let (from, file) = (Some(&from), attachment.as_ref());
             stdout::text(&client::message(&block, &keys.address, from, &self.subject, file, time))?;
         } else if self.form.send {
+            let mailbox = self.reply.mailbox()?;
             let file = attachment.as_ref();
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, file, time);
             send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
-            let (program, id) = (self.sendmail.display(), Request::read(&[&block])?.id().short());
+            let (program, id) = (self.sendmail.display(), Request::read(&[&block])?.id());
             tell(format_args!(
-                "request {id} was sent by {program}; the reply goes to the address that the gateway knows"
+                "request {} was sent by {program}; the reply goes to the address that the gateway knows",
+                id.short()
             ));
             if from.is_none() {
                 tell(format_args!(
                     "The mail system fills in the From field. If it is not one that the gateway knows for you, nothing will \
                      come of this: say --from, or set EMAIL."
                 ));
+            }
+            if let Some(mailbox) = mailbox {
+                return self.reply.wait(&mailbox, &id, &keys);
             }
         } else {
             stdout::text(&block)?;
@@ -248,4 +278,27 @@ fn send(program: &Path, to: &MailAddress, from: Option<&MailAddress>, message: &
         bail!("{} failed: {status}; nothing was sent", program.display());
     }
     written.with_context(|| format!("{} did not take the whole message", program.display()))
+}
+
+impl ReplyArg {
+    /// The mailbox where the reply is waited for, as it is before the request is sent.
+    fn mailbox(&self) -> Result<Option<Mailbox>> {
+        self.wait_reply.then(|| Mailbox::open(self.mailbox.as_deref())).transpose()
+    }
+
+    /// Waits for the reply, and prints it as `verify` does.
+    fn wait(&self, mailbox: &Mailbox, id: &RequestId, key: &KeyFile) -> Result<ExitCode> {
+        let progress = Progress::show("waiting for the reply");
+        let found = mailbox.wait(id, key, self.reply_within.as_duration(), &SystemClock);
+        drop(progress);
+        let Some(checked) = found? else {
+            bail!(
+                "no reply came to {} within {}; `mailsudo verify` checks it when it comes",
+                mailbox.path().display(),
+                self.reply_within
+            );
+        };
+        verify::print(&checked)?;
+        Ok(if matches!(checked.finding, Finding::Genuine(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 }

@@ -52,7 +52,8 @@ impl Verify {
     }
 }
 
-fn print(checked: &Checked) -> Result<()> {
+/// Prints what the check of a reply has found, and the authenticated text.
+pub(super) fn print(checked: &Checked) -> Result<()> {
     match &checked.finding {
         Finding::Genuine(block) => outln!("genuine: {}", about(block))?,
         Finding::WithMore(block) => {

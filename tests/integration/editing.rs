@@ -236,3 +236,50 @@ fn a_key_file_is_imported_with_the_right_mode() {
     // It needs nothing more: sign finds it.
     assert!(gateway.run(&words("sign say --totp-secret-file phone")).out.contains("user: bob"));
 }
+
+/// The reply is found by its request's id, in a Maildir or an mbox file, and checked like `verify` does.
+#[test]
+fn a_sent_request_waits_for_its_reply() {
+    let gateway = CliGateway::new();
+    // A mail system in one script: it delivers to the gateway, and the reply to the user's mailbox.
+    let program = env!("CARGO_BIN_EXE_mailsudo");
+    let sendmail = |deliver: &str| {
+        gateway.write(
+            "sendmail",
+            &format!("#!/bin/sh\n{program} deliver --config . 2>/dev/null >reply || exit 1\n{deliver}\n"),
+        );
+        fs::set_permissions(gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    };
+    for part in ["new", "cur", "tmp"] {
+        fs::create_dir_all(gateway.path(&format!("Maildir/{part}"))).expect("a folder");
+    }
+    gateway.write("Maildir/new/other", "Subject: another\n\ntext\n");
+    let send = |what: &str, more: &[&str]| {
+        let key = ["--key", "alice.key", "--totp-secret-file", "phone", "--send", "--sendmail", "./sendmail"];
+        let wait = ["--from", "alice@example.com", "--wait-reply", "--reply-within", "1s"];
+        gateway.run(&[&["sign", "say", what][..], &key, &wait, more].concat())
+    };
+    sendmail("cp reply Maildir/new/reply");
+    let done = send("what=one", &["--mailbox", "Maildir"]);
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+    assert!(done.out.starts_with("genuine: ") && done.out.contains("| heard: one"), "{}", done.out);
+
+    // The client's settings name the mailbox once. The code of this moment was used, which the reply says.
+    gateway.write("box", "From old@example.com Mon\nSubject: old\n\nold\n\n");
+    let path = gateway.path("box").display().to_string();
+    fs::create_dir_all(gateway.path(".config/mailsudo")).expect("a folder");
+    gateway.write(".config/mailsudo/client.conf", &format!("mailbox = \"{path}\"\n"));
+    sendmail("{ echo 'From ops@example.com Mon'; cat reply; echo; } >>box");
+    let second = send("what=two", &[]);
+    assert!(second.status == 0 && second.out.starts_with("genuine: "), "{}{}", second.out, second.err);
+
+    sendmail("sed -i 's/gateway  berlin/gateway  paris/' reply; cp reply Maildir/new/altered");
+    let altered = send("what=three", &["--mailbox", "Maildir"]);
+    assert!(altered.status == 1 && altered.out.contains("altered"), "{}{}", altered.out, altered.err);
+    sendmail(":");
+    let none = send("what=four", &["--mailbox", "Maildir"]);
+    assert!(none.status == 1 && none.err.contains("no reply came"), "{}{}", none.out, none.err);
+    gateway.write(".config/mailsudo/client.conf", "colour = 1\n");
+    assert!(send("what=five", &[]).err.contains("it has one key, mailbox"));
+    assert_eq!(gateway.run(&["sign", "say", "--wait-reply"]).status, 64, "it needs --send");
+}
