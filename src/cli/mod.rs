@@ -2,7 +2,8 @@
 //!
 //! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 2 for a
 //! command line that is wrong, 141 if the reader of standard output has closed it (what a shell reports for SIGPIPE). `check` and
-//! `sudoers --check` describe theirs. `deliver` follows pipe(8) instead: 0, or 75 for "try again".
+//! `sudoers --check` describe theirs. `sign` exits with 75 if the code was used already. `deliver` follows pipe(8) instead: 0, or
+//! 75 for "try again".
 
 #[macro_use]
 mod stdout;

@@ -1,8 +1,9 @@
 //! `mailsudo sign`: makes a signed request.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{complete, stdout, tell};
 use crate::authenticate::Factor;
+use crate::client::used_step::{self, USUAL_PERIOD, UsedStep};
 use crate::client::{self, KeyFile};
 use crate::config::MailAddress;
 use crate::protocol::{Code, CommandName, GatewayName, ParameterName, Request, Timestamp, UnsignedRequest};
@@ -27,6 +29,10 @@ Examples:
   mailsudo sign restart service=nginx --send          send the mail by sendmail
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
+  mailsudo sign disk --totp-secret-file code --wait   wait, if the code of this moment was used
+
+A gateway accepts each code once. ~/.local/state/mailsudo has the end of the step in which you signed last. Until then
+`sign` makes no request: it says how long to wait and exits with status 75, or waits with --wait.
 
 --totp-secret-file keeps both factors on one machine: access to that machine gives both. It is for automation on a host
 that you trust as much as the phone it replaces.")]
@@ -49,6 +55,10 @@ pub(super) struct Sign {
 
     #[command(flatten)]
     code: CodeFrom,
+
+    /// Wait for the next code if the one of this moment was used
+    #[arg(long, conflicts_with = "code")]
+    wait: bool,
 
     #[command(flatten)]
     form: Form,
@@ -110,7 +120,10 @@ pub(super) fn address(text: &str) -> Result<MailAddress, String> {
 impl Sign {
     pub(super) fn run(self) -> Result<ExitCode> {
         let keys = KeyFile::choose(self.key.as_deref(), self.gateway.as_ref())?;
-        let (time, code) = self.code.get(&SystemClock)?;
+        let step = UsedStep::of(&keys.gateway, &keys.user).map_err(|error| not_remembered(&error)).ok();
+        let Some((time, code)) = self.code.get(step.as_ref(), self.wait, &SystemClock)? else {
+            return Ok(ExitCode::from(TEMPORARY));
+        };
         let unsigned = UnsignedRequest {
             gateway: keys.gateway,
             user: keys.user,
@@ -131,7 +144,7 @@ impl Sign {
             stdout::text(&client::message(&block, &keys.address, Some(&from), &self.subject, time))?;
         } else if self.form.send {
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
-            send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
+            send(&self.sendmail, &keys.address, from.as_ref(), &message, step.as_ref())?;
             let (program, id) = (self.sendmail.display(), Request::read(&[&block])?.id().short());
             tell(format_args!(
                 "request {id} was sent by {program}; the reply goes to the address that the gateway knows"
@@ -149,28 +162,87 @@ impl Sign {
     }
 }
 
-impl CodeFrom {
+/// EX_TEMPFAIL of sysexits(3): the code was used already; the next one comes soon.
+const TEMPORARY: u8 = 75;
+
+/// Where a code comes from.
+enum Source<'s> {
+    Given(&'s str),
+    Command(&'s str),
+    File(Factor),
+    Terminal,
+}
+
+impl Source<'_> {
     /// The code, and the moment that it belongs to.
-    fn get(&self, clock: &dyn Clock) -> Result<(Timestamp, Code)> {
-        let is_asked = self.code.is_none() && self.code_command.is_none() && self.totp_secret_file.is_none();
-        if is_asked && std::io::stdin().is_terminal() {
-            // The time is taken after the code, so the signed time is that at which Enter was pressed.
-            let code = super::ask_code()?;
-            return Ok((clock.now(), code));
-        }
-        let text = if let Some(code) = &self.code {
-            Zeroizing::new(code.clone())
-        } else if let Some(command) = &self.code_command {
-            output(command)?
-        } else if let Some(path) = &self.totp_secret_file {
-            let time = clock.now();
-            return Ok((time, factor(path)?.code_at(time).context("the clock stands before 1970")?));
-        } else {
-            bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file");
+    fn code(&self, clock: &dyn Clock) -> Result<(Timestamp, Code)> {
+        // The time is taken after the code, so the signed time is that at which Enter was pressed.
+        let code = match self {
+            Self::Given(code) => super::parse_code(code)?,
+            Self::Command(command) => super::parse_code(&output(command)?)?,
+            Self::Terminal => super::ask_code()?,
+            Self::File(factor) => {
+                let time = clock.now();
+                return Ok((time, factor.code_at(time).context("the clock stands before 1970")?));
+            }
         };
-        let code = super::parse_code(&text)?;
         Ok((clock.now(), code))
     }
+
+    fn period(&self) -> Duration {
+        if let Self::File(factor) = self { factor.period() } else { USUAL_PERIOD }
+    }
+}
+
+impl CodeFrom {
+    fn source(&self) -> Result<Source<'_>> {
+        Ok(match self {
+            Self { code: Some(code), .. } => Source::Given(code),
+            Self { code_command: Some(command), .. } => Source::Command(command),
+            Self { totp_secret_file: Some(path), .. } => Source::File(factor(path)?),
+            _ if io::stdin().is_terminal() => Source::Terminal,
+            _ => bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file"),
+        })
+    }
+
+    /// The code with the moment that it belongs to, recorded as used; `None` where the code of this step was used and the
+    /// caller does not want to wait.
+    fn get(&self, step: Option<&UsedStep>, wait: bool, clock: &dyn Clock) -> Result<Option<(Timestamp, Code)>> {
+        let source = self.source()?;
+        let Some(step) = step else {
+            return source.code(clock).map(Some);
+        };
+        loop {
+            // Before the code is asked for, so that no user types a code that is used.
+            if wait {
+                step.wait(clock, |seconds| tell(format_args!("waiting {seconds} s for the next code")));
+            } else if let Some(until) = step.used_until(clock.now()) {
+                let seconds = used_step::seconds_to(until, clock.now());
+                let how = if self.code.is_some() { "wait" } else { "wait, or use --wait" };
+                let what = match source {
+                    Source::File(_) => "This code was used already. The next one",
+                    // It may be of the step before, which only the gateway knows.
+                    _ => "A code was used in this step already. The next one",
+                };
+                tell(format_args!("{what} comes in {seconds} s: {how}"));
+                return Ok(None);
+            }
+            let (time, code) = source.code(clock)?;
+            match step.claim(time, source.period()) {
+                // Another process has signed in this step since.
+                Ok(false) => {}
+                Ok(true) => return Ok(Some((time, code))),
+                Err(error) => {
+                    not_remembered(&error);
+                    return Ok(Some((time, code)));
+                }
+            }
+        }
+    }
+}
+
+fn not_remembered(error: &anyhow::Error) {
+    tell(format_args!("the use of this code cannot be recorded ({error:#}): sign the next request with another code"));
 }
 
 /// The first line that the user's own command prints. It runs in the user's own shell.
@@ -194,23 +266,29 @@ fn factor(path: &Path) -> Result<Factor> {
     Factor::from_url(&url).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))
 }
 
-fn send(program: &Path, to: &MailAddress, from: Option<&MailAddress>, message: &str) -> Result<()> {
+fn send(
+    program: &Path,
+    to: &MailAddress,
+    from: Option<&MailAddress>,
+    message: &str,
+    step: Option<&UsedStep>,
+) -> Result<()> {
     let mut command = Command::new(program);
     command.arg("-i");
     if let Some(from) = from {
         command.args(["-f", from.as_str()]);
     }
-    let mut child = command
-        .args(["--", to.as_str()])
-        .stdin(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    // The gateway gets nothing then, so the code is not used.
+    let forget = || step.into_iter().for_each(UsedStep::forget);
+    let spawned = command.args(["--", to.as_str()]).stdin(Stdio::piped()).spawn();
+    let mut child = spawned.inspect_err(|_| forget()).with_context(|| format!("cannot run {}", program.display()))?;
     let written = match child.stdin.take() {
         Some(mut pipe) => pipe.write_all(message.as_bytes()),
         None => Ok(()),
     };
     let status = child.wait()?;
     if !status.success() {
+        forget();
         bail!("{} failed: {status}; nothing was sent", program.display());
     }
     written.with_context(|| format!("{} did not take the whole message", program.display()))

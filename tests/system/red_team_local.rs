@@ -123,7 +123,7 @@ fn a_gateway_of_ones_own_is_ones_own() {
     run("chown", &["-R", &format!("{EVE}:{EVE}"), &folder]);
     run("rm", &[&format!("{folder}/users.d/eve.toml")]);
     let script = format!(
-        "set -e; m() {{ {PROGRAM} \"$@\" --config {folder}; }}; rm -f key phone; m ledger init; sleep 1.1
+        "set -e; export XDG_STATE_HOME={HOME}/state-of-sign; m() {{ {PROGRAM} \"$@\" --config {folder}; }}; rm -f key phone; m ledger init; sleep 1.1
          m user add eve --address eve@users.example --role operator --key-file key | grep -o 'otpauth:.*' >phone
          chmod 600 phone; {PROGRAM} sign own --key key --totp-secret-file phone --eml --from eve@users.example >mail
          m deliver <mail"
