@@ -74,7 +74,7 @@ fn a_folder_that_vanishes_defers_and_nothing_is_made_in_its_place() {
     fs::create_dir(&folder).expect("a folder, as of an unmounted disk");
     let ended = test_gateway.deliver(&request);
     assert_eq!(ended.deferred, Some("ledger"));
-    assert!(ended.log.join("\n").contains("mount what is missing"), "{ended:?}");
+    assert!(ended.log.join("\n").contains("mount the missing file system"), "{ended:?}");
     fs::remove_dir(&folder).expect("nothing was made in it");
     fs::rename(&away, &folder).expect("moved back");
     assert!(test_gateway.deliver(&request).reply().contains("ok: count"));

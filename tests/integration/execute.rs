@@ -153,7 +153,7 @@ fn a_request_that_waited_too_long_is_told_what_held_it_up() {
     hold(&test_gateway, 500);
     let ended = test_gateway.deliver(&request);
     assert!(ended.refused("waited"), "{ended:?}");
-    assert!(text(ended.reply()).contains("another run of count held it up"));
+    assert!(text(ended.reply()).contains("it has waited for another run of count since"));
     assert_eq!(test_gateway.runs().len(), 0);
 }
 
