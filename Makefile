@@ -58,7 +58,7 @@ setup: ## Install the Debian packages that the tests need, after asking (MAILSUD
 	@tests/setup
 
 test-unit: ## Tests that need no root: units, properties, protocol vectors, the built binary
-	$(CARGO) test --locked
+	$(CARGO) test --locked $(TEST_FLAGS)
 
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run

@@ -1,12 +1,12 @@
-//! Whether the service user can read what `deliver` reads: check itself often runs as root, which can read everything. In: the gateway's folder.
-//! Out: a finding for each file or folder that the service user cannot open, with the chmod.
+//! Whether the service user can read what `deliver` reads: check itself often runs as root, which can read everything.
+//! In: the gateway's folder. Out: a finding for each file or folder that the service user cannot open, with the chmod.
 
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{CheckedGateway, Report};
 use crate::system::accounts::Account;
+use crate::system::permissions::{Permissions, Right};
 
 /// What a file holds, and the folder of such files.
 const FOLDERS: [(&str, &str); 3] = [("users", "users.d"), ("commands", "commands.d"), ("secrets", "secrets.d")];
@@ -38,7 +38,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
 }
 
 fn folder_is_open(folder: &Path, about: &'static str, name: &str, service: Account, report: &mut Report) {
-    if fs::metadata(folder).is_ok_and(|found| !may(&found, service, 1)) {
+    if refuses(folder, service, Right::Search) {
         let shown = folder.display();
         let remedy = if about == "secrets" {
             format!("chgrp {} {shown}; chmod 0750 {shown}", service.gid)
@@ -50,20 +50,13 @@ fn folder_is_open(folder: &Path, about: &'static str, name: &str, service: Accou
 }
 
 fn file_is_open(file: &Path, about: &'static str, name: &str, service: Account, report: &mut Report) {
-    if fs::metadata(file).is_ok_and(|found| !may(&found, service, 4)) {
+    if refuses(file, service, Right::Read) {
         let shown = file.display();
         report.error(about, format!("{name} cannot read {shown}"), format!("chmod 0644 {shown}"));
     }
 }
 
-/// Whether the account has the right `bit` (4: read, 1: search), by the class that applies to it (path_resolution(7)).
-fn may(found: &Metadata, account: Account, bit: u32) -> bool {
-    let class = if found.uid() == account.uid {
-        6
-    } else if found.gid() == account.gid {
-        3
-    } else {
-        0
-    };
-    found.mode() >> class & bit != 0
+/// Whether it is there, and the account does not have the right on it.
+fn refuses(path: &Path, account: Account, right: Right) -> bool {
+    fs::metadata(path).is_ok_and(|found| !Permissions::from(&found).allows(account, right))
 }

@@ -1,11 +1,11 @@
 //! Commands: their files, and the programs that they name.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{CheckedGateway, Report, count};
 use crate::config::{Command, Gateway};
 use crate::system::accounts;
+use crate::system::permissions::Permissions;
 
 /// Every command whose file can be read; the others are reported.
 pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<Command> {
@@ -62,8 +62,8 @@ fn run_as(command: &Command, gateway: &CheckedGateway<'_>, report: &mut Report) 
 /// An account that can write to a program decides what runs under its name.
 fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
     let shown = path.display();
-    let about = match std::fs::metadata(path) {
-        Ok(about) if about.is_file() && about.mode() & 0o111 != 0 => about,
+    let found = match permissions(path) {
+        Ok(found) if found.is_program() => found,
         Ok(_) => {
             return report.error(
                 "programs",
@@ -75,24 +75,28 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
             return report.error("programs", format!("{what}, {shown}: {error}"), "install it, or correct argv");
         }
     };
-    if about.mode() & 0o022 != 0 {
+    if found.others_may_change() {
         report.error("programs", format!("{what}, {shown}, can be changed by others"), format!("chmod go-w {shown}"));
     }
     let owner = run_as.and_then(|user| accounts::find(user).ok().flatten()).filter(|account| account.uid != 0);
     let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     for place in full.ancestors() {
-        let Ok(about) = std::fs::metadata(place) else {
+        let Ok(found) = permissions(place) else {
             continue;
         };
         let shown = place.display();
-        // An account that may rename in a folder may replace the program; in a sticky folder, only the owner of a file may.
-        if about.is_dir() && about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0 {
+        // An account that may rename in a folder may replace the program.
+        if found.is_folder() && found.others_may_change() {
             let what = format!("{what} is in {shown}, where others can replace it");
             report.error("programs", what, format!("chmod go-w {shown}"));
         }
-        if owner.is_some_and(|account| account.uid == about.uid()) {
+        if owner.is_some_and(|account| found.is_owned_by(account)) {
             let what = format!("{what}: {shown} belongs to the account it runs as, which could change it");
             report.error("programs", what, format!("chown root {shown}"));
         }
     }
+}
+
+fn permissions(path: &Path) -> std::io::Result<Permissions> {
+    std::fs::metadata(path).map(|found| Permissions::from(&found))
 }

@@ -1,6 +1,5 @@
 //! The services on this host: syslog, sendmail, the clock.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +7,7 @@ use std::process::Command;
 use super::programs::ask;
 use super::{CheckedGateway, Report};
 use crate::config::LogTarget;
+use crate::system::permissions::Permissions;
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     syslog(gateway, report);
@@ -54,7 +54,7 @@ const SENDMAIL: &str = "/usr/sbin/sendmail";
 
 fn sendmail(report: &mut Report) {
     match std::fs::metadata(Path::new(SENDMAIL)) {
-        Ok(about) if about.permissions().mode() & 0o111 != 0 => report.ok("sendmail", format!("{SENDMAIL} is there")),
+        Ok(about) if Permissions::from(&about).is_program() => report.ok("sendmail", format!("{SENDMAIL} is there")),
         _ => report.error(
             "sendmail",
             format!("{SENDMAIL} cannot be executed: no reply could be sent"),

@@ -1,13 +1,13 @@
 //! The ledger: whether it exists, is sound, is on a disk and belongs to the service user.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Trusted};
 use crate::ledger::{self, LedgerQueries};
 use crate::limits::Timeouts;
+use crate::system::permissions::{Permissions, Right};
 
 /// Magic numbers of file systems (statfs(2)) that lose their content, or with unreliable locks.
 const UNREAL: [(i64, &str); 5] = [
@@ -65,7 +65,7 @@ fn writable(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
         let name = &gateway.settings().service_user;
         let remedy = format!("chown {name}:{name} {shown}");
         match std::fs::metadata(file) {
-            Ok(about) if about.uid() == service.uid && about.mode() & 0o200 != 0 => {}
+            Ok(about) if Permissions::from(&about).allows(service, Right::Write) => {}
             Ok(_) => report.error("ledger", format!("{name} cannot write to {shown}"), remedy),
             Err(error) => report.error("ledger", format!("{shown}: {error}"), "mailsudo ledger init"),
         }

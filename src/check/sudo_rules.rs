@@ -1,7 +1,6 @@
 //! sudo: whether it works where Postfix calls it, and whether what it permits permits exactly what the commands need.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::StatVfsMountFlags;
@@ -9,6 +8,7 @@ use rustix::fs::StatVfsMountFlags;
 use super::postfix::output;
 use super::{CheckedGateway, Report, proof};
 use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place};
+use crate::system::permissions::Permissions;
 
 /// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (docs/measurements.md).
 const MANY_LINES: usize = 2000;
@@ -69,7 +69,7 @@ fn in_force(gateway: &CheckedGateway<'_>, dialect: Dialect, wanted: &str, report
 fn setuid(sudo: &Path, report: &mut Report) {
     let shown = sudo.display();
     match fs::metadata(sudo) {
-        Ok(about) if about.mode() & 0o4000 == 0 || about.uid() != 0 => {
+        Ok(about) if !Permissions::from(&about).is_setuid_root() => {
             report.error("sudo", format!("{shown} is not setuid root"), "reinstall sudo");
         }
         _ => {}

@@ -1,12 +1,12 @@
 //! Users: their files, their secrets, their roles.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 
 use super::{CheckedGateway, Report, count};
 use crate::authenticate::Factor;
 use crate::config::{Gateway, User};
 use crate::protocol::UserName;
+use crate::system::permissions::{Permissions, Right};
 
 /// Every user whose file can be read; the others are reported.
 pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Vec<(UserName, User)> {
@@ -81,9 +81,7 @@ fn readable(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) 
     let (Ok(about), Some(service)) = (std::fs::metadata(&path), gateway.service) else {
         return;
     };
-    let by_owner = about.uid() == service.uid && about.mode() & 0o400 != 0;
-    let by_group = about.gid() == service.gid && about.mode() & 0o040 != 0;
-    if !by_owner && !by_group {
+    if !Permissions::from(&about).allows(service, Right::Read) {
         let group = &gateway.settings().service_user;
         let remedy = format!("chgrp {group} {0} && chmod 0640 {0}", path.display());
         report.error("secrets", format!("{group} cannot read {}", path.display()), remedy);

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::config::MailAddress;
 use crate::protocol::{GatewayName, Key, Timestamp, UserName};
+use crate::system::permissions::Permissions;
 
 /// What a user holds for one gateway.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ fn folder() -> Result<PathBuf> {
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
     let file = fs::File::open(path).with_context(|| path.display().to_string())?;
     let about = file.metadata().with_context(|| path.display().to_string())?;
-    if about.mode() & 0o077 != 0 {
+    if !Permissions::from(&about).is_private() {
         bail!("{0} can be read by others; it is a secret: chmod 600 {0}", path.display());
     }
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));

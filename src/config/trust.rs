@@ -10,10 +10,11 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use zeroize::Zeroizing;
 
 use crate::limits::CONFIG_FILE;
+use crate::system::permissions::{Fault, Permissions};
 
 /// Why a file or folder is not used.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,16 @@ pub enum Distrust {
 }
 
 impl Distrust {
+    fn of(path: &Path, found: Permissions, fault: Fault) -> Self {
+        let path = path.to_owned();
+        match fault {
+            Fault::Owner => Self::Owner(path, found.uid()),
+            Fault::Writable => Self::Mode(path, found.mode(), "go-w"),
+            Fault::Readable(wanted) => Self::Mode(path, found.mode(), wanted),
+            Fault::Group => Self::Group(path, found.gid()),
+        }
+    }
+
     /// Whether it exists, and the caller may not open it.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(..))
@@ -70,7 +81,7 @@ impl Trusted {
     /// Root and the account that runs this process: right for `deliver`, which runs as the service user.
     pub fn caller() -> Self {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        Self { uids: vec![0, uid.as_raw()], gids: vec![0, gid.as_raw()] }
+        Self { uids: vec![uid.as_raw()], gids: vec![gid.as_raw()] }
     }
 
     /// And `uid` with its group too: for a command that root runs on files of the service user.
@@ -80,21 +91,13 @@ impl Trusted {
         self
     }
 
-    fn judge(&self, path: &Path, stat: &Stat) -> Result<(), Distrust> {
-        if !self.uids.contains(&stat.st_uid) {
-            return Err(Distrust::Owner(path.to_owned(), stat.st_uid));
-        }
-        let mode = stat.st_mode & 0o7777;
-        let sticky_folder = is(stat, FileType::Directory) && mode & 0o1000 != 0;
-        if mode & 0o022 != 0 && !sticky_folder {
-            return Err(Distrust::Mode(path.to_owned(), mode, "go-w"));
-        }
-        Ok(())
+    fn judge(&self, path: &Path, found: Permissions) -> Result<(), Distrust> {
+        found.trust(&self.uids).map_err(|fault| Distrust::of(path, found, fault))
     }
-}
 
-fn is(stat: &Stat, kind: FileType) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == kind
+    fn judge_secret(&self, path: &Path, found: Permissions) -> Result<(), Distrust> {
+        found.trust_secret(&self.uids, &self.gids).map_err(|fault| Distrust::of(path, found, fault))
+    }
 }
 
 /// An open folder. All its parents are trusted.
@@ -111,7 +114,7 @@ impl Folder {
         let full = path.canonicalize().map_err(|error| unreadable(path, error))?;
         for above in full.ancestors().skip(1) {
             let stat = rustix::fs::stat(above).map_err(|errno| unreadable(above, errno.into()))?;
-            trusted.judge(above, &stat)?;
+            trusted.judge(above, Permissions::from(&stat))?;
         }
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let descriptor =
@@ -127,7 +130,7 @@ impl Folder {
 
     fn held(path: PathBuf, descriptor: File, trusted: Trusted) -> Result<Self, Distrust> {
         let stat = rustix::fs::fstat(&descriptor).map_err(|errno| unreadable(&path, errno.into()))?;
-        trusted.judge(&path, &stat)?;
+        trusted.judge(&path, Permissions::from(&stat))?;
         Ok(Self { path, descriptor, trusted })
     }
 
@@ -138,39 +141,29 @@ impl Folder {
 
     /// The text of the file `name` in this folder, wiped when dropped.
     pub fn read(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
-        self.read_judged(name, |_, _| Ok(()))
+        self.read_judged(name, Trusted::judge)
     }
 
     /// Like [`read`](Self::read), for a file that only root, its owner and the service group may read:
     /// root's with mode 0640 or tighter, or the service user's with mode 0600 or tighter.
     pub fn read_secret(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
-        self.read_judged(name, |path, stat| {
-            let mode = stat.st_mode & 0o7777;
-            let (forbidden, wanted) = if stat.st_uid == 0 { (0o037, "0640") } else { (0o077, "0600") };
-            if mode & forbidden != 0 {
-                return Err(Distrust::Mode(path.to_owned(), mode, wanted));
-            }
-            if mode & 0o040 != 0 && !self.trusted.gids.contains(&stat.st_gid) {
-                return Err(Distrust::Group(path.to_owned(), stat.st_gid));
-            }
-            Ok(())
-        })
+        self.read_judged(name, Trusted::judge_secret)
     }
 
     fn read_judged(
         &self,
         name: &str,
-        judge: impl FnOnce(&Path, &Stat) -> Result<(), Distrust>,
+        judge: impl FnOnce(&Trusted, &Path, Permissions) -> Result<(), Distrust>,
     ) -> Result<Zeroizing<String>, Distrust> {
         let path = self.path.join(name);
         // Without NONBLOCK a FIFO of that name would block the delivery before it is checked.
         let mut file = self.open_at(name, OFlags::NONBLOCK)?;
         let stat = rustix::fs::fstat(&file).map_err(|errno| unreadable(&path, errno.into()))?;
-        if !is(&stat, FileType::RegularFile) {
+        let found = Permissions::from(&stat);
+        if !found.is_file() {
             return Err(Distrust::Kind(path));
         }
-        self.trusted.judge(&path, &stat)?;
-        judge(&path, &stat)?;
+        judge(&self.trusted, &path, found)?;
         let size = usize::try_from(stat.st_size).unwrap_or_default();
         // The capacity is set first, because a text that grows leaves an unwiped copy of a secret behind.
         let mut text = Zeroizing::new(String::with_capacity(size + 1));
@@ -184,8 +177,8 @@ impl Folder {
     /// Checks the folder again, without the exception for sticky folders.
     pub fn check_private(&self) -> Result<(), Distrust> {
         let stat = rustix::fs::fstat(&self.descriptor).map_err(|errno| unreadable(&self.path, errno.into()))?;
-        let mode = stat.st_mode & 0o7777;
-        if mode & 0o022 != 0 { Err(Distrust::Mode(self.path.clone(), mode, "go-w")) } else { Ok(()) }
+        let found = Permissions::from(&stat);
+        if found.others_may_write() { Err(Distrust::of(&self.path, found, Fault::Writable)) } else { Ok(()) }
     }
 
     /// Checks the file `name` without reading it, for a file that a library opens by its path.
@@ -193,10 +186,11 @@ impl Folder {
         let path = self.path.join(name);
         let stat = rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| unreadable(&path, errno.into()))?;
-        if !is(&stat, FileType::RegularFile) {
+        let found = Permissions::from(&stat);
+        if !found.is_file() {
             return Err(Distrust::Kind(path));
         }
-        self.trusted.judge(&path, &stat)
+        self.trusted.judge(&path, found)
     }
 
     /// The names in this folder that end in `.toml`, without that ending, sorted. Hidden files do not count.

@@ -3,11 +3,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{CWD, RenameFlags};
+
+use super::permissions::Permissions;
 
 /// The owner and the mode of a file.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +58,8 @@ pub fn replace(path: &Path, content: &[u8], rights: Rights) -> Result<()> {
 ///
 /// As for [`replace`]; or there is no such file.
 pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
-    let about = fs::metadata(path).with_context(|| path.display().to_string())?;
-    let rights = Rights { mode: about.mode() & 0o7777, owner: Some((about.uid(), about.gid())) };
+    let found = Permissions::from(&fs::metadata(path).with_context(|| path.display().to_string())?);
+    let rights = Rights { mode: found.mode(), owner: Some((found.uid(), found.gid())) };
     replace(path, content, rights)
 }
 

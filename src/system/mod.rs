@@ -1,4 +1,5 @@
-//! Access to the operating system: the time, accounts, files that are written whole, and the hardening of this process.
+//! Access to the operating system: the time, accounts, who may use a file, files that are written whole, and the hardening
+//! of this process.
 //! Nothing here knows about mail or requests.
 
 pub mod accounts;
@@ -6,3 +7,4 @@ pub mod child;
 pub mod clock;
 pub mod files;
 pub mod hardening;
+pub mod permissions;

@@ -1,4 +1,5 @@
 //! Modules import only modules that stand below them in docs/architecture.md, and `src/lib.rs` lists them in that order.
+//! What one file is there for, no other does beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,4 +81,21 @@ fn the_crate_lists_its_modules_in_that_order() {
     let listed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let order: Vec<_> = order().into_iter().filter(|module| module != "main").collect();
     assert_eq!(listed, order);
+}
+
+/// Trust in a file is judged in one place, so that no two answers can differ.
+#[test]
+fn only_permissions_rs_looks_at_modes_and_owners_of_files() {
+    let source = checkout("src");
+    let judge = source.join("system/permissions.rs");
+    let signs = ["st_mode &", "st_uid", "st_gid", "mode() &", "mode() >>", "uid() ==", "gid() ==", "mode &"];
+    let looks = |path: &Path| -> Vec<String> {
+        let code = code(path);
+        let lines = code.lines().filter(|line| signs.iter().any(|sign| line.contains(sign)));
+        lines.map(|line| format!("{}: {}", path.display(), line.trim())).collect()
+    };
+    assert!(looks(&judge).len() >= 5, "the signs are not found in {}", judge.display());
+    let others: Vec<_> =
+        files(&source).into_iter().filter(|path| *path != judge).flat_map(|path| looks(&path)).collect();
+    assert!(others.is_empty(), "{}", others.join("\n"));
 }

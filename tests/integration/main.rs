@@ -27,6 +27,5 @@ mod smtp;
 mod sysadmin;
 mod time;
 mod timing;
-mod types;
 mod vectors;
 mod verify;
