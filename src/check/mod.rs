@@ -1,6 +1,7 @@
 //! Checks what can make a gateway fail. In: the gateway's folder. Out: a [`Report`], one
 //! line for each check, with the remedy if something is wrong. It changes nothing.
 
+mod acceptance;
 mod access;
 mod commands;
 mod host;
@@ -16,7 +17,8 @@ mod users;
 use std::path::Path;
 
 use crate::config::{Command, ConfigError, Gateway, RunVia, Settings, Trusted, User};
-use crate::protocol::UserName;
+use crate::protocol::{Timestamp, UserName};
+use crate::remedy::{Call, Remedy};
 use crate::system::accounts::{self, Account};
 
 /// How bad a finding is.
@@ -73,23 +75,23 @@ impl Report {
         self.add(Level::Ok, about, what, "");
     }
 
-    fn warning(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+    fn warning(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<Remedy>) {
         self.add(Level::Warning, about, what, remedy);
     }
 
-    fn error(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+    fn error(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<Remedy>) {
         self.add(Level::Error, about, what, remedy);
     }
 
-    fn add(&mut self, level: Level, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into() });
+    fn add(&mut self, level: Level, about: &'static str, what: impl Into<String>, remedy: impl Into<Remedy>) {
+        self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into().to_string() });
     }
 
     /// Something that the caller may not open, reported once for each kind.
     fn unseen(&mut self, about: &'static str) {
         let what = "only root and the service user may read it";
         if !self.findings.iter().any(|finding| finding.about == about && finding.what == what) {
-            self.warning(about, what, "run mailsudo check as root");
+            self.warning(about, what, format!("as root: {}", Call::Check));
         }
     }
 
@@ -115,6 +117,7 @@ struct CheckedGateway<'h> {
     users: Vec<(UserName, User)>,
     /// Whether these are all. A check that needs all of them is skipped if a file cannot be read.
     complete: bool,
+    now: Timestamp,
 }
 
 impl CheckedGateway<'_> {
@@ -127,8 +130,24 @@ impl CheckedGateway<'_> {
     }
 }
 
-/// Checks everything that belongs to the gateway in `folder`.
-pub fn check(folder: &Path) -> Report {
+/// Domains for documentation (RFC 2606 section 3): an address in one is a placeholder that receives no mail from outside.
+const PLACEHOLDERS: [&str; 3] = ["example.com", "example.net", "example.org"];
+
+fn placeholder(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let address = &gateway.settings().address;
+    let domain = address.domain().to_ascii_lowercase();
+    if PLACEHOLDERS.iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}"))) {
+        let file = gateway.gateway.path().join("mailsudo.toml");
+        report.warning(
+            "address",
+            format!("{address} is the placeholder of the example: no mail from outside reaches it (RFC 2606)"),
+            format!("set address in {} to an address of this host", file.display()),
+        );
+    }
+}
+
+/// Checks everything that belongs to the gateway in `folder`. `now` is the time.
+pub fn check(folder: &Path, now: Timestamp) -> Report {
     programs::begin();
     let caller = rustix::process::geteuid();
     let mut report = Report { outsider: !caller.is_root(), ..Report::default() };
@@ -140,8 +159,9 @@ pub fn check(folder: &Path) -> Report {
     let commands = commands::read(&gateway, &mut report);
     let users = users::read(&gateway, &mut report);
     let complete = report.findings.len() == before;
-    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete };
+    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete, now };
     settings(&gateway, &mut report);
+    placeholder(&gateway, &mut report);
     access::check(&gateway, &mut report);
     services::check(&gateway, &mut report);
     users::check(&gateway, &mut report);
@@ -166,12 +186,11 @@ fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)
     let service = match accounts::find(&name) {
         Ok(Some(account)) => account,
         Ok(None) => {
-            let remedy = format!("useradd --system --user-group --shell /usr/sbin/nologin {name}");
-            report.error("service-user", format!("there is no account {name}"), remedy);
+            report.error("service-user", format!("there is no account {name}"), Remedy::AddAccount(name));
             return Some((first, None));
         }
         Err(error) => {
-            report.error("service-user", format!("{error:#}"), "install libc-bin");
+            report.error("service-user", format!("{error:#}"), Remedy::Install("libc-bin"));
             return Some((first, None));
         }
     };
@@ -190,25 +209,35 @@ fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)
 
 fn settings(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let settings = gateway.settings();
+    let file = gateway.gateway.path().join("mailsudo.toml");
+    let file = file.display();
     if gateway.uses_sudo() {
         report.ok("run_via", "commands run through sudo");
     } else {
         report.warning(
             "run_via",
             "run_via = \"direct\": commands run as the caller of deliver, and nothing restricts them",
-            "set [execution] run_via = \"sudo\" before mail can reach this gateway",
+            format!("set [execution] run_via = \"sudo\" in {file} before mail can reach this gateway"),
         );
     }
     match gateway.gateway.old_keys() {
         Ok(old) => {
             for (old, new) in old {
-                report.warning("configuration", format!("{old} is an old name"), format!("write {new} instead"));
+                report.warning(
+                    "configuration",
+                    format!("{old} is an old name"),
+                    format!("write {new} instead in {file}"),
+                );
             }
         }
         Err(error) => report.broken("configuration", &error),
     }
     let expressions = settings.intake.reject.values().chain(&settings.intake.subject);
     for error in expressions.filter_map(|expression| expression.matches("").err()) {
-        report.error("intake", error, "correct it in [intake]; until then mail that needs it is deferred");
+        report.error(
+            "intake",
+            error,
+            format!("correct it in [intake] of {file}; until then mail that needs it is deferred"),
+        );
     }
 }

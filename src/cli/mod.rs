@@ -42,6 +42,7 @@ use crate::execute;
 use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
+use crate::remedy::Remedy;
 use crate::system::accounts;
 use crate::system::hardening;
 
@@ -232,8 +233,7 @@ fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
         return Ok(None);
     }
     let name = &gateway.settings().service_user;
-    let remedy =
-        || format!("there is no account {name}: useradd --system --user-group --shell /usr/sbin/nologin {name}");
+    let remedy = || format!("there is no account {name}: {}", Remedy::AddAccount(name.clone()));
     accounts::find(name)?.map(Some).with_context(remedy)
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::confirm::Confirm;
 use super::{GatewayArg, complain, is_service_user, stdout, tell};
+use crate::remedy::Call;
 use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, place};
 
 /// Print, compare or install the sudoers fragment that permits exactly the configured commands
@@ -84,11 +85,12 @@ impl Sudoers {
             outln!("{looked_at} permits exactly what the commands need.")?;
             return Ok(ExitCode::SUCCESS);
         };
-        stdout::text(&difference)?;
         if self.check {
-            tell(format_args!("{looked_at} differs; `mailsudo sudoers --install` corrects it."));
+            stdout::text(&difference)?;
+            tell(format_args!("{looked_at} differs. To correct it: {}", Call::InstallSudoers));
             return Ok(ExitCode::FAILURE);
         }
+        outln!("{installed} would be changed:\n\n{}\n", difference.trim_end())?;
         if let Some(status) = self.confirm.missing(&format!("Install this as {installed}?"))? {
             return Ok(status);
         }

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use crate::config::Distrust;
 use crate::error::{Deferral, Stop};
+use crate::remedy::Call;
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// There is none. Opening a ledger does not create it.
     #[error(
-        "there is no ledger at {}; mount the missing file system, restore a backup, or make a new ledger with `mailsudo ledger init`",
-        .0.display()
+        "there is no ledger at {}: mount the missing file system, or restore a backup; if there was never one: {}",
+        .0.display(), Call::InitLedger
     )]
     Missing(PathBuf),
     /// Others could have written to it.
@@ -19,8 +20,8 @@ pub enum LedgerError {
     Distrust(Distrust),
     /// It is not a ledger of mailsudo.
     #[error(
-        "{} is not a ledger of mailsudo, or was not finished; move it away and run `mailsudo ledger init`",
-        .0.display()
+        "{} is not a ledger of mailsudo, or was not finished: move it away; then {}",
+        .0.display(), Call::InitLedger
     )]
     Foreign(PathBuf),
     /// A newer mailsudo wrote it, in this schema.

@@ -12,6 +12,7 @@ use crate::cli::{service_account, sign::address};
 use crate::config::{Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::protocol::UserName;
+use crate::remedy::Call;
 
 /// Enrol a user: make the secrets, write the gateway's two files and the user's key file
 ///
@@ -82,7 +83,9 @@ impl Add {
         }
         if enrolment.file("users.d", &name).exists() {
             bail!(
-                "{name} exists already: `mailsudo user rotate {name}` makes new secrets, `mailsudo user show {name}` shows the rest"
+                "{name} exists already: {} shows it, and {} makes a new TOTP secret",
+                Call::ShowUser(name.to_string()),
+                Call::RotateTotp(name.to_string())
             );
         }
         if key_file.exists() {

@@ -20,6 +20,7 @@ use super::confirm::DryRun;
 use super::{GatewayArg, complete};
 use crate::config::{Gateway, User as Known};
 use crate::protocol::UserName;
+use crate::remedy::Call;
 
 /// Enrol, show, change and remove users
 #[derive(Debug, Subcommand)]
@@ -66,7 +67,7 @@ impl User {
 fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
     match gateway.user(name) {
         Err(error) if error.is_missing() => {
-            Err(error).with_context(|| format!("there is no user {name}; `mailsudo user list` shows the users"))
+            Err(error).with_context(|| format!("there is no user {name}; the users: {}", Call::ListUsers))
         }
         other => Ok(other?),
     }
