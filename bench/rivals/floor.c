@@ -1,14 +1,17 @@
 /*
- * floor LOG ROAD ADDRESS PROGRAM [ARG...] - the least that an executed request can cost: the second floor of `make bench`.
+ * floor LOG TRANSPORT ADDRESS PROGRAM [ARG...] - the least that an executed request can cost: the second floor of
+ * `make bench`.
  *
  * Reads the mail and uses nothing of it; appends to LOG and fsyncs; runs PROGRAM (mailsudo's sudo command line without
- * `mailsudo begin`) and keeps its output; appends and fsyncs again; sends a reply to ADDRESS by ROAD: `-` prints it,
+ * `mailsudo begin`) and keeps its output; appends and fsyncs again; sends a reply to ADDRESS by TRANSPORT: `-` prints it,
  * `smtp:PORT` speaks SMTP to 127.0.0.1, anything else is the path of a sendmail(1). It checks nothing and logs nothing:
- * it lets every sender run everything. Exit status 0, or 75 when any step fails.
+ * every sender may run everything. Exit status 0, or 75 if a step fails.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,29 +63,48 @@ static int ended_well(pid_t child) {
     return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void answered(int server, char code) {
-    char line[512];
-    need(read(server, line, sizeof line) > 0 && line[0] == code);
+/* Reads a reply up to its last line, which has a space after the code (RFC 5321 section 4.2). */
+static void expect(int server, const char *code) {
+    char text[4096];
+    size_t length = 0;
+    const char *last;
+    do {
+        ssize_t got = read(server, text + length, sizeof text - 1 - length);
+        need(got > 0);
+        length += got;
+        text[length] = '\0';
+        /* The line that ends in the last line feed. */
+        for (last = text + length - 1; last > text && last[-1] != '\n'; last--) {}
+    } while (text[length - 1] != '\n' || last[3] == '-');
+    need(strncmp(last, code, 3) == 0);
+}
+
+static void command(int server, const char *line, const char *code) {
+    put(server, line);
+    expect(server, code);
 }
 
 static void by_smtp(int port, const char *address) {
     struct sockaddr_in local = {AF_INET, htons(port), {htonl(INADDR_LOOPBACK)}, {0}};
     char recipient[300];
-    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     need(connect(server, (struct sockaddr *)&local, sizeof local) == 0);
+    /* As mailsudo does: without Nagle's algorithm, the message and the last dot in one write, no wait for the reply to QUIT. */
+    need(setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
     snprintf(recipient, sizeof recipient, "RCPT TO:<%s>\r\n", address);
-    answered(server, '2');
-    put(server, "EHLO localhost\r\n"), answered(server, '2');
-    put(server, "MAIL FROM:<>\r\n"), answered(server, '2');
-    put(server, recipient), answered(server, '2');
-    put(server, "DATA\r\n"), answered(server, '3');
-    put(server, reply), put(server, "\r\n.\r\n"), answered(server, '2');
-    put(server, "QUIT\r\n"), answered(server, '2');
+    expect(server, "220");
+    command(server, "EHLO localhost\r\n", "250");
+    command(server, "MAIL FROM:<>\r\n", "250");
+    command(server, recipient, "250");
+    command(server, "DATA\r\n", "354");
+    strcat(reply, "\r\n.\r\n");
+    command(server, reply, "250");
+    put(server, "QUIT\r\n");
 }
 
 int main(int argc, char **argv) {
     need(argc > 4);
-    char *log = argv[1], *road = argv[2], *address = argv[3];
+    char *log = argv[1], *transport = argv[2], *address = argv[3];
     pid_t child;
 
     while (read(STDIN_FILENO, reply, sizeof reply) > 0) {}
@@ -96,13 +118,14 @@ int main(int argc, char **argv) {
     need(ended_well(child));
     record(log, "finished\n");
 
-    snprintf(reply, sizeof reply, "From: <ops@example.com>\nTo: <%s>\nSubject: done\n\nDone.\n%s", address, output);
-    if (strcmp(road, "-") == 0) {
+    /* Room for the end of the message by SMTP. */
+    snprintf(reply, sizeof reply - 8, "From: <ops@example.com>\nTo: <%s>\nSubject: done\n\nDone.\n%s", address, output);
+    if (strcmp(transport, "-") == 0) {
         put(STDOUT_FILENO, reply);
-    } else if (strncmp(road, "smtp:", 5) == 0) {
-        by_smtp(atoi(road + 5), address);
+    } else if (strncmp(transport, "smtp:", 5) == 0) {
+        by_smtp(atoi(transport + 5), address);
     } else {
-        char *sendmail[] = {road, "-i", "-f", "<>", "--", address, NULL};
+        char *sendmail[] = {transport, "-i", "-f", "<>", "--", address, NULL};
         int to = start(sendmail, 0, &child);
         put(to, reply);
         close(to);

@@ -12,6 +12,19 @@ use mailsudo::system::clock::{Clock, SystemClock};
 
 use crate::cli::{CliGateway, Said, mode, said};
 
+/// Neither a missing glibc nor another version of it can keep a gateway from starting (docs/decisions/0017-static-glibc.md).
+#[test]
+fn the_program_needs_no_shared_library() {
+    let output = Command::new("readelf")
+        .args(["--wide", "--dynamic", "--program-headers", env!("CARGO_BIN_EXE_mailsudo")])
+        .env("LC_ALL", "C")
+        .output()
+        .expect("readelf (package binutils)");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("DYNAMIC"), "{output:?}");
+    assert!(!said.contains("(NEEDED)") && !said.contains("INTERP"), "{said}");
+}
+
 #[test]
 fn a_request_is_signed_delivered_answered_and_verified() {
     let test_gateway = CliGateway::new();

@@ -142,6 +142,7 @@ fn bytes_that_are_no_mail_are_refused() {
     let mut test_gateway = TestGateway::new();
     for bytes in [&b""[..], b"\n", b"\0\0\0", b"\xff\xfe"] {
         let ended = test_gateway.deliver_bytes(bytes);
+        assert!(ended.refused("not-mail"), "{bytes:?}: {ended:?}");
         assert_eq!((ended.deferred, ended.replies.len()), (None, 0), "{ended:?}");
     }
 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::process::{self, run};
 use crate::system_env::{self, CONFIG, GATEWAY, PROGRAM, SERVICE};
 use crate::user::{self, User};
-use crate::{commands, postfix, syslog};
+use crate::{commands, poll, postfix, syslog};
 
 const EVE: &str = "eve";
 const HOME: &str = "/home/eve";
@@ -122,8 +123,13 @@ fn a_gateway_of_ones_own_is_ones_own() {
     run("install", &["-d", "-o", EVE, "-g", EVE, "-m", "0700", &format!("{HOME}/state")]);
     run("chown", &["-R", &format!("{EVE}:{EVE}"), &folder]);
     run("rm", &[&format!("{folder}/users.d/eve.toml")]);
+    assert!(works(EVE, &format!("rm -f key phone; {PROGRAM} ledger init --config {folder}")));
+    // A new ledger refuses what was signed in the second of its making or before: `ledger init` sets its watermark.
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+    let made = second();
+    poll::until_true("the next second", || second() > made);
     let script = format!(
-        "set -e; export XDG_STATE_HOME={HOME}/state-of-sign; m() {{ {PROGRAM} \"$@\" --config {folder}; }}; rm -f key phone; m ledger init; sleep 1.1
+        "set -e; export XDG_STATE_HOME={HOME}/state-of-sign; m() {{ {PROGRAM} \"$@\" --config {folder}; }}
          m user add eve --address eve@users.example --role operator --key-file key | grep -o 'otpauth:.*' >phone
          chmod 600 phone; {PROGRAM} sign own --key key --totp-secret-file phone --eml --from eve@users.example >mail
          m deliver <mail"
@@ -164,7 +170,7 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
         let before = syslog::authpriv().matches("reason=bad-mac").count();
         mail(text);
         assert!(works(EVE, &submit));
-        crate::poll::until_true("a refusal", || syslog::authpriv().matches("reason=bad-mac").count() > before);
+        poll::until_true("a refusal", || syslog::authpriv().matches("reason=bad-mac").count() > before);
     };
     // Whose name is on it counts for nothing: sender, From and every header are the user's own here.
     refused(&request.replace("command: whoami", "command: outlive"));
@@ -174,7 +180,7 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
     mail(&request);
     assert!(works(EVE, &submit));
     user.assert_genuine(&user.mailbox().single());
-    crate::poll::until_true("an empty queue", || run("postqueue", &["-j"]).trim().is_empty());
+    poll::until_true("an empty queue", || run("postqueue", &["-j"]).trim().is_empty());
     assert_eq!(bounces(), before, "a forged mail was bounced to somebody");
 
     // Anybody may write to /dev/log under any name; what happened is in the ledger.
@@ -182,7 +188,7 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
         EVE,
         "logger -p authpriv.info -t 'mailsudo[1]' 'event=admitted id=0123456789ab user=forged command=forgery'"
     ));
-    crate::poll::until_true("the forged line", || syslog::authpriv().contains("command=forgery"));
+    poll::until_true("the forged line", || syslog::authpriv().contains("command=forgery"));
     let log = run(PROGRAM, &["log"]);
     assert!(log.contains("whoami") && !log.contains("forgery"), "{log}");
 }

@@ -17,11 +17,11 @@ fn assert_consumed(id: &str) {
     assert!(once, "not consumed in one go: {statuses:#?}");
 }
 
-/// Waits for the end of a mail that must draw no reply.
-fn assert_no_reply(user: &User, id: &str) {
+/// Waits for the end of a mail that is refused for this reason without a reply.
+fn assert_no_reply(user: &User, id: &str, reason: &str) {
     assert_consumed(id);
     assert_eq!(user.mailbox().messages(), Vec::<String>::new());
-    syslog::wait_for(id, "refused");
+    syslog::wait_for(id, reason);
 }
 
 /// Waits for a genuine refusal.
@@ -73,7 +73,7 @@ fn a_foreign_sender_is_swallowed_and_uses_nothing_up() {
     let mallory = "mallory@users.example";
     let id = user::send(mallory, &user::mail(mallory, &request));
 
-    assert_no_reply(&user, &id);
+    assert_no_reply(&user, &id, "foreign-from");
     assert!(Mailbox::of(mallory).messages().is_empty());
     assert_eq!(noted("foreign"), 0);
 
@@ -117,7 +117,7 @@ fn an_oversized_mail_is_swallowed_unread() {
     assert!(mail.len() > 256 * 1024, "above the gateway's limit");
     let id = user::send(&user.address, &mail);
 
-    assert_no_reply(&user, &id);
+    assert_no_reply(&user, &id, "too-large");
     assert_eq!(noted("oversized"), 0);
 }
 
@@ -127,5 +127,5 @@ fn a_mail_without_a_request_is_swallowed() {
     let user = User::enrol("chatty");
     let id = user.send("How are you?\n");
 
-    assert_no_reply(&user, &id);
+    assert_no_reply(&user, &id, "not-a-request");
 }
