@@ -88,6 +88,10 @@ pub enum Call {
     RotateTotp(String),
     /// `user test NAME`
     TestUser(String),
+    /// `command list`
+    ListCommands,
+    /// `log`
+    Log,
     /// `command show NAME`
     ShowCommand(String),
 }
@@ -100,6 +104,8 @@ impl Call {
             Self::InstallSudoers => vec!["sudoers", "--install"],
             Self::InstallPostfix => vec!["postfix", "install"],
             Self::InitLedger => vec!["ledger", "init"],
+            Self::ListCommands => vec!["command", "list"],
+            Self::Log => vec!["log"],
             Self::ListUsers => vec!["user", "list"],
             Self::AddUser(name) => vec!["user", "add", name],
             Self::ShowUser(name) => vec!["user", "show", name],
@@ -165,6 +171,9 @@ impl Remedy {
             Call::InstallPostfix,
             Call::InitLedger,
             Call::ListUsers,
+            Call::ListCommands,
+            Call::Log,
+            Call::AddUser(format!("{user}-new")),
             Call::ShowUser(user.clone()),
             Call::EnableUser(user.clone()),
             Call::UnlockUser(user.clone()),

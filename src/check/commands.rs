@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::{CheckedGateway, Report, count};
+use super::{CheckedGateway, Report, count, programs};
 use crate::config::{Command, Gateway};
 use crate::remedy::Remedy;
-use crate::system::accounts;
 use crate::system::permissions::Permissions;
 
 /// Every command whose file can be read; the others are reported.
@@ -59,9 +58,21 @@ fn file(command: &Command, gateway: &CheckedGateway<'_>) -> String {
 
 fn run_as(command: &Command, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let user = &command.run_as.user;
-    if gateway.uses_sudo() && !matches!(accounts::find(user), Ok(Some(_))) {
-        let remedy = format!("make the account, or correct run_as in {}", file(command, gateway));
-        report.error("commands", format!("{} runs as {user}, and there is no such account", command.name), remedy);
+    if !gateway.uses_sudo() {
+        return;
+    }
+    match programs::account(user) {
+        Ok(Some(_)) => {}
+        Ok(None) => report.error(
+            "commands",
+            format!("{} runs as {user}, and there is no such account", command.name),
+            format!("make the account, or correct run_as in {}", file(command, gateway)),
+        ),
+        Err(error) => report.warning(
+            "commands",
+            format!("{} runs as {user}, and whether there is such an account is not known: {error:#}", command.name),
+            "correct the services in /etc/nsswitch.conf",
+        ),
     }
 }
 
@@ -88,7 +99,7 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
             Remedy::Chmod("go-w", path.to_owned()),
         );
     }
-    let owner = run_as.and_then(|user| accounts::find(user).ok().flatten()).filter(|account| account.uid != 0);
+    let owner = run_as.and_then(|user| programs::account(user).ok().flatten()).filter(|account| account.uid != 0);
     let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     for place in full.ancestors() {
         let Ok(found) = permissions(place) else {

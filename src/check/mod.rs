@@ -19,7 +19,7 @@ use std::path::Path;
 use crate::config::{Command, ConfigError, Gateway, RunVia, Settings, Trusted, User};
 use crate::protocol::{Timestamp, UserName};
 use crate::remedy::{Call, Remedy};
-use crate::system::accounts::{self, Account};
+use crate::system::accounts::Account;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,7 +183,7 @@ fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)
         }
     };
     let name = first.settings().service_user.clone();
-    let service = match accounts::find(&name) {
+    let service = match programs::account(&name) {
         Ok(Some(account)) => account,
         Ok(None) => {
             report.error("service-user", format!("there is no account {name}"), Remedy::AddAccount(name));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::StatVfsMountFlags;
 
 use super::postfix::{self, Master};
-use super::{CheckedGateway, Report, proof};
+use super::{CheckedGateway, Report, programs, proof};
 use crate::execute::new_privileges;
 use crate::remedy::{Call, Remedy};
 use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place};
@@ -21,7 +21,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         return;
     }
     let execution = &gateway.settings().execution;
-    let tools = match Tools::find(execution) {
+    let tools = match Tools::find(execution, programs::left()) {
         Ok(tools) => tools,
         Err(error) => return report.error("sudo", format!("{error:#}"), Remedy::Install("sudo")),
     };
@@ -58,7 +58,7 @@ fn in_force(gateway: &CheckedGateway<'_>, dialect: Dialect, wanted: &str, report
     if report.outsider {
         return report.unseen("sudoers");
     }
-    match drift_in_force(&gateway.settings().execution.sudo, dialect, wanted) {
+    match drift_in_force(&gateway.settings().execution.sudo, dialect, wanted, programs::left()) {
         Ok(None) => report.ok("sudoers", "sudo -l lists exactly what the commands need"),
         Ok(Some(_)) => report.error(
             "sudoers",

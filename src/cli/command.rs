@@ -13,6 +13,7 @@ use crate::authorize::{Invocation, choose, is_visible};
 use crate::config::{self, Gateway, Part};
 use crate::execute::command_line;
 use crate::protocol::{CommandName, ParameterName, UserName};
+use crate::remedy::Call;
 use crate::sudoers::vectors;
 
 /// Show the configured commands
@@ -110,8 +111,8 @@ impl Show {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
         let command = gateway.command(&self.name)?;
-        let command =
-            command.with_context(|| format!("there is no command {}; see `mailsudo command list`", self.name))?;
+        let command = command
+            .with_context(|| format!("there is no command {}; the commands: {}", self.name, Call::ListCommands))?;
         if self.json {
             return print_json(&about(&command, &gateway));
         }

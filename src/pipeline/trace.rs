@@ -194,6 +194,9 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         Reason::Stale | Reason::Future => {
             "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }
+        Reason::NotPermitted if matches!(gateway.command(command), Ok(None)) => {
+            format!("this gateway has no command {command}; its commands: {}", Call::ListCommands)
+        }
         Reason::NotPermitted | Reason::BadParameter => {
             format!("the rules of the command: {}", Call::ShowCommand(command.to_string()))
         }
