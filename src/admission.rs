@@ -12,7 +12,7 @@ use crate::config;
 use crate::error::{Reason, Refusal};
 use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Lockout, Record, State, StoredReply, Transaction};
 use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
-use crate::protocol::{RequestId, RunResult, Timestamp};
+use crate::protocol::{Payload, RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
 
 /// A request whose admission is durable: it may be carried out now, once.
@@ -35,12 +35,20 @@ pub enum AdmittedAction<'a> {
 
 /// A command that was admitted. Only [`Admitted::action`] makes one, so no built-in command reaches `execute`.
 #[derive(Debug)]
-pub struct AdmittedCommand<'a>(&'a Invocation);
+pub struct AdmittedCommand<'a> {
+    invocation: &'a Invocation,
+    payload: Option<&'a Payload>,
+}
 
 impl AdmittedCommand<'_> {
     /// The command line's parts.
     pub fn invocation(&self) -> &Invocation {
-        self.0
+        self.invocation
+    }
+
+    /// What it gets on standard input.
+    pub fn payload(&self) -> Option<&Payload> {
+        self.payload
     }
 }
 
@@ -53,7 +61,9 @@ impl<'p> Admitted<'p> {
     /// What may be done.
     pub fn action(&self) -> AdmittedAction<'_> {
         match self.authorized.action() {
-            Action::Run(invocation) => AdmittedAction::Run(AdmittedCommand(invocation)),
+            Action::Run(invocation) => {
+                AdmittedAction::Run(AdmittedCommand { invocation, payload: self.authorized.payload() })
+            }
             Action::Help => AdmittedAction::Help,
             Action::Status(short) => AdmittedAction::Status(short.as_ref()),
         }

@@ -182,6 +182,8 @@ reasons! {
     NotPermitted = "not-permitted",
     /// A parameter is missing, unknown, not of its type, or not for this user.
     BadParameter = "bad-parameter",
+    /// The payload is missing, not unique, too large or not of its type; or the command takes none.
+    BadPayload = "bad-payload",
     /// Another run held an exclusive command until this request was too old.
     Waited = "waited",
     /// sudo refused what the gateway permits: the sudo rules and the configured commands differ.
@@ -213,6 +215,7 @@ impl Reason {
             | Self::UsedCode
             | Self::NotPermitted
             | Self::BadParameter
+            | Self::BadPayload
             | Self::Waited
             | Self::SudoRules => effect(true, false, true),
             _ => effect(false, false, false),

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a gateway on disk, alice's key, and a signed request of hers.
+//! What the fuzz targets share: a gateway on disk, alice's key, and a request that it has signed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -65,6 +65,7 @@ pub fn unsigned(arguments: Arguments) -> UnsignedRequest {
         code: Code::parse("556712").expect("a code"),
         command: CommandName::try_from("all").expect("a name"),
         arguments,
+        payload: None,
     }
 }
 

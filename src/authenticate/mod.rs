@@ -13,7 +13,7 @@ pub use totp::Factor;
 
 use crate::config::{Gateway, MailAddress, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::{Envelope, Message, SenderAuth};
+use crate::intake::{Envelope, Message, PayloadFinding, SenderAuth};
 use crate::ledger::{Record, Transaction};
 use crate::protocol::{Arguments, Key, Request, RequestId, Timestamp, UserName};
 use crate::remedy::Call;
@@ -54,6 +54,7 @@ pub struct Identified {
     address: MailAddress,
     roles: Vec<String>,
     sender: SenderAuth,
+    payload: Option<PayloadFinding>,
     key: Key,
     /// The step that the code belongs to, at the signed time; an error where the user's TOTP secret is malformed.
     step: Result<Option<u64>, &'static str>,
@@ -88,6 +89,11 @@ impl Identified {
     /// What was required of the sender besides the signature, and what was found.
     pub fn sender(&self) -> &SenderAuth {
         &self.sender
+    }
+
+    /// What was found of the payload that the request names; `None` where it names none.
+    pub fn payload(&self) -> Option<&PayloadFinding> {
+        self.payload.as_ref()
     }
 
     /// The key that the mac is right under. It signs the reply too.
@@ -156,7 +162,8 @@ pub fn identify(
         Some(previous) if is_under_previous_key => previous.key,
         _ => secrets.key,
     };
-    Ok(Identified { request, id, address: user.address, roles: user.roles, sender, key, step })
+    let payload = request.payload().map(|digest| message.payload(digest));
+    Ok(Identified { request, id, address: user.address, roles: user.roles, sender, payload, key, step })
 }
 
 /// A request with both factors right. The next thing that is recorded uses up its step.

@@ -17,6 +17,7 @@ pub struct Invocation {
     timeout: Span,
     output: Option<u64>,
     exclusive: bool,
+    takes_payload: bool,
 }
 
 impl Invocation {
@@ -41,6 +42,7 @@ impl Invocation {
             timeout: command.timeout,
             output: command.output.map(crate::config::Size::bytes),
             exclusive: command.exclusive,
+            takes_payload: command.payload.is_some(),
         })
     }
 
@@ -74,25 +76,32 @@ impl Invocation {
         self.exclusive
     }
 
+    /// Whether it may get a payload on standard input.
+    pub fn takes_payload(&self) -> bool {
+        self.takes_payload
+    }
+
     /// The argument vector with its time limit in front. timeout(1) keeps the limit inside the sudo rule, because an
     /// unprivileged caller cannot end another user's process (docs/decisions/0007). In a sudo rule, `mailsudo begin` reports
     /// that the command begins (`execute/begin.rs`).
     pub fn time_limited(&self, execution: &Execution) -> Vec<String> {
-        let mut vector = prefix(execution, self.timeout);
+        let mut vector = prefix(execution, self.timeout, self.takes_payload);
         vector.extend_from_slice(&self.argv);
         vector
     }
 }
 
-/// The words before every command: `timeout --kill-after=5s 30s mailsudo begin`.
-pub fn prefix(execution: &Execution, timeout: Span) -> Vec<String> {
+/// The words before every command: `timeout --kill-after=5s 30s mailsudo begin`, or `mailsudo begin-with-payload` for a command
+/// with `[payload]`. No other command's standard input can be anything but /dev/null.
+pub fn prefix(execution: &Execution, timeout: Span, takes_payload: bool) -> Vec<String> {
     let mut words = vec![
         execution.timeout.to_string_lossy().into_owned(),
         format!("--kill-after={}s", KILL_AFTER.as_secs()),
         format!("{}s", timeout.as_duration().as_secs()),
     ];
     if execution.run_via == RunVia::Sudo {
-        words.extend([execution.mailsudo.to_string_lossy().into_owned(), "begin".to_owned()]);
+        let begin = if takes_payload { "begin-with-payload" } else { "begin" };
+        words.extend([execution.mailsudo.to_string_lossy().into_owned(), begin.to_owned()]);
     }
     words
 }

@@ -14,9 +14,9 @@ pub(crate) use parameters::wanted;
 pub use parameters::{Choice, Values, choose};
 
 use crate::authenticate::{Authenticated, Identified};
-use crate::config::{Command, Settings};
+use crate::config::{Command, PayloadRule, Settings};
 use crate::error::{Reason, Refusal};
-use crate::protocol::{Arguments, RequestId};
+use crate::protocol::{Arguments, Payload, RequestId};
 
 /// A request that may be carried out, once, with all its values fixed.
 #[derive(Debug)]
@@ -53,6 +53,11 @@ impl<'p> Authorized<'p> {
         &self.action
     }
 
+    /// What the command gets on standard input.
+    pub fn payload(&self) -> Option<&Payload> {
+        self.identified().payload().and_then(|found| found.payload.as_ref().ok())
+    }
+
     /// The role that permits it; `None` for a built-in command, which every user may run.
     pub fn role(&self) -> Option<&str> {
         self.role
@@ -79,13 +84,17 @@ pub fn is_visible(command: &Command, roles: &[String]) -> bool {
 pub fn authorize(authenticated: Authenticated<'_>, command: Option<Command>) -> Result<Authorized<'_>, Refusal> {
     let identified = authenticated.identified();
     let arguments = authenticated.arguments();
+    let no_payload = || payload(None, identified);
     let decided = match (identified.request().command().as_str(), command) {
-        ("help", _) => no_arguments(arguments).map(|()| (Action::Help, None)),
-        ("status", _) => status(arguments).map(|short| (Action::Status(short), None)),
+        ("help", _) => no_arguments(arguments).and_then(|()| no_payload()).map(|()| (Action::Help, None)),
+        ("status", _) => {
+            status(arguments).and_then(|short| no_payload().map(|()| short)).map(|short| (Action::Status(short), None))
+        }
         (_, Some(command)) if is_visible(&command, identified.roles()) => {
             choose(&command, identified.roles(), arguments)
                 .and_then(|choice| Ok((Action::Run(Invocation::new(&command, &choice.values)?), Some(choice.role))))
                 .map_err(|detail| Refusal::new(Reason::BadParameter, detail))
+                .and_then(|decided| payload(command.payload.as_ref(), identified).map(|()| decided))
         }
         _ => Err(Refusal::new(Reason::NotPermitted, "no such command, or none for you; `help` lists yours")),
     };
@@ -93,6 +102,20 @@ pub fn authorize(authenticated: Authenticated<'_>, command: Option<Command>) -> 
         Ok((action, role)) => Ok(Authorized { authenticated, action, role }),
         Err(refusal) => Err(refusal.with_step(authenticated.step())),
     }
+}
+
+/// Whether the request's payload is what the command takes: `rule`, or none.
+fn payload(rule: Option<&PayloadRule>, identified: &Identified) -> Result<(), Refusal> {
+    let checked = match (rule, identified.payload().map(|found| &found.payload)) {
+        (None, Some(_)) => Err("this command takes no payload".to_owned()),
+        (Some(rule), None) if rule.required => {
+            Err("this command needs a payload: `mailsudo sign --payload FILE`".to_owned())
+        }
+        (None | Some(_), None) => Ok(()),
+        (Some(_), Some(Err(none))) => Err(none.to_string()),
+        (Some(rule), Some(Ok(payload))) => rule.check(payload.content()),
+    };
+    checked.map_err(|detail| Refusal::new(Reason::BadPayload, detail))
 }
 
 fn no_arguments(arguments: &Arguments) -> Result<(), Refusal> {

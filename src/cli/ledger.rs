@@ -161,7 +161,7 @@ impl Status {
                 "requests": health.requests,
                 "oldest": health.span.map(|(oldest, _)| oldest.to_string()),
                 "newest": health.span.map(|(_, newest)| newest.to_string()),
-                "floor": health.watermark.map(|watermark| watermark.to_string()),
+                "watermark": health.watermark.map(|watermark| watermark.to_string()),
                 "bytes": health.bytes.0,
                 "free_bytes": health.bytes.1,
                 "integrity": health.integrity,

@@ -9,6 +9,7 @@
 mod stdout;
 
 mod check;
+mod code;
 mod command;
 mod complete;
 mod config;
@@ -17,6 +18,7 @@ mod deliver;
 mod explain;
 mod ledger;
 mod log;
+mod may;
 mod metrics;
 mod postfix;
 mod sign;
@@ -77,7 +79,7 @@ enum Subcommands {
     User(user::User),
     #[command(subcommand)]
     Command(command::Command),
-    May(command::May),
+    May(may::May),
     Sudoers(sudoers::Sudoers),
     Check(check::Check),
     Explain(explain::Explain),
@@ -103,9 +105,9 @@ struct GatewayArg {
 pub fn run(words: Vec<OsString>) -> ExitCode {
     // Inside a sudo rule, before a command that must not inherit this process's limits.
     if let [_, first, command @ ..] = words.as_slice()
-        && first == execute::BEGIN
+        && (first == execute::BEGIN || first == execute::BEGIN_WITH_PAYLOAD)
     {
-        return execute::begin(command);
+        return execute::begin(command, first == execute::BEGIN_WITH_PAYLOAD);
     }
     hardening::apply();
     // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.

@@ -1,22 +1,20 @@
 //! `mailsudo sign`: makes a signed request.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
-use zeroize::Zeroizing;
 
+use super::code::{CodeFrom, not_remembered};
 use super::{complete, stdout, tell};
-use crate::authenticate::Factor;
-use crate::client::used_step::{self, USUAL_PERIOD, UsedStep};
-use crate::client::{self, KeyFile};
+use crate::client::used_step::UsedStep;
+use crate::client::{self, Attachment, KeyFile};
 use crate::config::MailAddress;
-use crate::protocol::{Code, CommandName, GatewayName, ParameterName, Request, Timestamp, UnsignedRequest};
-use crate::system::clock::{Clock, SystemClock};
+use crate::protocol::{CommandName, GatewayName, ParameterName, PayloadDigest, Request, UnsignedRequest};
+use crate::system::clock::SystemClock;
 
 /// Sign a request and print it, send it, or make a mailto: link
 ///
@@ -29,6 +27,7 @@ Examples:
   mailsudo sign restart service=nginx --send          send the mail by sendmail
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
+  mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
   mailsudo sign disk --totp-secret-file code --wait   wait, if the code of this moment was used
 
 A gateway accepts each code once. ~/.local/state/mailsudo has the end of the step in which you signed last. Until then
@@ -53,6 +52,10 @@ pub(super) struct Sign {
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
     gateway: Option<GatewayName>,
 
+    /// Attach this file as the command's standard input; needs --send or --eml
+    #[arg(long, value_name = "FILE")]
+    payload: Option<PathBuf>,
+
     #[command(flatten)]
     code: CodeFrom,
 
@@ -74,22 +77,6 @@ pub(super) struct Sign {
     /// The sendmail that --send calls
     #[arg(long, value_name = "PROGRAM", default_value = "/usr/sbin/sendmail")]
     sendmail: PathBuf,
-}
-
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-struct CodeFrom {
-    /// The code itself; other users of this machine may see it in its process list
-    #[arg(long, value_name = "DIGITS")]
-    code: Option<String>,
-
-    /// A shell command that prints the code
-    #[arg(long, value_name = "COMMAND")]
-    code_command: Option<String>,
-
-    /// A file, mode 0600, with the otpauth URL or the base32 secret
-    #[arg(long, value_name = "FILE")]
-    totp_secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +107,10 @@ pub(super) fn address(text: &str) -> Result<MailAddress, String> {
 impl Sign {
     pub(super) fn run(self) -> Result<ExitCode> {
         let keys = KeyFile::choose(self.key.as_deref(), self.gateway.as_ref())?;
+        if self.payload.is_some() && !self.form.eml && !self.form.send {
+            bail!("a payload goes into the mail as an attachment: add --send or --eml");
+        }
+        let attachment = self.payload.as_deref().map(Attachment::read).transpose()?;
         let step = UsedStep::of(&keys.gateway, &keys.user).map_err(|error| not_remembered(&error)).ok();
         let Some((time, code)) = self.code.get(step.as_ref(), self.wait, &SystemClock)? else {
             return Ok(ExitCode::from(TEMPORARY));
@@ -131,6 +122,7 @@ impl Sign {
             code,
             command: self.command,
             arguments: self.arguments,
+            payload: attachment.as_ref().map(|file| PayloadDigest::of(&file.content)),
         };
         let block = unsigned.sign(&keys.key)?;
         let from = match self.from {
@@ -141,9 +133,11 @@ impl Sign {
             outln!("{}", client::mailto(&block, &keys.address, &self.subject))?;
         } else if self.form.eml {
             let from = from.context("a message needs a From field that the gateway knows: --from you@example.com")?;
-            stdout::text(&client::message(&block, &keys.address, Some(&from), &self.subject, time))?;
+            let (from, file) = (Some(&from), attachment.as_ref());
+            stdout::text(&client::message(&block, &keys.address, from, &self.subject, file, time))?;
         } else if self.form.send {
-            let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, time);
+            let file = attachment.as_ref();
+            let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, file, time);
             send(&self.sendmail, &keys.address, from.as_ref(), &message, step.as_ref())?;
             let (program, id) = (self.sendmail.display(), Request::read(&[&block])?.id().short());
             tell(format_args!(
@@ -164,107 +158,6 @@ impl Sign {
 
 /// EX_TEMPFAIL of sysexits(3): the code was used already; the next one comes soon.
 const TEMPORARY: u8 = 75;
-
-/// Where a code comes from.
-enum Source<'s> {
-    Given(&'s str),
-    Command(&'s str),
-    File(Factor),
-    Terminal,
-}
-
-impl Source<'_> {
-    /// The code, and the moment that it belongs to.
-    fn code(&self, clock: &dyn Clock) -> Result<(Timestamp, Code)> {
-        // The time is taken after the code, so the signed time is that at which Enter was pressed.
-        let code = match self {
-            Self::Given(code) => super::parse_code(code)?,
-            Self::Command(command) => super::parse_code(&output(command)?)?,
-            Self::Terminal => super::ask_code()?,
-            Self::File(factor) => {
-                let time = clock.now();
-                return Ok((time, factor.code_at(time).context("the clock stands before 1970")?));
-            }
-        };
-        Ok((clock.now(), code))
-    }
-
-    fn period(&self) -> Duration {
-        if let Self::File(factor) = self { factor.period() } else { USUAL_PERIOD }
-    }
-}
-
-impl CodeFrom {
-    fn source(&self) -> Result<Source<'_>> {
-        Ok(match self {
-            Self { code: Some(code), .. } => Source::Given(code),
-            Self { code_command: Some(command), .. } => Source::Command(command),
-            Self { totp_secret_file: Some(path), .. } => Source::File(factor(path)?),
-            _ if io::stdin().is_terminal() => Source::Terminal,
-            _ => bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file"),
-        })
-    }
-
-    /// The code with the moment that it belongs to, recorded as used; `None` where the code of this step was used and the
-    /// caller does not want to wait.
-    fn get(&self, step: Option<&UsedStep>, wait: bool, clock: &dyn Clock) -> Result<Option<(Timestamp, Code)>> {
-        let source = self.source()?;
-        let Some(step) = step else {
-            return source.code(clock).map(Some);
-        };
-        loop {
-            // Before the code is asked for, so that no user types a code that is used.
-            if wait {
-                step.wait(clock, |seconds| tell(format_args!("waiting {seconds} s for the next code")));
-            } else if let Some(until) = step.used_until(clock.now()) {
-                let seconds = used_step::seconds_to(until, clock.now());
-                let how = if self.code.is_some() { "wait" } else { "wait, or use --wait" };
-                let what = match source {
-                    Source::File(_) => "This code was used already. The next one",
-                    // It may be of the step before, which only the gateway knows.
-                    _ => "A code was used in this step already. The next one",
-                };
-                tell(format_args!("{what} comes in {seconds} s: {how}"));
-                return Ok(None);
-            }
-            let (time, code) = source.code(clock)?;
-            match step.claim(time, source.period()) {
-                // Another process has signed in this step since.
-                Ok(false) => {}
-                Ok(true) => return Ok(Some((time, code))),
-                Err(error) => {
-                    not_remembered(&error);
-                    return Ok(Some((time, code)));
-                }
-            }
-        }
-    }
-}
-
-fn not_remembered(error: &anyhow::Error) {
-    tell(format_args!("the use of this code cannot be recorded ({error:#}): sign the next request with another code"));
-}
-
-/// The first line that the user's own command prints. It runs in the user's own shell.
-fn output(command: &str) -> Result<Zeroizing<String>> {
-    let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output();
-    let output = output.context("cannot run sh")?;
-    if !output.status.success() {
-        bail!("the command for the code failed: {}", output.status);
-    }
-    Ok(Zeroizing::new(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
-}
-
-fn factor(path: &Path) -> Result<Factor> {
-    let text = client::read_private(path)?;
-    let secret = text.trim();
-    let url = if secret.starts_with("otpauth:") {
-        Zeroizing::new(secret.to_owned())
-    } else {
-        Zeroizing::new(format!("otpauth://totp/secret?secret={}", secret.replace(' ', "")))
-    };
-    Factor::from_url(&url).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))
-}
 
 fn send(
     program: &Path,

@@ -129,8 +129,38 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// A whole message around a signed block, lines ended by LF. Without `from`, the mail system adds that field.
-pub fn message(block: &str, to: &MailAddress, from: Option<&MailAddress>, subject: &str, now: Timestamp) -> String {
+/// A file that goes with a request.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+impl Attachment {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let content = fs::read(path).with_context(|| path.display().to_string())?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, content })
+    }
+}
+
+/// A whole message around a signed block, lines ended by LF. Without `from`, the mail system adds that field. The attachment is
+/// encoded in base64, which no mail system changes.
+pub fn message(
+    block: &str,
+    to: &MailAddress,
+    from: Option<&MailAddress>,
+    subject: &str,
+    attachment: Option<&Attachment>,
+    now: Timestamp,
+) -> String {
     let mut builder = MessageBuilder::new();
     if let Some(from) = from {
         builder = builder.from(from.as_str()).message_id(format!(
@@ -140,11 +170,11 @@ pub fn message(block: &str, to: &MailAddress, from: Option<&MailAddress>, subjec
             from.domain()
         ));
     }
+    let mut builder = builder.to(to.as_str()).subject(subject).date(Date::new(now.seconds())).text_body(block);
+    if let Some(file) = attachment {
+        builder = builder.attachment("application/octet-stream", file.name.as_str(), file.content.as_slice());
+    }
     let message = builder
-        .to(to.as_str())
-        .subject(subject)
-        .date(Date::new(now.seconds()))
-        .text_body(block)
         .write_to_string()
         // Writing to memory does not fail.
         .unwrap_or_default();

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::parameter::{Kind, Parameter, Scalar};
+use super::payload::PayloadRule;
 use super::settings::{RunVia, Settings, is_account};
 use super::{ConfigError, Size, Source, Span, Template};
 use crate::limits::{MAX_AGE, OUTPUT};
@@ -37,6 +38,8 @@ pub struct Command {
     pub parameters: BTreeMap<ParameterName, Parameter>,
     /// For each role, the values that it may give; any value for a parameter that is not named.
     pub allow: BTreeMap<String, BTreeMap<ParameterName, Vec<String>>>,
+    /// What it takes on standard input; `None`: nothing.
+    pub payload: Option<PayloadRule>,
 }
 
 /// `user` or `user:group`, for sudo's `-u` and `-g`.
@@ -88,6 +91,7 @@ struct File {
     parameters: BTreeMap<ParameterName, Spanned<Parameter>>,
     #[serde(default)]
     allow: BTreeMap<String, Spanned<BTreeMap<ParameterName, Vec<Scalar>>>>,
+    payload: Option<Spanned<PayloadRule>>,
 }
 
 /// The time limit of a command that sets none.
@@ -120,6 +124,7 @@ impl Command {
                 .into_iter()
                 .map(|(role, given)| (role, given.into_inner().into_iter().map(|(n, v)| (n, list(v))).collect()))
                 .collect(),
+            payload: file.payload.map(Spanned::into_inner),
         };
         if settings.execution.run_via == RunVia::Sudo {
             command
@@ -188,6 +193,12 @@ impl Checks<'_> {
         }
         if self.file.output.is_some_and(|output| output.bytes() > OUTPUT) {
             return Err(self.source.error_at("output", "output is at most 4MiB"));
+        }
+        if let Some(payload) = &self.file.payload
+            && payload.get_ref().max > self.settings.limits.message
+        {
+            let what = "[payload] max is above [limits] message, so no such mail would be read".to_owned();
+            return error(Some(payload.span()), what);
         }
         match &self.file.max_age {
             Some(max_age) if max_age.get_ref().as_duration() > MAX_AGE => {

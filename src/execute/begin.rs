@@ -8,10 +8,12 @@
 //! - neither: the gateway shuts the socket down for reading. A byte that was written before arrives; none can be written after.
 //!   So the start is known in each case, even if sudo itself cannot be ended: it has root's user id while it reads its rules.
 //!
+//! For a command with `[payload]` it is `mailsudo begin-with-payload`, which first takes the command's standard input from the
+//! socket (`input.rs`) and puts that in the socket's place instead of /dev/null.
+//!
 //! MUST: `mailsudo begin` never executes the command unless the byte was written.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,8 +22,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use super::input;
+
 /// The subcommand's name in the sudo rule.
 pub const BEGIN: &str = "begin";
+
+/// The same, for a command that may get a payload.
+pub const BEGIN_WITH_PAYLOAD: &str = "begin-with-payload";
 
 /// What is written before the command is executed.
 const BEGINS: u8 = b'B';
@@ -35,9 +42,9 @@ const USAGE: u8 = 64;
 /// EX_OSERR of sysexits(3): the start could not be reported, because no process reads it.
 pub const NOT_REPORTED: u8 = 71;
 
-/// Reports that the command begins, and executes it: `words` are the program and its arguments. It returns only where the
-/// command was not executed.
-pub fn begin(words: &[OsString]) -> ExitCode {
+/// Reports that the command begins, and executes it: `words` are the program and its arguments. If it `takes_payload`, its
+/// standard input comes over the socket. It returns only where the command was not executed.
+pub fn begin(words: &[OsString], takes_payload: bool) -> ExitCode {
     let Some((program, arguments)) = words.split_first() else {
         return fail("usage: mailsudo begin PROGRAM [ARGUMENT]...", USAGE);
     };
@@ -45,7 +52,8 @@ pub fn begin(words: &[OsString]) -> ExitCode {
         Ok(report) => report,
         Err(error) => return fail(&format!("{error}; nothing was run"), USAGE),
     };
-    let opened = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(&null)?));
+    let input = if takes_payload { input::receive(&report) } else { input::descriptor(None) };
+    let opened = input.and_then(|input| Ok(rustix::stdio::dup2_stdin(&input)?));
     if let Err(error) = opened.and_then(|()| report.write_all(&[BEGINS])) {
         return fail(&format!("{error}; nothing was run"), NOT_REPORTED);
     }
@@ -96,9 +104,12 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A socket pair: the gateway's end, and standard input for sudo.
-    pub(super) fn pair() -> io::Result<(Self, Stdio)> {
+    /// A socket pair: the gateway's end, and standard input for sudo. `input` is the command's own, if it takes a payload.
+    pub(super) fn pair(input: Option<&OwnedFd>) -> io::Result<(Self, Stdio)> {
         let (ours, theirs) = UnixStream::pair()?;
+        if let Some(input) = input {
+            input::send(&ours, input)?;
+        }
         ours.set_nonblocking(true)?;
         let report = Self { socket: ours, begun: Begun::NotYet, error: Vec::new(), is_open: true };
         Ok((report, OwnedFd::from(theirs).into()))
@@ -179,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_forbidden_cannot_begin_later() {
-        let (mut report, stdin) = Report::pair().expect("a pair");
+        let (mut report, stdin) = Report::pair(None).expect("a pair");
         report.forbid().expect("forbidden");
         assert_eq!(report.begun(), Begun::Never);
         let mut child =

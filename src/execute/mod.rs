@@ -7,6 +7,7 @@
 
 mod begin;
 mod capture;
+mod input;
 mod sudo_fault;
 mod watch;
 
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-pub use begin::{BEGIN, NOT_REPORTED, begin};
+pub use begin::{BEGIN, BEGIN_WITH_PAYLOAD, NOT_REPORTED, begin};
 pub use capture::Captured;
 pub use sudo_fault::{host_name, new_privileges, remedy as sudo_remedy};
 
@@ -80,7 +81,7 @@ pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeou
     let spawned = Instant::now();
     let mut begun = spawned;
     let mut capture = Capture::new(limit);
-    let known = match start(&line, execution.run_via) {
+    let known = match start(&line, command, execution.run_via) {
         Err(error) => Known::NotBegun(format!("cannot run {}: {error}", line.join(" "))),
         Ok((child, pipe, report)) => watch(child, pipe, report, invocation, timeouts, &mut capture, &mut begun)
             .unwrap_or_else(|error| Known::Unknown(format!("the command could not be watched: {error}"))),
@@ -124,11 +125,17 @@ pub fn command_line(invocation: &Invocation, execution: &Execution) -> Vec<Strin
     line
 }
 
-fn start(line: &[String], run_via: RunVia) -> io::Result<(Child, PipeReader, Option<Report>)> {
+fn start(
+    line: &[String],
+    command: &AdmittedCommand<'_>,
+    run_via: RunVia,
+) -> io::Result<(Child, PipeReader, Option<Report>)> {
     let (reader, writer) = io::pipe()?;
+    let takes_payload = command.invocation().takes_payload();
+    let input = takes_payload.then(|| input::descriptor(command.payload())).transpose()?;
     let (report, stdin) = match run_via {
-        RunVia::Sudo => Report::pair().map(|(report, stdin)| (Some(report), stdin))?,
-        RunVia::Direct => (None, Stdio::null()),
+        RunVia::Sudo => Report::pair(input.as_ref()).map(|(report, stdin)| (Some(report), stdin))?,
+        RunVia::Direct => (None, input.map_or_else(Stdio::null, Stdio::from)),
     };
     let mut words = line.iter();
     let mut command = isolated(Path::new(words.next().map_or("", String::as_str)));

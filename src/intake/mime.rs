@@ -34,6 +34,11 @@ impl<'m> Entity<'m> {
         Self { header: raw, body: &[] }
     }
 
+    /// Its body, encoded.
+    pub(super) fn body(&self) -> &'m [u8] {
+        self.body
+    }
+
     /// Its header fields.
     pub(super) fn fields(&self) -> impl Iterator<Item = Field<'m>> + use<'m> {
         header::fields(self.header)
@@ -41,7 +46,7 @@ impl<'m> Entity<'m> {
 
     /// What its header says of its body. `None` if one of its fields is there twice or is too long to be read: mail
     /// programs differ in how they read that, so it is not guessed at.
-    fn content(&self) -> Option<Content> {
+    pub(super) fn content(&self) -> Option<Content> {
         let mut content = Content::default();
         let (mut types, mut dispositions, mut encodings, mut is_too_long) = (0, 0, 0, false);
         for field in self.fields().filter(|field| field.begins("Content-")) {
@@ -79,6 +84,15 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
+    /// For people.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Identity => "not encoded",
+            Self::Base64 => "base64",
+            Self::QuotedPrintable => "quoted-printable",
+        }
+    }
+
     fn named(name: &str) -> Self {
         if name.eq_ignore_ascii_case("base64") {
             Self::Base64
@@ -92,15 +106,20 @@ impl Encoding {
 
 /// What a header says of the body below it.
 #[derive(Default)]
-struct Content {
-    kind: Kind,
+pub(super) struct Content {
+    pub(super) kind: Kind,
+    /// `type/subtype` in lower case; empty where none is stated.
+    pub(super) media_type: String,
+    /// Whether it says `format=flowed` (RFC 3676).
+    pub(super) is_flowed: bool,
     charset: Option<String>,
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     is_attachment: bool,
 }
 
+/// What a body is, as far as it matters here.
 #[derive(Default)]
-enum Kind {
+pub(super) enum Kind {
     /// Not stated, or not readable: plain text (RFC 2045 section 5.2), except in a digest.
     #[default]
     Unstated,
@@ -121,7 +140,8 @@ impl Content {
             return;
         };
         let subtype = read.subtype().unwrap_or_default().to_ascii_lowercase();
-        self.kind = match (read.ctype().to_ascii_lowercase().as_str(), subtype.as_str()) {
+        let ctype = read.ctype().to_ascii_lowercase();
+        self.kind = match (ctype.as_str(), subtype.as_str()) {
             ("text", "") => Kind::Unstated,
             ("text", "plain") => Kind::Plain,
             ("text", "html") => Kind::Html,
@@ -135,6 +155,8 @@ impl Content {
             _ => Kind::Other,
         };
         self.charset = read.attribute("charset").map(str::to_owned);
+        self.is_flowed = read.attribute("format").is_some_and(|format| format.eq_ignore_ascii_case("flowed"));
+        self.media_type = format!("{ctype}/{subtype}");
     }
 }
 
@@ -223,9 +245,9 @@ impl<'m> Walk<'m> {
     }
 }
 
-/// The parts of a multipart body. The text before the first delimiter and after the closing one is not a part. A body
+/// The parts of a multipart body. The line end before a delimiter belongs to the delimiter. The text before the first delimiter and after the closing one is not a part. A body
 /// without the closing one was cut, and its last part ends where the body ends.
-fn parts<'m, 'b>(body: &'m [u8], boundary: &'b str) -> impl Iterator<Item = &'m [u8]> + use<'m, 'b> {
+pub(super) fn parts<'m, 'b>(body: &'m [u8], boundary: &'b str) -> impl Iterator<Item = &'m [u8]> + use<'m, 'b> {
     let mut rest = cut(body, boundary).and_then(|cut| cut.after);
     std::iter::from_fn(move || {
         let bytes = rest?;
@@ -255,7 +277,9 @@ fn cut<'m>(bytes: &'m [u8], boundary: &str) -> Option<Cut<'m>> {
             _ => continue,
         };
         let after = if closes { None } else { bytes.get(end..) };
-        return Some(Cut { before: bytes.get(..start).unwrap_or_default(), after });
+        let before = bytes.get(..start).unwrap_or_default();
+        let before = before.strip_suffix(b"\n").map_or(before, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        return Some(Cut { before, after });
     }
     None
 }

@@ -8,6 +8,7 @@ mod authentication_results;
 mod header;
 mod html;
 mod mime;
+mod payload;
 mod screen;
 mod sender_auth;
 mod shown;
@@ -18,6 +19,7 @@ mod utf7;
 use std::ffi::OsString;
 use std::io::Read;
 
+pub use payload::PayloadFinding;
 pub use sender_auth::{SenderAuth, Verdict};
 pub use shown::{Shown, ShownPart, shown};
 
@@ -27,6 +29,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, SenderRequirements, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
+use crate::protocol::PayloadDigest;
 
 /// What the mail server says of the envelope (pipe(8) macros). None of it need be UTF-8 or true; it is for the log,
 /// and for the screening that the sysadmin configures.
@@ -45,8 +48,9 @@ pub struct Envelope {
 }
 
 /// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold a
-/// code, are wiped when dropped.
+/// code, are wiped when dropped, and so is the message as it came.
 pub struct Message {
+    raw: Raw,
     from: String,
     id: Option<String>,
     readings: Zeroizing<Vec<Vec<String>>>,
@@ -105,6 +109,16 @@ impl Message {
     pub fn wipe_texts(&mut self) {
         self.readings.zeroize();
     }
+
+    /// Looks for the payload with this digest. Call it only after the mac is verified: decoding every part is work.
+    pub fn payload(&self, digest: PayloadDigest) -> PayloadFinding {
+        payload::find(&self.raw.0, digest)
+    }
+
+    /// Wipes the message as it came, after a payload is found in it.
+    pub fn wipe_raw(&mut self) {
+        self.raw = Raw(Vec::new());
+    }
 }
 
 /// The field by which a gateway recognises replies, its own and those of other gateways.
@@ -119,7 +133,7 @@ pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> R
     let settings = gateway.settings();
     let sender = screen::envelope(envelope, settings)?;
     let raw = read_bounded(mail, settings)?;
-    parse(&raw.0, sender, settings)
+    parse(raw, sender, settings)
 }
 
 /// A message as it came, wiped when dropped; of the buffer, which is as large as the limit, only the used part.
@@ -144,8 +158,8 @@ fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     Ok(raw)
 }
 
-fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Message, Stop> {
-    let message = Entity::new(raw);
+fn parse(raw: Raw, mut sender: SenderAuth, settings: &Settings) -> Result<Message, Stop> {
+    let message = Entity::new(&raw.0);
     if message.fields().next().is_none() {
         return Err(Refusal::new(Reason::NotMail, "no header could be read").into());
     }
@@ -157,6 +171,7 @@ fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Mess
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
     let results = settings.intake.authserv_id.as_ref().map(|_| sender_auth::fields(&message)).unwrap_or_default();
     let screened = Message {
+        raw: Raw(Vec::new()),
         from,
         id: id.filter(quotable),
         readings: Zeroizing::default(),
@@ -164,7 +179,8 @@ fn parse(raw: &[u8], mut sender: SenderAuth, settings: &Settings) -> Result<Mess
         sender: SenderAuth::default(),
     };
     sender.check_header(&screened, &settings.intake.requirements(), &settings.intake)?;
-    Ok(Message { readings: Zeroizing::new(text::readings(&mime::leaves(&message)?)), sender, ..screened })
+    let readings = Zeroizing::new(text::readings(&mime::leaves(&message)?));
+    Ok(Message { raw, readings, sender, ..screened })
 }
 
 /// Every inline text of a message, plain ones first.

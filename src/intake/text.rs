@@ -56,29 +56,54 @@ pub(super) fn decode(leaf: &Leaf<'_>) -> String {
     }
 }
 
-/// Base64 with plain lines above or below it: a banner or a footer that a mail server has added. The run of base64 lines
-/// ends with its padding, or with a line that is shorter than the first.
-fn base64_with_more(leaf: &Leaf<'_>) -> String {
-    let lines: Vec<&[u8]> = leaf.body.split_inclusive(|&byte| byte == b'\n').collect();
-    let Some(first) = lines.iter().position(|line| is_base64(line)) else {
-        return in_charset(leaf, leaf.body);
-    };
-    let width = lines.get(first).map_or(0, |line| line.trim_ascii().len());
-    let mut end = first;
-    for line in lines.iter().skip(first).take_while(|line| is_base64(line)) {
-        end += 1;
-        if line.trim_ascii().len() < width || line.trim_ascii().ends_with(b"=") {
-            break;
+/// A body's bytes, its transfer encoding decoded. A body that is not encoded as its header says is taken unchanged; of base64
+/// with plain lines above or below it, only the base64 counts.
+pub(super) fn bytes(encoding: Encoding, body: &[u8]) -> Cow<'_, [u8]> {
+    match encoding {
+        Encoding::Identity => Cow::Borrowed(body),
+        Encoding::QuotedPrintable => {
+            let (end, decoded) = MessageStream::new(body).decode_quoted_printable_mime(&[]);
+            if is_failure(end) { Cow::Borrowed(body) } else { decoded }
         }
+        Encoding::Base64 => base64(body).or_else(|| Base64Run::in_body(body)?.decoded).unwrap_or(Cow::Borrowed(body)),
     }
-    let run = |from: usize, to: usize| lines.get(from..to).unwrap_or_default().concat();
-    match base64(&run(first, end)) {
-        Some(bytes) => {
-            let (above, below) = (run(0, first), run(end, lines.len()));
+}
+
+fn base64_with_more(leaf: &Leaf<'_>) -> String {
+    let run = Base64Run::in_body(leaf.body);
+    match run.as_ref().and_then(|run| Some((run, run.decoded.as_deref()?))) {
+        Some((run, bytes)) => {
             let plain = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            [plain(&above), in_charset(leaf, &bytes), plain(&below)].join("\n")
+            [plain(&run.above), in_charset(leaf, bytes), plain(&run.below)].join("\n")
         }
         None => in_charset(leaf, leaf.body),
+    }
+}
+
+/// Base64 with plain lines above or below it: a banner or a footer that a mail server has added.
+struct Base64Run {
+    above: Vec<u8>,
+    decoded: Option<Cow<'static, [u8]>>,
+    below: Vec<u8>,
+}
+
+impl Base64Run {
+    /// The run of base64 lines in a body, if it has one. It ends with its padding, or with a line that is shorter than the
+    /// first.
+    fn in_body(body: &[u8]) -> Option<Self> {
+        let lines: Vec<&[u8]> = body.split_inclusive(|&byte| byte == b'\n').collect();
+        let first = lines.iter().position(|line| is_base64(line))?;
+        let width = lines.get(first).map_or(0, |line| line.trim_ascii().len());
+        let mut end = first;
+        for line in lines.iter().skip(first).take_while(|line| is_base64(line)) {
+            end += 1;
+            if line.trim_ascii().len() < width || line.trim_ascii().ends_with(b"=") {
+                break;
+            }
+        }
+        let run = |from: usize, to: usize| lines.get(from..to).unwrap_or_default().concat();
+        let decoded = base64(&run(first, end)).map(|bytes| Cow::Owned(bytes.into_owned()));
+        Some(Self { above: run(0, first), decoded, below: run(end, lines.len()) })
     }
 }
 

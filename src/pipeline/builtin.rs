@@ -41,9 +41,16 @@ fn describe(command: &Command, roles: &[String], text: &mut String) {
         }
         text.push('\n');
     }
+    if let Some(payload) = &command.payload {
+        let optional = if payload.required { "" } else { ", if you give one" };
+        text.push_str(&format!("    payload: {}{optional}\n", payload.wanted()));
+    }
     text.push_str(&format!("    for example: mailsudo sign {}", command.name));
     for name in command.parameters.keys() {
         text.push_str(&format!(" {name}={}", example(command, roles, name)));
+    }
+    if command.payload.as_ref().is_some_and(|payload| payload.required) {
+        text.push_str(" --payload FILE");
     }
     text.push_str("\n\n");
 }

@@ -60,9 +60,19 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
     })
 }
 
+/// How many hex digits of a payload's digest the log has.
+const LOGGED_DIGEST: usize = 32;
+
 fn admitted(identified: &Identified) -> Line {
     let request = identified.request();
     let line = Line::new(Event::Admitted).field("command", request.command());
+    let line = match identified.payload().and_then(|found| found.payload.as_ref().ok()) {
+        // A whole digest would be masked like a mac.
+        Some(payload) => line
+            .field("payload", payload.content().len())
+            .field("sha256", payload.digest().to_string().get(..LOGGED_DIGEST).unwrap_or_default()),
+        None => line,
+    };
     let arguments = request.arguments().unwrap_or_default();
     if arguments.is_empty() {
         return line;

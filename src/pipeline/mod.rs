@@ -115,6 +115,7 @@ fn stages(
     let verified = authenticate::verify_mac(requests, gateway)?;
     observer.note(Step::MacVerified(&verified));
     let identified = authenticate::identify(verified, &message, envelope, gateway)?;
+    message.wipe_raw();
     observer.note(Step::Identified(&identified));
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;

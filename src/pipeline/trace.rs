@@ -69,6 +69,15 @@ impl<'g> Trace<'g> {
         if let Some(verdict) = sender.verdict() {
             self.say(format!("verdict: {verdict}"));
         }
+        if let Some(found) = identified.payload() {
+            for part in &found.parts {
+                self.say(part);
+            }
+            self.say(match &found.payload {
+                Ok(payload) => format!("payload: {payload}"),
+                Err(none) => format!("payload: {none}"),
+            });
+        }
     }
 
     fn recorded(&mut self, record: Option<&Record>) {

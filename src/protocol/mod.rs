@@ -9,6 +9,7 @@
 mod block;
 mod mac;
 mod name;
+mod payload;
 mod reply;
 mod request;
 mod time;
@@ -18,6 +19,7 @@ mod value;
 pub use block::{Unreadable, has_start_line};
 pub use mac::{BadKey, Key, Mac, RequestId};
 pub use name::{BadName, CommandName, GatewayName, ParameterName, UserName};
+pub use payload::{NoPayload, Payload, PayloadDigest, PayloadLeaf, find_payload};
 pub use reply::{CheckedText, ReplyBlock, RunResult, Verdict, check_reply, claimed_reply, verify_reply};
 pub use request::{Arguments, Code, Request};
 pub use time::Timestamp;

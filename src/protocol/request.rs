@@ -7,6 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::block::{Block, Unreadable};
 use super::mac::{Key, Mac, RequestId};
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
+use super::payload::PayloadDigest;
 use super::time::Timestamp;
 use super::value::{self, BadValue};
 
@@ -45,6 +46,7 @@ pub struct Request {
     command: CommandName,
     /// Names with their values as they are on the wire, `more` lines joined.
     encoded: Vec<(ParameterName, String)>,
+    payload: Option<PayloadDigest>,
     signed: Zeroizing<Vec<u8>>,
     mac: Mac,
 }
@@ -74,8 +76,10 @@ impl Request {
         let code = fields.take("totp", Code::parse)?;
         let command = fields.take("command", |text| CommandName::try_from(text).ok())?;
         let encoded = fields.arguments()?;
+        let payload = fields.optional("payload", PayloadDigest::from_hex)?;
+        fields.end()?;
         let Block { signed, mac, .. } = block;
-        Ok(Self { gateway, user, time, code, command, encoded, signed, mac })
+        Ok(Self { gateway, user, time, code, command, encoded, payload, signed, mac })
     }
 
     /// The gateway that it is for.
@@ -101,6 +105,11 @@ impl Request {
     /// The requested command; it need not exist.
     pub fn command(&self) -> &CommandName {
         &self.command
+    }
+
+    /// The digest of its payload, if it has one.
+    pub fn payload(&self) -> Option<PayloadDigest> {
+        self.payload
     }
 
     /// The request's id. It proves nothing until [`is_signed_by`](Self::is_signed_by) returns true.
@@ -170,6 +179,24 @@ impl<'t> Fields<'_, 't> {
         }
     }
 
+    /// A line that may be left out.
+    fn optional<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Unreadable> {
+        match self.peek() {
+            Some((found, _)) if found == key => self.take(key, parse).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// No line is left before the mac.
+    fn end(&self) -> Result<(), Unreadable> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.malformed(expectation("arg"))) }
+    }
+
+    /// The `arg` and `more` lines, up to the first other line.
     fn arguments(&mut self) -> Result<Vec<(ParameterName, String)>, Unreadable> {
         let mut arguments: Vec<(ParameterName, String)> = Vec::new();
         while let Some((key, text)) = self.peek() {
@@ -183,7 +210,8 @@ impl<'t> Fields<'_, 't> {
                     });
                     arguments.push(parsed.ok_or_else(|| self.malformed(expectation("arg")))?);
                 }
-                _ => return Err(self.malformed(expectation("arg"))),
+                ("arg" | "more", _) => return Err(self.malformed(expectation("arg"))),
+                _ => break,
             }
             self.next += 1;
         }
@@ -202,6 +230,7 @@ fn expectation(key: &str) -> &'static str {
         "time" => "`time` is expected here, as in 2026-11-23T10:15:00Z",
         "totp" => "`totp` is expected here, with 6 to 8 digits",
         "command" => "`command` is expected here, with a command's name",
-        _ => "`arg: name=value` (at most 32), `more` after an `arg`, or `mac` is expected here",
+        "payload" => "a payload is 64 hex digits in lower case",
+        _ => "`arg: name=value` (at most 32), `more` after an `arg`, then `payload`, or `mac` is expected here",
     }
 }

@@ -3,6 +3,7 @@
 use super::block::{Kind, line};
 use super::mac::Key;
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
+use super::payload::PayloadDigest;
 use super::request::{Arguments, Code, MAX_ARGUMENTS};
 use super::time::Timestamp;
 use super::value::{self, BadValue};
@@ -25,6 +26,8 @@ pub struct UnsignedRequest {
     pub command: CommandName,
     /// Its arguments.
     pub arguments: Arguments,
+    /// The digest of its payload, if it has one.
+    pub payload: Option<PayloadDigest>,
 }
 
 /// An unsigned request that no gateway would accept.
@@ -65,6 +68,9 @@ impl UnsignedRequest {
             value::decode(&joined).map_err(refuse)?;
             block += &wire;
         }
+        if let Some(payload) = self.payload {
+            block += &line("payload", &payload.to_string());
+        }
         let mac = key.sign(block.as_bytes()).to_hex();
         block += &line("mac", &mac);
         Ok(block)
@@ -103,11 +109,12 @@ mod tests {
             code: Code::parse("556712")?,
             command: CommandName::try_from("deploy").ok()?,
             arguments: arguments.iter().map(pair).collect::<Option<_>>()?,
+            payload: None,
         })
     }
 
     #[test]
-    fn a_draft_no_gateway_would_take_is_not_signed() {
+    fn what_no_gateway_would_take_is_not_signed() {
         let many: Vec<_> = (0..33).map(|n| format!("a{n}")).collect();
         let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
         let sign = |arguments: &[(&str, &str)]| unsigned(arguments).map(|unsigned| unsigned.sign(&key()).is_ok());

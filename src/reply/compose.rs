@@ -46,6 +46,7 @@ impl<'p> ReplyComposer<'p> {
         let mut facts = vec![("host", host())];
         if let AdmittedAction::Run(command) = admitted.action() {
             facts.push(("run as", self.run_as(command.invocation())));
+            facts.extend(command.payload().map(|payload| ("payload", payload.to_string())));
             facts.push(("took", seconds(outcome.took())));
         }
         let body = match outcome.result() {

@@ -194,7 +194,7 @@ fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
 /// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions"); none if a list
 /// leaves no value.
 fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result<Option<String>, String> {
-    let prefix = prefix(&settings.execution, command.timeout);
+    let prefix = prefix(&settings.execution, command.timeout, command.payload.is_some());
     let (program, options) = prefix.split_first().ok_or("there is no timeout to run it by")?;
     let mut arguments: Vec<String> = options.iter().map(|option| quote(option)).collect();
     for template in &command.argv {

@@ -21,6 +21,7 @@ mod import_order;
 mod intake;
 mod outputs;
 mod past_failures;
+mod payload;
 mod properties;
 mod refusal_table;
 mod sender_auth;
