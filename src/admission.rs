@@ -125,7 +125,7 @@ pub fn held_by(
 ) -> Result<Option<ExclusiveHold>, LedgerError> {
     match authorized.action() {
         Action::Run(invocation) if invocation.is_exclusive() => {
-            let holds = transaction.exclusive_holds(invocation.name().as_str())?;
+            let holds = transaction.exclusive_holds(invocation.name().as_str(), now)?;
             Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
         }
         _ => Ok(None),

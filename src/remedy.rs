@@ -90,6 +90,12 @@ pub enum Call {
     TestUser(String),
     /// `command list`
     ListCommands,
+    /// `ledger migrate`
+    MigrateLedger,
+    /// `sudoers --check`
+    CheckSudoers,
+    /// `ledger status`
+    LedgerStatus,
     /// `log`
     Log,
     /// `command show NAME`
@@ -105,6 +111,9 @@ impl Call {
             Self::InstallPostfix => vec!["postfix", "install"],
             Self::InitLedger => vec!["ledger", "init"],
             Self::ListCommands => vec!["command", "list"],
+            Self::MigrateLedger => vec!["ledger", "migrate"],
+            Self::CheckSudoers => vec!["sudoers", "--check"],
+            Self::LedgerStatus => vec!["ledger", "status"],
             Self::Log => vec!["log"],
             Self::ListUsers => vec!["user", "list"],
             Self::AddUser(name) => vec!["user", "add", name],
@@ -172,6 +181,9 @@ impl Remedy {
             Call::InitLedger,
             Call::ListUsers,
             Call::ListCommands,
+            Call::MigrateLedger,
+            Call::CheckSudoers,
+            Call::LedgerStatus,
             Call::Log,
             Call::AddUser(format!("{user}-new")),
             Call::ShowUser(user.clone()),

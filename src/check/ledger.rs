@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Trusted};
-use crate::ledger::{self, Ledger, LedgerError, LedgerQueries};
+use crate::ledger::{self, Health, LedgerError};
 use crate::protocol::Timestamp;
 use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
@@ -24,11 +24,35 @@ const UNREAL: [(i64, &str); 5] = [
 ];
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
-    let mut trusted = Trusted::caller();
-    if let Some(service) = gateway.service {
-        trusted = trusted.and(service.uid, service.gid);
+    match &gateway.settings().ledger.url {
+        LedgerUrl::Sqlite(path) => file(path, gateway, report),
+        url @ LedgerUrl::Postgres(_) => database(url, gateway, report),
     }
+}
+
+/// The accounts that may own files of the ledger.
+fn trusted(gateway: &CheckedGateway<'_>) -> Trusted {
+    let trusted = Trusted::caller();
+    match gateway.service {
+        Some(service) => trusted.and(service.uid, service.gid),
+        None => trusted,
+    }
+}
+
+fn database(url: &LedgerUrl, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    match examine(gateway) {
+        Ok((health, locked_out)) => {
+            report.ok("ledger", format!("{url} answers and holds {} requests", health.requests));
+            lockouts(locked_out, report);
+        }
+        Err(error) if report.outsider && error.is_closed() => report.unseen("ledger"),
+        Err(error) => {
+            report.error("ledger", format!("{url}: {error}"), "correct this; until then all mail is deferred");
+        }
+    }
+}
+
+fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
     if report.outsider && path.try_exists().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
         return report.unseen("ledger");
     }
@@ -40,9 +64,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
             format!("mount the file system that it is on; if there was never a ledger: {}", Call::InitLedger),
         );
     }
-    let opened = ledger::open(gateway.settings(), trusted, LEDGER_WAIT);
-    let health = opened.and_then(|ledger| Ok((ledger.health()?, locked_out(&ledger, gateway)?)));
-    let (health, locked_out) = match health {
+    let (health, locked_out) = match examine(gateway) {
         Ok(found) => found,
         Err(error) if report.outsider && error.is_closed() => return report.unseen("ledger"),
         Err(error) => {
@@ -56,26 +78,34 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         let what = format!("{} is damaged: {}", path.display(), health.integrity);
         report.error("ledger", what, "stop Postfix, keep the file, and restore a backup");
     }
-    for (name, until) in locked_out {
-        report.warning(
-            "lockout",
-            format!("{name} is locked out until {until}, after too many wrong codes"),
-            Call::UnlockUser(name),
-        );
-    }
+    lockouts(locked_out, report);
     writable(path, gateway, report);
     disk(path, report);
 }
 
-/// Who is locked out now, and until when.
-fn locked_out(ledger: &dyn Ledger, gateway: &CheckedGateway<'_>) -> Result<Vec<(String, Timestamp)>, LedgerError> {
+/// Users who are locked out, and until when.
+type Lockouts = Vec<(String, Timestamp)>;
+
+/// The state of the ledger, and who is locked out now.
+fn examine(gateway: &CheckedGateway<'_>) -> Result<(Health, Lockouts), LedgerError> {
+    let ledger = ledger::open(gateway.settings(), trusted(gateway), LEDGER_WAIT)?;
     let mut found = Vec::new();
     for (name, _) in &gateway.users {
         if let Some(lockout) = ledger.lockout(name)?.filter(|lockout| gateway.now < lockout.until) {
             found.push((name.to_string(), lockout.until));
         }
     }
-    Ok(found)
+    Ok((ledger.health()?, found))
+}
+
+fn lockouts(found: Lockouts, report: &mut Report) {
+    for (name, until) in found {
+        report.warning(
+            "lockout",
+            format!("{name} is locked out until {until}, after too many wrong codes"),
+            Call::UnlockUser(name),
+        );
+    }
 }
 
 fn writable(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {

@@ -45,7 +45,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         Ok(None) => report.ok("sudoers", format!("{shown} permits exactly what the commands need")),
         Ok(Some(_)) => report.error(
             "sudoers",
-            format!("{shown} does not permit exactly what the commands need (`mailsudo sudoers --check` shows how)"),
+            format!("{shown} does not permit exactly what the commands need (the difference: {})", Call::CheckSudoers),
             Call::InstallSudoers,
         ),
         Err(_) => return in_force(gateway, tools.dialect, &wanted, report),
@@ -62,7 +62,7 @@ fn in_force(gateway: &CheckedGateway<'_>, dialect: Dialect, wanted: &str, report
         Ok(None) => report.ok("sudoers", "sudo -l lists exactly what the commands need"),
         Ok(Some(_)) => report.error(
             "sudoers",
-            "sudo -l does not list exactly what the commands need (`mailsudo sudoers --check` shows how)",
+            format!("sudo -l does not list exactly what the commands need (the difference: {})", Call::CheckSudoers),
             format!("as root: {}", Call::InstallSudoers),
         ),
         Err(error) => report.warning("sudoers", format!("{error:#}"), format!("as root: {}", Call::Check)),

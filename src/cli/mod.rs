@@ -41,7 +41,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
 use crate::execute;
-use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
+use crate::ledger::{LedgerError, LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
 use crate::remedy::Remedy;
@@ -268,7 +268,7 @@ fn message_input() -> StdinLock<'static> {
 }
 
 /// The gateway's ledger, for a command that a sysadmin runs.
-fn open_ledger(gateway: &Gateway) -> Result<Sqlite> {
+fn open_ledger(gateway: &Gateway) -> Result<Box<dyn LedgerQueries>> {
     Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
 }
 

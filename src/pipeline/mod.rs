@@ -119,7 +119,7 @@ fn stages(
     observer.note(Step::Identified(&identified));
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
-    let _lock = lock(&ledger, &identified.id(), mode)?;
+    let _lock = lock(ledger.as_ref(), &identified.id(), mode)?;
     // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is decided.
     let command = gateway.command(identified.request().command());
     let transaction = ledger.transaction(&identified.id(), identified.user())?;
@@ -151,15 +151,15 @@ fn stages(
         Decision::Refuse(refusal, pending) => delivery.refuse(transaction, pending, refusal, now)?,
         Decision::Admit(authorized, pending) => {
             let admission = admission::admit(transaction, authorized, pending, context.longest(), now)?;
-            let admitted = delivery.wait_until_admitted(&mut ledger, admission)?;
-            Some(delivery.execute(&mut ledger, admitted)?)
+            let admitted = delivery.wait_until_admitted(ledger.as_mut(), admission)?;
+            Some(delivery.execute(ledger.as_mut(), admitted)?)
         }
     };
     let id = identified.id();
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
     if let Some(reply) = reply {
-        delivery::send(context, transport, &mut ledger, &id, &reply, begun, observer)?;
+        delivery::send(context, transport, ledger.as_mut(), &id, &reply, begun, observer)?;
     }
     Ok(End::Handled)
 }

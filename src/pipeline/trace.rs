@@ -164,8 +164,15 @@ impl Observer for Trace<'_> {
             }
             Step::Authorized(authorized) => self.authorized(authorized),
             Step::Waiting(Some(hold)) => {
-                let holder = hold.holder.short();
-                self.say(format!("waits: request {holder} holds this exclusive command until {}", hold.until));
+                self.say(match hold.holder {
+                    Some(holder) => {
+                        format!("waits: request {} holds this exclusive command until {}", holder.short(), hold.until)
+                    }
+                    None => format!(
+                        "waits: the database was replaced, and a run that it has lost may hold this exclusive command until {}",
+                        hold.until
+                    ),
+                });
             }
             Step::Refused(refusal) => self.refused(refusal),
             Step::Deferred(deferral) => {
@@ -206,6 +213,7 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         Reason::NotPermitted if matches!(gateway.command(command), Ok(None)) => {
             format!("this gateway has no command {command}; its commands: {}", Call::ListCommands)
         }
+        Reason::FailedOver => format!("sign a new request; until when that lasts: {}", Call::LedgerStatus),
         Reason::NotPermitted | Reason::BadParameter => {
             format!("the rules of the command: {}", Call::ShowCommand(command.to_string()))
         }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::ledger::{self, LedgerQueries};
+use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{Key, Verdict, verify_reply};
 

@@ -349,7 +349,7 @@ fn a_request_that_another_process_works_on_is_deferred() {
         mailsudo::limits::Timeouts::DEFAULT.transaction,
     );
     let other = other.expect("the ledger");
-    let lock = mailsudo::ledger::Ledger::lock(&other, &name).expect("asked").expect("claimed");
+    let lock = other.lock(&name).expect("asked").expect("claimed");
     assert_eq!(test_gateway.deliver(&request).deferred, Some("busy"));
     drop(lock);
     assert!(text(test_gateway.deliver(&request).reply()).starts_with("ok: count"));

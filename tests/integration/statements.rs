@@ -7,7 +7,8 @@ use mailsudo::error::Reason;
 use mailsudo::ledger::State;
 
 fn read(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// The string literals of a function, which ends at the first brace in its first column of indentation.
@@ -50,7 +51,7 @@ fn each_word_of_the_source_is_here() {
     }
     let verdicts = literals(&read("src/cli/verify.rs"), "match &checked.finding {", "\n    }\n");
     assert!(verdicts.len() > 5, "{verdicts:?}");
-    for verdict in &verdicts {
+    for verdict in verdicts.iter().filter(|verdict| !verdict.starts_with('\\')) {
         expect("verify", fixed(verdict));
     }
     let labels = literals(&read("src/pipeline/builtin.rs"), "fn report(record: &Record)", "\n}\n");
@@ -73,7 +74,8 @@ fn the_replies_own_sentences_are_here() {
     let page = read("docs/statements.md").split_whitespace().collect::<Vec<_>>().join(" ");
     let source = read("src/reply/compose.rs");
     for (sentence, in_source) in [
-        ("Nothing was run: ", "Nothing was run: {}."),
+        ("Nothing was run: ", "\"Nothing was run\""),
+        ("It is not run now: ", "\"It is not run now\""),
         ("The gateway could not run this command", "The gateway could not run this command"),
         ("The command was started, and the gateway did not see it end.", "did not see it end."),
         ("The gateway stopped while it wrote its answer.", "The gateway stopped while it wrote its answer."),

@@ -136,7 +136,7 @@ fn a_wait_is_measured_on_the_monotonic_clock() {
         let other = mailsudo::ledger::open(gateway.settings(), Trusted::caller(), test_gateway.timeouts.transaction);
         let other = other.expect("the ledger");
         let holder = RequestId::from_bytes([0; 32]);
-        let _claim = mailsudo::ledger::Ledger::lock(&other, &holder).expect("asked").expect("claimed");
+        let _claim = other.lock(&holder).expect("asked").expect("claimed");
         assert_eq!(deliver_while_stepping(&test_gateway, &request, after, -HOUR), Some("busy"), "{after}");
         assert_eq!(deliver_while_stepping(&test_gateway, &request, after, HOUR / 9), Some("busy"), "{after}");
     }

@@ -8,7 +8,6 @@ use clap::Args;
 use super::{DryRun, UserArg, known};
 use crate::cli::{confirm::Confirm, open_ledger, service_account};
 use crate::enrolment::Enrolment;
-use crate::ledger::Ledger;
 use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
 
