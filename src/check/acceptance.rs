@@ -7,8 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::Report;
-use super::postfix::output;
-use super::programs::ask;
+use super::programs::{ask, output};
 use crate::postfix::{Acceptance, Postfix, acceptance, rewritten};
 use crate::remedy::Call;
 use crate::system::child::Answer;

@@ -12,6 +12,7 @@
 //! effect and an observer that collects what to print ([`Trace`]).
 
 mod builtin;
+mod context;
 mod delivery;
 mod log;
 mod observer;
@@ -19,8 +20,9 @@ mod trace;
 
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub use context::Context;
 pub use observer::{Observer, Step};
 pub use trace::Trace;
 
@@ -29,28 +31,12 @@ use delivery::Delivery;
 use crate::admission::{self, PendingRecord};
 use crate::authenticate::{self, Identified};
 use crate::authorize::{self, Authorized};
-use crate::config::{Command, Gateway, Trusted};
+use crate::config::Command;
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::{self, Envelope, Message};
+use crate::intake::{self, Message};
 use crate::ledger::{self, Ledger, Record, RequestLock, State, Transaction};
-use crate::limits::Timeouts;
 use crate::protocol::{Request, RequestId, Timestamp};
-use crate::reply::{ReplyTransport, visible};
-use crate::system::clock::Clock;
-
-/// The gateway, and what the caller knows of this message.
-pub struct Context<'c> {
-    /// The gateway's files.
-    pub gateway: &'c Gateway,
-    /// Who may own the ledger's files.
-    pub trusted: Trusted,
-    /// What the mail server says of the envelope.
-    pub envelope: &'c Envelope,
-    /// The time.
-    pub clock: &'c dyn Clock,
-    /// How long each service may take.
-    pub timeouts: Timeouts,
-}
+use crate::reply::ReplyTransport;
 
 /// Whether a message has effects.
 #[derive(Debug, Clone, Copy)]
@@ -256,14 +242,4 @@ pub fn guarded<T, E: From<Deferral>>(work: impl FnOnce() -> Result<T, E>) -> Res
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         Err(Deferral::new("panic", format!("a fault in mailsudo itself: {text}")).into())
     })
-}
-
-impl Context<'_> {
-    fn queue_id(&self) -> Option<String> {
-        self.envelope.queue_id.as_ref().map(|id| visible(&id.to_string_lossy()))
-    }
-
-    fn longest(&self) -> Duration {
-        self.gateway.settings().execution.longest.as_duration()
-    }
 }

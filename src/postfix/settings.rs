@@ -6,11 +6,18 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{OLD_SIGNATURE, SIGNATURE};
 use crate::system::child::Answer;
 
 /// Runs a program of Postfix to its end, or to the end of the time that it has.
 pub type Asking = fn(&mut Command) -> Result<Answer>;
+
+/// How the map begins. Only a map that begins so is written over or removed.
+pub(super) const SIGNATURE: &str =
+    "# Made by `mailsudo postfix install`, which also removes it: put your own entries into another map.";
+
+/// How a map of an earlier version begins.
+const OLD_SIGNATURE: &str =
+    "# Made by mailsudo's postfix/install, which also removes it: put your own entries into another map.";
 
 /// A Postfix configuration.
 #[derive(Debug)]

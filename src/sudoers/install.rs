@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::Dialect;
+use super::dialect::Dialect;
 use crate::config::{DEFAULT_FOLDER, Execution, Gateway};
 use crate::system::child::output_within;
 use crate::system::files::{Rights, replace};

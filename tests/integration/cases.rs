@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cli::{CliGateway, said};
-use crate::outputs::treacherous;
+use crate::outputs::unsafe_characters;
+
+/// A mail with the block of the first text, made from the case with the second as its name.
+type Form<'f> = &'f dyn Fn(&str, &str) -> String;
 
 fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
@@ -34,7 +37,6 @@ fn a_request_in_each_of_these_forms_runs() {
         let lines = template.lines().map(|line| if line.starts_with('(') { block.trim_end() } else { line });
         format!("{}\n", lines.collect::<Vec<_>>().join("\n"))
     };
-    type Form<'f> = &'f dyn Fn(&str, &str) -> String;
     let forms: [(&str, Form<'_>); 6] = [
         ("base64-with-footer.sh", &wrapped),
         ("charset-folded-after-equals.sh", &wrapped),
@@ -103,7 +105,7 @@ fn explain_prints_no_escape_character() {
         let mail = fs::read_to_string(case(name)).expect("a case");
         assert!(mail.contains('\u{1b}'), "{name}: the case itself");
         let explained = gateway.run_with(&["explain"], &mail);
-        assert_eq!(treacherous(&explained.out), Vec::<char>::new(), "{name}: {}", explained.out);
+        assert_eq!(unsafe_characters(&explained.out), Vec::<char>::new(), "{name}: {}", explained.out);
         assert!(explained.out.contains("^["), "{name}: {}", explained.out);
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::cli::CliGateway;
 
 /// The characters in `text` that could act on a terminal or hide something.
-fn unsafe_characters(text: &str) -> Vec<char> {
+pub(crate) fn unsafe_characters(text: &str) -> Vec<char> {
     text.chars().filter(|c| *c != '\n' && *c != '\t' && is_unsafe(*c)).collect()
 }
 
