@@ -136,7 +136,7 @@ fn verdict(from: &str, fields: &[String], intake: &Intake) -> Result<Verdict, St
     };
     let field = sole_field(fields, |author| id.is(author), id)?;
     let Ok(results) = authentication_results::read(field) else {
-        return refuse(Reason::Unvouched, format!("the field of {id} cannot be read (RFC 8601)"));
+        return refuse(Reason::UnconfirmedFrom, format!("the field of {id} cannot be read (RFC 8601)"));
     };
     let domain = from.rsplit_once('@').map_or("", |(_, domain)| domain);
     let found = evaluate(&results, domain, &intake.sign_for_subdomains);
@@ -175,8 +175,10 @@ fn sole_field<'f>(
     }
     match ours {
         Some((0, field)) => Ok(field),
-        Some(_) => refuse(Reason::Unvouched, format!("the Authentication-Results field of {id} is not the topmost")),
-        None => refuse(Reason::Unvouched, format!("no Authentication-Results field of {id}")),
+        Some(_) => {
+            refuse(Reason::UnconfirmedFrom, format!("the Authentication-Results field of {id} is not the topmost"))
+        }
+        None => refuse(Reason::UnconfirmedFrom, format!("no Authentication-Results field of {id}")),
     }
 }
 
@@ -200,7 +202,10 @@ fn evaluate(
             "none" | "temperror" | "permerror" => {}
             _ => {
                 let about = from.map_or("no domain".to_owned(), |from| format!("header.from={from}"));
-                return Err((Reason::Unvouched, format!("dmarc={result} for {about}; the From domain is {domain}")));
+                return Err((
+                    Reason::UnconfirmedFrom,
+                    format!("dmarc={result} for {about}; the From domain is {domain}"),
+                ));
             }
         }
     }
@@ -210,7 +215,7 @@ fn evaluate(
     let passed = of("dkim").filter(|entry| entry.result() == "pass");
     match passed.filter_map(|entry| entry.property("header.d")).find(aligned) {
         Some(signer) => Ok(format!("dkim=pass header.d={signer} for {domain}")),
-        None => Err((Reason::Unvouched, format!("neither dmarc=pass nor dkim=pass for {domain}"))),
+        None => Err((Reason::UnconfirmedFrom, format!("neither dmarc=pass nor dkim=pass for {domain}"))),
     }
 }
 

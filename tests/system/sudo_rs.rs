@@ -22,5 +22,5 @@ fn runs_through_the_fragment_for_sudo_rs() {
 
     // sudo-rs lists a rule in another form than sudo; the service user can compare it too.
     let asked = ["--reuid", SERVICE, "--regid", SERVICE, "--init-groups", PROGRAM, "sudoers", "--check"];
-    assert!(process::run("setpriv", &asked).contains("what sudo -l lists is what"));
+    assert!(process::run("setpriv", &asked).contains("what sudo -l lists permits exactly what the commands need"));
 }
