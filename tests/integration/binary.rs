@@ -186,6 +186,7 @@ fn the_signer_takes_the_code_from_where_it_is_told() {
         test_gateway.run(&all)
     };
     assert!(code(&["--code", "123456"]).out.contains("\ntotp: 123456\n"));
+    assert!(code(&["--code", " 123 456"]).out.contains("\ntotp: 123456\n"), "as authenticators show it");
     assert!(code(&["--code-command", "echo 12345678; exit 0"]).out.contains("\ntotp: 12345678\n"));
     let failed = code(&["--code-command", "exit 3"]);
     assert_eq!((failed.status, failed.out.as_str()), (1, ""));
@@ -336,9 +337,10 @@ fn a_code_is_asked_for_without_echo() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("script(1), which makes a terminal (package bsdutils)");
-    terminal.stdin.take().expect("a pipe").write_all(b"123456\n").expect("typed");
+    terminal.stdin.take().expect("a pipe").write_all(b"12345\n123 456\n").expect("typed");
     let screen = said(terminal.wait_with_output().expect("its end"));
-    assert!(screen.out.contains("Code: "), "{}", screen.out);
+    assert_eq!(screen.out.matches("Code: ").count(), 2, "asked again: {}", screen.out);
+    assert!(screen.out.contains("a code is 6 to 8 digits: try again"), "{}", screen.out);
     assert_eq!(screen.out.matches("123456").count(), 1, "only in the block: {}", screen.out);
     assert!(screen.out.contains("totp: 123456"), "{}", screen.out);
 }

@@ -2,7 +2,7 @@
 
 use crate::gateway::{Gateway, Level};
 use crate::user::User;
-use crate::{poll, postfix, syslog};
+use crate::{poll, postfix, process, syslog};
 
 /// What breaks it and what repairs it, both for sh(1), and the finding: its level, its word, and what it has to name.
 struct Break {
@@ -414,6 +414,9 @@ fn mail_that_waits() {
     let found = gateway.check();
     gateway.sh("mv o commands.d/own.toml");
     assert!(found.names(Level::Warning, "queue", "1 mail"), "{found:#?}");
+    // As docs/operations.md has it.
+    let explained = process::run("sh", &["-ec", &format!("postcat -qbh {id} | mailsudo explain")]);
+    assert!(explained.contains("mac: right") && explained.contains("would run: "), "{explained}");
 
     postfix::retry();
     user.mailbox().single();
