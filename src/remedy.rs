@@ -84,6 +84,8 @@ pub enum Call {
     UnlockUser(String),
     /// `user remove NAME`
     RemoveUser(String),
+    /// `user rotate NAME`, which needs an option that says what
+    RotateUser(String),
     /// `user rotate NAME --totp`
     RotateTotp(String),
     /// `user test NAME`
@@ -121,6 +123,7 @@ impl Call {
             Self::EnableUser(name) => vec!["user", "enable", name],
             Self::UnlockUser(name) => vec!["user", "unlock", name],
             Self::RemoveUser(name) => vec!["user", "remove", name],
+            Self::RotateUser(name) => vec!["user", "rotate", name],
             Self::RotateTotp(name) => vec!["user", "rotate", name, "--totp"],
             Self::TestUser(name) => vec!["user", "test", name],
             Self::ShowCommand(name) => vec!["command", "show", name],
@@ -190,6 +193,7 @@ impl Remedy {
             Call::EnableUser(user.clone()),
             Call::UnlockUser(user.clone()),
             Call::RotateTotp(user.clone()),
+            Call::RotateUser(user.clone()),
             Call::TestUser(user.clone()),
             Call::RemoveUser(user),
             Call::ShowCommand(command),

@@ -13,6 +13,7 @@ mod proof;
 mod report;
 mod sender_auth;
 mod services;
+mod ssh_keys;
 mod sudo_rules;
 mod users;
 
@@ -63,6 +64,7 @@ pub fn check(folder: &Path, now: Timestamp) -> Report {
     access::check(&gateway, &mut report);
     services::check(&gateway, &mut report);
     users::check(&gateway, &mut report);
+    ssh_keys::check(&gateway, &mut report);
     sender_auth::check(&gateway, &mut report);
     commands::check(&gateway, &mut report);
     sudo_rules::check(&gateway, &mut report);

@@ -85,7 +85,9 @@ impl May {
             let invocation = Invocation::new(&command, &choice.values)?;
             let role = choice.role;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
-            Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}", self.command))
+            let must_sign = command.require_signature || user.ssh.require_signature;
+            let signed = if must_sign { ", if the request is signed with an SSH key" } else { "" };
+            Ok(format!("[allow.{role}] in commands.d/{}.toml{signed}: {line}", self.command))
         });
         Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
     }

@@ -28,6 +28,7 @@ Examples:
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
   mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
+  mailsudo sign reboot --ssh-key ~/.ssh/id_ed25519_sk.pub --send
   mailsudo sign disk --totp-secret-file code --wait   wait, if the code of this moment was used
 
 A gateway accepts each code once. ~/.local/state/mailsudo has the end of the step in which you signed last. Until then
@@ -47,6 +48,14 @@ pub(super) struct Sign {
     /// The key file [default: the one in ~/.config/mailsudo]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+
+    /// Sign with this SSH key too: its .pub file. ssh-keygen asks ssh-agent or the FIDO key
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Option<PathBuf>,
+
+    /// The ssh-keygen that --ssh-key calls
+    #[arg(long, value_name = "PROGRAM", default_value = "ssh-keygen")]
+    ssh_keygen: PathBuf,
 
     /// The gateway, if there are several key files
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
@@ -111,6 +120,8 @@ impl Sign {
             bail!("a payload goes into the mail as an attachment: add --send or --eml");
         }
         let attachment = self.payload.as_deref().map(Attachment::read).transpose()?;
+        // Read before the code is asked for, because a code does not wait.
+        let ssh_key = self.ssh_key.as_deref().map(client::ssh::public_key).transpose()?;
         let step = UsedStep::of(&keys.gateway, &keys.user).map_err(|error| not_remembered(&error)).ok();
         let Some((time, code)) = self.code.get(step.as_ref(), self.wait, &SystemClock)? else {
             return Ok(ExitCode::from(TEMPORARY));
@@ -124,7 +135,14 @@ impl Sign {
             arguments: self.arguments,
             payload: attachment.as_ref().map(|file| PayloadDigest::of(&file.content)),
         };
-        let block = unsigned.sign(&keys.key)?;
+        let signed = match self.ssh_key.as_deref().zip(ssh_key) {
+            None => unsigned.sign(&keys.key).map_err(anyhow::Error::from),
+            Some((path, ssh_key)) => {
+                unsigned.sign_with_ssh(&keys.key, |lines| client::ssh::sign(&self.ssh_keygen, path, &ssh_key, lines))
+            }
+        };
+        // There is no request then, so the code is not used.
+        let block = signed.inspect_err(|_| step.iter().for_each(UsedStep::forget))?;
         let from = match self.from {
             Some(from) => Some(from),
             None => std::env::var("EMAIL").ok().and_then(|email| MailAddress::try_from(email).ok()),

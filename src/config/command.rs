@@ -2,7 +2,6 @@
 //! In: text. Out: a [`Command`] with parts that fit each other. `authorize` and `sudoers` rely on that.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,8 +9,8 @@ use toml::Spanned;
 
 use super::parameter::{Kind, Parameter, Scalar};
 use super::payload::PayloadRule;
-use super::settings::{RunVia, Settings, is_account};
-use super::{ConfigError, Size, Source, Span, Template};
+use super::settings::{RunVia, Settings};
+use super::{ConfigError, RunAs, Size, Source, Span, Template};
 use crate::limits::{MAX_AGE, OUTPUT};
 use crate::protocol::{CommandName, ParameterName, is_unsafe};
 
@@ -34,47 +33,14 @@ pub struct Command {
     pub output: Option<Size>,
     /// Whether one run at a time is allowed.
     pub exclusive: bool,
+    /// Whether a request for it must have an SSH signature.
+    pub require_signature: bool,
     /// Its parameters.
     pub parameters: BTreeMap<ParameterName, Parameter>,
     /// For each role, the values that it may give; any value for a parameter that is not named.
     pub allow: BTreeMap<String, BTreeMap<ParameterName, Vec<String>>>,
     /// What it takes on standard input; `None`: nothing.
     pub payload: Option<PayloadRule>,
-}
-
-/// `user` or `user:group`, for sudo's `-u` and `-g`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RunAs {
-    /// The account.
-    pub user: String,
-    /// The group, where it is not the account's own.
-    pub group: Option<String>,
-}
-
-impl TryFrom<String> for RunAs {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let (user, group) = match text.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
-            None => (text.as_str(), None),
-        };
-        if is_account(user) && group.is_none_or(is_account) {
-            Ok(Self { user: user.to_owned(), group: group.map(str::to_owned) })
-        } else {
-            Err(format!("`{text}` is not an account: write run_as = \"user\" or \"user:group\""))
-        }
-    }
-}
-
-impl fmt::Display for RunAs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.group {
-            Some(group) => write!(f, "{}:{group}", self.user),
-            None => f.write_str(&self.user),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -87,6 +53,8 @@ struct File {
     max_age: Option<Spanned<Span>>,
     output: Option<Size>,
     exclusive: Option<bool>,
+    #[serde(default)]
+    require_signature: bool,
     #[serde(default)]
     parameters: BTreeMap<ParameterName, Spanned<Parameter>>,
     #[serde(default)]
@@ -118,6 +86,7 @@ impl Command {
             max_age: file.max_age.map(Spanned::into_inner),
             output: file.output,
             exclusive: file.exclusive.unwrap_or(true),
+            require_signature: file.require_signature,
             parameters: file.parameters.into_iter().map(|(n, p)| (n, p.into_inner())).collect(),
             allow: file
                 .allow

@@ -15,8 +15,10 @@ mod ledger;
 mod parameter;
 mod pattern;
 mod payload;
+mod run_as;
 mod sender_auth;
 mod settings;
+mod ssh;
 mod template;
 mod trust;
 mod units;
@@ -25,7 +27,7 @@ mod user;
 use std::path::{Path, PathBuf};
 
 pub use address::MailAddress;
-pub use command::{Command, RunAs};
+pub use command::Command;
 pub use expression::Expression;
 pub use gateway::Gateway;
 pub use intake::Intake;
@@ -33,14 +35,17 @@ pub use ledger::{Ledger, LedgerUrl, PostgresHost, PostgresUrl, Synchronous};
 pub use parameter::{Kind, Parameter};
 pub use pattern::Pattern;
 pub use payload::{PayloadKind, PayloadRule};
+pub use run_as::RunAs;
 pub use sender_auth::{AddressRange, AuthservId, Domain, SenderRequirements};
 pub use settings::{Execution, Facility, Lockout, LogTarget, RunVia, Settings};
+pub use ssh::{PreviousSshKeys, SshFactor};
 pub use template::{Part, Template};
 pub use trust::{Distrust, Folder, Trusted};
 pub use units::{Size, Span};
 pub use user::{Previous, Secrets, User};
 
 use crate::error::{Deferral, Stop};
+use crate::protocol::Timestamp;
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_FOLDER: &str = "/etc/mailsudo";
@@ -82,7 +87,7 @@ impl From<ConfigError> for Stop {
 }
 
 /// The keys above the first section of a file.
-const TOP_LEVEL: [&str; 17] = [
+const TOP_LEVEL: [&str; 20] = [
     "gateway",
     "address",
     "max_age",
@@ -100,6 +105,9 @@ const TOP_LEVEL: [&str; 17] = [
     "enabled",
     "logins",
     "require_sasl",
+    "ssh_keys",
+    "require_signature",
+    "require_verification",
 ];
 
 /// A file's text while it is converted to types. It has the file's path, for errors.
@@ -132,6 +140,12 @@ impl<'t> Source<'t> {
             }
             _ => String::new(),
         }
+    }
+
+    /// The time that `until` gives, which ends a rotation's overlap.
+    fn until(&self, written: &toml::value::Datetime) -> Result<Timestamp, ConfigError> {
+        let time = Timestamp::parse(&written.to_string());
+        time.ok_or_else(|| self.error_at("until", "until: write it like 2026-12-01T00:00:00Z"))
     }
 
     /// An error at the line that sets `key`, where one does.

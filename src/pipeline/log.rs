@@ -65,7 +65,10 @@ const LOGGED_DIGEST: usize = 32;
 
 fn admitted(identified: &Identified) -> Line {
     let request = identified.request();
-    let line = Line::new(Event::Admitted).field("command", request.command());
+    let mut line = Line::new(Event::Admitted).field("command", request.command());
+    if let Some(signed_by) = identified.signed_by() {
+        line = line.field("ssh_key", signed_by.fingerprint());
+    }
     let line = match identified.payload().and_then(|found| found.payload.as_ref().ok()) {
         // A whole digest would be masked like a mac.
         Some(payload) => line

@@ -188,8 +188,11 @@ fn decide<'p>(
 ) -> Result<Authorized<'p>, Stop> {
     let settings = context.gateway.settings();
     let max_age = authorize::max_age(command.as_ref(), identified.roles(), settings);
+    let must_sign = authorize::must_sign(command.as_ref(), identified.roles());
     observer.note(Step::Judging { identified, max_age, now });
-    let authenticated = authenticate::authenticate(identified, transaction, pending.waiting(), settings, max_age, now)?;
+    let waiting = pending.waiting();
+    let authenticated =
+        authenticate::authenticate(identified, transaction, waiting, settings, max_age, must_sign, now)?;
     observer.note(Step::Authenticated(&authenticated));
     let authorized = authorize::authorize(authenticated, command)?;
     observer.note(Step::Authorized(&authorized));

@@ -2,7 +2,7 @@
 //! terminal is slow to take them.
 
 use super::observer::{Observer, Step};
-use crate::authenticate::Identified;
+use crate::authenticate::{Identified, SignedBy};
 use crate::authorize::{Action, Authorized};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal};
@@ -68,6 +68,9 @@ impl<'g> Trace<'g> {
         }
         if let Some(verdict) = sender.verdict() {
             self.say(format!("verdict: {verdict}"));
+        }
+        if let Some(signed_by) = identified.signed_by() {
+            self.say(signature(signed_by));
         }
         if let Some(found) = identified.payload() {
             for part in &found.parts {
@@ -191,6 +194,16 @@ impl Observer for Trace<'_> {
     }
 }
 
+fn signature(signed_by: &SignedBy) -> String {
+    let which = if signed_by.is_previous() { "a previous key of the user" } else { "a key of the user" };
+    let touch = signed_by.touch().map(|touch| {
+        let seen = if touch.is_verified { "present and verified" } else { "present" };
+        format!("; user {seen}, counter {}", touch.counter)
+    });
+    let (kind, fingerprint) = (signed_by.kind(), signed_by.fingerprint());
+    format!("signature: right, {kind} {fingerprint}, {which}{}", touch.unwrap_or_default())
+}
+
 /// What the sysadmin can check or do next. The refusal's own text is for the user, who must not learn this much.
 fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &CommandName) -> Option<String> {
     Some(match refusal.reason() {
@@ -204,6 +217,10 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         Reason::Disabled => Call::EnableUser(user.to_string()).to_string(),
         Reason::ForeignFrom => {
             format!("if it is the user's, add it to `from` in {}/users.d/{user}.toml", gateway.path().display())
+        }
+        Reason::NoSignature => format!("the user's SSH keys: {}", Call::ShowUser(user.to_string())),
+        Reason::ForeignSignature => {
+            format!("if the key is the user's: {} --ssh-key FILE.pub", Call::RotateUser(user.to_string()))
         }
         Reason::BadCode => format!("whether the clock or the secret is wrong: {}", Call::TestUser(user.to_string())),
         Reason::LockedOut => Call::UnlockUser(user.to_string()).to_string(),

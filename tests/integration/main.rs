@@ -29,6 +29,8 @@ mod properties;
 mod refusal_table;
 mod sender_auth;
 mod smtp;
+mod ssh_cli;
+mod ssh_signature;
 mod statements;
 mod sysadmin;
 mod time;

@@ -77,6 +77,10 @@ fn each_kind_works_as_it_is_printed() {
                 line.push_str(" --address new@users.example --role operator --key-file /root/new.key");
                 0
             }
+            Remedy::Call(Call::RotateUser(_)) => {
+                line.push_str(" --hmac --key-file /root/new-hmac.key");
+                0
+            }
             // It finds something in the sandbox; and `y` is no code.
             Remedy::Call(Call::Check) => 1,
             Remedy::Call(Call::TestUser(_)) => {
@@ -92,6 +96,7 @@ fn each_kind_works_as_it_is_printed() {
         run("sh", &["-ec", after]);
     }
     process::remove("/root/new.key");
+    process::remove("/root/new-hmac.key");
     assert!(!Path::new(LAST_SUDOERS_FILE).exists());
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{UserArg, default_key_file, say_key_file, show_totp};
+use super::{UserArg, default_key_file, say_key_file, show_totp, ssh_keys};
 use crate::cli::{service_account, sign::address};
 use crate::config::{Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
@@ -18,7 +18,9 @@ use crate::remedy::Call;
 ///
 /// Prints the TOTP secret once, on a terminal as a QR code for the user's phone too. It overwrites no existing file.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  mailsudo user add alice --address alice@example.com --role web")]
+#[command(after_help = "Examples:
+  mailsudo user add alice --address alice@example.com --role web
+  mailsudo user add alice --address alice@example.com --role web --ssh-key id_ed25519_sk.pub")]
 pub(in crate::cli) struct Add {
     #[command(flatten)]
     user_arg: UserArg,
@@ -30,6 +32,10 @@ pub(in crate::cli) struct Add {
     /// A role; may be given more than once
     #[arg(long = "role", value_name = "ROLE", value_parser = role)]
     roles: Vec<String>,
+
+    /// An SSH key that the user may sign with: its .pub file; may be given more than once
+    #[arg(long = "ssh-key", value_name = "FILE")]
+    ssh_keys: Vec<PathBuf>,
 
     /// Where to write the key file for the user [default: GATEWAY.NAME.toml, here]
     #[arg(long, value_name = "FILE")]
@@ -74,6 +80,7 @@ impl Add {
         if !self.allow_unknown_role {
             check_roles(&gateway, &self.roles)?;
         }
+        let ssh_keys = ssh_keys(&self.ssh_keys)?;
         if self.dry_run {
             for path in [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)] {
                 let fate = if path.exists() { "exists already" } else { "would be written" };
@@ -92,11 +99,18 @@ impl Add {
             bail!("{} exists already, and is not changed: move it away, or use --key-file FILE", key_file.display());
         }
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
-        let user = NewUser { name, address: self.address, roles: self.roles };
+        let user = NewUser { name, address: self.address, roles: self.roles, ssh_keys };
         enrolment.add(&user, &key, &totp, &key_file)?;
         outln!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
         show_totp(&totp)?;
         say_key_file(&key_file, &gateway)?;
+        for key in &user.ssh_keys {
+            outln!("SSH key: {} {}", key.kind(), key.fingerprint())?;
+        }
+        if !user.ssh_keys.is_empty() {
+            let file = enrolment.file("users.d", &user.name);
+            outln!("Requests need no SSH signature until {} has require_signature = true.", file.display())?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -12,7 +12,7 @@ pub(super) use subcommands::User;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use qrcode::QrCode;
@@ -20,8 +20,9 @@ use qrcode::render::unicode::Dense1x2;
 
 use super::confirm::DryRun;
 use super::{GatewayArg, complete};
+use crate::client;
 use crate::config::{Gateway, User as Known};
-use crate::protocol::UserName;
+use crate::protocol::{SshKey, UserName};
 use crate::remedy::Call;
 
 /// The gateway, and one of its users.
@@ -43,6 +44,19 @@ fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
         }
         other => Ok(other?),
     }
+}
+
+/// The SSH keys in the `.pub` files `paths`.
+fn ssh_keys(paths: &[PathBuf]) -> Result<Vec<SshKey>> {
+    let mut keys: Vec<SshKey> = Vec::new();
+    for path in paths {
+        let key = client::ssh::public_key(path)?;
+        if keys.contains(&key) {
+            bail!("{} holds a key that another --ssh-key gives already", path.display());
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// The default path of a key file: in the current folder, named after gateway and user.
