@@ -11,8 +11,12 @@ use crate::{MAILS, read, with_crlf};
 type Mangling = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Those that change the whole message, and those that write the text of a plain message anew.
-const WHOLE: &[(&str, Mangling)] =
-    &[("crlf", |mail| Some(with_crlf(mail))), ("mbox", mbox), ("relayed", relayed), ("footer-at-the-end", footer)];
+const WHOLE: &[(&str, Mangling)] = &[
+    ("crlf", |mail| Some(with_crlf(mail))),
+    ("mbox", mbox),
+    ("relayed", |mail| Some(relayed(mail))),
+    ("footer-at-the-end", |mail| Some(footer(mail))),
+];
 const TEXT: &[(&str, Mangling)] = &[
     ("quoted-printable", |mail| encoded(mail, "quoted-printable", quoted_printable)),
     ("base64", |mail| encoded(mail, "base64", base64)),
@@ -85,15 +89,15 @@ fn mbox(mail: &[u8]) -> Option<Vec<u8>> {
     Some(format!("From alice@example.com Mon Nov 23 10:15:03 2026\n{}", lines.collect::<String>()).into_bytes())
 }
 
-fn relayed(mail: &[u8]) -> Option<Vec<u8>> {
+fn relayed(mail: &[u8]) -> Vec<u8> {
     let fields: &[u8] =
         b"Received: from mx.example.org (mx.example.org [192.0.2.1])\n\tby mail.example.com with ESMTPS;\n\
                   \tMon, 23 Nov 2026 10:15:03 +0000\nX-Virus-Scanned: yes\n";
-    Some([fields, mail].concat())
+    [fields, mail].concat()
 }
 
-fn footer(mail: &[u8]) -> Option<Vec<u8>> {
-    Some([mail, b"\n_______________________________________________\nThis mail is confidential.\n"].concat())
+fn footer(mail: &[u8]) -> Vec<u8> {
+    [mail, b"\n_______________________________________________\nThis mail is confidential.\n"].concat()
 }
 
 fn encoded(mail: &[u8], label: &str, encode: impl Fn(&[u8]) -> String) -> Option<Vec<u8>> {
@@ -171,7 +175,7 @@ fn flowed(mail: &[u8]) -> Option<Vec<u8>> {
 fn html(mail: &[u8], before: &str, after: &str) -> Option<Vec<u8>> {
     let (header, body) = plain(mail)?;
     let escaped = body.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let lines: String = escaped.lines().map(|line| format!("{before}{line}{after}")).collect();
+    let lines: String = escaped.lines().flat_map(|line| [before, line, after]).collect();
     let page = format!("<html><body>{lines}</body></html>\n");
     Some(with_type(&header, "text/html; charset=utf-8", &page))
 }
