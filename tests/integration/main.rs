@@ -22,6 +22,7 @@ mod import_circles;
 mod import_order;
 mod intake;
 mod outputs;
+mod page;
 mod past_failures;
 mod payload;
 mod postgres;

@@ -101,9 +101,10 @@ impl Rotate {
                     key_file.display()
                 );
             }
-            enrolment.rotate_key(&name, &fresh_key()?, until, &key_file)?;
+            let key = fresh_key()?;
+            enrolment.rotate_key(&name, &key, until, &key_file)?;
             outln!("{name} has a new HMAC key; the old one is valid for requests signed up to {}.", when(until))?;
-            say_key_file(&key_file, &gateway)?;
+            say_key_file(&key_file, &key, &gateway)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{UserArg, known};
-use crate::cli::{GatewayArg, open_ledger, print_json, when};
+use crate::cli::{GatewayArg, open_ledger, print_json, qr, when};
 use crate::config::MailAddress;
 use crate::enrolment::Enrolment;
 use crate::ledger::{Ledger, Lockout};
@@ -74,6 +74,7 @@ impl Show {
         let user = known(&gateway, &name)?;
         let secrets = Enrolment::new(&gateway, None).secrets(&name);
         let previous = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|former| former.until);
+        let fingerprint = secrets.as_ref().ok().map(|secrets| secrets.key.fingerprint());
         let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(ledger.as_ref(), &name)?));
         let former = user.ssh.previous.as_ref();
         let former_keys = former.map(|former| former.keys.as_slice()).unwrap_or_default();
@@ -86,6 +87,7 @@ impl Show {
                 "roles": user.roles,
                 "enabled": user.enabled,
                 "secrets": secrets.is_ok(),
+                "fingerprint": fingerprint,
                 "previous_key_until": previous.map(|until| until.to_string()),
                 "ssh_keys": user.ssh.keys.iter().map(about_key).collect::<Vec<_>>(),
                 "previous_ssh_keys": former_keys.iter().map(about_key).collect::<Vec<_>>(),
@@ -101,7 +103,7 @@ impl Show {
         outln!("roles    {}", user.roles.join(", "))?;
         outln!("enabled  {}", if user.enabled { "yes" } else { "no" })?;
         match &secrets {
-            Ok(_) => outln!("secrets  present")?,
+            Ok(_) => outln!("secrets  present; key {}", fingerprint.as_deref().map(qr::grouped).unwrap_or_default())?,
             Err(error) => outln!("secrets  {error:#}")?,
         }
         if let Some(until) = previous {
