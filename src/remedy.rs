@@ -96,6 +96,8 @@ pub enum Call {
     MigrateLedger,
     /// `sudoers --check`
     CheckSudoers,
+    /// `ledger nodes`
+    LedgerNodes,
     /// `ledger status`
     LedgerStatus,
     /// `log`
@@ -115,6 +117,7 @@ impl Call {
             Self::ListCommands => vec!["command", "list"],
             Self::MigrateLedger => vec!["ledger", "migrate"],
             Self::CheckSudoers => vec!["sudoers", "--check"],
+            Self::LedgerNodes => vec!["ledger", "nodes"],
             Self::LedgerStatus => vec!["ledger", "status"],
             Self::Log => vec!["log"],
             Self::ListUsers => vec!["user", "list"],
@@ -186,6 +189,7 @@ impl Remedy {
             Call::ListCommands,
             Call::MigrateLedger,
             Call::CheckSudoers,
+            Call::LedgerNodes,
             Call::LedgerStatus,
             Call::Log,
             Call::AddUser(format!("{user}-new")),

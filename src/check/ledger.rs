@@ -4,10 +4,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use super::lockouts::Lockouts;
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Trusted};
 use crate::ledger::{self, Health, LedgerError};
-use crate::protocol::Timestamp;
 use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
 
@@ -26,7 +26,7 @@ const UNREAL: [(i64, &str); 5] = [
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     match &gateway.settings().ledger.url {
         LedgerUrl::Sqlite(path) => file(path, gateway, report),
-        url @ LedgerUrl::Postgres(_) => database(url, gateway, report),
+        url @ LedgerUrl::Postgres(_) => super::database::check(url, gateway, trusted(gateway), report),
     }
 }
 
@@ -36,19 +36,6 @@ fn trusted(gateway: &CheckedGateway<'_>) -> Trusted {
     match gateway.service {
         Some(service) => trusted.and(service.uid, service.gid),
         None => trusted,
-    }
-}
-
-fn database(url: &LedgerUrl, gateway: &CheckedGateway<'_>, report: &mut Report) {
-    match examine(gateway) {
-        Ok((health, locked_out)) => {
-            report.ok("ledger", format!("{url} answers and holds {} requests", health.requests));
-            lockouts(locked_out, report);
-        }
-        Err(error) if report.outsider && error.is_closed() => report.unseen("ledger"),
-        Err(error) => {
-            report.error("ledger", format!("{url}: {error}"), "correct this; until then all mail is deferred");
-        }
     }
 }
 
@@ -78,34 +65,15 @@ fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
         let what = format!("{} is damaged: {}", path.display(), health.integrity);
         report.error("ledger", what, "stop Postfix, keep the file, and restore a backup");
     }
-    lockouts(locked_out, report);
+    locked_out.report(report);
     writable(path, gateway, report);
     disk(path, report);
 }
 
-/// Users who are locked out, and until when.
-type Lockouts = Vec<(String, Timestamp)>;
-
 /// The state of the ledger, and who is locked out now.
 fn examine(gateway: &CheckedGateway<'_>) -> Result<(Health, Lockouts), LedgerError> {
     let ledger = ledger::open(gateway.settings(), trusted(gateway), LEDGER_WAIT)?;
-    let mut found = Vec::new();
-    for (name, _) in &gateway.users {
-        if let Some(lockout) = ledger.lockout(name)?.filter(|lockout| gateway.now < lockout.until) {
-            found.push((name.to_string(), lockout.until));
-        }
-    }
-    Ok((ledger.health()?, found))
-}
-
-fn lockouts(found: Lockouts, report: &mut Report) {
-    for (name, until) in found {
-        report.warning(
-            "lockout",
-            format!("{name} is locked out until {until}, after too many wrong codes"),
-            Call::UnlockUser(name),
-        );
-    }
+    Ok((ledger.health()?, Lockouts::of(ledger.as_ref(), gateway)?))
 }
 
 fn writable(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {

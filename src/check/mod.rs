@@ -4,9 +4,11 @@
 mod acceptance;
 mod access;
 mod commands;
+mod database;
 mod gateway;
 mod host;
 mod ledger;
+mod lockouts;
 mod postfix;
 mod programs;
 mod proof;

@@ -65,3 +65,47 @@ pub(super) fn previous(source: &Source<'_>, former: Option<Former>) -> Result<Op
     };
     former.map(read).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::User;
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKv+nwN53YYSBIwZuyeYYwdaJCA28HOCYkC0zOIEsWN";
+
+    fn user(more: &str) -> Result<User, String> {
+        let text = format!("address = \"a@x\"\nroles = []\n{more}\n");
+        User::parse(&Source { file: Path::new("u"), text: &text }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn keys_count_from_their_own_list_and_the_previous_until_a_time() {
+        let more = format!("ssh_keys = []\n[previous]\nssh_keys = [\"{KEY} old\"]\nuntil = 2026-12-01T00:00:00Z");
+        let ssh = user(&more).expect("a user").ssh;
+        let count = |time: &str| ssh.keys_at(Timestamp::parse(time).expect("a time")).count();
+        assert_eq!((count("2026-12-01T00:00:00Z"), count("2026-12-01T00:00:01Z")), (1, 0));
+        assert!(!ssh.require_signature && !ssh.require_verification);
+        assert!(user("").expect("a user").ssh.keys.is_empty(), "none is needed");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_line() {
+        for (more, wanted) in [
+            (format!("ssh_keys = [\"{KEY}\", \"{KEY} again\"]"), "u:3: ssh_keys, key 2: the key is given twice"),
+            ("ssh_keys = [\"x\"]".to_owned(), "u:3: ssh_keys, key 1: an SSH key is given as in its .pub file"),
+            (format!("ssh_keys = \"{KEY}\""), "u:3: invalid type"),
+            (format!("[previous]\nssh_keys = [\"{KEY}\"]"), "missing field `until`"),
+            (format!("[previous]\nuntil = 2026-12-01\nssh_keys = [\"{KEY}\"]"), "u:4: until: write it like"),
+            ("[previous]\nhmac_key = 1".to_owned(), "unknown field `hmac_key`"),
+            (
+                format!("[previous]\nssh_keys = [\"{KEY}\"]\nuntil = 2026-12-01T00:00:00Z\nrequire_signature = true"),
+                "write it above the first section",
+            ),
+        ] {
+            let error = user(&more).map(|_| ()).expect_err(&more);
+            assert!(error.contains(wanted), "{more}: {error}");
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod context;
 mod delivery;
 mod log;
 mod observer;
+mod resume;
 mod trace;
 
 use std::io::Read;
@@ -24,6 +25,7 @@ use std::time::Instant;
 
 pub use context::Context;
 pub use observer::{Observer, Step};
+pub use resume::{Resumed, resume};
 pub use trace::Trace;
 
 use delivery::Delivery;

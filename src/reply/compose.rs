@@ -12,20 +12,23 @@ use super::text::{shorten, visible};
 use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::Invocation;
-use crate::config::{RunVia, Settings};
+use crate::config::{MailAddress, RunVia, Settings};
 use crate::error::{Reason, Refusal};
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
 use crate::ledger::{Record, StoredReply};
 use crate::limits::{FIRST_LINE, SUBJECT};
-use crate::protocol::{ReplyBlock, RunResult, Timestamp};
+use crate::protocol::{Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
 
 /// Composes the replies to one request. It holds what they have in common.
-#[derive(Clone, Copy)]
 pub struct ReplyComposer<'p> {
     settings: &'p Settings,
-    identified: &'p Identified,
-    message: &'p Message,
+    id: RequestId,
+    user: UserName,
+    address: &'p MailAddress,
+    key: &'p Key,
+    title: String,
+    message_id: Option<&'p str>,
 }
 
 /// The parts that differ between replies.
@@ -38,7 +41,30 @@ struct Content<'c> {
 impl<'p> ReplyComposer<'p> {
     /// A composer for the request `identified`, which `message` brought.
     pub fn new(settings: &'p Settings, identified: &'p Identified, message: &'p Message) -> Self {
-        Self { settings, identified, message }
+        let request = identified.request();
+        let arguments = request.arguments().unwrap_or_default();
+        let arguments = arguments.iter().map(|(name, value)| format!("{name}={value}"));
+        Self {
+            settings,
+            id: identified.id(),
+            user: identified.user().clone(),
+            address: identified.address(),
+            key: identified.key(),
+            title: title(request.command().as_str(), arguments),
+            message_id: message.message_id(),
+        }
+    }
+
+    /// A composer for a recorded request, whose message is not at hand. `key` is the user's.
+    pub fn of_record(
+        settings: &'p Settings,
+        record: &Record,
+        user: UserName,
+        address: &'p MailAddress,
+        key: &'p Key,
+    ) -> Self {
+        let title = title(&record.command, record.arguments.lines().map(str::to_owned));
+        Self { settings, id: record.id, user, address, key, title, message_id: None }
     }
 
     /// The reply to a request that was run.
@@ -83,11 +109,10 @@ impl<'p> ReplyComposer<'p> {
 
     fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
         let gateway = &self.settings.gateway;
-        let name = self.identified.id();
-        let title = self.title();
+        let title = &self.title;
         let outcome = words(content.result);
-        let mut text = format!("{outcome}: {}\n\n", shorten(&title, FIRST_LINE));
-        let request = [("gateway", gateway.to_string()), ("request", name.short())];
+        let mut text = format!("{outcome}: {}\n\n", shorten(title, FIRST_LINE));
+        let request = [("gateway", gateway.to_string()), ("request", self.id.short())];
         for (label, value) in content.facts.iter().chain(&request) {
             text.push_str(&format!("{label:<8} {}\n", visible(value)));
         }
@@ -96,26 +121,26 @@ impl<'p> ReplyComposer<'p> {
         text.push('\n');
         let block = ReplyBlock {
             gateway: gateway.clone(),
-            user: self.identified.user().clone(),
-            request: name,
+            user: self.user.clone(),
+            request: self.id,
             time: now,
             result: content.result,
         };
-        text += &block.sign(&text, self.identified.key());
-        let subject = format!("[{gateway}] {}: {outcome}", shorten(&title, SUBJECT));
-        StoredReply { to: self.identified.address().to_string(), message: self.message(subject, text, now) }
+        text += &block.sign(&text, self.key);
+        let subject = format!("[{gateway}] {}: {outcome}", shorten(title, SUBJECT));
+        StoredReply { to: self.address.to_string(), message: self.message(subject, text, now) }
     }
 
     fn message(&self, subject: String, text: String, now: Timestamp) -> Vec<u8> {
         let address = &self.settings.address;
         let mut builder = MessageBuilder::new()
             .from(address.as_str())
-            .to(self.identified.address().as_str())
+            .to(self.address.as_str())
             .subject(subject)
             .date(Date::new(now.seconds()))
             // A request has one reply, so its id is unique: every copy of the reply bears the same Message-ID.
-            .message_id(format!("{}@{}", self.identified.id(), address.domain()));
-        if let Some(id) = self.message.message_id() {
+            .message_id(format!("{}@{}", self.id, address.domain()));
+        if let Some(id) = self.message_id {
             builder = builder.in_reply_to(id).references(id);
         }
         let builder = if text.lines().any(is_changed_in_mbox) {
@@ -141,16 +166,15 @@ impl<'p> ReplyComposer<'p> {
             RunVia::Direct => "the gateway's own user (run_via = \"direct\")".to_owned(),
         }
     }
+}
 
-    /// The command and its arguments as a user writes them.
-    fn title(&self) -> String {
-        let request = self.identified.request();
-        let mut title = request.command().to_string();
-        for (name, value) in request.arguments().unwrap_or_default() {
-            title.push_str(&format!(" {name}={}", visible(&value)));
-        }
-        title
+/// The command and its arguments as a user writes them.
+fn title(command: &str, arguments: impl Iterator<Item = String>) -> String {
+    let mut title = command.to_owned();
+    for argument in arguments {
+        title.push_str(&format!(" {}", visible(&argument)));
     }
+    title
 }
 
 const UNKNOWN: &str = "The command was started, and the gateway did not see it end. It may have done all, some or none of \

@@ -6,6 +6,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/database.rs"]
+mod database;
 
 mod cases;
 mod check;
@@ -21,6 +23,7 @@ mod hostile;
 mod import_circles;
 mod import_order;
 mod intake;
+mod nodes;
 mod outputs;
 mod page;
 mod past_failures;

@@ -233,6 +233,40 @@ fn the_lines_that_are_signed_are_those_before_the_first_sig() {
     assert_eq!(NAMESPACE, "mailsudo@v1");
 }
 
+/// Base64 has characters that quoted-printable and HTML encode.
+#[test]
+fn sig_lines_survive_the_encodings_of_mail() {
+    use ssh_key::encoding::base64::{Base64, Encoding};
+    let key = SoftKey::new(1);
+    let test_gateway = TestGateway::new();
+    test_gateway.ssh_keys(&[key.public()], "require_signature = true");
+    let block = key.block(test_gateway.clock.now(), "count", &[], None);
+    assert!(block.contains('+') && block.contains('/') && block.contains("=\n"), "{block}");
+    let html = format!("<p>{}</p>", block.replace('\n', "<br>\n"));
+    let lines = |text: &str| -> String {
+        let lines: Vec<_> = text.as_bytes().chunks(76).map(String::from_utf8_lossy).collect();
+        lines.join(
+            "
+",
+        )
+    };
+    for (kind, encoding, body) in [
+        ("text/plain", "quoted-printable", quoted_printable::encode_to_str(&block)),
+        ("text/plain", "base64", lines(&Base64::encode_string(block.as_bytes()))),
+        ("text/plain; format=flowed; delsp=yes", "7bit", block.clone()),
+        ("text/html", "quoted-printable", quoted_printable::encode_to_str(&html)),
+    ] {
+        let mail = format!(
+            "From: {FROM}\nMIME-Version: 1.0\nContent-Type: {kind}\nContent-Transfer-Encoding: {encoding}\n\n{body}\n"
+        );
+        let (would_run, lines) = explain(&test_gateway, &mail);
+        assert!(
+            would_run && lines.iter().any(|line| line.starts_with("signature: right")),
+            "{kind} {encoding}: {lines:#?}"
+        );
+    }
+}
+
 #[test]
 fn explain_and_the_log_name_the_key() {
     let mut test_gateway = TestGateway::new();

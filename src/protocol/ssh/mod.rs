@@ -5,7 +5,7 @@
 //! The crate ssh-key knows the formats and verifies. What is accepted is decided here: five types of key, one namespace, one
 //! hash, one encoding of each signature, a user who was present (docs/decisions/0039).
 //!
-//! MUST: nothing here runs for a request without `sig` lines, or before its mac holds.
+//! MUST: nothing here runs for a user without SSH keys, and no signature is read before the mac holds.
 
 mod key;
 mod signature;
