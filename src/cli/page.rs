@@ -8,7 +8,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::user::known;
-use super::{GatewayArg, complete, stdout};
+use super::{GatewayArg, complete, stdout, tell};
 use crate::config::Gateway;
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
@@ -47,7 +47,14 @@ impl Page {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
         let html = if let Some(name) = &self.user {
-            page::html(&gateway, &Owner::of(name, &known(&gateway, name)?))?
+            let user = known(&gateway, name)?;
+            if user.ssh.require_signature {
+                tell(format_args!(
+                    "Requests of {name} need an SSH signature, which a browser cannot make: the page only checks replies. \
+                     `mailsudo sign` signs."
+                ));
+            }
+            page::html(&gateway, &Owner::of(name, &user))?
         } else {
             check_roles(&gateway, &self.roles)?;
             page::html(&gateway, &Owner::with(&self.roles))?
