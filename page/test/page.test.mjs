@@ -225,6 +225,12 @@ browserTest('hostile text in every field becomes no element, and every field has
     await browser.waitText('A code is 6 to 8 digits.');
     assert.equal(await count(), 2, text);
   }
+  // With a right code too, a wrong value is not signed.
+  await browser.paste('what', HOSTILE[0]);
+  await browser.paste('Code from your authenticator', gateway.code());
+  await browser.click('main button.primary');
+  await browser.waitText('This is not permitted here.');
+  assert.equal(await browser.run('return document.querySelector("[data-view=outcome]")'), null);
   await browser.press('Sign');
   await browser.press('Another command');
   for (const text of HOSTILE) {
