@@ -151,6 +151,15 @@ pub const PRUNE: u32 = 20;
 /// two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
 pub const WAL_PAGES: i64 = 100;
 
+/// How many bytes of a text payload a notice shows.
+pub const NOTICE_PAYLOAD: usize = 4 << 10;
+
+/// How many pending requests `pending` looks at.
+pub const PENDING: u32 = 500;
+
+/// The most approvers of one command. Each gets a notice of their own.
+pub const APPROVERS: usize = 50;
+
 /// The most characters of a command with its arguments in a reply's subject.
 pub const SUBJECT: usize = 60;
 

@@ -2,6 +2,7 @@
 //! line for each check, with the remedy if something is wrong. It changes nothing.
 
 mod access;
+mod approval;
 mod commands;
 mod host;
 mod ledger;
@@ -147,6 +148,7 @@ pub fn check(folder: &Path) -> Report {
     users::check(&gateway, &mut report);
     sender_auth::check(&gateway, &mut report);
     commands::check(&gateway, &mut report);
+    approval::check(&gateway, &mut report);
     sudo_rules::check(&gateway, &mut report);
     ledger::check(&gateway, &mut report);
     host::check(&gateway, &mut report);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::sign::argument;
 use super::{GatewayArg, complete, print_json};
-use crate::authorize::{Invocation, choose, is_visible};
+use crate::authorize::{Invocation, choose, is_visible, split_reason};
 use crate::config::{self, Gateway, Part};
 use crate::execute::command_line;
 use crate::protocol::{CommandName, ParameterName, UserName};
@@ -123,6 +123,17 @@ impl Show {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
             outln!("parameter  {name}: {}{default}", parameter.kind)?;
         }
+        if let Some(terms) = &command.approval {
+            outln!("approval   {} of {}", terms.needed, terms.approvers())?;
+            outln!("within     {} to approve, then {} to start", terms.within, terms.run_within)?;
+            outln!("reason     {}", if terms.reason { "required" } else { "optional" })?;
+            for role in &terms.except {
+                outln!("except     role {role}: runs at once, and every approver is told")?;
+            }
+            if !terms.show_output {
+                outln!("output     not shown to approvers")?;
+            }
+        }
         if let Some(payload) = &command.payload {
             let needed = if payload.required { "required" } else { "optional" };
             outln!("payload    {needed}: {}", payload.wanted())?;
@@ -159,9 +170,22 @@ fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
         "payload": command.payload.as_ref().map(|payload| json!({
             "max_bytes": payload.max.bytes(), "required": payload.required, "type": payload.kind.word(),
         })),
+        "approval": command.approval.as_ref().map(approval),
         "parameters": serde_json::Value::Object(parameters.collect()),
         "allow": serde_json::Value::Object(allow.collect()),
         "argument_vectors": spelled_out(command),
+    })
+}
+
+fn approval(terms: &config::Approval) -> serde_json::Value {
+    json!({
+        "by": terms.by.iter().map(config::Approver::to_string).collect::<Vec<_>>(),
+        "needed": terms.needed,
+        "within_seconds": terms.within.as_duration().as_secs(),
+        "run_within_seconds": terms.run_within.as_duration().as_secs(),
+        "reason": terms.reason,
+        "except": terms.except,
+        "show_output": terms.show_output,
     })
 }
 
@@ -201,7 +225,7 @@ impl May {
         if !user.enabled {
             return Ok(Err(format!("{} is disabled (users.d/{}.toml)", self.user, self.user)));
         }
-        if ["help", "status"].contains(&self.command.as_str()) {
+        if config::BUILT_IN.contains(&self.command.as_str()) {
             return Ok(Ok(format!("{} is built in, for every enabled user", self.command)));
         }
         let Some(command) = gateway.command(&self.command)? else {
@@ -219,11 +243,21 @@ impl May {
                 return Ok(Err(format!("`{name}` is given twice")));
             }
         }
-        let decided = choose(&command, &user.roles, &self.arguments).and_then(|choice| {
+        let (arguments, reason) = split_reason(&command, &self.arguments);
+        let decided = choose(&command, &user.roles, &arguments).and_then(|choice| {
             let invocation = Invocation::new(&command, &choice.values)?;
             let role = choice.role;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
-            Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}", self.command))
+            let approval = command.approval.as_ref().map_or(Ok(String::new()), |terms| {
+                if terms.reason && reason.is_none() {
+                    return Err(format!("`{}` is missing", config::REASON));
+                }
+                Ok(match terms.exception(&user.roles) {
+                    Some(role) => format!("; without approval, by except = [\"{role}\"]"),
+                    None => format!("; after approval by {} of {}", terms.needed, terms.approvers()),
+                })
+            })?;
+            Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}{approval}", self.command))
         });
         Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
     }

@@ -39,6 +39,11 @@ impl Key {
         Zeroizing::new(hex::encode(**self.0))
     }
 
+    /// Whether it is the same key.
+    pub fn is(&self, other: &Self) -> bool {
+        **self.0 == **other.0
+    }
+
     /// The mac over `lines`.
     pub(super) fn sign(&self, lines: &[u8]) -> Mac {
         Mac(self.hmac(lines).finalize().into_bytes().into())
@@ -112,7 +117,7 @@ impl RequestId {
     }
 
     /// Reads 64 lower-case hex digits.
-    pub(super) fn from_hex(text: &str) -> Option<Self> {
+    pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok()?;
         (!text.bytes().any(|byte| byte.is_ascii_uppercase())).then_some(Self(bytes))

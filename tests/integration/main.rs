@@ -9,6 +9,7 @@ mod common;
 
 mod cli;
 
+mod approval;
 mod binary;
 mod cli_conventions;
 mod concurrency;

@@ -4,10 +4,14 @@
 //! MUST: nothing runs without an `Admitted`. It is made only here, only from an `Authorized`, and only after its admission is on
 //! stable storage (tests/types checks it).
 
+mod approval;
+
 use std::time::Duration;
 
+pub use approval::{Announcement, Claim, Claimed, Conclusion, ask, claim, conclude, give_up_claimed, mark_concluded};
+
 use crate::authenticate::Identified;
-use crate::authorize::{Action, Authorized, Invocation};
+use crate::authorize::{Action, Authorized, Invocation, Required};
 use crate::config;
 use crate::error::{Reason, Refusal};
 use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Lockout, Record, State, StoredReply, Transaction};
@@ -20,6 +24,8 @@ use crate::system::clock::Clock;
 pub struct Admitted<'p> {
     authorized: Authorized<'p>,
     record: Record,
+    /// The approved request that it runs, if it is the vote that does.
+    claimed: Option<Claimed>,
 }
 
 /// What an admitted request is for.
@@ -31,6 +37,8 @@ pub enum AdmittedAction<'a> {
     Help,
     /// The built-in `status`: of the user's latest request, or of the request with the given short id.
     Status(Option<&'a [u8; RequestId::SHORT / 2]>),
+    /// The built-in `pending`.
+    Pending,
 }
 
 /// A command that was admitted. Only [`Admitted::action`] makes one, so no built-in command reaches `execute`.
@@ -58,14 +66,32 @@ impl<'p> Admitted<'p> {
         self.authorized.identified()
     }
 
+    /// What it needed before it ran, or the exception by which it ran at once.
+    pub fn required(&self) -> Option<&Required> {
+        self.authorized.required()
+    }
+
+    /// The approved request that it runs, if it is the vote that does.
+    pub fn claimed(&self) -> Option<&Claimed> {
+        self.claimed.as_ref()
+    }
+
     /// What may be done.
     pub fn action(&self) -> AdmittedAction<'_> {
+        if let Some(Claimed { approved, .. }) = &self.claimed {
+            return AdmittedAction::Run(AdmittedCommand {
+                invocation: approved.invocation(),
+                payload: approved.payload(),
+            });
+        }
         match self.authorized.action() {
             Action::Run(invocation) => {
                 AdmittedAction::Run(AdmittedCommand { invocation, payload: self.authorized.payload() })
             }
             Action::Help => AdmittedAction::Help,
             Action::Status(short) => AdmittedAction::Status(short.as_ref()),
+            // A vote runs what it has claimed, and without that nothing.
+            Action::Pending | Action::Vote(_) => AdmittedAction::Pending,
         }
     }
 }
@@ -75,6 +101,7 @@ impl<'p> Admitted<'p> {
 pub struct Waiting<'p> {
     authorized: Authorized<'p>,
     pending: PendingRecord,
+    announcement: Option<Announcement>,
 }
 
 /// The record of a request that is not decided yet: a new one, or that of a request that has waited.
@@ -124,15 +151,26 @@ pub fn held_by(
     now: Timestamp,
 ) -> Result<Option<ExclusiveHold>, LedgerError> {
     match authorized.action() {
-        Action::Run(invocation) if invocation.is_exclusive() => {
-            let holds = transaction.exclusive_holds(invocation.name().as_str())?;
-            Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
-        }
+        Action::Run(invocation) => held_by_invocation(transaction, invocation, longest, now),
         _ => Ok(None),
     }
 }
 
-/// Admits a request: durably recorded as started or, while another run holds its exclusive command, as waiting.
+fn held_by_invocation(
+    transaction: &dyn Transaction,
+    invocation: &Invocation,
+    longest: Duration,
+    now: Timestamp,
+) -> Result<Option<ExclusiveHold>, LedgerError> {
+    if !invocation.is_exclusive() {
+        return Ok(None);
+    }
+    let holds = transaction.exclusive_holds(invocation.name().as_str())?;
+    Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
+}
+
+/// Admits a request: durably recorded as started or, while another run holds its exclusive command, as waiting. The
+/// `announcement` is of an exception from approval, and is recorded with the start.
 ///
 /// # Errors
 ///
@@ -141,6 +179,7 @@ pub fn admit<'p>(
     mut transaction: Box<dyn Transaction + '_>,
     authorized: Authorized<'p>,
     mut pending: PendingRecord,
+    announcement: Option<Announcement>,
     longest: Duration,
     now: Timestamp,
 ) -> Result<Admission<'p>, LedgerError> {
@@ -156,7 +195,7 @@ pub fn admit<'p>(
                 transaction.commit()?;
                 pending.is_new = false;
             }
-            return Ok(Admission::Waiting(Waiting { authorized, pending }));
+            return Ok(Admission::Waiting(Waiting { authorized, pending, announcement }));
         }
         if invocation.is_exclusive() {
             pending.record.holds_until = Some(now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER));
@@ -165,8 +204,14 @@ pub fn admit<'p>(
     pending.record.state = State::Started;
     pending.record.started = Some(now);
     pending.write(transaction.as_mut())?;
+    if let (Action::Run(_), Some(payload)) = (authorized.action(), authorized.payload()) {
+        transaction.insert_payload(&pending.record.id, &approval::payload_record(payload, false))?;
+    }
+    if let Some(announcement) = &announcement {
+        announcement.write(transaction.as_mut())?;
+    }
     transaction.commit()?;
-    Ok(Admission::Admitted(Admitted { authorized, record: pending.record }))
+    Ok(Admission::Admitted(Admitted { authorized, record: pending.record, claimed: None }))
 }
 
 /// Tries again to admit a request that waits.
@@ -180,13 +225,14 @@ pub fn retry<'p>(
     longest: Duration,
     clock: &dyn Clock,
 ) -> Result<Admission<'p>, LedgerError> {
-    let Waiting { authorized, pending } = waiting;
+    let Waiting { authorized, pending, announcement } = waiting;
     let transaction = ledger.transaction(&pending.record.id, authorized.identified().user())?;
     // Read only now, because the transaction may have waited.
-    admit(transaction, authorized, pending, longest, clock.now())
+    admit(transaction, authorized, pending, announcement, longest, clock.now())
 }
 
-/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on.
+/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. Where a vote ran
+/// an approved request, `claimed_reply` is the reply to that request; `None` where its user has left.
 ///
 /// # Errors
 ///
@@ -196,23 +242,27 @@ pub fn finish(
     admitted: Admitted<'_>,
     result: RunResult,
     reply: StoredReply,
+    claimed_reply: Option<StoredReply>,
     audit_lost: u32,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let Admitted { authorized, record } = admitted;
+    let Admitted { authorized, record, claimed } = admitted;
     let mut transaction = ledger.transaction(&record.id, authorized.identified().user())?;
-    let holds_until = record.holds_until.filter(|_| result == RunResult::Unknown);
-    let reason = (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned());
-    transaction.update(&Record {
+    let ended = |record: Record, reply: Option<StoredReply>| Record {
         state: State::Finished,
         finished: Some(now),
         result: Some(result),
-        reply: Some(reply),
-        reason,
+        replied: if reply.is_some() { None } else { Some(now) },
+        reply,
+        reason: (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
         audit_lost,
-        holds_until,
+        holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
         ..record
-    })?;
+    };
+    if let Some(Claimed { record, .. }) = claimed {
+        transaction.update(&ended(record, claimed_reply))?;
+    }
+    transaction.update(&ended(record, Some(reply)))?;
     transaction.commit()
 }
 
