@@ -113,7 +113,7 @@ def calls(measures):
     ).replace("| --- | ---: | ---: |", "| --- | ---: | --- |")
 
 
-def roads(measures):
+def transports(measures):
     rows = []
     names = {"print": "standard output", "": "sendmail", "smtp": "SMTP"}
     for suffix, title in names.items():
@@ -190,7 +190,7 @@ to sendmail.
 {instructions(measures)}
 ## Sending the reply
 
-{roads(measures)}
+{transports(measures)}
 ## System calls
 
 By strace, means of 12 deliveries in a row. A sync more than usual is the write-ahead log being moved back into

@@ -166,6 +166,8 @@ reasons! {
     /// Signed at or before the newest request that the ledger has pruned.
     Forgotten = "forgotten",
     // Recorded: the mac is right and the request is new.
+    /// Signed before a database server took over that may have lost what was recorded.
+    FailedOver = "failed-over",
     /// Too many wrong codes; the reply to the first request in a lockout says so.
     LockedOut = "locked-out",
     /// Older than `max_age`.
@@ -219,6 +221,7 @@ impl Reason {
         match self {
             Self::BadCode => effect(true, true, true),
             Self::LockedOut
+            | Self::FailedOver
             | Self::Stale
             | Self::Future
             | Self::BadValue

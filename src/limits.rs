@@ -12,8 +12,8 @@ pub const POSTFIX_MARGIN: Duration = Duration::from_mins(3);
 /// What remains for waits that cannot be limited: a disk that is slow to sync, a host under load.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// How many times one delivery may wait for the ledger: twice to open it, then to decide, to check a last time whether an
-/// exclusive command is free, to record the outcome, and to mark the reply as sent.
+/// How many times one delivery may wait for the ledger: twice to open it (PostgreSQL: once, and once to prune), then to decide,
+/// to check a last time whether an exclusive command is free, to record the outcome, and to mark the reply as sent.
 const LEDGER_WAITS: u32 = 6;
 
 /// How many child processes may have to be ended: a sudo that is slow to start, sudo, sendmail.
@@ -39,6 +39,22 @@ pub const LEDGER_POLL: Duration = Duration::from_millis(1);
 
 /// How often a child process is polled on a kernel without pidfd_open(2).
 pub const CHILD_POLL: Duration = Duration::from_millis(5);
+
+/// How long releasing a request's lock may take on PostgreSQL. A lock that is not released ends by itself.
+pub const UNLOCK: Duration = Duration::from_secs(1);
+
+/// How much longer than its run an exclusive command is held on PostgreSQL: the hold begins when the statement is sent, and the run
+/// when the commit is proven, which may take a transaction's timeout.
+pub const HOLD_MARGIN: Duration = Duration::from_secs(15);
+
+/// How often a database that takes no connection is tried again.
+pub const DATABASE_POLL: Duration = Duration::from_millis(100);
+
+/// How old the time may be at which PostgreSQL last saw this node before a delivery writes it anew.
+pub const NODE_SEEN: Duration = Duration::from_mins(1);
+
+/// The largest message of a PostgreSQL server that is read, in bytes: a record with the largest reply, twice.
+pub const DATABASE_MESSAGE: usize = 16 << 20;
 
 /// The waits of one delivery.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +88,7 @@ impl Timeouts {
     pub const fn total(&self) -> Duration {
         SYSLOG
             .saturating_add(self.transaction.saturating_mul(LEDGER_WAITS))
+            .saturating_add(UNLOCK)
             .saturating_add(self.exclusive_wait)
             .saturating_add(KILL_AFTER)
             .saturating_add(self.sudo)

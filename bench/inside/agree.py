@@ -1,15 +1,15 @@
 """Proof that all programs do the same work: each runs the same good request once and answers it, and runs none of the bad
-ones. In: the world and Postfix. Out: what was asked, or the end of the bench. Nothing is measured before this has passed."""
+ones. In: the machine and Postfix. Out: what was asked, or the end of the bench. Nothing is measured before this has passed."""
 
 import time
 
-from people import JUNK, forged
-from world import MARKS
+from machine import MARKS
+from users import JUNK, forged
 
 
-def cases(world):
+def cases(machine):
     """Mails in the order in which they are delivered: what it is, the mail, whether its command must run."""
-    a, b, c, d = world.people[:4]
+    a, b, c, d = machine.users[:4]
     now = int(time.time())
     # The first two seconds of a step, so that the code is the same; of the next, since the ledger is as young as this one.
     step = now // 30 * 30 + 30
@@ -33,14 +33,14 @@ def cases(world):
     ]
 
 
-def agree(world, postfix, rivals):
+def agree(machine, postfix, rivals):
     """Delivers every case to every program through the real Postfix."""
-    asked = cases(world)
+    asked = cases(machine)
     for rival in rivals:
         # Both floors check nothing: that is what they are for.
         if rival == "true" or rival.startswith("floor"):
             continue
-        world.forget()
+        machine.forget()
         for what, mail, must_run in asked:
             before = MARKS.read_text().count("\n")
             _, replies = postfix.deliver(rival, 1, [mail])

@@ -1,5 +1,5 @@
 """What one message costs in things that can be counted, which come out the same on any machine: instructions (callgrind,
-children excluded) and system calls (strace, its own and its children's). In: the world. Out: counts.
+children excluded) and system calls (strace, its own and its children's). In: the machine. Out: counts.
 
 A request's cost depends on how full the ledger's write-ahead log is, so a mean over consecutive deliveries is taken."""
 
@@ -9,25 +9,25 @@ import statistics
 import subprocess
 from collections import Counter
 
-from people import JUNK, forged
-from world import DISK, PROGRAM, SENDMAIL, fenced
+from machine import DISK, PROGRAM, SENDMAIL, gateway_folder
+from users import JUNK, forged
 
 TRACE = DISK / "trace"
 # Consecutive deliveries: enough for the write-ahead log to be moved back once.
 SERIES = 12
 
 
-def deliver(fence, road=None):
-    return [PROGRAM, "deliver", "--config", fenced(fence), *(["--reply-via", road] if road else [])]
+def deliver(via, transport=None):
+    return [PROGRAM, "deliver", "--config", gateway_folder(via), *(["--reply-via", transport] if transport else [])]
 
 
-def instructions(world, words, mail):
+def instructions(machine, words, mail):
     """What callgrind counts for one run of `words`."""
     valgrind = ["/usr/bin/valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     # As little environment as pipe(8) gives.
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C"}
     done = subprocess.run(
-        world.as_service(*valgrind, *words), input=mail, capture_output=True, cwd="/", env=environment, check=False
+        machine.as_service(*valgrind, *words), input=mail, capture_output=True, cwd="/", env=environment, check=False
     )
     count = re.search(rb"Collected : (\d+)", done.stderr)
     if done.returncode != 0 or not count:
@@ -35,31 +35,31 @@ def instructions(world, words, mail):
     return int(count[1])
 
 
-def last_result(fence):
+def last_result(via):
     """How the ledger's last run ended. (The database is not the live one: nothing runs meanwhile.)"""
-    ledger = sqlite3.connect(f"/var/lib/mailsudo/{fence}.db")
+    ledger = sqlite3.connect(f"/var/lib/mailsudo/{via}.db")
     try:
         return ledger.execute("SELECT result FROM requests ORDER BY rowid DESC LIMIT 1").fetchone()[0]
     finally:
         ledger.close()
 
 
-def all_instructions(world):
-    world.forget()
-    counts = {"junk": instructions(world, deliver("sudo"), JUNK)}
-    for fence in ["open", "sudo"]:
-        world.forget()
-        mails = [person.mail(person.block("nothing")) for person in world.people[:SERIES]]
-        each = [instructions(world, deliver(fence), mail) for mail in mails]
-        counts[fence] = round(statistics.mean(each))
-        if fence == "sudo":
-            counts["refused"] = instructions(world, deliver(fence), forged(mails[0]))
-            counts["duplicate"] = instructions(world, deliver(fence), mails[0])
+def all_instructions(machine):
+    machine.forget()
+    counts = {"junk": instructions(machine, deliver("sudo"), JUNK)}
+    for via in ["open", "sudo"]:
+        machine.forget()
+        mails = [user.mail(user.block("nothing")) for user in machine.users[:SERIES]]
+        each = [instructions(machine, deliver(via), mail) for mail in mails]
+        counts[via] = round(statistics.mean(each))
+        if via == "sudo":
+            counts["refused"] = instructions(machine, deliver(via), forged(mails[0]))
+            counts["duplicate"] = instructions(machine, deliver(via), mails[0])
     # Valgrind before 3.20 or so knows no pidfd_open(2): then the run ends as one that could not be watched.
     return counts | {"executed_ended": last_result("sudo")}
 
 
-def trace(world, words, mail):
+def trace(machine, words, mail):
     """The system calls of one run: (its own, its children's, how many children it has)."""
     tracer = ["/usr/bin/strace", "-f", "-u", "mailsudo", "-o", str(TRACE), "--", *words]
     # pipe(8)'s child has no supplementary group either; strace takes the user's own, which has none.
@@ -97,16 +97,16 @@ def summary(series):
     }
 
 
-def all_calls(world, roads):
-    world.forget()
-    good = [person.mail(person.block("nothing")) for person in world.people[:SERIES]]
+def all_calls(machine, transports):
+    machine.forget()
+    good = [user.mail(user.block("nothing")) for user in machine.users[:SERIES]]
     found = {
-        "junk": summary([trace(world, deliver("sudo", SENDMAIL), JUNK)]),
-        "refused": summary([trace(world, deliver("sudo", SENDMAIL), forged(good[0]))]),
+        "junk": summary([trace(machine, deliver("sudo", SENDMAIL), JUNK)]),
+        "refused": summary([trace(machine, deliver("sudo", SENDMAIL), forged(good[0]))]),
     }
-    for fence in ["open", "sudo"]:
-        for name, road in roads.items():
-            world.forget()
-            series = [trace(world, deliver(fence, road), mail) for mail in good]
-            found[f"{fence} {name}"] = summary(series)
+    for via in ["open", "sudo"]:
+        for name, transport in transports.items():
+            machine.forget()
+            series = [trace(machine, deliver(via, transport), mail) for mail in good]
+            found[f"{via} {name}"] = summary(series)
     return found

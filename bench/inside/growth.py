@@ -1,4 +1,4 @@
-"""What grows, and what must not: users and commands, ledger rows, the message, the output. In: the world. Out: curves, as
+"""What grows, and what must not: users and commands, ledger rows, the message, the output. In: the machine. Out: curves, as
 lists of [size, cost]: instructions by callgrind, or the peak of memory."""
 
 import os
@@ -9,52 +9,52 @@ from pathlib import Path
 
 import counted
 import memory
-from people import JUNK, Person, enrol, forged, write
-from world import COMMAND, GATEWAY, SENDMAIL, run
+from machine import COMMAND, GATEWAY, SENDMAIL, run
+from users import JUNK, User, enrol, forged, write
 
 MANY = "/srv/many"
 LIMIT = 256 << 10
 
 
-def executed(world, folder, person, times=4):
+def executed(machine, folder, user, times=4):
     """Mean instructions of `times` executed requests in a row, each with a code of its own."""
     words = [counted.PROGRAM, "deliver", "--config", folder]
     now = int(time.time())
-    mails = [person.mail(person.block("nothing", now + 30 * turn)) for turn in range(-times, 0)]
-    return round(statistics.mean(counted.instructions(world, words, mail) for mail in mails))
+    mails = [user.mail(user.block("nothing", now + 30 * turn)) for turn in range(-times, 0)]
+    return round(statistics.mean(counted.instructions(machine, words, mail) for mail in mails))
 
 
-def gateway(world, folder, name, people):
+def gateway(machine, folder, name, users):
     """A gateway without sudo and with a ledger of its own."""
-    write(f"{folder}/mailsudo.toml", GATEWAY.format(fence="none", name=name))
+    write(f"{folder}/mailsudo.toml", GATEWAY.format(via="direct", name=name))
     write(f"{folder}/commands.d/nothing.toml", COMMAND.format(name="nothing", program="/usr/bin/true", role="web"))
-    enrol(people, folder, f"{folder}-rival", world.ids[1])
+    enrol(users, folder, f"{folder}-rival", machine.ids[1])
 
 
-def new_ledger(world, folder, name):
+def new_ledger(machine, folder, name):
     """An empty ledger without a watermark: codes of the last minutes count. Each point of a curve begins with a log that is as
     empty as any other's, since what is in it costs, too."""
     for path in Path("/var/lib/mailsudo").glob(f"{name}.db*"):
         path.unlink()
-    run(*world.as_service(counted.PROGRAM, "ledger", "init", "--config", folder))
+    run(*machine.as_service(counted.PROGRAM, "ledger", "init", "--config", folder))
     ledger = sqlite3.connect(f"/var/lib/mailsudo/{name}.db")
     with ledger:
         ledger.execute("DELETE FROM floor")
     ledger.close()
-    own(world, name)
+    own(machine, name)
 
 
-def own(world, name):
+def own(machine, name):
     """Gives the ledger back to the service user, after root has had it open."""
     for path in Path("/var/lib/mailsudo").glob(f"{name}.db*"):
-        os.chown(path, *world.ids)
+        os.chown(path, *machine.ids)
         path.chmod(0o600)
 
 
-def people_and_commands(world, sizes, say):
+def users_and_commands(machine, sizes, say):
     """Names that lead to the same three files: what counts is how many there are in each folder."""
-    base = [Person(number) for number in range(10)]
-    gateway(world, MANY, "many", base)
+    base = [User(number) for number in range(10)]
+    gateway(machine, MANY, "many", base)
     have, curve = 10, []
     for number, size in enumerate(sizes):
         say(f"growth: {size} users and commands")
@@ -63,8 +63,8 @@ def people_and_commands(world, sizes, say):
                 folder = Path(MANY) / place.partition("/")[0]
                 os.link(f"{MANY}/{place}.toml", folder / f"x{extra}.toml")
         have = size
-        new_ledger(world, MANY, "many")
-        curve.append([size, executed(world, MANY, base[number])])
+        new_ledger(machine, MANY, "many")
+        curve.append([size, executed(machine, MANY, base[number])])
     return curve
 
 
@@ -85,13 +85,13 @@ FROM number
 """
 
 
-def ledger_rows(world, sizes, say):
+def ledger_rows(machine, sizes, say):
     """Finished requests, none of them old enough to be pruned, with replies of a few bytes."""
-    base = [Person(number) for number in range(len(sizes))]
-    gateway(world, "/srv/rows", "rows", base)
-    new_ledger(world, "/srv/rows", "rows")
+    base = [User(number) for number in range(len(sizes))]
+    gateway(machine, "/srv/rows", "rows", base)
+    new_ledger(machine, "/srv/rows", "rows")
     have, curve = 0, []
-    for person, size in zip(base, sizes, strict=True):
+    for user, size in zip(base, sizes, strict=True):
         say(f"growth: {size} ledger rows")
         if size > have:
             ledger = sqlite3.connect("/var/lib/mailsudo/rows.db")
@@ -102,9 +102,9 @@ def ledger_rows(world, sizes, say):
                 ledger.execute(ROWS, {"first": have, "last": size, "now": int(time.time())})
             ledger.execute("PRAGMA journal_mode = WAL").fetchall()
             ledger.close()
-            own(world, "rows")
+            own(machine, "rows")
             have = size
-        curve.append([size, executed(world, "/srv/rows", person)])
+        curve.append([size, executed(machine, "/srv/rows", user)])
         move_log("rows")
     for path in Path("/var/lib/mailsudo").glob("rows.db*"):
         path.unlink()
@@ -120,22 +120,22 @@ def padded(mail, size):
     return head + b"\n\n" + text + body
 
 
-def message_sizes(world, sizes, say):
+def message_sizes(machine, sizes, say):
     """Two curves: mails that hold no block, and mails with a forged request at their end."""
-    person = world.people[0]
-    request = forged(person.mail(person.block("nothing")))
+    user = machine.users[0]
+    request = forged(user.mail(user.block("nothing")))
     # As Postfix calls it: a mail server that gives a queue id does not mind what is left unread.
     words = [*counted.deliver("open"), "--reply-via", SENDMAIL, "--queue-id=4X"]
     curves = {"junk": [], "refused": []}
     for size in sizes:
         say(f"growth: a message of {size} bytes")
         for name, mail in [("junk", JUNK), ("refused", request)]:
-            curves[name].append([size, counted.instructions(world, words, padded(mail, size))])
+            curves[name].append([size, counted.instructions(machine, words, padded(mail, size))])
     return curves
 
 
-def message_memory(world, sizes):
-    return [[size, memory.peak(world.as_service(*counted.deliver("open")), padded(JUNK, size))] for size in sizes]
+def message_memory(machine, sizes):
+    return [[size, memory.peak(machine.as_service(*counted.deliver("open")), padded(JUNK, size))] for size in sizes]
 
 
 PRINT = """
@@ -150,14 +150,14 @@ integer   = { min = 0, max = 2000000000 }
 """
 
 
-def output_memory(world, sizes, say):
+def output_memory(machine, sizes, say):
     """The peak of the process that runs a command which prints so much."""
     write("/usr/local/libexec/print", "#!/bin/sh\nyes 'a line of output, as long as they are' | head -c \"$1\"\n", 0o755)
     write("/etc/mailsudo-open/commands.d/print.toml", PRINT)
-    world.forget()
+    machine.forget()
     curve = []
-    for person, size in zip(world.people, sizes, strict=False):
+    for user, size in zip(machine.users, sizes, strict=False):
         say(f"growth: an output of {size} bytes")
-        mail = person.mail(person.block(f"print\narg: bytes={size}"))
-        curve.append([size, memory.peak(world.as_service(*counted.deliver("open")), mail)])
+        mail = user.mail(user.block(f"print\narg: bytes={size}"))
+        curve.append([size, memory.peak(machine.as_service(*counted.deliver("open")), mail)])
     return curve

@@ -15,8 +15,8 @@ import counted
 import growth
 import oneshot
 import throughput
+from machine import DISK, PROGRAM, SENDMAIL, SMTP, Machine, gateway_folder, rivals, run
 from postfix import Postfix
-from world import DISK, PROGRAM, SENDMAIL, SMTP, World, fenced, rivals, run
 
 if not Path("/run/mailsudo-sandbox").exists():
     sys.exit("measure.py changes users, sudoers and mail, and so runs in the sandbox only: make bench")
@@ -45,7 +45,7 @@ def cpu_times():
     return sum(ticks), ticks[3] + ticks[4]
 
 
-def machine():
+def about_machine():
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -64,40 +64,40 @@ def machine():
     }
 
 
-def takes_smtp(world):
+def takes_smtp(machine):
     """Whether this mailsudo sends replies by SMTP. Found out with a request, since it might take the words for a path."""
-    person = world.people[0]
-    words = [PROGRAM, "deliver", "--config", fenced("open"), "--reply-via", SMTP]
-    done = subprocess.run(world.as_service(*words), input=person.mail(person.block("nothing")), cwd="/", check=False)
-    world.forget()
+    user = machine.users[0]
+    words = [PROGRAM, "deliver", "--config", gateway_folder("open"), "--reply-via", SMTP]
+    done = subprocess.run(machine.as_service(*words), input=user.mail(user.block("nothing")), cwd="/", check=False)
+    machine.forget()
     return done.returncode == 0
 
 
 def main():
     busy = others()
-    world = World(100 if QUICK else 600)
+    machine = Machine(100 if QUICK else 600)
     postfix = Postfix(rivals(True))
-    has_smtp = takes_smtp(world)
+    has_smtp = takes_smtp(machine)
     say(f"replies by SMTP: {'yes' if has_smtp else 'not with this mailsudo'}")
     ways = rivals(has_smtp)
-    roads = {"print": None, "sendmail": SENDMAIL} | ({"smtp": SMTP} if has_smtp else {})
-    results = {"machine": machine(), "size": Path(PROGRAM).stat().st_size, "has_smtp": has_smtp}
+    transports = {"print": None, "sendmail": SENDMAIL} | ({"smtp": SMTP} if has_smtp else {})
+    results = {"machine": about_machine(), "size": Path(PROGRAM).stat().st_size, "has_smtp": has_smtp}
     say("do all programs do the same?")
-    results["agree"] = agree.agree(world, postfix, ways)
+    results["agree"] = agree.agree(machine, postfix, ways)
     say("instructions")
-    results["instructions"] = counted.all_instructions(world)
+    results["instructions"] = counted.all_instructions(machine)
     say("system calls")
-    results["calls"] = counted.all_calls(world, roads)
+    results["calls"] = counted.all_calls(machine, transports)
     sizes = [KIB, 64 * KIB, MIB, 64 * MIB, GIB]
     results["growth"] = {
-        "output": growth.output_memory(world, sizes[:4] if QUICK else sizes, say),
-        "mail_memory": growth.message_memory(world, [KIB, 256 * KIB, MIB, 25 * MIB]),
-        "mail": growth.message_sizes(world, [KIB, 16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 257 * KIB, MIB, 25 * MIB], say),
-        "names": growth.people_and_commands(world, [10, 100, 1000, 10000] + ([] if QUICK else [100_000]), say),
-        "rows": growth.ledger_rows(world, [0, 1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000]), say),
+        "output": growth.output_memory(machine, sizes[:4] if QUICK else sizes, say),
+        "mail_memory": growth.message_memory(machine, [KIB, 256 * KIB, MIB, 25 * MIB]),
+        "mail": growth.message_sizes(machine, [KIB, 16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 257 * KIB, MIB, 25 * MIB], say),
+        "names": growth.users_and_commands(machine, [10, 100, 1000, 10000] + ([] if QUICK else [100_000]), say),
+        "rows": growth.ledger_rows(machine, [0, 1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000]), say),
     }
-    results["oneshot"] = oneshot.measure(world, ways, 40 if QUICK else 200, say)
-    results["queue"] = throughput.measure(world, postfix, ways, START + BUDGET, say)
+    results["oneshot"] = oneshot.measure(machine, ways, 40 if QUICK else 200, say)
+    results["queue"] = throughput.measure(machine, postfix, ways, START + BUDGET, say)
     results["machine"]["others"] = max(busy, others())
     results["machine"]["took"] = round(time.monotonic() - START)
     json.dump(results, sys.stdout)

@@ -1,4 +1,4 @@
-"""What one message costs in time, without Postfix. In: the world. Out: the time of every run.
+"""What one message costs in time, without Postfix. In: the machine. Out: the time of every run.
 
 (hyperfine(1), as Debian 12 has it, gives no standard input without a shell, whose noise is larger than what is looked for.)
 The runs are made by timer.py, as the service user and in turns."""
@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from people import JUNK, forged
-from throughput import FENCES, contests
-from world import DISK, EMPTY, FRESH, PROGRAM, fenced
+from machine import DISK, EMPTY, FRESH, PROGRAM, gateway_folder
+from throughput import RUN_VIA, contests
+from users import JUNK, forged
 
 # One run in so many turns: what is quick has the tightest targets.
 EVERY = {"python": 10, "shell": 10, "procmail": 10}
@@ -20,34 +20,34 @@ EXECUTED = 10
 def printing(rivals):
     """mailsudo and its floor with the reply on standard output: the cost of sending the reply is the difference to these."""
     ways = {}
-    for fence in FENCES:
-        ways[f"mailsudoprint-{fence}"] = [PROGRAM, "deliver", "--config", fenced(fence)]
-        floor, log, _, *rest = rivals[f"floor-{fence}"]
-        ways[f"floorprint-{fence}"] = [floor, log, "-", *rest]
+    for via in RUN_VIA:
+        ways[f"mailsudoprint-{via}"] = [PROGRAM, "deliver", "--config", gateway_folder(via)]
+        floor, log, _, *rest = rivals[f"floor-{via}"]
+        ways[f"floorprint-{via}"] = [floor, log, "-", *rest]
     return ways
 
 
-def measure(world, rivals, turns, say):
+def measure(machine, rivals, turns, say):
     say(f"one-shot: {turns} turns")
-    world.forget()
-    person = world.people[0]
-    good = person.mail(person.block("nothing"))
+    machine.forget()
+    user = machine.users[0]
+    good = user.mail(user.block("nothing"))
     mails = {"true": JUNK, "junk": JUNK, "refused": forged(good), "open": good, "sudo": good}
     for kind, mail in mails.items():
         (DISK / f"{kind}.eml").write_bytes(mail)
     ways = rivals | printing(rivals) | {"empty": [EMPTY]}
-    everybody = [("true", "empty"), *contests(rivals)] + [(way.partition("-")[2], way) for way in printing(rivals)]
+    all_contests = [("true", "empty"), *contests(rivals)] + [(way.partition("-")[2], way) for way in printing(rivals)]
     jobs = [
         {
             "name": f"{kind} {way}",
             "words": ways[way],
             "mail": str(DISK / f"{kind}.eml"),
             # An executed request must be new each time.
-            "before": [FRESH] if kind in FENCES else None,
-            "every": EXECUTED if kind in FENCES else EVERY.get(way.partition("-")[0], 1),
+            "before": [FRESH] if kind in RUN_VIA else None,
+            "every": EXECUTED if kind in RUN_VIA else EVERY.get(way.partition("-")[0], 1),
         }
-        for kind, way in everybody
+        for kind, way in all_contests
     ]
-    timer = world.as_service(sys.executable, "-B", str(Path(__file__).with_name("timer.py")))
+    timer = machine.as_service(sys.executable, "-B", str(Path(__file__).with_name("timer.py")))
     done = subprocess.run(timer, input=json.dumps([turns, jobs]), text=True, stdout=subprocess.PIPE, cwd="/", check=True)
     return json.loads(done.stdout)

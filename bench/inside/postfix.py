@@ -12,8 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-from people import write
-from world import DISK, run, until
+from machine import DISK, run, until
+from users import write
 
 LOG = Path("/var/log/postfix.log")
 SPOOL = Path("/var/spool/postfix")
@@ -149,9 +149,9 @@ def is_empty():
     return True
 
 
-def empty(patience=300):
+def empty(timeout=300):
     """Waits until the queue is empty; returns when it became so. A mail may pass behind the look's back: so twice."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         now = time.monotonic()
         if is_empty() and is_empty():

@@ -1,15 +1,15 @@
-"""Deliveries for each second from a filled queue. In: the world and Postfix. Out: for each kind of mail, program
+"""Deliveries for each second from a filled queue. In: the machine and Postfix. Out: for each kind of mail, program
 and concurrency one rate for each round. All programs take turns, in reverse order in each second round, so that a machine
 that grows slower or faster does so for all alike."""
 
 import time
 
-from people import JUNK, forged
 from postfix import CONCURRENCIES
+from users import JUNK, forged
 
 KINDS = ["junk", "refused", "open", "sudo"]
 # The kinds that are executed are named after how they run.
-FENCES = ["open", "sudo"]
+RUN_VIA = ["open", "sudo"]
 
 # How many mails of a kind are executed in a batch at each concurrency, and what part of a batch a program gets: so that
 # each takes about as long, and no batch is over before it is under way.
@@ -21,11 +21,11 @@ def contests(rivals):
     """What is measured: (kind, program)."""
     found = [("true", "true")]
     for kind in KINDS:
-        fence = kind if kind in FENCES else "sudo"
+        via = kind if kind in RUN_VIA else "sudo"
         for rival in rivals:
-            name, _, its_fence = rival.partition("-")
+            name, _, its_via = rival.partition("-")
             # What is not executed needs no sudo, no reply and no floor.
-            if its_fence != fence or (kind not in FENCES and name in ["floor", "floorsmtp", "mailsudosmtp"]):
+            if its_via != via or (kind not in RUN_VIA and name in ["floor", "floorsmtp", "mailsudosmtp"]):
                 continue
             found.append((kind, rival))
     return found
@@ -34,28 +34,28 @@ def contests(rivals):
 def size(rival, kind, most, count):
     name = rival.partition("-")[0].removesuffix("smtp")
     share = 1 if (name, kind) == ("procmail", "junk") else SHARES[name]
-    whole = min(count, EXECUTED[most]) if kind in FENCES else count
+    whole = min(count, EXECUTED[most]) if kind in RUN_VIA else count
     return min(count, max(int(whole * share), 2 * most, 12))
 
 
-def measure(world, postfix, rivals, until, say):
+def measure(machine, postfix, rivals, until, say):
     """Takes whole rounds, two at least, as many as end before the time `until` if each takes as long as the one before."""
-    good = [person.mail(person.block("nothing")) for person in world.people]
+    good = [user.mail(user.block("nothing")) for user in machine.users]
     bad = [forged(mail) for mail in good]
     junk = [JUNK] * len(good)
     mails = {"true": junk, "junk": junk, "refused": bad, "open": good, "sudo": good}
     rates = {}
-    everybody = contests(rivals)
+    all_contests = contests(rivals)
     turn = took = 0
     while turn < 2 or time.monotonic() + took < until:
         begun = time.monotonic()
         say(f"queue: round {turn + 1}")
         for most in CONCURRENCIES:
-            for kind, rival in everybody if turn % 2 == 0 else reversed(everybody):
-                world.forget()
+            for kind, rival in all_contests if turn % 2 == 0 else reversed(all_contests):
+                machine.forget()
                 batch = mails[kind][: size(rival, kind, most, len(good))]
                 seconds, replies = postfix.deliver(rival, most, batch)
-                if replies != (len(batch) if kind in FENCES else 0):
+                if replies != (len(batch) if kind in RUN_VIA else 0):
                     raise SystemExit(f"bench: {rival} answered {replies} of {len(batch)} {kind} mails")
                 rates.setdefault(f"{kind} {rival} {most}", []).append(len(batch) / seconds)
         turn += 1

@@ -124,7 +124,7 @@ def main(folder):
         syslog.syslog(syslog.LOG_NOTICE, f"refused: {reason}")
         return
     line = ["/usr/bin/timeout", "--kill-after=5s", "60s", *command["argv"].split()]
-    if gateway["fence"] == "sudo":
+    if gateway["run_via"] == "sudo":
         line = ["/usr/bin/sudo", "-n", "-u", command["run_as"], "--", *line]
     syslog.syslog(f"started {name[:12]} for {block['user']}: {' '.join(line)}")
     os.umask(0o022)

@@ -90,7 +90,7 @@ done
 [ "$allowed" ] || refuse forbidden
 
 set -- /usr/bin/timeout --kill-after=5s 60s $argv
-[ "$fence" != sudo ] || set -- /usr/bin/sudo -n -u "$run_as" -- "$@"
+[ "$run_via" != sudo ] || set -- /usr/bin/sudo -n -u "$run_as" -- "$@"
 logger -t opsmail -p authpriv.info "started for $user: $*"
 (umask 022 && cd / && exec env -i LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@") >"$work/output" 2>&1 </dev/null
 status=$?

@@ -148,7 +148,7 @@ pub fn conclude(
 /// Replaces the record of a pending request: the one conditional update that claims it.
 fn take(transaction: &mut dyn Transaction, record: &Record) -> Result<(), LedgerError> {
     if !transaction.change(record, State::Pending)? {
-        return Err(LedgerError::Backend("the request is not pending any more".to_owned()));
+        return Err(LedgerError::Taken);
     }
     transaction.close_approval(&record.id)
 }
@@ -246,14 +246,17 @@ pub fn give_up_claimed(
 ) -> Result<(), LedgerError> {
     if let Some((record, reply)) = asked {
         let replied = if reply.is_some() { None } else { Some(now) };
-        transaction.update(&Record {
+        let ended = Record {
             state: State::Finished,
             result: Some(RunResult::Unknown),
             reply,
             replied,
             finished: Some(now),
             ..record
-        })?;
+        };
+        if !transaction.change(&ended, State::Started)? {
+            return Err(LedgerError::Taken);
+        }
     }
     transaction.update(&Record {
         state: State::Finished,

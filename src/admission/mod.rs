@@ -165,7 +165,7 @@ fn held_by_invocation(
     if !invocation.is_exclusive() {
         return Ok(None);
     }
-    let holds = transaction.exclusive_holds(invocation.name().as_str())?;
+    let holds = transaction.exclusive_holds(invocation.name().as_str(), now)?;
     Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
 }
 
@@ -227,8 +227,21 @@ pub fn retry<'p>(
 ) -> Result<Admission<'p>, LedgerError> {
     let Waiting { authorized, pending, announcement } = waiting;
     let transaction = ledger.transaction(&pending.record.id, authorized.identified().user())?;
+    still_waiting(transaction.as_ref())?;
     // Read only now, because the transaction may have waited.
     admit(transaction, authorized, pending, announcement, longest, clock.now())
+}
+
+/// A request that waits is only changed by the delivery that has read it as waiting.
+///
+/// # Errors
+///
+/// It does not wait any more, or the ledger cannot be read.
+pub fn still_waiting(transaction: &dyn Transaction) -> Result<(), LedgerError> {
+    match transaction.record()? {
+        Some(record) if record.state == State::Waiting => Ok(()),
+        _ => Err(LedgerError::Taken),
+    }
 }
 
 /// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. Where a vote ran
@@ -259,8 +272,10 @@ pub fn finish(
         holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
         ..record
     };
-    if let Some(Claimed { record, .. }) = claimed {
-        transaction.update(&ended(record, claimed_reply))?;
+    if let Some(Claimed { record, .. }) = claimed
+        && !transaction.change(&ended(record, claimed_reply), State::Started)?
+    {
+        return Err(LedgerError::Taken);
     }
     transaction.update(&ended(record, Some(reply)))?;
     transaction.commit()

@@ -218,6 +218,7 @@ pub fn authenticate<'p>(
         return Err(Refusal::new(Reason::LockedOut, detail).into());
     }
     fresh(request.time(), max_future, max_age, now)?;
+    not_lost(request.time(), transaction.lost_until()?)?;
     let arguments = arguments(request)?;
     let step = identified
         .step
@@ -268,6 +269,20 @@ fn fresh(time: Timestamp, max_future: Duration, max_age: Duration, now: Timestam
         return Err(Refusal::new(Reason::Future, detail));
     }
     Ok(())
+}
+
+/// Refuses what a database server that failed may have recorded, and run, without another one knowing it (docs/decisions/0038).
+fn not_lost(time: Timestamp, lost_until: Option<Timestamp>) -> Result<(), Refusal> {
+    match lost_until {
+        Some(until) if time <= until => {
+            let detail = format!(
+                "the gateway's database was replaced, and does not know whether this request ran before; look at what it changes, \
+                 and sign it again after {until}"
+            );
+            Err(Refusal::new(Reason::FailedOver, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn arguments(request: &Request) -> Result<Arguments, Refusal> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Trusted};
-use crate::ledger::{self, LedgerQueries};
+use crate::ledger;
 use crate::limits::Timeouts;
 use crate::system::permissions::{Permissions, Right};
 
@@ -19,11 +19,34 @@ const UNREAL: [(i64, &str); 5] = [
 ];
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
-    let mut trusted = Trusted::caller();
-    if let Some(service) = gateway.service {
-        trusted = trusted.and(service.uid, service.gid);
+    match &gateway.settings().ledger.url {
+        LedgerUrl::Sqlite(path) => file(path, gateway, report),
+        url @ LedgerUrl::Postgres(_) => database(url, gateway, report),
     }
+}
+
+/// The accounts that may own files of the ledger.
+fn trusted(gateway: &CheckedGateway<'_>) -> Trusted {
+    let trusted = Trusted::caller();
+    match gateway.service {
+        Some(service) => trusted.and(service.uid, service.gid),
+        None => trusted,
+    }
+}
+
+fn database(url: &LedgerUrl, gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let health = ledger::open(gateway.settings(), trusted(gateway), Timeouts::DEFAULT.transaction)
+        .and_then(|ledger| ledger.health());
+    match health {
+        Ok(health) => report.ok("ledger", format!("{url} answers and holds {} requests", health.requests)),
+        Err(error) if report.outsider && error.is_closed() => report.unseen("ledger"),
+        Err(error) => {
+            report.error("ledger", format!("{url}: {error}"), "correct this; until then all mail is deferred");
+        }
+    }
+}
+
+fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
     if report.outsider && path.try_exists().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
         return report.unseen("ledger");
     }
@@ -31,8 +54,8 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         let what = format!("there is no ledger at {}", path.display());
         return report.error("ledger", what, "mailsudo ledger init, or mount the file system that it is on");
     }
-    let health =
-        ledger::open(gateway.settings(), trusted, Timeouts::DEFAULT.transaction).and_then(|ledger| ledger.health());
+    let health = ledger::open(gateway.settings(), trusted(gateway), Timeouts::DEFAULT.transaction)
+        .and_then(|ledger| ledger.health());
     let health = match health {
         Ok(health) => health,
         Err(error) if report.outsider && error.is_closed() => return report.unseen("ledger"),

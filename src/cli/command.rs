@@ -1,4 +1,4 @@
-//! `mailsudo command list | show` and `mailsudo may`: the commands, who may run them and as which account.
+//! `mailsudo command list | show`: the commands, who may run them and as which account.
 
 use std::process::ExitCode;
 
@@ -7,12 +7,10 @@ use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use serde_json::json;
 
-use super::sign::argument;
 use super::{GatewayArg, complete, print_json};
-use crate::authorize::{Invocation, choose, is_visible, split_reason};
+use crate::authorize::Invocation;
 use crate::config::{self, Gateway, Part};
-use crate::execute::command_line;
-use crate::protocol::{CommandName, ParameterName, UserName};
+use crate::protocol::CommandName;
 use crate::sudoers::vectors;
 
 /// Show the configured commands
@@ -44,32 +42,6 @@ pub(super) struct Show {
     /// The command's name
     #[arg(add = ArgValueCompleter::new(complete::commands))]
     name: CommandName,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Say whether a user may run a command with these values, and which rule decides
-///
-/// Exit status 0: permitted. 1: denied. It runs, records and uses up nothing.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  mailsudo may alice restart service=nginx && echo yes")]
-pub(super) struct May {
-    #[command(flatten)]
-    gateway_arg: GatewayArg,
-
-    /// The user
-    #[arg(add = ArgValueCompleter::new(complete::users))]
-    user: UserName,
-
-    /// The command
-    #[arg(add = ArgValueCompleter::new(complete::commands))]
-    command: CommandName,
-
-    /// Its arguments
-    #[arg(value_name = "NAME=VALUE", value_parser = argument, add = ArgValueCompleter::new(complete::arguments))]
-    arguments: Vec<(ParameterName, String)>,
 
     /// Print JSON
     #[arg(long)]
@@ -200,65 +172,4 @@ fn spelled_out(command: &config::Command) -> Vec<Vec<String>> {
         Part::Placeholder(name) => format!("{{{name}}}"),
     };
     vec![command.argv.iter().map(|template| template.parts().map(word).collect()).collect()]
-}
-
-impl May {
-    pub(super) fn run(self) -> Result<ExitCode> {
-        let gateway = self.gateway_arg.open()?;
-        let (permit, why) = match self.decide(&gateway)? {
-            Ok(why) => (true, why),
-            Err(why) => (false, why),
-        };
-        if self.json {
-            print_json(&json!({ "permit": permit, "why": why }))?;
-        } else {
-            outln!("{}: {why}", if permit { "permit" } else { "deny" })?;
-        }
-        Ok(if permit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    fn decide(&self, gateway: &Gateway) -> Result<Result<String, String>> {
-        let user = match gateway.user(&self.user) {
-            Err(error) if error.is_missing() => return Ok(Err(format!("there is no user {}", self.user))),
-            other => other?,
-        };
-        if !user.enabled {
-            return Ok(Err(format!("{} is disabled (users.d/{}.toml)", self.user, self.user)));
-        }
-        if config::BUILT_IN.contains(&self.command.as_str()) {
-            return Ok(Ok(format!("{} is built in, for every enabled user", self.command)));
-        }
-        let Some(command) = gateway.command(&self.command)? else {
-            return Ok(Err(format!("there is no commands.d/{}.toml", self.command)));
-        };
-        if !is_visible(&command, &user.roles) {
-            let roles = user.roles.join(", ");
-            return Ok(Err(format!(
-                "commands.d/{}.toml has no [allow] for any role of {}: {roles}",
-                self.command, self.user
-            )));
-        }
-        for (at, (name, _)) in self.arguments.iter().enumerate() {
-            if self.arguments.iter().take(at).any(|(earlier, _)| earlier == name) {
-                return Ok(Err(format!("`{name}` is given twice")));
-            }
-        }
-        let (arguments, reason) = split_reason(&command, &self.arguments);
-        let decided = choose(&command, &user.roles, &arguments).and_then(|choice| {
-            let invocation = Invocation::new(&command, &choice.values)?;
-            let role = choice.role;
-            let line = command_line(&invocation, &gateway.settings().execution).join(" ");
-            let approval = command.approval.as_ref().map_or(Ok(String::new()), |terms| {
-                if terms.reason && reason.is_none() {
-                    return Err(format!("`{}` is missing", config::REASON));
-                }
-                Ok(match terms.exception(&user.roles) {
-                    Some(role) => format!("; without approval, by except = [\"{role}\"]"),
-                    None => format!("; after approval by {} of {}", terms.needed, terms.approvers()),
-                })
-            })?;
-            Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}{approval}", self.command))
-        });
-        Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
-    }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::stdout::{self, Colour, StdoutError};
 use super::{GatewayArg, complete, open_ledger, print_json, when};
 use crate::config::{Gateway, Span};
-use crate::ledger::{ApprovalQueries, Filter, LedgerQueries, Record, State, Story};
+use crate::ledger::{Filter, Record, State, Story};
 use crate::protocol::{CommandName, RequestId, RunResult, Timestamp, UserName};
 use crate::reply::stored_text;
 use crate::system::clock::{Clock, SystemClock};

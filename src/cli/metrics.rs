@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{GatewayArg, open_ledger, stdout};
 use crate::error::Reason;
-use crate::ledger::{BUCKETS, LedgerQueries, State, Tally};
+use crate::ledger::{BUCKETS, State, Tally};
 use crate::protocol::Timestamp;
 use crate::reply::visible;
 use crate::system::clock::{Clock, SystemClock};

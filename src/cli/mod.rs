@@ -16,6 +16,7 @@ mod deliver;
 mod explain;
 mod ledger;
 mod log;
+mod may;
 mod metrics;
 mod postfix;
 mod sign;
@@ -38,7 +39,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
 use crate::execute;
-use crate::ledger::{LedgerError, Sqlite, open as ledger_of};
+use crate::ledger::{LedgerError, LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
 use crate::system::accounts;
@@ -75,7 +76,7 @@ enum Subcommands {
     User(user::User),
     #[command(subcommand)]
     Command(command::Command),
-    May(command::May),
+    May(may::May),
     Sudoers(sudoers::Sudoers),
     Check(check::Check),
     Explain(explain::Explain),
@@ -265,7 +266,7 @@ fn message_input() -> StdinLock<'static> {
 }
 
 /// The gateway's ledger, for a command that a sysadmin runs.
-fn open_ledger(gateway: &Gateway) -> Result<Sqlite> {
+fn open_ledger(gateway: &Gateway) -> Result<Box<dyn LedgerQueries>> {
     Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
 }
 

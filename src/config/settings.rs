@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{ConfigError, Intake, MailAddress, Size, Source, Span};
+use super::{ConfigError, Intake, Ledger, MailAddress, Size, Source, Span};
 use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RETENTION, RUN_TIME};
 use crate::protocol::GatewayName;
 
@@ -77,39 +77,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { message: Size::kib(256), output: Size::kib(64) }
-    }
-}
-
-/// `[ledger]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ledger {
-    /// Backend and location.
-    pub url: LedgerUrl,
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { url: LedgerUrl::Sqlite("/var/lib/mailsudo/ledger.db".into()) }
-    }
-}
-
-/// Where the ledger is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum LedgerUrl {
-    /// `sqlite:/absolute/path`.
-    Sqlite(PathBuf),
-}
-
-impl TryFrom<String> for LedgerUrl {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.strip_prefix("sqlite:").map(PathBuf::from) {
-            Some(path) if path.is_absolute() && path.file_name().is_some() => Ok(Self::Sqlite(path)),
-            _ => Err(format!("`{text}` is not a ledger: write it like sqlite:/var/lib/mailsudo/ledger.db")),
-        }
     }
 }
 
@@ -282,6 +249,9 @@ impl Settings {
         if settings.lockout.within.as_duration() > RETENTION || settings.lockout.lasts.as_duration() > RETENTION {
             return wrong("lasts", "and within are at most 36500d");
         }
+        if settings.ledger.password_file.as_ref().is_some_and(|file| !file.is_absolute()) {
+            return wrong("password_file", "must be an absolute path");
+        }
         settings.intake.check(source)?;
         let execution = &settings.execution;
         let programs = [("sudo", &execution.sudo), ("timeout", &execution.timeout), ("mailsudo", &execution.mailsudo)];
@@ -338,6 +308,9 @@ mod tests {
             ("retention = \"6d\"", "retention is at least 7d"),
             ("service_user = \"a b\"", "mailsudo.toml:3: `a b` is not the name of a Unix account"),
             ("[ledger]\nurl = \"mysql:x\"", "mailsudo.toml:4: `mysql:x` is not a ledger"),
+            ("[ledger]\nurl = \"postgresql://x:y@/z\"", "mailsudo.toml:4: [ledger] url: no password"),
+            ("[ledger]\npassword_file = \"x\"", "mailsudo.toml:4: password_file must be an absolute path"),
+            ("[ledger]\nsynchronous = \"maybe\"", "mailsudo.toml:4: unknown variant `maybe`"),
             ("[syslog]\nto = \"log\"", "mailsudo.toml:4: `log` is neither"),
             ("[intake]\nclients = [\"192.0.2.1/24\"]", "mailsudo.toml:4: `192.0.2.1/24` has bits set"),
             ("[intake]\nauthserv_id = \"a b\"", "mailsudo.toml:4: `a b` is not an authserv-id"),

@@ -26,6 +26,36 @@ pub enum LedgerError {
     /// A newer mailsudo wrote it, in this schema.
     #[error("a newer mailsudo wrote the ledger (schema {0}); install that version again")]
     Newer(i64),
+    /// The database has no ledger.
+    #[error("the database has no ledger of mailsudo; make one with `mailsudo ledger init`")]
+    NotMade,
+    /// An older mailsudo made it, in this schema.
+    #[error("the ledger has schema {0}, which is older than this mailsudo; run `mailsudo ledger migrate`")]
+    Older(i64),
+    /// It is the ledger of this gateway, and not of the one that opens it.
+    #[error("the database has the ledger of the gateway {0}; give each gateway a database of its own ([ledger] url)")]
+    OtherGateway(String),
+    /// No server could be used; nothing was sent to one. Says what each answered.
+    #[error("no PostgreSQL server takes the ledger: {0}")]
+    Unreachable(String),
+    /// The connection ended after a statement was sent.
+    #[error("the connection to PostgreSQL was lost, and what was sent may have been done or not: {0}")]
+    Lost(String),
+    /// A commit was answered, and the answer proves nothing.
+    #[error("a commit is in doubt: {0}")]
+    Unproven(String),
+    /// Another delivery has recorded the request, or its step, or has taken it over.
+    #[error("another delivery has recorded this request, or has taken it over")]
+    Taken,
+    /// No synchronous standby is named, and one is required.
+    #[error(
+        "synchronous = \"require\", and PostgreSQL names no synchronous standby: start one, and let Patroni set \
+         synchronous_standby_names"
+    )]
+    Asynchronous,
+    /// The backend leaves this to another program.
+    #[error("{0}")]
+    Elsewhere(&'static str),
     /// The backend failed.
     #[error("the ledger cannot be used: {0}")]
     Backend(String),

@@ -1,14 +1,15 @@
 //! Records of requests, and plain operations on them. No policy: what is recorded, and when, is decided in
 //! [`admission`](crate::admission) and [`authenticate`](crate::authenticate).
 //!
-//! What every backend MUST guarantee, whichever process dies at any time (`contract.rs` tests each item for each backend):
+//! What every backend MUST guarantee, whichever process dies at any time (`contract/` tests each item for each backend):
 //!
 //! 1. A [`Transaction`] excludes all others: from its begin until it is committed or dropped, no other transaction of the same
 //!    ledger is open. Two hundred guesses in parallel are checked one after the other.
 //! 2. [`Transaction::commit`] returns after the changes are on stable storage, and not before. A transaction that is dropped,
 //!    or of which the process died, changes nothing.
 //! 3. A request's id is recorded at most once. A user's TOTP step is used by at most one request.
-//! 4. A [`RequestLock`] is held by at most one living process and by no dead one. A reused process id does not hold it.
+//! 4. A [`RequestLock`] is held by at most one living process. A dead process does not hold it, and neither does a reused process id;
+//!    where a backend cannot see that a process died on another host, the lock ends later than Postfix lets a delivery live.
 //! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the newest
 //!    signed time that it removes (docs/decisions/0012).
 //! 6. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
@@ -16,6 +17,7 @@
 mod approval;
 mod contract;
 mod error;
+mod postgres;
 mod queries;
 mod record;
 mod sqlite;
@@ -28,11 +30,12 @@ pub use approval::{
     ApprovalQueries, ApprovalRecord, ApprovalTransaction, Notice, NoticeKind, PayloadRecord, Story, Vote, VoteKind,
 };
 pub use error::LedgerError;
+pub use postgres::Postgres;
 pub use queries::{BUCKETS, Filter, Health, LedgerQueries, Tally};
 pub use record::{ExclusiveHold, Lockout, Record, State, StoredReply};
 pub use sqlite::Sqlite;
 
-use crate::config::{LedgerUrl, RunVia, Settings, Trusted};
+use crate::config::{LedgerUrl, PostgresUrl, RunVia, Settings, Trusted};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 /// The proof that this process alone works on a request. It ends with the process, however that ends.
@@ -92,6 +95,11 @@ pub trait Transaction: ApprovalTransaction {
     /// The newest signed time that pruning has removed.
     fn watermark(&self) -> Result<Option<Timestamp>, LedgerError>;
 
+    /// What was signed up to then may have been recorded, and run, and lost with a database server.
+    fn lost_until(&self) -> Result<Option<Timestamp>, LedgerError> {
+        Ok(None)
+    }
+
     /// The user's lockout, past or present.
     fn lockout(&self) -> Result<Option<Lockout>, LedgerError>;
 
@@ -102,8 +110,9 @@ pub trait Transaction: ApprovalTransaction {
     /// Whether a request of the user has used the TOTP step.
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError>;
 
-    /// Which other requests hold the exclusive command: the one that runs, and any run of which the end was not seen.
-    fn exclusive_holds(&self, command: &str) -> Result<Vec<ExclusiveHold>, LedgerError>;
+    /// Which other requests hold the exclusive command: the one that runs, and any run of which the end was not seen. A ledger with a
+    /// clock of its own says until when by the caller's clock, on which it is `now`.
+    fn exclusive_holds(&self, command: &str, now: Timestamp) -> Result<Vec<ExclusiveHold>, LedgerError>;
 
     /// Writes the request's first record; an error where there is one.
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError>;
@@ -119,20 +128,24 @@ pub trait Transaction: ApprovalTransaction {
 }
 
 /// Opens the ledger that `settings` name; each transaction waits up to `timeout` for others to end. With `run_via = "sudo"` the
-/// ledger must exist. With `run_via = "direct"`, for trying things out, it is created.
+/// ledger must exist. With `run_via = "direct"`, for trying things out, one in SQLite is created.
 ///
 /// # Errors
 ///
 /// [`LedgerError`]; a ledger that others could have written to is not opened.
-pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<Sqlite, LedgerError> {
-    let LedgerUrl::Sqlite(path) = &settings.ledger.url;
-    if settings.execution.run_via == RunVia::Direct && !path.exists() {
-        init(path, trusted.clone(), None)?;
+pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<Box<dyn LedgerQueries>, LedgerError> {
+    match &settings.ledger.url {
+        LedgerUrl::Sqlite(path) => {
+            if settings.execution.run_via == RunVia::Direct && !path.exists() {
+                init(path, trusted.clone(), None)?;
+            }
+            Ok(Box::new(Sqlite::open(path, trusted, timeout)?))
+        }
+        LedgerUrl::Postgres(url) => Ok(Box::new(Postgres::open(url, settings, trusted, timeout)?)),
     }
-    Sqlite::open(path, trusted, timeout)
 }
 
-/// Creates an empty ledger at `path`, owned by the account that runs this, and leaves an existing one alone. A `watermark`
+/// Creates an empty ledger in SQLite at `path`, owned by the account that runs this, and leaves an existing one alone. A `watermark`
 /// refuses all that was signed up to it: a ledger that replaces a lost one must not run again what the lost one recorded.
 ///
 /// # Errors
@@ -140,4 +153,35 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
 /// The folder is missing, not trusted or not writable; or the file at `path` is not a ledger.
 pub fn init(path: &Path, trusted: Trusted, watermark: Option<Timestamp>) -> Result<(), LedgerError> {
     Sqlite::init(path, trusted, watermark)
+}
+
+/// As which role, and how, the tables of a ledger in PostgreSQL are made and changed.
+pub struct Owner<'o> {
+    /// The role and the server.
+    pub url: &'o PostgresUrl,
+    /// The file with the role's password.
+    pub password_file: Option<&'o Path>,
+    /// The gateway's settings, which name the role of `deliver`.
+    pub settings: &'o Settings,
+    /// Who may own the files.
+    pub trusted: Trusted,
+}
+
+/// Creates an empty ledger in PostgreSQL, and lets the role of `[ledger] url` use it. Returns whether it was created; an existing one
+/// is left alone. The `watermark` is that of [`init`].
+///
+/// # Errors
+///
+/// The database cannot be reached, or the role may not create the ledger.
+pub fn init_database(owner: &Owner<'_>, watermark: Option<Timestamp>) -> Result<bool, LedgerError> {
+    Postgres::init(owner, watermark)
+}
+
+/// Brings the schema of a ledger in PostgreSQL up to date. Returns the schema before and after.
+///
+/// # Errors
+///
+/// A newer mailsudo made it, or the role does not own it.
+pub fn migrate(owner: &Owner<'_>) -> Result<(i64, i64), LedgerError> {
+    Postgres::migrate(owner)
 }

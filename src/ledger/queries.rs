@@ -53,6 +53,8 @@ pub struct Health {
     pub span: Option<(Timestamp, Timestamp)>,
     /// The newest signed time that pruning has removed.
     pub watermark: Option<Timestamp>,
+    /// What was signed up to then may have been lost with a database server.
+    pub lost_until: Option<Timestamp>,
     /// How many bytes its file has, and how many of them are free.
     pub bytes: (u64, u64),
     /// What the backend's own check of its integrity says; `ok` or what is wrong.

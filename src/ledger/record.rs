@@ -134,18 +134,19 @@ impl Lockout {
 /// A request that holds an exclusive command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExclusiveHold {
-    /// The request that runs it.
-    pub holder: RequestId,
+    /// The request that runs it; `None` where that is not known, because a database server has lost it.
+    pub holder: Option<RequestId>,
     /// When the command must have ended, even if its delivery died.
     pub until: Timestamp,
-    /// Whether a living process holds the request's lock.
-    pub is_locked: bool,
+    /// Whether it holds whatever the caller's clock says: a living process has the request's lock, or the ledger has a clock of
+    /// its own, by which `until` is not over.
+    pub is_certain: bool,
 }
 
 impl ExclusiveHold {
     /// Whether another run may not start yet. No run lasts longer than `longest`: a hold that ends later was taken while the
     /// clock was wrong.
     pub fn is_busy(&self, now: Timestamp, longest: Duration) -> bool {
-        self.is_locked || (now < self.until && self.until <= now.plus(longest))
+        self.is_certain || (now < self.until && self.until <= now.plus(longest))
     }
 }

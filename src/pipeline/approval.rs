@@ -261,6 +261,7 @@ impl Delivery<'_> {
             self.observer.note(Step::Waiting(None));
             clock.sleep(EXCLUSIVE_POLL);
             let transaction = ledger.transaction(&self.identified.id(), self.identified.user())?;
+            admission::still_waiting(transaction.as_ref())?;
             voted = self.vote(transaction, authorized, pending, target, clock.now())?;
         }
     }

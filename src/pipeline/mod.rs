@@ -125,8 +125,8 @@ fn stages(
     observer.note(Step::Identified(&identified));
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
-    let _lock = lock(&ledger, &identified.id(), mode)?;
-    let target = Target::of(identified.request(), &ledger, context, mode)?;
+    let _lock = lock(ledger.as_ref(), &identified.id(), mode)?;
+    let target = Target::of(identified.request(), ledger.as_ref(), context, mode)?;
     // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is decided.
     let command = gateway.command(identified.request().command());
     let transaction = ledger.transaction(&identified.id(), identified.user())?;
@@ -165,23 +165,23 @@ fn stages(
         }
         Decision::Vote(authorized, pending, target) => {
             let voted = delivery.vote(transaction, authorized, pending, target, now)?;
-            match delivery.vote_until_decided(&mut ledger, voted, target)? {
+            match delivery.vote_until_decided(ledger.as_mut(), voted, target)? {
                 Voted::Done(reply) => reply,
-                Voted::Run(admitted) => Some(delivery.execute(&mut ledger, admitted)?),
+                Voted::Run(admitted) => Some(delivery.execute(ledger.as_mut(), admitted)?),
                 Voted::Held(..) => None,
             }
         }
         Decision::Admit(authorized, pending, announcement) => {
             delivery.exception(authorized.required(), announcement.as_ref())?;
             let admission = admission::admit(transaction, authorized, pending, announcement, context.longest(), now)?;
-            let admitted = delivery.wait_until_admitted(&mut ledger, admission)?;
-            Some(delivery.execute(&mut ledger, admitted)?)
+            let admitted = delivery.wait_until_admitted(ledger.as_mut(), admission)?;
+            Some(delivery.execute(ledger.as_mut(), admitted)?)
         }
     };
     let id = identified.id();
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
-    let mut sender = Sender::new(context, transport, &mut ledger, observer, begun);
+    let mut sender = Sender::new(context, transport, ledger.as_mut(), observer, begun);
     sender.about(&id, true)?;
     if let Some(target) = target.as_ref().filter(|target| target.is_locked()) {
         sender.about(&target.id, false)?;

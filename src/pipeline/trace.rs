@@ -185,8 +185,15 @@ impl Observer for Trace<'_> {
             Step::Authorized(authorized, announcement) => self.authorized(authorized, announcement),
             Step::Judged(words) => self.say(format!("vote: {words}")),
             Step::Waiting(Some(hold)) => {
-                let holder = hold.holder.short();
-                self.say(format!("waits: request {holder} holds this exclusive command until {}", hold.until));
+                self.say(match hold.holder {
+                    Some(holder) => {
+                        format!("waits: request {} holds this exclusive command until {}", holder.short(), hold.until)
+                    }
+                    None => format!(
+                        "waits: the database was replaced, and a run that it has lost may hold this exclusive command until {}",
+                        hold.until
+                    ),
+                });
             }
             Step::Refused(refusal) => self.refused(refusal),
             Step::Deferred(deferral) => {
@@ -228,6 +235,7 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         Reason::Stale | Reason::Future => {
             "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }
+        Reason::FailedOver => "sign a new request; `mailsudo ledger status` shows until when".to_owned(),
         Reason::NotPermitted | Reason::BadParameter => {
             format!("`mailsudo command show {command}` and `mailsudo may {user} {command} ...` show the rules")
         }

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_no_gateway_would_take_is_not_signed() {
+    fn what_no_gateway_would_take_is_not_signed() {
         let many: Vec<_> = (0..33).map(|n| format!("a{n}")).collect();
         let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
         let sign = |arguments: &[(&str, &str)]| unsigned(arguments).map(|unsigned| unsigned.sign(&key()).is_ok());

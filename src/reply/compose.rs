@@ -13,7 +13,7 @@ use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::{Invocation, Person};
 use crate::config::{MailAddress, RunVia, Settings};
-use crate::error::Refusal;
+use crate::error::{Reason, Refusal};
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
 use crate::ledger::{Record, StoredReply};
@@ -107,7 +107,9 @@ impl<'p> ReplyComposer<'p> {
 
     /// The reply to a request that was refused.
     pub fn refusal(&self, refusal: &Refusal, now: Timestamp) -> StoredReply {
-        let body = format!("Nothing was run: {}.\n", visible(refusal.detail()));
+        // An earlier delivery, which the database has lost, may have run it.
+        let known = if refusal.reason() == Reason::FailedOver { "It is not run now" } else { "Nothing was run" };
+        let body = format!("{known}: {}.\n", visible(refusal.detail()));
         self.write(Content { result: RunResult::Refused, facts: vec![("host", host())], body }, now)
     }
 

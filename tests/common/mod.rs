@@ -1,5 +1,5 @@
-//! A throw-away gateway with a clock that stands where the test puts it. The neighbours check their own inputs: the
-//! sendmail refuses any argument vector but the documented one, the command writes down each of its runs.
+//! A temporary gateway with a clock that the test sets. The programs around it check their own inputs: the sendmail refuses
+//! every argument vector but the documented one, the command records each of its runs.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
@@ -26,7 +26,7 @@ pub const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c
 pub const OTHER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 pub const TOTP: &str = "otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
-/// Stands still but for what is slept; setting it moves no wait.
+/// It moves only by what is slept; setting it ends no wait.
 pub struct TestClock {
     now: Cell<Timestamp>,
     instant: Cell<Instant>,
@@ -206,7 +206,7 @@ impl TestGateway {
         lines
     }
 
-    /// A syslogd that freezes: its socket takes `lines` more datagrams and no more.
+    /// A syslogd that hangs: its socket takes `lines` more datagrams and no more.
     pub fn leave_room_in_the_log(&self, lines: usize) {
         let filler = UnixDatagram::unbound().expect("a socket");
         filler.set_nonblocking(true).expect("a socket that does not block");
@@ -238,18 +238,18 @@ impl TestGateway {
         }
     }
 
-    /// The ledger, from behind the program's back.
+    /// The ledger, opened beside the program.
     pub fn ledger(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path("ledger/ledger.db")).expect("the ledger")
     }
 
-    /// As if a run of `count` held it until then whose delivery has died.
+    /// A run of `count` holds the command until then, and its delivery has died.
     pub fn hold(&self, until: Timestamp) {
         let sql =
             "INSERT OR REPLACE INTO requests (name, user, command, arguments, signed, first_seen, state, handed_over,
                                                     audit_lost, holds_until)
                    VALUES (zeroblob(32), 'nobody', 'count', '', ?1, ?1, 'finished', ?1, 0, ?1)";
-        self.ledger().execute(sql, [until.seconds()]).expect("a slot");
+        self.ledger().execute(sql, [until.seconds()]).expect("a held command");
     }
 
     /// How many requests besides that one hold their command.

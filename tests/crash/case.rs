@@ -17,7 +17,7 @@ use crate::strace::{self, Call};
 pub enum Case {
     /// An exclusive command is run.
     Exclusive,
-    /// A command is run that may run beside itself.
+    /// A command is run that is not exclusive.
     Shared,
     /// The command exits 1, as a sudo that refuses does.
     Exit1,
@@ -33,7 +33,7 @@ pub enum Case {
     Orphaned,
     /// The command is held by another run, which ends while the delivery waits.
     Waiting,
-    /// An earlier delivery waited in vain.
+    /// An earlier delivery waited and was deferred.
     Waited,
     /// There is no ledger yet.
     First,
@@ -135,7 +135,7 @@ impl Case {
         let ended = site.deliver(strace, |log| {
             let waits = log.iter().any(|line| line.contains("event=waiting"));
             if waits {
-                site.release().expect("the neighbour is gone");
+                site.release().expect("the other request is gone");
             }
             !waits
         })?;
@@ -182,7 +182,7 @@ fn wrong_code(time: Timestamp) -> String {
 
 /// Delivers other requests until the next delivery's is the one that moves the write-ahead log into the ledger, or the
 /// one after that.
-fn fill(site: &mut Site, now: Timestamp, to_the_brim: bool) -> Result<()> {
+fn fill(site: &mut Site, now: Timestamp, to_the_limit: bool) -> Result<()> {
     let ledger = site.test_gateway.path("ledger/ledger.db");
     for n in 1..50 {
         site.keep();
@@ -193,7 +193,7 @@ fn fill(site: &mut Site, now: Timestamp, to_the_brim: bool) -> Result<()> {
         ensure!(ended.status == Some(0), "{ended:?}");
         site.forget_outcome();
         if fs::read(&ledger)? != before {
-            if to_the_brim {
+            if to_the_limit {
                 site.reset();
             }
             site.set_request(now, &request(now, "count", &[], None));

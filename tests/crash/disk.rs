@@ -2,7 +2,7 @@
 //! as it may be found after power was lost between any two of these calls.
 //!
 //! What was synced is there; of what was not, anything may be missing, sector by sector. A name is synced with its folder
-//! and with nothing else. The `-shm` file is not looked at: SQLite makes it anew when nobody has it open.
+//! and with nothing else. The `-shm` file is not looked at: SQLite makes it anew when no process has it open.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -194,7 +194,7 @@ fn sectors(offset: usize, bytes: &[u8]) -> Vec<(usize, &[u8])> {
     sectors
 }
 
-/// Fixed dice (splitmix64): the same seed, the same losses.
+/// Pseudo-random numbers (splitmix64): the same seed, the same losses.
 struct Dice(u64);
 
 impl Dice {

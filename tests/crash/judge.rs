@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::ledger::{self, LedgerQueries};
+use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{Key, Verdict, verify_reply};
 
@@ -27,11 +27,11 @@ impl Site {
         bail!("it was deferred {TRIES} times with nothing in its way: {last:?}")
     }
 
-    /// The claim itself: redelivers what was cut short when the ledger held `before` of it, and judges how it all ended.
+    /// The property itself: redelivers what was cut short when the ledger held `before` of it, and judges the end.
     pub fn settle(&self, before: Option<&Known>) -> Result<Known> {
         let known = self.redeliver()?;
         self.judge(before, &known)?;
-        // A reply whose hand-over could not be recorded is sent once more, and then never again.
+        // A reply that could not be recorded as sent is sent once more, and then never again.
         let mut last = self.replies()?.len();
         for _ in 0..TRIES {
             let again = self.deliver(&[], |_| false)?;

@@ -2,7 +2,7 @@
 //! turn, or one of its calls fails, each time from the same beginning; then the same mail is delivered again until it is
 //! consumed, as Postfix does. `power.rs` does the same with the machine's power instead of the process.
 //!
-//! The program is the built one; sudo, sendmail, syslogd and the command are stand-ins that check what they are given.
+//! The program is the built one; sudo, sendmail, syslogd and the command are scripts that check what they are given.
 //! `make test` kills at every call and lets each call of the main cases fail once; `make soak` (MAILSUDO_SOAK is set) lets
 //! every call fail with every error.
 
@@ -131,7 +131,7 @@ fn a_call_at_which_a_process_is_killed_is_not_made() {
     assert_eq!(std::fs::read_to_string(folder.path().join("out")).expect("read"), "1\n");
 }
 
-/// Whatever it says: a reply that fits into a pipe would be gone unread.
+/// Whatever its exit status: a reply that fits into a pipe would be lost unread.
 #[test]
 fn a_sendmail_that_has_not_read_the_reply_has_not_taken_it() {
     let site = Case::Exclusive.site().expect("a gateway");

@@ -164,10 +164,10 @@ fn power_may_fail_at_any_moment() {
     tried.report("power lost");
 }
 
-/// The promise is the disk's as well: on one that says it has synced and has not, a command is run again. So this test's
-/// losses are losses indeed.
+/// The promise depends on the disk: with one that says it has synced and has not, a command is run again. So the losses of the
+/// other tests are real losses.
 #[test]
-fn a_disk_that_lies_about_syncing_is_found_out() {
+fn a_disk_that_does_not_sync_is_detected() {
     let story = Story::record().unwrap_or_else(|error| panic!("{error:#}"));
     let is_start = |step: &Step| *step == Step::Start;
     let begin = story.tellings[1].begin;

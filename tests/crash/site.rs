@@ -20,7 +20,7 @@ use crate::common::TestGateway;
 use crate::strace;
 
 /// A delivery that takes longer hangs. A bound, far above what any takes.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Takes a message whole or not at all, as postdrop(1) does, and only with the documented words.
 const SENDMAIL: &str = r#"#!/bin/sh
@@ -29,7 +29,7 @@ const SENDMAIL: &str = r#"#!/bin/sh
 cat > "HOME/spool/$$" && mv "HOME/spool/$$" "HOME/replies/$$"
 "#;
 
-/// Permits everything that is rightly asked for, and runs it.
+/// Permits every command line of the documented form, and runs it.
 const SUDO: &str = r#"#!/bin/sh
 permitted="/usr/bin/timeout --kill-after=5s"
 case "$*" in
@@ -38,8 +38,8 @@ case "$*" in
 esac
 "#;
 
-/// Who holds the exclusive command in the tests' own name.
-const NEIGHBOUR: &str = "x'00000000000000000000000000000000000000000000000000000000000000ff'";
+/// The request that holds the exclusive command for a test.
+const OTHER_REQUEST: &str = "x'00000000000000000000000000000000000000000000000000000000000000ff'";
 
 /// A gateway, one mail to it, and how it all stood before the mail came.
 pub struct Site {
@@ -138,7 +138,7 @@ impl Site {
         let _ = fs::copy(self.test_gateway.path("before/ran"), self.test_gateway.path("ran"));
     }
 
-    /// As if nothing had been run and nobody answered.
+    /// As if nothing had been run and no reply sent.
     pub fn forget_outcome(&self) {
         let _ = fs::remove_file(self.test_gateway.path("ran"));
         for name in ["spool", "replies"] {
@@ -163,7 +163,7 @@ impl Site {
             .stdout(Stdio::from(out.try_clone()?))
             .stderr(Stdio::from(out));
         let mut child = command.spawn().context("strace is missing: apt-get install strace")?;
-        let (deadline, mut log, mut looking) = (Instant::now() + PATIENCE, Vec::new(), true);
+        let (deadline, mut log, mut looking) = (Instant::now() + TIMEOUT, Vec::new(), true);
         let status = loop {
             let next = if looking { Instant::now() + Duration::from_millis(2) } else { deadline };
             if let Some(status) = wait_until(&mut child, next.min(deadline))? {
@@ -187,7 +187,7 @@ impl Site {
     /// Waits until nothing runs any more that a delivery to this gateway has started.
     pub fn wait_for_children(&self) -> Result<()> {
         let home = self.test_gateway.folder.path().display().to_string();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while is_named_in_a_command_line(&home)? {
             ensure!(Instant::now() < deadline, "a child of a dead delivery does not end");
             std::thread::sleep(Duration::from_millis(1));
@@ -195,7 +195,7 @@ impl Site {
         Ok(())
     }
 
-    /// What the ledger holds, seen in a copy, so that the looking mends nothing.
+    /// What the ledger holds, seen in a copy, so that it is not changed.
     pub fn look(&self) -> Result<Option<Known>> {
         if !self.test_gateway.path("ledger/ledger.db").exists() {
             return Ok(None);
@@ -222,19 +222,19 @@ impl Site {
         Ok(ledger)
     }
 
-    /// Lets a neighbour hold the exclusive command.
+    /// Lets another request hold the exclusive command.
     pub fn hold(&self) -> Result<()> {
         let sql = format!(
             "INSERT INTO requests (name, user, command, arguments, signed, first_seen, state, audit_lost, holds_until)
-             VALUES ({NEIGHBOUR}, 'neighbour', 'count', '', ?1, ?1, 'started', 0, ?1 + 120)"
+             VALUES ({OTHER_REQUEST}, 'other', 'count', '', ?1, ?1, 'started', 0, ?1 + 120)"
         );
         self.ledger()?.execute(&sql, [SystemClock.now().seconds()])?;
         Ok(())
     }
 
-    /// Lets the neighbour go.
+    /// Ends that hold.
     pub fn release(&self) -> Result<()> {
-        self.ledger()?.execute(&format!("DELETE FROM requests WHERE name = {NEIGHBOUR}"), [])?;
+        self.ledger()?.execute(&format!("DELETE FROM requests WHERE name = {OTHER_REQUEST}"), [])?;
         Ok(())
     }
 
@@ -259,8 +259,8 @@ impl Site {
     }
 }
 
-/// The program, under strace(1) if there are words for it. Root may not deliver through sudo, so that here root calls himself
-/// by another number.
+/// The program, under strace(1) if there are words for it. Root may not deliver through sudo, so here root runs it under
+/// another user id.
 fn program(run_via: RunVia, strace: &[String]) -> Command {
     let mut words = Vec::new();
     if run_via == RunVia::Sudo && rustix::process::geteuid().is_root() {

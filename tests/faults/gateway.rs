@@ -1,4 +1,4 @@
-//! A house whose neighbours are replaced by bad ones, and whose patience with them is short.
+//! A gateway with faulty programs around it and short timeouts.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use mailsudo::config::Trusted;
 
 use crate::common::{Ended, TestGateway};
 
-/// A house whose patience with everybody is short.
+/// A gateway with short timeouts.
 pub(crate) fn new() -> TestGateway {
     let mut test_gateway = TestGateway::new();
     let short = Duration::from_millis(300);
@@ -61,7 +61,7 @@ pub(crate) fn pid(test_gateway: &TestGateway, name: &str) -> i32 {
     text.trim().parse().expect("a number")
 }
 
-/// Whether the process is there; one that has ended and that nobody has waited for is not.
+/// Whether the process is there; one that has ended and has not been waited for is not.
 pub(crate) fn lives(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
@@ -80,7 +80,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Delivers, and does `event` while the command runs; gives what that gives.
+/// Delivers, and calls `event` while the command runs; returns what that returns.
 pub(crate) fn during_the_run<T: Send>(
     test_gateway: &mut TestGateway,
     request: &str,

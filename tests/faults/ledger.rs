@@ -1,4 +1,4 @@
-//! The ledger's disk: what cannot be remembered is deferred, and what may have run does not run again.
+//! The ledger's disk: what cannot be recorded is deferred, and what may have run does not run again.
 
 use std::fs;
 use std::path::Path;
@@ -10,22 +10,22 @@ use crate::common::{KEY, TestGateway, block, mail};
 use crate::gateway::{deliver, during_the_run, new, via_sudo};
 
 #[test]
-fn a_ledger_that_somebody_locks_for_long_defers() {
+fn a_ledger_that_another_process_locks_for_long_defers() {
     let mut test_gateway = new();
     deliver(&mut test_gateway);
     test_gateway.clock.forward(60);
     let request = test_gateway.request("count", &[]);
-    let somebody = test_gateway.ledger();
-    somebody.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let other = test_gateway.ledger();
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
     let ended = test_gateway.deliver(&request);
     assert_eq!(ended.deferred, Some("ledger"), "{ended:?}");
     assert!(ended.log.join("\n").contains("locked"), "{ended:?}");
-    somebody.execute_batch("COMMIT").expect("let go");
+    other.execute_batch("COMMIT").expect("let go");
     assert!(test_gateway.deliver(&request).reply().contains("ok: count"));
-    // sqlite3's own exclusive mode shuts readers out too: then it is the opening that waits in vain.
+    // SQLite's exclusive mode blocks readers too: then the opening itself times out.
     test_gateway.clock.forward(60);
     let request = test_gateway.request("count", &[]);
-    drop(somebody);
+    drop(other);
     let hermit = test_gateway.ledger();
     hermit.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT").expect("locked");
     assert_eq!(test_gateway.deliver(&request).deferred, Some("ledger"));
@@ -38,7 +38,7 @@ fn a_ledger_that_somebody_locks_for_long_defers() {
 fn in_the_middle<T: Send>(
     test_gateway: &mut TestGateway,
     event: impl FnOnce(&Path) -> T + Send,
-    mend: impl FnOnce(&Path, T),
+    repair: impl FnOnce(&Path, T),
 ) {
     test_gateway.clock.forward(60);
     let request = test_gateway.request("count", &[]);
@@ -46,7 +46,7 @@ fn in_the_middle<T: Send>(
     let runs = test_gateway.runs().len();
     let (ended, what) = during_the_run(test_gateway, &request, || event(&ledger));
     assert_eq!((ended.deferred, ended.replies.len()), (Some("ledger"), 0), "{ended:?}");
-    mend(&ledger, what);
+    repair(&ledger, what);
     let ended = test_gateway.deliver(&request);
     assert!(ended.reply().contains("outcome unknown: count"), "{ended:?}");
     assert!(test_gateway.deliver(&request).refused("duplicate"));
@@ -54,13 +54,13 @@ fn in_the_middle<T: Send>(
 }
 
 #[test]
-fn a_ledger_that_somebody_locks_in_the_middle_defers_and_nothing_runs_again() {
+fn a_ledger_that_another_process_locks_in_the_middle_defers_and_nothing_runs_again() {
     let lock = |folder: &Path| {
-        let somebody = rusqlite::Connection::open(folder.join("ledger.db")).expect("the ledger");
-        somebody.execute_batch("BEGIN IMMEDIATE").expect("locked");
-        somebody
+        let other = rusqlite::Connection::open(folder.join("ledger.db")).expect("the ledger");
+        other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+        other
     };
-    in_the_middle(&mut new(), lock, |_, somebody| drop(somebody));
+    in_the_middle(&mut new(), lock, |_, other| drop(other));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_corrupt_ledger_defers_and_is_not_touched() {
     assert_eq!(test_gateway.runs().len(), 1);
 }
 
-/// Every file size at which the disk can end, by RLIMIT_FSIZE: whatever could not be written, a delivery on a mended disk
+/// Every file size at which the disk can end, by RLIMIT_FSIZE: whatever could not be written, a delivery on a repaired disk
 /// finishes, and the command has run at most once.
 #[test]
 fn a_full_disk_at_every_size_defers_and_loses_nothing() {

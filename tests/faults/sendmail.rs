@@ -47,7 +47,7 @@ fn a_sendmail_that_closes_its_input_has_not_taken_the_reply() {
 }
 
 #[test]
-fn a_sendmail_that_talks_without_end_is_not_listened_to() {
+fn a_sendmail_that_prints_without_end_is_not_read() {
     let mut test_gateway = new();
     let good = fs::read_to_string(test_gateway.path("sendmail")).expect("sendmail");
     test_gateway.write("sendmail", 0o755, &format!("{good}yes | head -c 200000000 | tee /dev/stderr\n"));

@@ -39,11 +39,11 @@ fn the_slowest_delivery_ends_before_postfix_would_end_it() {
     let ended = thread::scope(|scope| {
         let over = &over;
         scope.spawn(move || {
-            let mut somebody = rusqlite::Connection::open(path).expect("the ledger");
-            somebody.busy_timeout(Duration::from_mins(1)).expect("set");
+            let mut other = rusqlite::Connection::open(path).expect("the ledger");
+            other.busy_timeout(Duration::from_mins(1)).expect("set");
             while !over.load(Ordering::Relaxed) {
                 let immediate = rusqlite::TransactionBehavior::Immediate;
-                let transaction = somebody.transaction_with_behavior(immediate).expect("locked");
+                let transaction = other.transaction_with_behavior(immediate).expect("locked");
                 thread::sleep(NEARLY_A_TIMEOUT);
                 drop(transaction);
                 thread::sleep(Duration::from_millis(300));

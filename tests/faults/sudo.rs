@@ -53,7 +53,7 @@ fn a_sudo_that_is_killed_before_it_started_anything_has_run_nothing() {
 }
 
 #[test]
-fn a_sudo_that_is_killed_leaves_its_command_running_and_that_is_not_denied() {
+fn a_sudo_that_is_killed_leaves_its_command_running_and_the_reply_says_so() {
     let mut test_gateway =
         via_sudo("\"$@\" <&3 & exec 3<&- </dev/null; until [ -e HOME/pid ]; do sleep 0.05; done; kill -KILL $$");
     hook(&test_gateway, "echo $$ > HOME/pid; echo begun; until [ -e HOME/go ]; do sleep 0.05; done");
@@ -137,7 +137,7 @@ fn the_command_gets_an_empty_input() {
 }
 
 #[test]
-fn whoever_closes_its_output_is_waited_for() {
+fn a_command_that_closes_its_output_is_waited_for() {
     let closing = "exec >&- 2>&-; sleep 0.3; exit 3";
     let mut test_gateway = via_sudo(&format!("\"$@\"; {closing}"));
     assert!(deliver(&mut test_gateway).reply().contains("failed (exit 3): count"));
@@ -161,7 +161,7 @@ fn an_endless_flood_is_ended_and_cut() {
 }
 
 #[test]
-fn a_daemon_of_sudos_or_sendmails_holds_nothing_up() {
+fn a_daemon_of_sudo_or_sendmail_delays_nothing() {
     let mut test_gateway = via_sudo("sleep 600 3<&- & echo $! > HOME/daemon; exec \"$@\"");
     assert!(deliver(&mut test_gateway).reply().contains("ok: count"));
     assert!(lives(pid(&test_gateway, "daemon")), "it still holds the output open");
@@ -179,7 +179,7 @@ fn a_daemon_of_sudos_or_sendmails_holds_nothing_up() {
 }
 
 #[test]
-fn a_missing_command_is_a_failure_with_a_word_about_it() {
+fn a_missing_command_is_a_failure_that_the_reply_explains() {
     let mut test_gateway = new();
     fs::remove_file(test_gateway.path("command")).expect("removed");
     let ended = deliver(&mut test_gateway);

@@ -1,4 +1,4 @@
-//! What the program says to people, word for word. `TRYCMD=overwrite cargo test --test golden` takes over what it says now;
+//! What the program prints, word for word. `TRYCMD=overwrite cargo test --test golden` takes over what it says now;
 //! read the difference before you commit it.
 
 #![allow(missing_docs)]

@@ -1,4 +1,4 @@
-//! The built binary, as people and Postfix call it: words in, words and exit statuses out.
+//! The built binary, as users and Postfix call it. In: a command line. Out: texts and exit statuses.
 
 use std::fs;
 use std::io::Write;
@@ -157,7 +157,7 @@ fn whatever_is_wrong_with_the_gateways_files_defers() {
     break_and_mend("commands.d/say.toml", Some("argv = []"), 0o644, "commands.d/say.toml");
     break_and_mend("commands.d/say.toml", None, 0o646, "chmod go-w");
     let said = test_gateway.run_with(&["deliver"], &request);
-    assert!(said.out.contains("heard: nothing"), "mended, the same mail is delivered: {}", said.err);
+    assert!(said.out.contains("heard: nothing"), "after the repair, the same mail is delivered: {}", said.err);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn the_signer_takes_the_code_from_where_it_is_told() {
     let failed = code(&["--code-command", "exit 3"]);
     assert_eq!((failed.status, failed.out.as_str()), (1, ""));
     assert!(code(&["--code", "12345"]).err.contains("6 to 8 digits"));
-    assert!(code(&[]).err.contains("no terminal"), "it never waits for a person who is not there");
+    assert!(code(&[]).err.contains("no terminal"), "it does not wait without a terminal");
     fs::set_permissions(test_gateway.path("phone"), fs::Permissions::from_mode(0o640)).expect("a mode");
     assert!(code(&["--totp-secret-file", "phone"]).err.contains("chmod 600"));
     fs::set_permissions(test_gateway.path("alice.key"), fs::Permissions::from_mode(0o644)).expect("a mode");
@@ -268,7 +268,7 @@ fn enrolling_writes_three_files_once() {
 }
 
 #[test]
-fn the_command_line_teaches() {
+fn help_and_errors_show_what_to_type() {
     let test_gateway = CliGateway::new();
     let help = test_gateway.run(&["--help"]);
     assert_eq!(help.status, 0);
@@ -280,9 +280,9 @@ fn the_command_line_teaches() {
     assert_eq!(test_gateway.run(&["config", "get", "address"]).out, "ops@example.com\n");
 }
 
-/// The fragment that stands in the repository is the one for the examples, and sudo takes it.
+/// The fragment in the repository is the one for the examples, and visudo accepts it.
 #[test]
-fn the_example_fragment_is_what_the_examples_come_to() {
+fn the_example_fragment_is_what_sudoers_prints_for_the_examples() {
     let root = env!("CARGO_MANIFEST_DIR");
     let copy = tempfile::tempdir().expect("a folder");
     for name in ["commands.d", "users.d"] {
@@ -408,7 +408,7 @@ fn a_deferral_that_no_log_took_is_said_in_one_line() {
 #[test]
 fn a_file_that_the_caller_may_not_read_is_named_with_the_chmod() {
     if !rustix::process::geteuid().is_root() {
-        // Another account to run as takes root.
+        // Only root can run it as another account.
         return;
     }
     let test_gateway = CliGateway::new();

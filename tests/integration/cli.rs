@@ -1,4 +1,4 @@
-//! A gateway made with the program itself, alice enrolled, no fence: everything by the built binary.
+//! A gateway without sudo, made by the built binary, with the user alice.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A gateway made with the program itself, alice enrolled, no fence; everything by the binary.
+/// A gateway without sudo, made by the built binary, with the user alice.
 pub(crate) struct CliGateway {
     pub(crate) folder: TempDir,
 }

@@ -1,4 +1,4 @@
-//! How the commands behave towards scripts, pipes, terminals and people without rights, through the built binary.
+//! How the commands behave with scripts, pipes, terminals and users without rights, through the built binary.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli::{CliGateway, Said, said};
 
-/// The house, with a command that a fence can hold.
+/// The gateway, with a command that a sudo rule can permit.
 fn test_gateway() -> CliGateway {
     let test_gateway = CliGateway::new();
     let say = "summary = \"Say it\"\nrun_as = \"nobody\"\nargv = [\"/bin/echo\", \"heard\"]\n[allow.web]\n";
@@ -14,7 +14,7 @@ fn test_gateway() -> CliGateway {
     test_gateway
 }
 
-/// What a command line says on a terminal of its own, at which nobody types.
+/// What a command line prints on a terminal of its own without input.
 fn terminal(test_gateway: &CliGateway, line: &str) -> Said {
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", line, "/dev/null"]);
@@ -38,7 +38,7 @@ fn every_command_has_an_example() {
     leaves(&mailsudo::cli::command(), "");
 }
 
-/// Runs it with a standard output that nobody reads any more.
+/// Runs it with a standard output that its reader has closed.
 fn unread(test_gateway: &CliGateway, words: &[&str]) -> Said {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -48,7 +48,7 @@ fn unread(test_gateway: &CliGateway, words: &[&str]) -> Said {
 }
 
 #[test]
-fn a_reader_who_has_seen_enough_gets_no_noise() {
+fn a_closed_standard_output_causes_no_message() {
     let test_gateway = test_gateway();
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
     for line in [
@@ -95,7 +95,7 @@ fn a_full_disk_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn only_a_terminal_sees_colours_and_only_a_person_is_told_to_paste() {
+fn only_a_terminal_gets_colours_and_the_hint_to_paste() {
     let test_gateway = test_gateway();
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
     let line = |words: &str| format!("{} {words} --config .", env!("CARGO_BIN_EXE_mailsudo"));
@@ -109,7 +109,7 @@ fn only_a_terminal_sees_colours_and_only_a_person_is_told_to_paste() {
 }
 
 #[test]
-fn a_rehearsal_changes_nothing_and_succeeds() {
+fn a_dry_run_changes_nothing_and_succeeds() {
     let test_gateway = test_gateway();
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
     let state = |test_gateway: &CliGateway| {
@@ -170,7 +170,7 @@ fn errors_say_what_to_do_next() {
 }
 
 #[test]
-fn a_mail_that_would_be_lost_is_spoken_of() {
+fn a_mail_that_would_be_lost_is_reported() {
     let test_gateway = test_gateway();
     test_gateway.write("sendmail", "#!/bin/sh\ncat >mail\n");
     fs::set_permissions(test_gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");

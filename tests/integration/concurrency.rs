@@ -1,8 +1,7 @@
-//! Many deliveries at once, each a process of its own, on one gateway. Whoever is put off (75) is delivered again, as Postfix
-//! would, until all are done: exactly one run where one is due, one reply to each request, and nothing left behind.
+//! Many deliveries at once, each a process of its own, on one gateway. A deferred mail (75) is delivered again, as Postfix
+//! does, until all are done. Then there is exactly one run where one is due, one reply to each request, and nothing is left.
 //!
-//! The neighbours check what they can: the sendmail refuses any argument vector but the documented one, the exclusive
-//! command cries out when it finds itself running already.
+//! The sendmail refuses every argument vector but the documented one, and the exclusive command reports another run of it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +18,7 @@ use mailsudo::protocol::Timestamp;
 use mailsudo::reply::ReplyTransport;
 use mailsudo::system::clock::SystemClock;
 
-/// Only there to end a hopeless wait.
+/// Ends a wait that would never end.
 const DEADLINE: Duration = Duration::from_mins(3);
 
 const SENDMAIL: &str = r#"#!/bin/sh
@@ -51,7 +50,7 @@ fn now() -> Timestamp {
     Timestamp::from_seconds(i64::try_from(now.as_secs()).expect("a time"))
 }
 
-/// What one delivery came to.
+/// How one delivery ended.
 #[derive(Debug)]
 struct Ended {
     mail: usize,
@@ -60,7 +59,7 @@ struct Ended {
 }
 
 impl Ended {
-    /// Whether it was put off because of this part.
+    /// Whether it was deferred because of this part.
     fn deferred(&self, part: &str) -> bool {
         self.status == 75 && self.log.contains(&format!("part={part} "))
     }
@@ -94,7 +93,7 @@ fn deliver(test_gateway: &TestGateway, mails: &[(usize, &str)]) -> Vec<Ended> {
     all.into_iter().map(ended).collect()
 }
 
-/// Delivers all of them at the same time, and again those that were put off, until none is; gives every delivery.
+/// Delivers all of them at the same time, and again those that were deferred, until none is; returns every delivery.
 fn deliver_until_done(test_gateway: &TestGateway, mails: &[String]) -> Vec<Ended> {
     let begun = Instant::now();
     let mut due: Vec<_> = mails.iter().map(String::as_str).enumerate().collect();
@@ -138,7 +137,7 @@ fn copies_of_one_request_run_once() {
     assert_eq!(test_gateway.runs().len(), 1);
     assert_eq!(replies(&test_gateway).len(), 1);
     let duplicates = ended.iter().filter(|ended| ended.log.contains("reason=duplicate ")).count();
-    assert_eq!(duplicates, 199, "everybody else, sooner or later");
+    assert_eq!(duplicates, 199, "each of the others is a duplicate");
     assert!(ended.iter().all(|ended| ended.status == 0 || ended.deferred("busy")), "{ended:?}");
     assert_nothing_is_left(&test_gateway);
 }
@@ -205,7 +204,7 @@ fn guesses_in_parallel_are_all_counted_and_the_lockout_holds() {
     assert_eq!(
         (test_gateway.runs().len(), replies(&test_gateway).len()),
         (0, 6),
-        "the right code comes too late, and is not told"
+        "the right code comes too late and gets no reply"
     );
     assert_nothing_is_left(&test_gateway);
 }
@@ -238,19 +237,19 @@ fn exclusive_requests_run_one_after_the_other() {
     let test_gateway = talking();
     let mails = exclusive(&test_gateway);
     let ended = deliver_until_done(&test_gateway, &mails);
-    assert!(ended.iter().any(|ended| ended.log.contains("event=waiting")), "they did meet");
+    assert!(ended.iter().any(|ended| ended.log.contains("event=waiting")), "they ran at the same time");
     assert!(ended.iter().all(|ended| ended.status == 0 || ended.deferred("busy")), "{ended:?}");
     assert_each_ran_once(&test_gateway);
 }
 
-/// Where no delivery waits, all are deferred while the command is held, and then all but one; they keep their places
-/// and their codes and come again.
+/// If no delivery waits, all are deferred while the command is held, and then all but one. They keep their places and their
+/// codes until they are delivered again.
 #[test]
-fn exclusive_requests_that_are_put_off_keep_their_place() {
+fn exclusive_requests_that_are_deferred_keep_their_place() {
     let test_gateway = new();
     let mails = exclusive(&test_gateway);
     mailsudo::ledger::init(&test_gateway.path("ledger/ledger.db"), Trusted::caller(), None).expect("a ledger");
-    // As by a run whose delivery has died.
+    // By a run whose delivery has died.
     test_gateway.hold(Timestamp::from_seconds(now().seconds() + 60));
     let mut due = deliver_without_waiting(&test_gateway, mails.iter().map(String::as_str).collect());
     assert_eq!((due.len(), test_gateway.runs().len()), (50, 0));
@@ -265,11 +264,11 @@ fn exclusive_requests_that_are_put_off_keep_their_place() {
     assert_each_ran_once(&test_gateway);
 }
 
-/// Delivers all at the same time with no patience for an exclusive command; gives those that were put off.
+/// Delivers all at the same time without a wait for an exclusive command; returns those that were deferred.
 fn deliver_without_waiting<'m>(test_gateway: &TestGateway, mails: Vec<&'m str>) -> Vec<&'m str> {
     let home = test_gateway.folder.path();
     let timeouts = Timeouts { exclusive_wait: Duration::ZERO, ..Timeouts::DEFAULT };
-    let is_put_off = |mail: &str| {
+    let is_deferred = |mail: &str| {
         let gateway = Gateway::open(home, Trusted::caller()).expect("the gateway");
         let mut audit = Audit::new(gateway.settings(), None);
         let transport = ReplyTransport::Sendmail(home.join("sendmail"));
@@ -280,13 +279,13 @@ fn deliver_without_waiting<'m>(test_gateway: &TestGateway, mails: Vec<&'m str>) 
         ended.is_err()
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = mails.iter().map(|mail| scope.spawn(|| is_put_off(mail))).collect();
+        let threads: Vec<_> = mails.iter().map(|mail| scope.spawn(|| is_deferred(mail))).collect();
         while threads.iter().any(|thread| !thread.is_finished()) {
             // Their syslogd, whose socket has room for a dozen lines.
             let _ = test_gateway.log();
             std::thread::sleep(Duration::from_millis(1));
         }
-        let put_off = threads.into_iter().map(|thread| thread.join().expect("a delivery"));
-        mails.iter().zip(put_off).filter_map(|(mail, is_put_off)| is_put_off.then_some(*mail)).collect()
+        let deferred = threads.into_iter().map(|thread| thread.join().expect("a delivery"));
+        mails.iter().zip(deferred).filter_map(|(mail, is_deferred)| is_deferred.then_some(*mail)).collect()
     })
 }

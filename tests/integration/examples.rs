@@ -15,7 +15,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_pages_show_the_files_that_the_tests_run() {
+fn the_docs_show_the_files_that_the_tests_run() {
     let shown = [
         ("docs/mail-servers.md", files(&in_checkout("examples/mail-servers"))),
         ("docs/imap.md", files(&in_checkout("examples/imap"))),

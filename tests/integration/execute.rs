@@ -1,4 +1,4 @@
-//! What happens around a run: limits, floods, daemons, exclusive commands, the built-in commands, a sudo that refuses.
+//! What happens around a run: limits, endless output, daemons, exclusive commands, built-in commands, a sudo that refuses.
 
 use crate::common::{KEY, TestGateway, block, context, deliver, mail};
 use mailsudo::protocol::{Timestamp, Verdict};
@@ -22,7 +22,7 @@ fn run(test_gateway: &mut TestGateway, hook: &str) -> String {
 }
 
 #[test]
-fn the_outcome_stands_first() {
+fn the_reply_begins_with_the_outcome() {
     let mut test_gateway = TestGateway::new();
     for (hook, first, result) in [
         ("", "ok: count", "exit-0"),
@@ -75,7 +75,7 @@ fn a_flood_is_cut_in_the_middle_and_says_so() {
 }
 
 #[test]
-fn a_daemon_left_behind_holds_nothing_up() {
+fn a_daemon_left_behind_delays_nothing() {
     let mut test_gateway = TestGateway::new();
     let home = test_gateway.folder.path().display().to_string();
     let text = run(&mut test_gateway, &format!("sleep 600 & echo $! > {home}/daemon; echo done"));
@@ -88,7 +88,7 @@ fn a_daemon_left_behind_holds_nothing_up() {
 }
 
 #[test]
-fn a_command_gets_nothing_of_ours() {
+fn a_command_inherits_nothing_of_ours() {
     let mut test_gateway = TestGateway::new();
     let text = run(&mut test_gateway, "pwd; umask; cat; ls -l /proc/self/fd | grep -c ledger; env | sort");
     assert!(text.contains("\n/\n0022\n0\n"), "folder, umask, no input, no descriptor of the ledger: {text}");
@@ -130,7 +130,7 @@ fn a_request_keeps_its_place_while_another_run_holds_its_command() {
     let request = test_gateway.request("count", &[]);
     let ended = test_gateway.deliver(&request);
     assert_eq!((ended.deferred, ended.replies.len()), (Some("busy"), 0), "{ended:?}");
-    // Its name and step are claimed: no other request can take its code.
+    // Its name and step are recorded: no other request can use its code.
     let other = block("alice", KEY, signed, "restart", &[("service", "nginx")], None);
     assert!(test_gateway.deliver(&mail("alice@example.com", &other)).refused("used-code"));
     // It is judged by its record and not by age: 9 minutes after it was signed, by which time its command is free.
@@ -158,7 +158,7 @@ fn a_request_that_waited_too_long_is_told_what_held_it_up() {
 }
 
 #[test]
-fn what_was_recorded_while_the_clock_was_wrong_blocks_nobody_for_years() {
+fn what_was_recorded_while_the_clock_was_wrong_blocks_no_request_for_years() {
     let mut test_gateway = TestGateway::new();
     test_gateway.deliver(&test_gateway.request("help", &[]));
     test_gateway.clock.forward(60);
@@ -170,7 +170,7 @@ fn what_was_recorded_while_the_clock_was_wrong_blocks_nobody_for_years() {
 }
 
 #[test]
-fn a_role_withdrawn_while_a_request_waits_is_gone() {
+fn a_role_withdrawn_while_a_request_waits_permits_nothing() {
     let mut test_gateway = TestGateway::new();
     test_gateway.deliver(&test_gateway.request("help", &[]));
     test_gateway.clock.forward(60);
@@ -184,7 +184,7 @@ fn a_role_withdrawn_while_a_request_waits_is_gone() {
 }
 
 #[test]
-fn help_lists_what_is_yours_and_status_what_became_of_it() {
+fn help_lists_the_users_commands_and_status_the_last_request() {
     let mut test_gateway = TestGateway::new();
     let help = text(test_gateway.deliver(&test_gateway.request("help", &[])).reply());
     for line in [
@@ -196,7 +196,7 @@ fn help_lists_what_is_yours_and_status_what_became_of_it() {
     ] {
         assert!(help.contains(line), "{line}: {help}");
     }
-    assert!(!help.contains("secret") && !help.contains("mysql"), "what is not hers is not told: {help}");
+    assert!(!help.contains("secret") && !help.contains("mysql"), "what alice may not run is not listed: {help}");
     assert!(help.contains("\nresult: exit-0\n"));
 
     test_gateway.clock.forward(60);
@@ -349,14 +349,14 @@ fn a_request_that_another_process_works_on_is_deferred() {
         mailsudo::limits::Timeouts::DEFAULT.transaction,
     );
     let other = other.expect("the ledger");
-    let lock = mailsudo::ledger::Ledger::lock(&other, &name).expect("asked").expect("claimed");
+    let lock = other.lock(&name).expect("asked").expect("claimed");
     assert_eq!(test_gateway.deliver(&request).deferred, Some("busy"));
     drop(lock);
     assert!(text(test_gateway.deliver(&request).reply()).starts_with("ok: count"));
     assert_eq!(test_gateway.runs().len(), 1);
 }
 
-/// A clock that breaks down when it is asked for the nth time.
+/// A clock that panics when it is asked for the nth time.
 struct Broken<'c> {
     good: &'c crate::common::TestClock,
     asks_left: std::cell::Cell<u32>,

@@ -1,4 +1,4 @@
-//! What `explain` says, whole, as a sysadmin reads it: one golden file, case by case, under a clock that stands still.
+//! What `explain` prints, complete: one golden file, case by case, under a clock that does not move.
 //! `SNAPSHOTS=overwrite cargo test --test integration explain` takes over what it says now; read the difference before you commit it.
 
 use crate::common::{KEY, OTHER_KEY, TOTP, TestGateway, block, explain, factor, mail};
@@ -54,12 +54,12 @@ fn every_answer_reads_as_the_golden_file_has_it() {
     answers.request("A forbidden command", "secret", &[]);
     answers.request("A command that is not there", "nonsense", &[]);
     answers.request("A bad parameter", "restart", &[("service", "apache")]);
-    answers.request("A value that none of her roles permits", "restart", &[("service", "mysql")]);
+    answers.request("A value that none of alice's roles permits", "restart", &[("service", "mysql")]);
     let two = [answers.test_gateway.block(now, "count", &[]), answers.test_gateway.block(now, "help", &[])];
     answers.add("Ambiguous", &mail(FROM, &two.join("\n")));
     answers.add("No request", &mail(FROM, "Dear all,\n\nmailsudo: the manual is attached.\n"));
     let foreign = mail("eve@example.com", &answers.test_gateway.block(now, "count", &[]));
-    answers.add("Not from her", &foreign);
+    answers.add("Not from alice", &foreign);
 
     let rotated = format!(
         "hmac_key = \"{OTHER_KEY}\"\ntotp = \"{TOTP}\"\n[previous]\nhmac_key = \"{KEY}\"\nuntil = 2026-11-23T10:20:00Z\n"

@@ -8,7 +8,7 @@ fn checkout(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The modules from the top to the ground.
+/// The modules from the top to the bottom.
 fn order() -> Vec<String> {
     let text = fs::read_to_string(checkout("docs/architecture.md")).expect("docs/architecture.md");
     let (_, list) = text.split_once("<!-- import order -->").expect("the mark before the list");
@@ -25,7 +25,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What stands before the tests of a file.
+/// The part of a file before its tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source file");
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();

@@ -3,7 +3,7 @@
 use crate::common::TestGateway;
 use mailsudo::system::clock::Clock;
 
-/// Delivers alice's signed block in a message of the test's own making; `BLOCK` in it stands for the block.
+/// Delivers alice's signed block in this message, in the place of the word `BLOCK`.
 fn arrive(template: &str) -> String {
     let mut test_gateway = TestGateway::new();
     let block = test_gateway.block(test_gateway.clock.now(), "count", &[]);
@@ -26,7 +26,7 @@ fn verdict(test_gateway: &mut TestGateway, message: &[u8]) -> String {
 const FROM: &str = "From: alice@example.com\n";
 
 #[test]
-fn automatic_mail_ends_at_the_door() {
+fn automatic_mail_is_refused() {
     for (field, wanted) in [
         ("X-Nothing: x", "ran"),
         ("Auto-Submitted: no", "ran"),
@@ -212,7 +212,7 @@ fn the_inline_plain_texts_count() {
 }
 
 #[test]
-fn a_field_too_long_to_be_honest_is_not_read() {
+fn a_field_that_is_too_long_is_not_read() {
     let long = |size: usize| "x".repeat(size);
     for (fields, wanted) in [
         (format!("{FROM}Content-Type: text/plain; x={}\n", long(7_900)), "ran"),

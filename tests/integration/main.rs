@@ -22,6 +22,7 @@ mod intake;
 mod outputs;
 mod past_failures;
 mod payload;
+mod postgres;
 mod properties;
 mod refusal_table;
 mod sender_auth;

@@ -1,4 +1,4 @@
-//! Nothing that a stranger wrote, and nothing in the ledger, acts on a terminal: every output makes such characters visible.
+//! No text of a sender and nothing in the ledger acts on a terminal: every output makes such characters visible.
 
 use mailsudo::protocol::is_unsafe;
 use proptest::prelude::*;
@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use crate::cli::CliGateway;
 
 /// The characters in `text` that could act on a terminal or hide something.
-fn treacherous(text: &str) -> Vec<char> {
+fn unsafe_characters(text: &str) -> Vec<char> {
     text.chars().filter(|c| *c != '\n' && *c != '\t' && is_unsafe(*c)).collect()
 }
 
-/// What strangers write into the fields and texts that are shown.
+/// What a hostile sender may write into the fields and texts that are shown.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\u{1b}[31m".to_owned()),
@@ -39,8 +39,8 @@ fn explain_shows_no_control_character_of_a_mail() {
         ];
         for mail in mails {
             let said = test_gateway.run_with(&["explain"], &mail);
-            prop_assert_eq!(treacherous(&said.out), Vec::<char>::new(), "{}", said.out);
-            prop_assert_eq!(treacherous(&said.err), Vec::<char>::new(), "{}", said.err);
+            prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{}", said.out);
+            prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{}", said.err);
         }
     });
 }
@@ -66,8 +66,8 @@ fn no_command_shows_a_control_character_of_the_ledger() {
             &["ledger", "status"],
         ] {
             let said = test_gateway.run(words);
-            prop_assert_eq!(treacherous(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);
-            prop_assert_eq!(treacherous(&said.err), Vec::<char>::new(), "{:?}: {}", words, said.err);
+            prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);
+            prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{:?}: {}", words, said.err);
             if words.contains(&"--json") && said.status == 0 {
                 let value: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
                 let first = if value.is_array() { &value[0] } else { &value };
@@ -86,8 +86,8 @@ fn verify_shows_no_control_character_of_a_mail() {
         let mails = [format!("{reply}\n{text}"), reply.replacen("Subject: ", &format!("Subject: {field}"), 1), text];
         for mail in mails {
             let said = test_gateway.run_with(&["verify", "--key", "alice.key"], &mail);
-            prop_assert_eq!(treacherous(&said.out), Vec::<char>::new(), "{}", said.out);
-            prop_assert_eq!(treacherous(&said.err), Vec::<char>::new(), "{}", said.err);
+            prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{}", said.out);
+            prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{}", said.err);
         }
     });
 }

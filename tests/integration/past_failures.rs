@@ -52,9 +52,9 @@ fn every_test_that_the_documents_name_is_there() {
     assert!(missing.is_empty(), "named, and not there: {missing:?}");
 }
 
-/// fwknop took a captured packet for a new one when a known prefix was put before it.
+/// fwknop accepted a captured packet as a new one when a known prefix was added to it.
 #[test]
-fn a_request_dressed_otherwise_is_the_same_request() {
+fn a_request_in_another_form_is_the_same_request() {
     let mut test_gateway = TestGateway::new();
     let block = test_gateway.block(test_gateway.clock.now(), "count", &[]);
     let deliver = |test_gateway: &mut TestGateway, text: &str| test_gateway.deliver(&mail("alice@example.com", text));
@@ -77,9 +77,9 @@ fn a_request_dressed_otherwise_is_the_same_request() {
 }
 
 /// Libraries for JSON Web Tokens let the token say how it is to be verified, `none` included; Salt let some methods be called
-/// by anybody. Here the writer chooses nothing, and there is no request without a mac.
+/// by anyone. Here the sender chooses nothing, and there is no request without a mac.
 #[test]
-fn nobody_chooses_how_a_request_is_verified() {
+fn the_sender_cannot_choose_how_a_request_is_verified() {
     let mut test_gateway = TestGateway::new();
     for command in ["count", "help", "status"] {
         let block = test_gateway.block(test_gateway.clock.now(), command, &[]);
@@ -107,7 +107,7 @@ fn nobody_chooses_how_a_request_is_verified() {
 /// Exim and OpenSMTPD let addresses of the envelope reach a shell, PHPMailer let one become options of sendmail's, and bash ran
 /// what stood in variables that mail servers filled from headers.
 #[test]
-fn nothing_in_a_mail_is_anybodys_program() {
+fn nothing_in_a_mail_is_run_as_a_program() {
     let test_gateway = crate::cli::CliGateway::new();
     let mark = test_gateway.path("mark");
     let touch = format!("touch {}", mark.display());
@@ -132,13 +132,13 @@ fn nothing_in_a_mail_is_anybodys_program() {
         assert_eq!(said.err.lines().count(), said.err.matches("mailsudo: event=").count(), "{}", said.err);
         assert!(!mark.exists(), "{value}");
     }
-    // The first of them ran the command, so the way was walked to its end.
+    // The first of them ran the command, so every stage was reached.
     assert!(test_gateway.run_with(&["deliver"], &request).err.contains("reason=duplicate"));
 }
 
-/// fail2ban handed foreign text to mail(1), to which a line that begins with `~!` is a command.
+/// fail2ban gave text of others to mail(1), which runs a line that begins with `~!` as a command.
 #[test]
-fn what_a_command_prints_is_nobodys_command() {
+fn what_a_command_prints_is_not_run() {
     let mut test_gateway = TestGateway::new();
     let home = test_gateway.folder.path().display().to_string();
     let output = format!("~! touch {home}/mark\n.\n~|sh\nFrom: x\n$(touch {home}/mark)\n\nSubject: x\n");
@@ -150,14 +150,14 @@ fn what_a_command_prints_is_nobodys_command() {
     assert!(!test_gateway.path("mark").exists());
 }
 
-/// google-authenticator wrote over the secret in its place, and on a full disk left nothing.
+/// google-authenticator overwrote the secret in place, and left nothing on a full disk.
 #[test]
-fn a_disk_that_is_full_costs_no_secret() {
+fn a_full_disk_loses_no_secret() {
     let test_gateway = crate::cli::CliGateway::new();
     let (secrets, about) = (test_gateway.path("secrets.d/alice.toml"), test_gateway.path("users.d/alice.toml"));
     let before = (fs::read(&secrets).expect("secrets"), fs::read(&about).expect("a user"));
     for words in ["user rotate alice --totp", "user rotate alice --hmac --key-file new.key", "user disable alice"] {
-        // No file may grow by a byte: what a full disk comes to, without one.
+        // No file may grow by a byte, as on a full disk.
         let script = format!("trap '' XFSZ; ulimit -f 0; exec {} {words} --config .", env!("CARGO_BIN_EXE_mailsudo"));
         let output =
             std::process::Command::new("sh").args(["-c", &script]).current_dir(test_gateway.folder.path()).output();
@@ -169,24 +169,24 @@ fn a_disk_that_is_full_costs_no_secret() {
             assert_eq!(
                 fs::read_dir(test_gateway.path(folder)).expect("a folder").count(),
                 1,
-                "{words} leaves a draft behind"
+                "{words} leaves a temporary file behind"
             );
         }
         assert!(!test_gateway.path("new.key").exists(), "{words}");
     }
     assert!(
         test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"])).out.contains("heard: nothing"),
-        "alice is as she was"
+        "alice is unchanged"
     );
-    // And where something else has emptied the file, nobody gets in, and no mail is lost.
+    // If something else has emptied the file, no request is accepted and no mail is lost.
     fs::write(&secrets, "").expect("emptied");
     let said = test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
     assert_eq!((said.status, said.out.as_str()), (75, ""), "{}", said.err);
 }
 
-/// remctl used memory after it had been freed; here the compiler does not let anybody.
+/// remctl used memory after it had been freed; here the compiler prevents that.
 #[test]
-fn no_line_of_ours_is_unsafe() {
+fn the_code_has_no_unsafe() {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = fs::read_to_string(checkout.join("Cargo.toml")).expect("Cargo.toml");
     assert!(manifest.contains("unsafe_code = \"forbid\""));

@@ -42,7 +42,7 @@ fn a_signed_block_cannot_change_by_a_byte() {
     assert!(read > block.len(), "blanks, line ends and case change nothing, and so it is not refused altogether");
 }
 
-/// What argument templates are put together from, and what a shell, sudo or a program would trip over.
+/// The parts of argument templates, and what a shell, sudo or a program could read wrongly.
 const PIECES: [&str; 12] = ["{one}", "{level}", "{free}", "x", "--to=", "-", "{{", "}}", " ", "$(id)", "*", "\\"];
 
 fn templates() -> impl Strategy<Value = Vec<String>> {

@@ -4,7 +4,7 @@ use crate::common::{KEY, OTHER_KEY, TestGateway, block, factor, mail};
 use mailsudo::protocol::Timestamp;
 use mailsudo::system::clock::Clock;
 
-/// A code that is wrong at `time` and one step to each side.
+/// A code that is wrong at `time` and one step before and after it.
 fn wrong_code(time: Timestamp) -> String {
     let near: Vec<_> = [-30, 0, 30]
         .iter()
@@ -58,7 +58,7 @@ fn a_foreign_from_is_neither_recorded_nor_answered() {
 }
 
 #[test]
-fn nothing_that_a_stranger_sends_opens_the_ledger() {
+fn an_unauthenticated_mail_never_opens_the_ledger() {
     let mut test_gateway = TestGateway::new();
     let now = test_gateway.clock.now();
     for (from, user, key) in [
@@ -107,11 +107,11 @@ fn a_stored_reply_is_sent_again_as_it_was() {
 }
 
 #[test]
-fn a_run_that_nobody_saw_the_end_of_is_unknown_and_not_run_again() {
+fn a_run_without_a_recorded_end_is_unknown_and_not_run_again() {
     let mut test_gateway = TestGateway::new();
     let request = test_gateway.request("count", &[]);
     test_gateway.deliver(&request);
-    // As a delivery leaves it that died between admission and outcome.
+    // The state that a delivery leaves if it dies between admission and outcome.
     let died = "UPDATE requests SET state = 'started', result = NULL, reply = NULL, reply_to = NULL,
                 finished = NULL, handed_over = NULL";
     test_gateway.ledger().execute(died, []).expect("changed");
@@ -122,12 +122,12 @@ fn a_run_that_nobody_saw_the_end_of_is_unknown_and_not_run_again() {
 }
 
 #[test]
-fn at_or_below_the_floor_nothing_is_recorded_or_answered() {
+fn at_or_below_the_watermark_nothing_is_recorded_or_answered() {
     let mut test_gateway = TestGateway::new();
     test_gateway.deliver(&test_gateway.request("count", &[]));
     test_gateway.clock.forward(120);
     let watermark = test_gateway.clock.now();
-    test_gateway.ledger().execute("INSERT INTO floor VALUES (?1)", [watermark.seconds()]).expect("a floor");
+    test_gateway.ledger().execute("INSERT INTO floor VALUES (?1)", [watermark.seconds()]).expect("a watermark");
     let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
     assert!(ended.refused("forgotten") && ended.replies.is_empty(), "{ended:?}");
     assert_eq!(test_gateway.recorded(), (1, 1));
@@ -136,7 +136,7 @@ fn at_or_below_the_floor_nothing_is_recorded_or_answered() {
 }
 
 #[test]
-fn a_lockout_is_told_once_and_holds() {
+fn a_lockout_is_answered_once_and_holds() {
     let mut test_gateway = TestGateway::new();
     for count in 1..=5 {
         let ended = test_gateway.deliver(&wrong(&test_gateway));
@@ -156,7 +156,7 @@ fn a_lockout_is_told_once_and_holds() {
     test_gateway.clock.forward(15 * 60);
     assert_eq!(test_gateway.deliver(&test_gateway.request("count", &[])).replies.len(), 1, "and then it is over");
     assert_eq!(test_gateway.runs().len(), 1);
-    // The wrong codes that brought the lockout count no more.
+    // The wrong codes that caused the lockout do not count again.
     assert!(!test_gateway.deliver(&wrong(&test_gateway)).reply().contains("locked out"));
 }
 

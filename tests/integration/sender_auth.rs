@@ -1,12 +1,12 @@
-//! Sender authentication: login, client and verdicts, for everybody and for one user, through the whole
-//! pipeline. What is refused here is answered to nobody and leaves no record.
+//! Sender authentication: login, client and verdicts, for all users and for one, through the whole pipeline. What is refused
+//! here gets no reply and leaves no record.
 
 use std::ffi::OsString;
 
 use crate::common::{KEY, TOTP, TestGateway, block, explain, mail};
 use mailsudo::system::clock::Clock;
 
-/// A gateway whose `[intake]` and whose alice ask for something, and a message of alice's.
+/// A gateway whose `[intake]`, or whose user alice, requires something; and a message of alice's.
 struct Case<'c> {
     intake: &'c str,
     alice: &'c str,
@@ -45,19 +45,19 @@ impl Case<'_> {
 #[test]
 fn a_login_must_be_one_of_the_users() {
     let required = "require_sasl = true";
-    let hers = "logins = [\"alice\", \"alice@REALM.EXAMPLE\"]";
-    let asked = &format!("{hers}\nrequire_sasl = true");
+    let logins = "logins = [\"alice\", \"alice@REALM.EXAMPLE\"]";
+    let asked = &format!("{logins}\nrequire_sasl = true");
     for (intake, alice, login, wanted) in [
         ("", "", None, "ran"),
-        ("", hers, Some("mallory"), "ran"),
-        (required, hers, Some("alice"), "ran"),
-        (required, hers, Some("alice@REALM.EXAMPLE"), "ran"),
-        (required, hers, Some("alice@realm.example"), "foreign-login"),
-        (required, hers, Some("Alice"), "foreign-login"),
-        (required, hers, Some("alice "), "foreign-login"),
-        (required, hers, Some("mallory"), "foreign-login"),
-        (required, hers, Some(""), "no-login"),
-        (required, hers, None, "configuration"),
+        ("", logins, Some("mallory"), "ran"),
+        (required, logins, Some("alice"), "ran"),
+        (required, logins, Some("alice@REALM.EXAMPLE"), "ran"),
+        (required, logins, Some("alice@realm.example"), "foreign-login"),
+        (required, logins, Some("Alice"), "foreign-login"),
+        (required, logins, Some("alice "), "foreign-login"),
+        (required, logins, Some("mallory"), "foreign-login"),
+        (required, logins, Some(""), "no-login"),
+        (required, logins, None, "configuration"),
         (required, "", Some("alice"), "foreign-login"),
         (required, "logins = []", Some(""), "no-login"),
         ("", asked, Some("alice"), "ran"),
@@ -80,9 +80,9 @@ fn a_login_that_is_not_utf_8_is_nobodys() {
     assert!(test_gateway.deliver(&test_gateway.request("count", &[])).refused("foreign-login"));
 }
 
-/// At the door, where everybody must log in: what came without is not even read.
+/// If all users must log in, a message without a login is not even read.
 #[test]
-fn whoever_has_not_logged_in_is_not_read() {
+fn a_mail_without_a_login_is_not_read() {
     let mut test_gateway = TestGateway::new();
     test_gateway.set("[intake]\nrequire_sasl = true");
     test_gateway.envelope.sasl_username = Some("".into());
@@ -118,7 +118,7 @@ fn a_client_must_be_in_a_range() {
 
 const RESULTS: &str = "authserv_id = \"mx.example.com\"\nrequire_authentication_results = true";
 
-fn vouched(header: &str) -> String {
+fn verdict_on(header: &str) -> String {
     Case { intake: RESULTS, header, ..PLAIN }.verdict()
 }
 
@@ -146,7 +146,7 @@ fn a_verdict_must_be_on_the_from_domain() {
         ("spf=pass smtp.mailfrom=example.com", "unvouched"),
         ("x-dkim=pass header.d=example.com", "unvouched"),
         ("none", "unvouched"),
-        // DMARC has the last word where it has one.
+        // DMARC's result decides if there is one.
         ("dkim=pass header.d=example.com; dmarc=fail header.from=example.com", "unvouched"),
         ("dkim=pass header.d=example.com; dmarc=none header.from=example.com", "ran"),
         ("dkim=pass header.d=example.com; dmarc=permerror header.from=example.com", "ran"),
@@ -155,7 +155,7 @@ fn a_verdict_must_be_on_the_from_domain() {
         ("dmarc=pass header.from=example.com; (", "unvouched"),
         ("dmarc=pass header.from=example.com)", "unvouched"),
     ] {
-        assert_eq!(vouched(&format!("Authentication-Results: mx.example.com; {results}\n")), wanted, "{results}");
+        assert_eq!(verdict_on(&format!("Authentication-Results: mx.example.com; {results}\n")), wanted, "{results}");
     }
 }
 
@@ -190,7 +190,7 @@ fn a_verdict_must_be_the_filters_own() {
             ),
             "ambiguous-results",
         ),
-        // Names that one reader takes for the field's and another does not: a border may have passed them over.
+        // Names that one program reads as the field's and another does not: the border's filter may have left them in.
         (format!("Authentication-Results : mx.example.com; {pass}\n"), "ambiguous-results"),
         (format!("Authentication- Results: mx.example.com; {pass}\n"), "ambiguous-results"),
         (
@@ -199,11 +199,11 @@ fn a_verdict_must_be_the_filters_own() {
         ),
         (format!("Authentication-Results: mx.example.com; {pass}\nAuthentication-Results: (\n"), "ambiguous-results"),
     ] {
-        assert_eq!(vouched(&header), wanted, "{header}");
+        assert_eq!(verdict_on(&header), wanted, "{header}");
     }
 }
 
-/// In the header of a part, or of a message in the message, where anybody may write one.
+/// In the header of a part, or of a message in the message, where every sender may write one.
 #[test]
 fn a_verdict_must_be_in_the_messages_own_header() {
     let field = "Authentication-Results: mx.example.com; dkim=pass header.d=example.com\n";
@@ -217,7 +217,7 @@ fn a_verdict_must_be_in_the_messages_own_header() {
 }
 
 #[test]
-fn a_user_may_be_the_only_one_to_need_a_verdict() {
+fn one_user_alone_may_need_a_verdict() {
     let header = "Authentication-Results: mx.example.com; dmarc=pass header.from=example.com\n";
     let alice = "require_authentication_results = true";
     let known = "authserv_id = \"mx.example.com\"";
@@ -269,7 +269,7 @@ fn spam_verdicts_are_read_in_the_forms_in_use() {
 
 /// Before the mac or after it: a reply would tell whether the key is right, and a record would block the true sender.
 #[test]
-fn who_is_not_vouched_for_draws_no_reply_and_may_come_again() {
+fn an_unauthenticated_sender_gets_no_reply_and_uses_nothing_up() {
     let ranges = "clients = [\"192.0.2.0/24\"]";
     for (intake, alice) in [(ranges, ""), ("", ranges)] {
         let mut test_gateway = TestGateway::new();
@@ -289,7 +289,7 @@ fn who_is_not_vouched_for_draws_no_reply_and_may_come_again() {
 }
 
 #[test]
-fn explain_says_who_vouches_and_who_does_not() {
+fn explain_shows_the_sender_authentication() {
     let mut test_gateway = TestGateway::new();
     test_gateway.set(&format!("[intake]\n{RESULTS}\nrequire_sasl = true\nclients = [\"192.0.2.0/24\"]"));
     let about = "address = \"alice@example.com\"\nroles = [\"web\"]\nlogins = [\"alice\"]\nclients = [\"192.0.2.7\"]\n";

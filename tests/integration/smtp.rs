@@ -1,5 +1,5 @@
 //! Replies by SMTP: a mail server that refuses, hangs or dies at each step of the conversation loses no reply and marks none
-//! as handed over; the one that says 250 to the whole message has it, to the byte.
+//! as sent; a server that says 250 to the whole message has it, to the byte.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -60,7 +60,7 @@ fn serve(listener: &TcpListener, step: usize, fault: Option<Fault>) -> Option<St
             }
             Some(Fault::HangsUp) => return None,
             Some(Fault::Hangs) => {
-                // Until the client has had enough.
+                // Until the client closes the connection.
                 let _ = lines.next();
                 return None;
             }
@@ -126,7 +126,7 @@ fn what_is_taken_is_marked_and_not_sent_again() {
     let (place, talk) = server(0, None);
     assert_eq!(deliver(&test_gateway, &request, place, LONG), None);
     assert!(talk.join().expect("a server").is_some());
-    // Nobody listens there any more, and nobody is asked.
+    // No server listens there any more, and none is asked.
     assert_eq!(deliver(&test_gateway, &request, place, LONG), None);
     assert!(test_gateway.log().join("\n").contains("reason=duplicate"));
     assert_eq!(test_gateway.runs().len(), 1);

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::cli::{CliGateway, Said, mode};
 use serde_json::Value;
 
-/// The house, with a command of two parameters and a second user.
+/// The gateway, with a command of two parameters and a second user.
 fn test_gateway() -> CliGateway {
     let test_gateway = CliGateway::new();
     test_gateway.write(
@@ -36,7 +36,7 @@ fn json(said: &Said) -> Value {
 }
 
 #[test]
-fn the_catalogue_is_spelled_out() {
+fn commands_are_listed_and_shown() {
     let test_gateway = test_gateway();
     let list = test_gateway.run(&["command", "list"]);
     assert_eq!(list.out, "restart  as root, for oncall, web: Restart a service\nsay      as nobody, for web: Say it\n");
@@ -173,7 +173,7 @@ fn a_code_is_tested_without_being_used() {
 }
 
 #[test]
-fn the_log_shows_what_became_of_requests() {
+fn the_log_shows_how_requests_ended() {
     let test_gateway = test_gateway();
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say", "what=one"]));
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["restart", "service=php"]));
@@ -219,7 +219,7 @@ fn the_log_shows_what_became_of_requests() {
 }
 
 #[test]
-fn explain_tells_and_leaves_no_trace() {
+fn explain_changes_nothing() {
     let test_gateway = test_gateway();
     let request = test_gateway.eml(&["say", "what=one"]);
     let explained = test_gateway.run_with(&["explain"], &request);
@@ -256,7 +256,7 @@ fn explain_tells_and_leaves_no_trace() {
 }
 
 #[test]
-fn the_ledger_is_looked_after() {
+fn ledger_commands_maintain_the_ledger() {
     let test_gateway = test_gateway();
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
     let status = json(&test_gateway.run(&["ledger", "status", "--json"]));
@@ -400,7 +400,7 @@ fn check_finds_what_is_broken_and_says_what_to_do() {
 }
 
 #[test]
-fn the_tab_key_offers_the_gateways_own_names() {
+fn completion_offers_the_gateways_own_names() {
     let test_gateway = test_gateway();
     let offered = |words: &[&str]| {
         let mut command = test_gateway.command(&["--", "mailsudo"]);

@@ -1,4 +1,4 @@
-//! Clocks that step, stand at the ends of what computers can count, or were wrong for a while.
+//! Clocks that step, are at the ends of what a computer can count, or were wrong for a while.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn later(time: Timestamp, seconds: i64) -> Timestamp {
     Timestamp::from_seconds(time.seconds() + seconds)
 }
 
-/// A mail of alice's with a code that cannot be right: it is longer than hers.
+/// A mail of alice's with a code that cannot be right: it is longer than the right one.
 fn wrong(time: Timestamp, n: i64) -> String {
     let code = if n % 2 == 0 { "00000000" } else { "11111111" };
     mail("alice@example.com", &block("alice", KEY, later(time, n), "count", &[], Some(code)))
@@ -89,7 +89,7 @@ fn a_clock_may_step_at_any_moment_of_a_delivery() {
 }
 
 #[test]
-fn a_step_makes_an_honest_request_stale_or_early_and_says_so() {
+fn a_step_of_the_clock_makes_a_valid_request_stale_or_early() {
     let mut test_gateway = TestGateway::new();
     let signed = test_gateway.clock.now();
     for (by, reason, words) in [(HOUR, "stale", "ago"), (-HOUR, "future", "compare the clocks")] {
@@ -123,7 +123,7 @@ fn a_request_that_waits_survives_a_step_and_runs_once() {
 }
 
 #[test]
-fn a_wait_is_measured_on_the_clock_that_nobody_sets() {
+fn a_wait_is_measured_on_the_monotonic_clock() {
     let mut test_gateway = TestGateway::new();
     test_gateway.deliver(&test_gateway.request("help", &[]));
     test_gateway.clock.forward(60);
@@ -136,7 +136,7 @@ fn a_wait_is_measured_on_the_clock_that_nobody_sets() {
         let other = mailsudo::ledger::open(gateway.settings(), Trusted::caller(), test_gateway.timeouts.transaction);
         let other = other.expect("the ledger");
         let holder = RequestId::from_bytes([0; 32]);
-        let _claim = mailsudo::ledger::Ledger::lock(&other, &holder).expect("asked").expect("claimed");
+        let _claim = other.lock(&holder).expect("asked").expect("claimed");
         assert_eq!(deliver_while_stepping(&test_gateway, &request, after, -HOUR), Some("busy"), "{after}");
         assert_eq!(deliver_while_stepping(&test_gateway, &request, after, HOUR / 9), Some("busy"), "{after}");
     }
@@ -170,7 +170,7 @@ fn wrong_codes_count_again_after_a_step_back() {
 }
 
 #[test]
-fn a_lockout_does_not_outlast_a_step_forward_and_cannot_be_had_twice_for_the_same_codes() {
+fn a_lockout_ends_with_a_step_forward_and_the_same_codes_cause_no_second() {
     let mut test_gateway = TestGateway::new();
     let begun = test_gateway.clock.now();
     for n in 0..5 {
@@ -189,18 +189,18 @@ fn a_ledger_made_while_the_clock_was_ahead_defers_and_says_what_to_do() {
     test_gateway.clock.forward(60);
     let year = 365 * 24 * HOUR;
     let watermark = later(test_gateway.clock.now(), year);
-    test_gateway.ledger().execute("INSERT INTO floor VALUES (?1)", [watermark.seconds()]).expect("a floor");
+    test_gateway.ledger().execute("INSERT INTO floor VALUES (?1)", [watermark.seconds()]).expect("a watermark");
     let request = test_gateway.request("count", &[]);
     let ended = test_gateway.deliver(&request);
     assert_eq!(ended.deferred, Some("ledger"), "{ended:?}");
     assert!(ended.log.join("\n").contains("which is in the future: set the clock right"), "{ended:?}");
-    test_gateway.ledger().execute("DELETE FROM floor", []).expect("mended");
+    test_gateway.ledger().execute("DELETE FROM floor", []).expect("repaired");
     assert!(test_gateway.deliver(&request).reply().contains("count: ok"), "nothing is lost");
 }
 
-/// A clock that ran years ahead lets a delivery forget what is young. Nothing of that comes back.
+/// With a clock that was years ahead, a delivery prunes recent requests. None of them is accepted again.
 #[test]
-fn what_was_forgotten_by_mistake_stays_refused() {
+fn what_was_pruned_by_mistake_stays_refused() {
     let mut test_gateway = TestGateway::new();
     let request = test_gateway.request("count", &[]);
     assert_eq!(test_gateway.deliver(&request).replies.len(), 1);
@@ -246,7 +246,7 @@ fn a_leap_second_cannot_be_signed_and_a_second_that_comes_twice_does_no_harm() {
 }
 
 #[test]
-fn the_whole_way_is_open_in_every_year() {
+fn requests_are_accepted_in_every_year() {
     for now in [
         "1970-01-01T00:02:00Z",
         "2038-01-19T03:14:07Z",
@@ -286,9 +286,9 @@ fn the_whole_way_is_open_in_every_year() {
     }
 }
 
-/// A machine whose battery is dead, or that somebody has set to nonsense: refusals with words, and nothing dies.
+/// A machine without a battery for its clock, or with a wrong time: requests are refused with a reason, and nothing panics.
 #[test]
-fn where_the_clock_is_nonsense_requests_are_refused_with_words() {
+fn with_an_impossible_clock_requests_are_refused_with_a_reason() {
     let honest = at("2026-11-23T10:15:05Z");
     for (now, reason) in [
         (0, "future"),

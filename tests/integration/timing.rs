@@ -1,4 +1,4 @@
-//! What a stranger could learn from a watch: how much work the gateway does for a mail whose mac does not hold, counted in
+//! What a sender could learn from the time: how much work the gateway does for a mail whose mac is wrong, counted in
 //! instructions by callgrind, which repeats to the instruction.
 //!
 //! Counted here: all three within 0.1 %, which is the digits of their keys and handling the file that nobody has. Reading that
@@ -13,7 +13,7 @@ use crate::cli::CliGateway;
 /// How far apart the counts may be, in thousandths of the least.
 const NOISE: u64 = 10;
 
-/// A request with a mac that nobody has made.
+/// A request with a wrong mac.
 fn forged(user: &str) -> String {
     format!(
         "From: {user}@example.com\nSubject: x\n\nmailsudo: 1\ngateway: berlin\nuser: {user}\ntime: 2026-11-23T10:15:00Z\n\

@@ -63,7 +63,7 @@ fn the_gateway_decides_every_vector_as_its_maker_does() {
         let ended = test_gateway.deliver(&mail);
         let log = ended.log.join("\n");
         let verdict = text(vector, "verdict");
-        // The catalogue here does not know these commands, which is found out only after the code holds.
+        // The commands here do not include these, which is found out only after the code was right.
         let wanted = match verdict {
             "authentic" => vec!["event=admitted", "reason=not-permitted", "reason=bad-parameter"],
             "bad-mac"

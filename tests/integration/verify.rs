@@ -1,4 +1,4 @@
-//! What `verify` says of replies: `tests/replies/NAME.eml` is one reply of a gateway as it may arrive, or as somebody may have
+//! What `verify` says of replies: `tests/replies/NAME.eml` is one reply of a gateway as it may arrive, or as an attacker may have
 //! changed it.
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Mail as it really arrives: `mail/NAME.eml` is alice's request as some mail system hands it over, and the table below says
-//! what becomes of it. What must verify runs, once; everything else is refused with the reason given, and never guessed at.
+//! Real shapes of mail: `mail/NAME.eml` is alice's request as some mail system delivers it, and the table below has the
+//! result. What must verify runs, once; everything else is refused with the reason given, and nothing is guessed.
 //!
 //! The request is the vector `plain` of `vectors.json`: restart service=nginx, signed at 10:15:00 on 23 November 2026.
 
@@ -79,7 +79,7 @@ const MAILS: &[(&str, &str)] = &[
     ("alternative", "ran"),
     ("alternative-html-first", "ran"),
     ("alternative-plain-is-empty", "ran"), // the HTML counts where no plain text has a block
-    ("alternative-plain-is-broken", "malformed"), // the plain text counts, and is not mended from the HTML
+    ("alternative-plain-is-broken", "malformed"), // the plain text counts, and is not completed from the HTML
     ("alternative-amp", "ran"),
     ("alternative-calendar", "ran"),
     ("calendar-only", "not-a-request"),
@@ -118,12 +118,12 @@ const MAILS: &[(&str, &str)] = &[
     ("quoted-only", "not-a-request"),
     ("quoted-copy-below", "ran"),
     ("quoted-without-a-blank", "not-a-request"),
-    ("forwarded-inline", "ran"), // by herself: it is her request, word for word
+    ("forwarded-inline", "ran"), // by alice: it is alice's request, word for word
     ("forwarded-inline-by-another", "foreign-from"),
     ("forwarded-as-attachment", "not-a-request"),
     ("forwarded-in-base64", "not-a-request"),
     ("message-as-body", "not-a-request"),
-    ("digest", "not-a-request"), // its parts are messages, said or unsaid
+    ("digest", "not-a-request"), // its parts are messages, whether they say so or not
     ("delivery-report", "automatic"),
     // Mangled.
     ("cut-before-the-mac", "malformed"),
@@ -145,7 +145,7 @@ const MAILS: &[(&str, &str)] = &[
     ("value-altered", "bad-mac"),
     ("unknown-user", "bad-mac"),
     ("version-2", "unsupported-version"),
-    ("block-and-its-draft", "ambiguous"),
+    ("block-and-an-unsigned-request", "ambiguous"),
     ("empty", "not-a-request"),
     ("header-only", "not-a-request"),
     // Header.
@@ -245,5 +245,5 @@ fn what_does_not_verify_is_refused_for_its_reason_and_leaves_no_trace() {
     }
     assert_eq!(test_gateway.runs().len(), 0);
     // Opening it would have made it.
-    assert!(!test_gateway.path("ledger/ledger.db").exists(), "no stranger's mail opens the ledger");
+    assert!(!test_gateway.path("ledger/ledger.db").exists(), "no unauthenticated mail opens the ledger");
 }

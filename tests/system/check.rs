@@ -1,31 +1,31 @@
-//! `mailsudo check`: silent about a good gateway, and naming each thing that is broken, one at a time.
+//! `mailsudo check` has no finding about a good gateway, and names each thing that is broken, one at a time.
 
 use crate::gateway::{Gateway, Level};
 use crate::user::User;
 use crate::{poll, postfix, syslog};
 
-/// What breaks it and what mends it, both for sh(1), and the finding: its level, its word, and what it has to name.
+/// What breaks it and what repairs it, both for sh(1), and the finding: its level, its word, and what it has to name.
 struct Break {
     by: &'static str,
-    mended_by: &'static str,
+    repaired_by: &'static str,
     level: Level,
     about: &'static str,
     named: &'static str,
 }
 
-const fn error(by: &'static str, mended_by: &'static str, about: &'static str, named: &'static str) -> Break {
-    Break { by, mended_by, level: Level::Error, about, named }
+const fn error(by: &'static str, repaired_by: &'static str, about: &'static str, named: &'static str) -> Break {
+    Break { by, repaired_by, level: Level::Error, about, named }
 }
 
-const fn warning(by: &'static str, mended_by: &'static str, about: &'static str, named: &'static str) -> Break {
-    Break { by, mended_by, level: Level::Warning, about, named }
+const fn warning(by: &'static str, repaired_by: &'static str, about: &'static str, named: &'static str) -> Break {
+    Break { by, repaired_by, level: Level::Warning, about, named }
 }
 
-/// Breaks and mends one thing after the other; nothing of one may be left when the next comes.
+/// Breaks and repairs one thing after the other; nothing of one may be left when the next begins.
 fn each_is_named(breaks: &[Break]) {
     let gateway = Gateway::make();
     let good = gateway.check();
-    // Nobody in the sandbox knows about the clock; nothing else is amiss.
+    // No program in the sandbox knows about the clock; nothing else is wrong.
     let worries: Vec<_> = good.complaints().iter().map(|finding| finding.about.clone()).collect();
     assert_eq!(worries, ["clock"], "{:#?}", good.complaints());
     assert_eq!(good.status, 1);
@@ -34,19 +34,19 @@ fn each_is_named(breaks: &[Break]) {
     for case in breaks {
         gateway.sh(case.by);
         let found = gateway.check();
-        gateway.sh(case.mended_by);
+        gateway.sh(case.repaired_by);
         if !found.names(case.level, case.about, case.named) {
             missed.push(format!("`{}` is not named: {:#?}", case.by, found.complaints()));
         }
         let worst = found.findings.iter().map(|finding| finding.level).max();
         assert_eq!(found.status, if worst == Some(Level::Error) { 2 } else { 1 }, "`{}`: {found:#?}", case.by);
-        assert_eq!(gateway.check(), good, "after `{}`, mended by `{}`", case.by, case.mended_by);
+        assert_eq!(gateway.check(), good, "after `{}`, repaired by `{}`", case.by, case.repaired_by);
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
 #[test]
-fn files_and_people() {
+fn files_and_users() {
     each_is_named(&[
         error("chmod 0666 mailsudo.toml", "chmod 0644 mailsudo.toml", "configuration", "/etc/mailsudo/mailsudo.toml"),
         error("chmod 0777 .", "chmod 0755 .", "configuration", "/etc/mailsudo"),
@@ -203,7 +203,7 @@ fn the_ledger() {
             "ledger",
             "tmpfs",
         ),
-        // A page that is not also in the write-ahead log, nor the first, which says what the file is.
+        // A page that is not also in the write-ahead log, and not the first, which identifies the file.
         error(
             "cp -a ${LEDGER%/*} /srv/kept; mailsudo ledger backup /srv/whole; rm -f $LEDGER $LEDGER-wal $LEDGER-shm; \
              mv /srv/whole $LEDGER; chown mailsudo: $LEDGER; dd if=/dev/urandom of=$LEDGER bs=4096 seek=1 count=2 conv=notrunc",
@@ -221,7 +221,7 @@ fn the_ledger() {
 }
 
 #[test]
-fn postfix_and_the_neighbours() {
+fn postfix_and_the_programs_around_it() {
     const LIMIT: &str = "mailsudo_destination_recipient_limit";
     each_is_named(&[
         error("cp $MASTER m; postconf -MX mailsudo/unix", "cp m $MASTER; rm m", "postfix", "no transport"),
@@ -268,19 +268,19 @@ fn postfix_and_the_neighbours() {
 }
 
 #[test]
-fn who_vouches() {
-    const MENDED: &str = "sed -i '$d' users.d/checker.toml";
+fn sender_authentication() {
+    const REPAIR: &str = "sed -i '$d' users.d/checker.toml";
     const INTAKE: &str = "sed -i '/^.intake/,$d' mailsudo.toml";
     each_is_named(&[
         error(
             "sed -i '$a require_sasl = true' users.d/checker.toml",
-            MENDED,
+            REPAIR,
             "sender-auth",
             "checker must log in, and has no login",
         ),
         warning(
             "sed -i '$a logins = [\"checker\"]' users.d/checker.toml",
-            MENDED,
+            REPAIR,
             "sender-auth",
             "checker has logins, and need not log in",
         ),
@@ -304,7 +304,7 @@ fn who_vouches() {
         ),
         error(
             "sed -i '$a require_authentication_results = true' users.d/checker.toml",
-            MENDED,
+            REPAIR,
             "sender-auth",
             "no authserv_id is trusted",
         ),
@@ -337,7 +337,7 @@ fn who_vouches() {
 }
 
 #[test]
-fn neighbours() {
+fn other_gateways() {
     const OLD: &str = "rm -r ../mailsudo.old";
     each_is_named(&[
         error(

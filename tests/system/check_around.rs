@@ -1,4 +1,4 @@
-//! `mailsudo check` and what is around a gateway: the clock, NoNewPrivileges, and people who may not look everywhere.
+//! `mailsudo check` and what is around a gateway: the clock, NoNewPrivileges, and users who may not read every file.
 
 use std::process::{Command, Output};
 
@@ -6,7 +6,7 @@ use crate::gateway::{Found, Gateway, Level};
 use crate::process::{self, run};
 use crate::system_env::PROGRAM;
 
-/// Stands in for systemd's, which the sandbox has none to ask.
+/// In the place of systemd's, because the sandbox has no systemd.
 const TIMEDATECTL: &str = "/usr/local/bin/timedatectl";
 
 fn clock_says(word: &str) {
@@ -34,7 +34,7 @@ fn a_postfix_without_new_privileges() {
     run("setpriv", &["--no-new-privs", "postfix", "start"]);
     let found = gateway.check();
     run("postfix", &["stop"]);
-    // Somebody else's process by now: a number that was left behind accuses nobody.
+    // Another program's process by now: a stale process id is no finding.
     let pid_file = "/var/spool/postfix/pid/master.pid";
     let mut other = Command::new("setpriv")
         .args(["--no-new-privs", "sleep", "300"])
@@ -75,7 +75,7 @@ fn said_to(account: &str, words: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_service_user_finds_out_what_sudo_permits_and_nobody_else_does() {
+fn only_the_service_user_and_root_find_out_what_sudo_permits() {
     let gateway = Gateway::make();
     let asked = |account: &str| said_to(account, &["sudoers", "--check"]);
     let (status, said, _) = asked("mailsudo");
@@ -112,7 +112,7 @@ max_length = 3
 }
 
 #[test]
-fn whoever_may_not_look_is_told_who_may() {
+fn a_user_without_rights_is_told_who_has_them() {
     let _gateway = Gateway::make();
     let found = Found::read(&run_as("worker", &["check", "--json"]));
     for about in ["secrets", "ledger", "sudoers"] {

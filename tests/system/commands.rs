@@ -1,6 +1,5 @@
-//! The gateway's commands: programs that leave a trace, and the files that allow them.
-//!
-//! They stand beside the example catalogue, so that its commands are in the fence as well.
+//! The gateway's commands: programs that leave a trace, and the files that allow them. They are installed beside the example
+//! commands, so that the sudo rules have those too.
 
 use crate::process;
 
@@ -14,9 +13,9 @@ pub(crate) const HOLD_GO: &str = "/srv/hold.go";
 pub(crate) const FORBIDDEN: &str = "/srv/forbidden";
 /// While it is there, `alone` does not end.
 pub(crate) const GATE: &str = "/srv/gate";
-/// Who has begun to run `alone`, a number on a line.
+/// Which runs of `alone` have begun, a number on each line.
 pub(crate) const PASSED: &str = "/srv/passed";
-/// Who did while another one was at it.
+/// Which runs began while another one ran.
 pub(crate) const INTRUDERS: &str = "/srv/intruders";
 
 struct Entry {
@@ -144,7 +143,7 @@ pub(crate) fn install_programs() {
     process::write(LEVELS, 0o666, "");
 }
 
-/// Writes the command files into a catalogue's folder: all, or those with enumerable arguments.
+/// Writes the command files into a folder: all, or those with enumerable arguments.
 pub(crate) fn write(folder: &str, only_enumerable: bool) {
     for entry in COMMANDS {
         if entry.enumerable || !only_enumerable {

@@ -33,7 +33,7 @@ impl Terminal {
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(read @ 1..) = output.read(&mut bytes) {
-                // Bells are heard and not seen.
+                // A bell is not shown.
                 let text = String::from_utf8_lossy(&bytes[..read]).replace('\u{7}', "");
                 shown.lock().expect("a screen").push_str(&text);
             }

@@ -1,4 +1,4 @@
-//! A crowd through the real Postfix, with its own processes, its own retries and a restart in the middle.
+//! Many mails at once through the real Postfix, with its own processes, its own retries and a restart in the middle.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ const COPIES: usize = 50;
 const RIVALS: usize = 20;
 
 #[test]
-fn everybody_runs_once_and_is_answered_once() {
+fn every_request_runs_once_and_is_answered_once() {
     system_env::enter();
     for trace in [PASSED, INTRUDERS] {
         process::remove(trace);
@@ -49,7 +49,7 @@ fn everybody_runs_once_and_is_answered_once() {
         assert_eq!(in_block(&reply, "result"), "exit-0");
     }
     let all: usize = ids.iter().map(|id| deliveries(id)).sum();
-    assert!(all > ids.len(), "nobody was put off: {all} deliveries of {} mails", ids.len());
+    assert!(all > ids.len(), "no delivery was deferred: {all} deliveries of {} mails", ids.len());
     let bounced = |id: &String| postfix::statuses(id).iter().any(|status| status.contains("status=bounced"));
     assert!(!ids.iter().any(bounced), "a mail has bounced");
     assert_eq!(smtp::accepts(system_env::GATEWAY), Ok(()), "and Postfix is as it was");

@@ -1,4 +1,4 @@
-//! A request that is allowed: run once, as another user, through the generated fence, and answered.
+//! A request that is allowed: run once, as another user, through the generated sudo rules, and answered.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -52,7 +52,7 @@ fn sudo_logs_exactly_the_expected_command() {
 }
 
 #[test]
-fn the_address_is_taken_and_its_neighbours_are_not() {
+fn only_the_gateways_address_is_accepted() {
     system_env::enter();
     assert_eq!(smtp::accepts(system_env::GATEWAY), Ok(()));
     let refusal = smtp::accepts("nobody-else@example.com").expect_err("there is no such account");

@@ -1,7 +1,7 @@
-//! A gateway of two commands and one user in the place of the world's, and what `mailsudo check` says of it.
+//! A gateway of two commands and one user in the place of the main one, and what `mailsudo check` says of it.
 //!
-//! In: nothing. Out: findings. The world's own gateway is put away meanwhile and comes back when this is dropped; Postfix,
-//! sudo and the ledger are the world's.
+//! In: nothing. Out: findings. The main gateway is moved away meanwhile and comes back when this is dropped; Postfix, sudo
+//! and the ledger are those of the main gateway.
 
 use std::process::{Command, Output, Stdio};
 
@@ -118,7 +118,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // What a failed test left broken outside the folder stays so; its message is the first to be read.
+        // What a failed test has broken outside the folder stays broken; read that test's message first.
         process::remove(CONFIG);
         run("mv", &[AWAY, CONFIG]);
         sudo_rules::raise_sudo();

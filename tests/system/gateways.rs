@@ -1,5 +1,5 @@
-//! Two gateways on one host, behind one Postfix: the address chooses, each has a fence and a memory of its own, and a request
-//! for one never runs at the other.
+//! Two gateways on one host, behind one Postfix: the address chooses, each has its own sudo rules and ledger, and a request for
+//! one never runs at the other.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -53,7 +53,7 @@ impl Drop for Paris {
             .args(["postfix", "remove", "--yes", "--transport", TRANSPORT])
             .stdin(Stdio::null())
             .output();
-        // After a failed test as much has to come back as can.
+        // After a failed test, as much as possible is put back.
         let script =
             format!("postconf -X recipient_delimiter; postfix reload; rm -rf {FOLDER} {OTHER_FRAGMENT}* {LEDGER}*");
         let _ = Command::new("sh").args(["-c", &script]).status();
@@ -65,7 +65,7 @@ fn install(options: &[&str]) -> Output {
     Command::new(PROGRAM).args(words).stdin(Stdio::null()).output().expect("the program")
 }
 
-/// What is not as it should be; nobody in the sandbox knows about the clock.
+/// The findings but for the clock's, about which no program in the sandbox knows.
 fn complaints(folder: &str) -> String {
     let output = Command::new(PROGRAM).args(["check", "--quiet", "--config", folder]).stdin(Stdio::null()).output();
     let said = String::from_utf8_lossy(&output.expect("the program is installed").stdout).into_owned();
@@ -120,8 +120,8 @@ fn each_serves_its_own_address_and_its_own_requests() {
         assert!(reply.contains("Filesystem"), "{to}: {reply}");
     }
 
-    // Whoever the second gateway does not know is nobody there, and whoever it knows under the same key has still signed for
-    // the first.
+    // A user whom the second gateway does not know is unknown there. A user whom it knows under the same key has still signed
+    // for the first.
     let traveller = User::enrol("traveller");
     let request = traveller.request(&["disk"]);
     assert_refused(&traveller, &send(&traveller, ADDRESS, &request), "bad-mac");
@@ -136,7 +136,7 @@ fn each_serves_its_own_address_and_its_own_requests() {
 }
 
 #[test]
-fn one_address_is_one_gateways() {
+fn one_address_has_one_gateway() {
     let _first = Gateway::make();
     let _paris = Paris::make();
     let same = SETTINGS.replace(ADDRESS, GATEWAY);
@@ -147,7 +147,7 @@ fn one_address_is_one_gateways() {
     assert!(!Path::new("/etc/postfix/mailsudo-paris_transport").exists());
     assert!(complaints(FOLDER).contains("has the address ops@example.com too"), "{}", complaints(FOLDER));
 
-    // Nor is a transport that somebody else put there.
+    // Nor a transport that another sysadmin has made.
     run("postconf", &["-M", "mailsudo-paris/unix=mailsudo-paris unix - n n - - pipe user=nobody argv=/bin/true"]);
     let refused = install(&["--yes", "--config", FOLDER, "--transport", TRANSPORT]);
     run("postconf", &["-MX", "mailsudo-paris/unix"]);

@@ -1,4 +1,4 @@
-//! The program's own walls: what a delivery's memory holds and when, who may look at it, and what its children get of it.
+//! The hardening of the program: what a delivery's memory holds and when, who may read it, and what its children inherit.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +42,7 @@ fn environment(pid: u32) -> Vec<String> {
     words
 }
 
-/// Whether the service user gets to see anything of the process `pid` but what everybody does.
+/// Whether the service user can read more of the process `pid` than every other user.
 fn may_be_looked_at(pid: u32) -> bool {
     ["mem", "environ", "fd/0", "maps"].iter().any(|part| {
         let line =
@@ -53,8 +53,8 @@ fn may_be_looked_at(pid: u32) -> bool {
 
 #[test]
 fn while_the_command_runs_only_the_key_is_left_and_while_sendmail_runs_nothing() {
-    let stand = SpyGateway::raise();
-    let mail = stand.mail();
+    let spy_gateway = SpyGateway::raise();
+    let mail = spy_gateway.mail();
     let (key_file, url) = secrets();
     let (hex_key, secret) = (quoted(&key_file, "hmac_key"), base32(&url));
     let raw_key = hex::decode(hex_key).expect("hex digits");
@@ -69,10 +69,10 @@ fn while_the_command_runs_only_the_key_is_left_and_while_sendmail_runs_nothing()
         ]
     };
 
-    let delivery = stand.deliver(&mail, HOSTILE);
+    let delivery = spy_gateway.deliver(&mail, HOSTILE);
     spy("command");
     let image = Image::of(delivery.pid());
-    // What must be there shows that what is not there is not just not found.
+    // Finding what must be there shows that the search works.
     assert!(image.count(b"ann@users.example") > 0, "the image is not a delivery's");
     assert_eq!(image.count(&raw_key), 1, "the reply is signed under the key; it is in one place until then");
     assert_eq!(image.holds(&others()), [], "secrets that have served, while the command runs");
@@ -88,9 +88,9 @@ fn while_the_command_runs_only_the_key_is_left_and_while_sendmail_runs_nothing()
 }
 
 #[test]
-fn a_delivery_shows_itself_to_nobody_and_leaves_no_core() {
-    let stand = SpyGateway::raise();
-    let delivery = stand.deliver(&stand.mail(), "MAIL_CONFIG=/etc/postfix");
+fn no_other_process_can_read_a_delivery_and_it_leaves_no_core() {
+    let spy_gateway = SpyGateway::raise();
+    let delivery = spy_gateway.deliver(&spy_gateway.mail(), "MAIL_CONFIG=/etc/postfix");
     spy("command");
     // proc(5): what is not dumpable, and so leaves no core and cannot be traced by its own user, belongs to root.
     let owner = fs::metadata(format!("/proc/{}/environ", delivery.pid())).expect("it is there").uid();
@@ -117,8 +117,8 @@ fn a_delivery_shows_itself_to_nobody_and_leaves_no_core() {
 
 #[test]
 fn neither_command_nor_sendmail_gets_descriptors_or_environment_of_the_delivery() {
-    let stand = SpyGateway::raise();
-    let delivery = stand.deliver(&stand.mail(), HOSTILE);
+    let spy_gateway = SpyGateway::raise();
+    let delivery = spy_gateway.deliver(&spy_gateway.mail(), HOSTILE);
     let command = spy("command");
     let inherited: BTreeSet<_> = [0, 1, 2, 7, 8].iter().map(|&number| link(delivery.pid(), number)).collect();
     assert!(LEFT_OPEN.iter().all(|path| inherited.contains(*path)), "the delivery itself has them: {inherited:?}");
@@ -151,8 +151,8 @@ fn neither_command_nor_sendmail_gets_descriptors_or_environment_of_the_delivery(
 
 #[test]
 fn under_postfix_no_descriptor_of_its_own_reaches_the_command() {
-    let stand = SpyGateway::raise();
-    stand.lend_to_the_world();
+    let spy_gateway = SpyGateway::raise();
+    spy_gateway.lend_to_the_main_gateway();
     let user = User::enrol("inheritor");
     user.send(&user.request(&["stay"]));
     let command = spy("command");

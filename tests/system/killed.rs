@@ -1,4 +1,4 @@
-//! Somebody kills sudo, or the command behind it: the kernel when memory runs out, or a hasty administrator.
+//! sudo, or the command behind it, is killed: by the kernel when memory runs out, or by a sysadmin.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn kill_during_the_run(name: &str, victims: impl Fn(&str) -> bool) -> (String, b
         panic!("not one `{command}`");
     };
     let victims = process::find(|line| line.ends_with(&command["/bin/sh ".len()..]) && victims(line));
-    assert!(!victims.is_empty(), "nobody to kill");
+    assert!(!victims.is_empty(), "no process to kill");
     victims.into_iter().for_each(process::kill);
     let reply = user.mailbox().single();
     let lives = process::lives(pid);
@@ -39,7 +39,7 @@ fn a_killed_command_is_reported_as_killed() {
 }
 
 #[test]
-fn a_killed_timeout_leaves_the_command_and_that_is_not_denied() {
+fn a_killed_timeout_leaves_the_command_and_the_reply_says_so() {
     let told = kill_during_the_run("untimed", |line| line.starts_with("/usr/bin/timeout "));
     assert_eq!(told, ("unknown".to_owned(), true));
 }

@@ -1,5 +1,5 @@
-//! The ledger on a disk of its own, a small one, that fails in the ways in which disks do. The service user's rights are real
-//! here, and so is the end of the space.
+//! The ledger on a small disk of its own that fails in the ways in which disks fail: with the real rights of the service user,
+//! and with a real end of the space.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::{poll, postfix};
 const FOLDER: &str = "/var/lib/mailsudo";
 const FILLER: &str = "/var/lib/mailsudo/filler";
 
-/// A tmpfs over the ledger's folder, with an empty ledger; the world's own comes back when this is dropped.
+/// A tmpfs over the ledger's folder, with an empty ledger; the main ledger is visible again when this is dropped.
 struct Disk(());
 
 impl Disk {
@@ -60,13 +60,13 @@ fn a_disk_that_cannot_be_written_defers_and_loses_nothing() {
         ("read-only", || remount("ro"), || remount("rw")),
         ("no longer the service user's", || own("root"), || own(SERVICE)),
     ];
-    for (n, (what, hurt, mend)) in cases.into_iter().enumerate() {
+    for (n, (what, hurt, repair)) in cases.into_iter().enumerate() {
         let user = User::enrol(&format!("disk{n}"));
         hurt();
         let id = user.send(&user.request(&["alone", &format!("number={}", n + 1)]));
         postfix::wait_until_deferred(&id, 1);
         assert_eq!(process::text(PASSED).lines().count(), n, "{what}: it ran without being recorded");
-        mend();
+        repair();
         let reply = retry_until_answered(&user.mailbox());
         user.assert_genuine(&reply);
         assert_eq!(in_block(&reply, "result"), "exit-0", "{what}");

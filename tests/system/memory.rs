@@ -1,9 +1,9 @@
-//! Looking for secrets in a process's memory, as root may: every byte that the process itself could read.
+//! Searches a process's memory for secrets, as root: every byte that the process itself could read.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-/// Something that must not be found, in all the forms in which it could lie around.
+/// Something that must not be found, in all the forms in which it could be in memory.
 pub(crate) struct Secret {
     what: &'static str,
     forms: Vec<Vec<u8>>,
@@ -48,7 +48,7 @@ impl Image {
         image
     }
 
-    /// How often `bytes` stand in it.
+    /// How often `bytes` are in it.
     pub(crate) fn count(&self, bytes: &[u8]) -> usize {
         self.0.iter().map(|region| region.windows(bytes.len()).filter(|window| window == &bytes).count()).sum()
     }

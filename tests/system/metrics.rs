@@ -1,4 +1,4 @@
-//! The metrics' way to Prometheus: the installed timer under a real systemd, its service with all its restrictions, and the
+//! The metrics for Prometheus: the installed timer under a real systemd, its service with all its restrictions, and the
 //! text that it leaves, read by Prometheus's own Python client.
 
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ const UNITS: &str = "/usr/local/lib/systemd/system";
 const SERVICE: &str = "mailsudo-metrics.service";
 const TIMER: &str = "mailsudo-metrics.timer";
 const FOLDER: &str = "/var/lib/prometheus/node-exporter";
-/// Strict about what the text format leaves no choice in: it raises an error, and so exits 1.
+/// It is strict: text that breaks the format raises an error, and so it exits 1.
 const PARSER: &str = "\
 import sys
 from prometheus_client.parser import text_string_to_metric_families
@@ -32,7 +32,7 @@ fn in_the_units_words(systemd: &Systemd, property: &str) -> String {
 }
 
 #[test]
-fn the_timer_has_them_written_where_the_exporter_looks() {
+fn the_timer_writes_the_metrics_where_the_exporter_reads() {
     system_env::enter();
     let user = User::enrol("counted");
     user.send(&user.request(&["whoami"]));
@@ -56,7 +56,7 @@ fn the_timer_has_them_written_where_the_exporter_looks() {
     assert_eq!(systemd.must(&["is-active", TIMER]), "active");
 
     let about = std::fs::metadata(&file).expect("it was there");
-    assert_eq!(about.permissions().mode() & 0o777, 0o644, "the exporter is somebody else");
+    assert_eq!(about.permissions().mode() & 0o777, 0o644, "the exporter runs as another user");
     let text = process::text(&file);
     assert!(text.contains("mailsudo_requests{gateway=\"sandbox\",state=\"finished\"} "), "{text}");
     let parsed = run_with_input("/usr/bin/python3", &["-c", PARSER], &text);

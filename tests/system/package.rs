@@ -16,9 +16,9 @@ const EXAMPLE: &str = "/usr/share/doc/mailsudo/examples/commands.d/disk.toml";
 const STATE: &str = "/var/lib/mailsudo";
 const FRAGMENT: &str = "/etc/sudoers.d/mailsudo";
 const SECOND_FRAGMENT: &str = "/etc/sudoers.d/mailsudo-second";
-const AWAY: &str = "/srv/world-away";
+const AWAY: &str = "/srv/moved-away";
 
-/// A host on which nobody ever installed mailsudo; the world comes back when this is dropped.
+/// A host on which mailsudo was never installed; the test machine is as before when this is dropped.
 struct Bare(());
 
 impl Bare {
@@ -39,7 +39,7 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // As far as a failed test got.
+        // As far as a failed test has come.
         let _ = Command::new("dpkg").args(["--purge", "mailsudo"]).output();
         system_env::make_install("install");
         process::remove(CONFIG);
@@ -59,7 +59,7 @@ fn command(name: &str, run_as: &str, program: &str) {
     process::write(format!("{CONFIG}/commands.d/{name}.toml"), 0o644, &toml);
 }
 
-/// Owner, group and mode of a path, as a person would say them.
+/// Owner, group and mode of a path.
 fn rights(path: &str) -> String {
     run("stat", &["-c", "%U:%G %a", path]).trim().to_owned()
 }

@@ -1,7 +1,7 @@
 //! Waiting for what other processes do.
 //!
 //! In: a question that is asked until it has an answer. Out: the answer, or a panic with the logs. The
-//! deadline is only there to end a hopeless wait; no test may depend on how long something takes.
+//! deadline only ends a wait that would never end; no test may depend on how long something takes.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Like [`until`], for what is only true or not.
+/// Like [`until`], for a condition.
 pub(crate) fn until_true(what: &str, mut probe: impl FnMut() -> bool) {
     until(what, || probe().then_some(()));
 }

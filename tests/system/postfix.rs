@@ -1,4 +1,4 @@
-//! The sandbox's Postfix, as an administrator would have set it up before mailsudo came: it takes mail
+//! The sandbox's Postfix, as a sysadmin has set it up before mailsudo is installed: it takes mail
 //! for example.com, where only Unix accounts exist, and delivers users.example into a Maildir.
 //!
 //! A deferred mail stays deferred until a test asks for it: nothing here retries by itself.
@@ -64,14 +64,14 @@ pub(crate) fn log() -> String {
     process::text(LOG)
 }
 
-/// Waits until a mail has left the queue, and every mail that it gave rise to.
+/// Waits until a mail has left the queue, and every mail that it has caused.
 pub(crate) fn wait_until_gone(queue_id: &str) {
     let removed = format!("{queue_id}: removed");
     poll::until_true(&removed, || log().contains(&removed));
     poll::until_true("an empty queue", queue_is_empty);
 }
 
-/// Waits until the transport has put a mail off, the `times`th time.
+/// Waits until the transport has deferred a mail, the `times`th time.
 pub(crate) fn wait_until_deferred(queue_id: &str, times: usize) {
     poll::until_true(&format!("{queue_id} deferred {times} times"), || {
         let log = log();

@@ -1,4 +1,4 @@
-//! `mailsudo postfix install` and `remove` on a copy of a configuration: says what it will do, does it once, takes it back.
+//! `mailsudo postfix install` and `remove` on a copy of a configuration: shows what it will do, does it once, removes it.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::process::{self, run};
 use crate::system_env::PROGRAM;
 use crate::{postfix, system_env};
 
-/// A Postfix configuration of somebody who has settings of their own.
+/// A Postfix configuration with a sysadmin's own settings.
 struct Configuration {
     folder: String,
 }
@@ -61,7 +61,7 @@ transport_maps = texthash:/srv/elsewhere, hash:/srv/nowhere
 const MAP: &str = "texthash:/srv/";
 
 #[test]
-fn installs_once_and_takes_it_back() {
+fn installs_once_and_removes_it() {
     let postfix = Configuration::new("taken-back", PLAIN);
     let before = postfix.files();
 

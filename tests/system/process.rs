@@ -23,7 +23,7 @@ pub(crate) fn run_with_input<S: AsRef<OsStr>>(program: &str, args: &[S], input: 
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
-    // What it does not read, it does not want: its exit status tells.
+    // A program may leave input unread; its exit status decides.
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(input.as_bytes());
     }
@@ -91,7 +91,7 @@ pub(crate) fn kill(pid: u32) {
     run("kill", &["-KILL", &pid.to_string()]);
 }
 
-/// Whether a process of this id is there; a dead one that nobody has waited for is not.
+/// Whether a process of this id is there; a dead one that has not been waited for is not.
 pub(crate) fn lives(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
@@ -107,7 +107,7 @@ pub(crate) fn remove(path: &str) {
     run("rm", &["-rf", "--", path]);
 }
 
-/// Writes a file with the mode that a careful administrator would give it.
+/// Writes a file with the mode that a careful sysadmin gives it.
 pub(crate) fn write(path: impl AsRef<Path>, mode: u32, content: &str) {
     use std::os::unix::fs::PermissionsExt;
 

@@ -1,4 +1,4 @@
-//! Attacks on a permitted command line. In: a line. Out: what is near it and is not it.
+//! Attacks on a permitted command line. In: a line. Out: lines that differ a little from it.
 
 use crate::red_commands::{EVIL, Permitted, TARGET};
 use crate::system_env::PROGRAM;
@@ -36,7 +36,7 @@ impl Attempt {
         self.arguments().join(" ")
     }
 
-    /// Whether an argument holds what parts arguments: the line is another one, cut otherwise.
+    /// Whether an argument holds white space, which separates arguments: the same text is another line then.
     pub(crate) fn is_cut_otherwise(&self) -> bool {
         self.arguments().iter().any(|word| word.contains(' '))
     }
@@ -94,7 +94,7 @@ pub(crate) fn mutations(line: &Permitted, first: usize) -> Vec<Attempt> {
     all.into_iter().map(attempt).collect()
 }
 
-/// What could pass for an argument where a rule is read loosely.
+/// What a rule could match in the place of an argument if it is not exact.
 fn variants(own: &str) -> Vec<String> {
     let mut all: Vec<String> =
         ["", " ", "*", "?", "[a-z]*", "^.*$", "-", "--help", "-k", "..", "/bin/sh"].map(str::to_owned).into();

@@ -1,7 +1,7 @@
-//! A catalogue to be attacked: every kind of rule that a fragment can hold, around one program that writes down whatever
-//! gets through to it. In: which sudo. Out: the vectors that are permitted, and what was run.
+//! Commands to be attacked: every kind of rule that a fragment can hold, around one program that records each of its runs.
+//! In: which sudo. Out: the vectors that are permitted, and what was run.
 //!
-//! It stands beside the world's own, whose fragment stays in force; all of it is gone when this is dropped.
+//! They are there beside the main gateway's, whose fragment stays in force; all of it is gone when this is dropped.
 
 use std::fs;
 use std::path::Path;
@@ -19,9 +19,9 @@ pub(crate) const TARGET: &str = "/usr/local/libexec/red";
 pub(crate) const LIMITER: &str = "/usr/bin/timeout";
 const TRACE: &str = "/srv/red/trace";
 const ENVIRONMENT: &str = "/srv/red/environment";
-/// The service user's own folder, with whatever it likes to have there.
+/// The service user's own folder, with files of its choice.
 pub(crate) const EVIL: &str = "/srv/evil";
-/// Where a program of the service user's tells that it was run by somebody else.
+/// Where a program of the service user's records that another account has run it.
 pub(crate) const EVIDENCE: &str = "/srv/evil/evidence";
 
 const SCRIPT: &str = "#!/bin/sh
@@ -29,7 +29,7 @@ const SCRIPT: &str = "#!/bin/sh
 env >>/srv/red/environment
 ";
 
-/// A command: its name, its arguments and the rest in TOML, whether sudo-rs can fence it, and vectors to begin attacks from.
+/// A command: its name, its arguments and the rest in TOML, whether sudo-rs can express its rule, and vectors to attack.
 struct Entry {
     name: &'static str,
     run_as: &'static str,
@@ -99,7 +99,7 @@ const ENTRIES: [Entry; 7] = [
     },
 ];
 
-/// The catalogue behind its fence.
+/// The commands with their sudo rules.
 pub(crate) struct Red {
     /// The sudo in front of it.
     pub(crate) sudo: &'static str,
@@ -147,7 +147,7 @@ impl Red {
         red
     }
 
-    /// Command lines to begin attacks from, one at least for each rule's kind.
+    /// Command lines to attack, at least one for each kind of rule.
     pub(crate) fn permitted(&self) -> Vec<Permitted> {
         let line = |entry: &Entry, arguments: &str| {
             let words = format!("{LIMITER} --kill-after=5s 60s {PROGRAM} begin {TARGET}{arguments}");
@@ -167,7 +167,7 @@ impl Red {
     }
 
     /// What has been run since the last time: one line for each run, `uid:gid:<argument>…`.
-    #[expect(clippy::unused_self, reason = "nothing is run where there is no catalogue")]
+    #[expect(clippy::unused_self, reason = "nothing is run before the commands are installed")]
     pub(crate) fn ran(&self) -> Vec<String> {
         let lines = process::text(TRACE).lines().map(str::to_owned).collect();
         fs::write(TRACE, "").expect("the trace is writable");
@@ -175,15 +175,15 @@ impl Red {
     }
 
     /// The environment that the runs since the last time had.
-    #[expect(clippy::unused_self, reason = "nothing is run where there is no catalogue")]
+    #[expect(clippy::unused_self, reason = "nothing is run before the commands are installed")]
     pub(crate) fn environment(&self) -> String {
         let text = process::text(ENVIRONMENT);
         fs::write(ENVIRONMENT, "").expect("the trace is writable");
         text
     }
 
-    /// Panics if a program of the service user's was run by anybody else.
-    #[expect(clippy::unused_self, reason = "nothing is run where there is no catalogue")]
+    /// Panics if another account has run a program of the service user's.
+    #[expect(clippy::unused_self, reason = "nothing is run before the commands are installed")]
     pub(crate) fn assert_no_evidence(&self) {
         assert!(!Path::new(EVIDENCE).exists(), "run: {}", process::text(EVIDENCE));
     }

@@ -1,7 +1,7 @@
-//! The red team as the service user: with everything that user owns, to have anything run that is not in the catalogue.
+//! Attacks as the service user, with everything that user owns, to run what is not one of the commands.
 //!
-//! Attempts are run, not asked for: the permitted program writes down each of its runs, so that whatever gets through is
-//! seen, and a permitted line of each kind gets through, so that the seeing is tested too.
+//! Each attempt is really run: the permitted program records each of its runs, so that whatever sudo permits is seen. A
+//! permitted line of each kind is run too, which shows that a run is recorded.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -109,7 +109,7 @@ impl<'r> Attacker<'r> {
     }
 }
 
-/// Whether sudo refused, and nobody but sudo said anything.
+/// Whether sudo refused, and only sudo printed anything.
 fn is_refusal(output: &Output) -> bool {
     let said = String::from_utf8_lossy(&output.stderr);
     let starts = ["sudo", "usage: ", " ", "Sorry", "I'm sorry", "invalid option", "--edit cannot"];
@@ -117,8 +117,8 @@ fn is_refusal(output: &Output) -> bool {
     output.status.code() == Some(1) && output.stdout.is_empty() && said.lines().all(|line| line.is_empty() || own(line))
 }
 
-/// The world's own catalogue, as far as its vectors are written out: one of each command.
-fn worlds_lines() -> (Vec<Permitted>, Vec<String>) {
+/// The main gateway's commands, as far as their vectors are listed: one vector of each.
+fn main_gateway_lines() -> (Vec<Permitted>, Vec<String>) {
     let listed = run(PROGRAM, &["command", "list", "--json", "--config", CONFIG]);
     let commands: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
     let (mut lines, mut joined) = (Vec::new(), Vec::new());
@@ -153,7 +153,7 @@ fn attack(red: &Red, is_exact: bool) {
     }
     assert_eq!(red.ran().len(), red.permitted().len(), "each permitted line runs");
 
-    let (worlds, known) = worlds_lines();
+    let (worlds, known) = main_gateway_lines();
     let permitted = |joined: &str| red.looks_permitted(joined) || known.iter().any(|own| own == joined);
     let plain = &red.permitted()[0];
     // sudo-rs says that it ignores -E, and does: `by_other_names`.
@@ -165,7 +165,7 @@ fn attack(red: &Red, is_exact: bool) {
     let all_lines = red_lines.iter().chain(&worlds).enumerate();
     let by_mutation = all_lines.flat_map(|(at, line)| mutations(line, if at < 2 { 1 } else { 5 }));
     let mut attempts: Vec<_> = by_mutation.chain(by_option).collect();
-    // What is permitted after all is no attempt; what is a permitted line cut otherwise is one of its own.
+    // A line that is permitted is no attempt. A permitted text with other borders of arguments is judged on its own.
     let is_another =
         |attempt: &Attempt| attempt.kind == Kind::Option || attempt.words.get(1).is_none_or(|word| word != LIMITER);
     attempts.retain(|attempt| is_another(attempt) || attempt.is_cut_otherwise() || !permitted(&attempt.joined()));
@@ -179,8 +179,8 @@ fn attack(red: &Red, is_exact: bool) {
     red.assert_no_evidence();
     println!("{}: {} attempts, {by_options} of them by options, none got through", red.sudo, attempts.len());
 
-    // sudo compares the text of all arguments together (FACTS.md): a line that is cut otherwise has the same text, and no
-    // word that the permitted one has not. No more than that may get through.
+    // sudo compares the text of all arguments together (docs/measurements.md), so a line with the same text and other borders
+    // of arguments is permitted. No more than that may be.
     let glued = attacker.get_through(&cut).len();
     for line in red.ran() {
         let arguments: Vec<_> = line.split(['<', '>']).skip(1).filter(|word| !word.is_empty()).collect();
@@ -219,7 +219,7 @@ fn by_other_names(red: &Red, attacker: &Attacker<'_>) {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 for to in [format!("{EVIL}/timeout"), LIMITER.to_owned()] {
-                    let unsigned = format!("{racing}.draft");
+                    let unsigned = format!("{racing}.new");
                     symlink(to, &unsigned).and_then(|()| fs::rename(&unsigned, &racing)).expect("swapped");
                     swaps.fetch_add(1, Ordering::Relaxed);
                 }
@@ -242,20 +242,20 @@ fn by_other_names(red: &Red, attacker: &Attacker<'_>) {
 }
 
 #[test]
-fn the_service_user_gets_nothing_past_sudo() {
+fn the_service_user_runs_only_what_sudo_permits() {
     let red = Red::raise(SUDO, true);
     attack(&red, false);
 }
 
 #[test]
-fn the_service_user_gets_nothing_past_sudo_rs() {
+fn the_service_user_runs_only_what_sudo_rs_permits() {
     system_env::enter();
     let _fence = SudoRs::raise();
     let red = Red::raise(SUDO_RS_SUDO, false);
     attack(&red, true);
 }
 
-/// A rule is worth as much as the program that it names: what runs must be nobody's to replace.
+/// A rule is only as good as the program that it names: no account but root may be able to replace it.
 #[test]
 fn the_service_user_can_replace_nothing_that_it_may_run() {
     system_env::enter();

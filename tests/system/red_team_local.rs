@@ -1,5 +1,6 @@
-//! The red team as another local user, who is neither root nor the service user: to read, to replace, to feed, to pass for the
-//! gateway or its users, and to have root do it. Each attempt is followed by one that works, to show that the test can tell.
+//! Attacks as another local user, who is neither root nor the service user: to read or replace files, to send mail, to act as
+//! the gateway or its users, and to make root do it. After each attempt comes one that works, which shows that the test can
+//! tell.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
@@ -14,7 +15,7 @@ use crate::{commands, poll, postfix, syslog};
 
 const EVE: &str = "eve";
 const HOME: &str = "/home/eve";
-/// A folder of hers in a place where everybody may have folders.
+/// A folder of eve's where every user may make folders.
 const GATEWAY_OF_EVE: &str = "/tmp/eves";
 const OWNED: &str = "/srv/owned";
 
@@ -77,16 +78,16 @@ fn another_user_reads_and_changes_nothing() {
         assert!(!works(EVE, &format!("ln -s /tmp/x {folder}/x.toml")), "{EVE} makes a link in {folder}");
         assert!(!works(EVE, &format!("mv {folder} {folder}.away || ln -sfn /tmp {folder}")), "{EVE} replaces {folder}");
     }
-    // In a sticky folder everybody may make names, and nobody take another's.
+    // In a sticky folder every user may make files, and no user may remove another's.
     assert!(!works(EVE, &format!("rm -f {own} || mv {own} {own}.away || ln -sf /tmp/x {own}")));
     process::write("/tmp/plain", 0o644, "x");
     assert!(works(EVE, "head -c1 /tmp/plain") && works(SERVICE, &format!("head -c1 {secrets}")), "it can be told");
     process::remove(own);
 }
 
-/// Names that are to be written over can be guessed. Whoever makes them first gets nothing but an error for root.
+/// The names of temporary files can be guessed. Who makes them first causes only an error for root.
 #[test]
-fn drafts_that_are_there_already_are_not_followed() {
+fn existing_temporary_files_are_not_followed() {
     enter();
     process::write("/srv/precious", 0o600, "precious");
     let key = "/tmp/trapped.toml";
@@ -98,10 +99,10 @@ fn drafts_that_are_there_already_are_not_followed() {
         let unsigned = format!("/tmp/.trapped.toml.{pid}");
         symlink("/srv/precious", &unsigned)
             .and_then(|()| lchown(&unsigned, Some(eve), Some(eve)))
-            .expect("a link of hers");
+            .expect("a link of eve's");
     }
     let output = Command::new(PROGRAM).args(add).output().expect("it starts");
-    assert!(!output.status.success(), "no draft was in the way, so nothing is shown: {output:?}");
+    assert!(!output.status.success(), "no temporary file was there before, so nothing is shown: {output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("exist"), "{output:?}");
     assert_eq!(process::text("/srv/precious"), "precious");
     assert!(!Path::new(key).exists() && !Path::new("/etc/mailsudo/users.d/trapped.toml").exists());
@@ -112,9 +113,9 @@ fn drafts_that_are_there_already_are_not_followed() {
     process::remove(key);
 }
 
-/// The program has no rights of its own: a gateway of hers runs what she may run.
+/// The program has no rights of its own: eve's gateway runs what eve may run.
 #[test]
-fn a_gateway_of_ones_own_is_ones_own() {
+fn a_users_own_gateway_has_only_that_users_rights() {
     enter();
     let ledger = format!("{HOME}/state/ledger.db");
     let folder = format!("{HOME}/gateway");
@@ -139,7 +140,7 @@ fn a_gateway_of_ones_own_is_ones_own() {
     assert!(output.status.success() && reply.contains("result: refused"), "{output:?}");
     assert!(!Path::new(OWNED).exists(), "eve is root");
 
-    // Her gateway's name is the real one's; the mail is hers all the same, and the real ledger is not hers to open.
+    // Eve's gateway has the name of the real one. The real one refuses the mail, and eve may not open its ledger.
     let id = user::send("eve@users.example", &process::text(format!("{HOME}/mail")));
     syslog::wait_for(&id, "bad-mac");
     let settings = process::text(format!("{folder}/mailsudo.toml"));
@@ -149,8 +150,8 @@ fn a_gateway_of_ones_own_is_ones_own() {
     let deliver = sh(EVE, &format!("{PROGRAM} deliver --config {folder} <mail"));
     assert_eq!(deliver.status.code(), Some(75), "{deliver:?}");
     assert!(!works(EVE, &format!("{PROGRAM} ledger prune --older-than 7d --yes --config {folder}")));
-    assert!(!works(EVE, &format!("{PROGRAM} log --config {CONFIG}")), "the log is not hers to read");
-    // The real one's secrets and its service user, with her own words to sudo.
+    assert!(!works(EVE, &format!("{PROGRAM} log --config {CONFIG}")), "eve may not read the log");
+    // Nor may eve call sudo as the service user does.
     assert!(!works(
         EVE,
         &format!("/usr/bin/sudo -n -u root -- /usr/bin/timeout --kill-after=5s 60s /usr/bin/touch {OWNED}")
@@ -172,18 +173,18 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
         assert!(works(EVE, &submit));
         poll::until_true("a refusal", || syslog::authpriv().matches("reason=bad-mac").count() > before);
     };
-    // Whose name is on it counts for nothing: sender, From and every header are the user's own here.
+    // The name on it does not matter: sender, From and every header are the user's own here.
     refused(&request.replace("command: whoami", "command: outlive"));
     refused(&request.replace("user: forged", "user: guarded"));
     assert!(user.mailbox().messages().is_empty());
-    // And who brings a genuine one does not matter either.
+    // Nor does it matter who brings a genuine one.
     mail(&request);
     assert!(works(EVE, &submit));
     user.assert_genuine(&user.mailbox().single());
     poll::until_true("an empty queue", || run("postqueue", &["-j"]).trim().is_empty());
-    assert_eq!(bounces(), before, "a forged mail was bounced to somebody");
+    assert_eq!(bounces(), before, "a forged mail was bounced");
 
-    // Anybody may write to /dev/log under any name; what happened is in the ledger.
+    // Every user may write to /dev/log under any name; what happened is in the ledger.
     assert!(works(
         EVE,
         "logger -p authpriv.info -t 'mailsudo[1]' 'event=admitted id=0123456789ab user=forged command=forgery'"
@@ -193,9 +194,9 @@ fn forged_mail_and_forged_log_lines_stay_what_they_are() {
     assert!(log.contains("whoami") && !log.contains("forgery"), "{log}");
 }
 
-/// What root's own commands may come to in a folder of hers: errors, and nothing of hers started.
+/// root's commands in a folder of eve's end with errors, and start nothing of eve's.
 #[test]
-fn root_is_not_led_by_a_folder_of_somebody_elses() {
+fn root_starts_nothing_from_another_users_folder() {
     enter();
     let sudo = format!("{GATEWAY_OF_EVE}/sudo");
     let ledger = format!("{GATEWAY_OF_EVE}/state/ledger.db");
@@ -224,7 +225,7 @@ fn root_is_not_led_by_a_folder_of_somebody_elses() {
         &["explain"],
     ];
     let as_root = |words: &[&str]| {
-        // Her folder as the working one, her files as home, time zone and locale.
+        // Eve's folder as the working one, eve's files as home, time zone and locale.
         let line = format!("exec {PROGRAM} \"$@\" --config {GATEWAY_OF_EVE}");
         let environment =
             [("HOME", HOME), ("XDG_CONFIG_HOME", HOME), ("TZ", ":/tmp/eves/sudo"), ("LC_ALL", "/tmp/eves/sudo")];

@@ -1,6 +1,6 @@
-//! Requests that are refused: what is answered, what is swallowed, and that each is logged, each mail
-//! consumed, and nothing run. The rows of PROTOCOL.md's table are tested one by one elsewhere; here they
-//! meet the real neighbours.
+//! Requests that are refused: what gets a reply and what gets none, and that each is logged, each mail consumed, and nothing
+//! run. `tests/integration/refusal_table.rs` tests the rows of docs/protocol.md's table one by one; here the real programs are
+//! around them.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::mailbox::Mailbox;
 use crate::user::{self, User, in_block};
 use crate::{postfix, process, syslog, system_env};
 
-/// Waits until a mail is done with, and that it was neither put off nor bounced.
+/// Waits until a mail has left the queue, and checks that it was neither deferred nor bounced.
 fn assert_consumed(id: &str) {
     postfix::wait_until_gone(id);
     let statuses = postfix::statuses(id);
@@ -50,7 +50,7 @@ fn a_wrong_code_is_answered_and_runs_nothing() {
 }
 
 #[test]
-fn a_replay_runs_nothing_and_draws_no_second_reply() {
+fn a_replay_runs_nothing_and_gets_no_second_reply() {
     system_env::enter();
     let user = User::enrol("echo");
     let request = user.request(&["note", "text=replayed"]);
@@ -66,7 +66,7 @@ fn a_replay_runs_nothing_and_draws_no_second_reply() {
 }
 
 #[test]
-fn a_foreign_sender_is_swallowed_and_uses_nothing_up() {
+fn a_foreign_sender_gets_no_reply_and_uses_nothing_up() {
     system_env::enter();
     let user = User::enrol("impersonated");
     let request = user.request(&["note", "text=foreign"]);
@@ -107,7 +107,7 @@ fn first_line(reply: &str) -> &str {
 }
 
 #[test]
-fn an_oversized_mail_is_swallowed_unread() {
+fn an_oversized_mail_is_consumed_unread() {
     system_env::enter();
     let user = User::enrol("verbose");
     let mut mail = user.mail(&user.request(&["note", "text=oversized"]));
@@ -122,7 +122,7 @@ fn an_oversized_mail_is_swallowed_unread() {
 }
 
 #[test]
-fn a_mail_without_a_request_is_swallowed() {
+fn a_mail_without_a_request_gets_no_reply() {
     system_env::enter();
     let user = User::enrol("chatty");
     let id = user.send("How are you?\n");

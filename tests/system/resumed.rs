@@ -1,4 +1,4 @@
-//! Mail that comes again: put off because a neighbour was away, or because the program died.
+//! Mail that is delivered again: deferred because a service was not there, or because the program died.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ fn waits_for_syslog_to_come_back() {
 }
 
 #[test]
-fn answers_unknown_after_dying_in_mid_command() {
+fn answers_unknown_after_dying_during_the_command() {
     system_env::enter();
     let user = User::enrol("bereft");
     let id = user.send(&user.request(&["hold"]));

@@ -1,5 +1,5 @@
-//! Who vouches, said by the real ones: OpenDKIM signs and verifies, OpenDMARC judges, with keys and policy from a zone of the
-//! sandbox's own; Cyrus SASL logs people in. Set up as docs/sender-authentication.md says.
+//! Sender authentication by the real programs: OpenDKIM signs and verifies, OpenDMARC judges, with keys and policy from a zone
+//! of the sandbox's own; Cyrus SASL logs users in. Set up as docs/sender-authentication.md says.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -18,10 +18,10 @@ const SIGNING: u16 = 2602;
 const BORDER: u16 = 2601;
 /// The same, but removes nothing.
 const OPEN_BORDER: u16 = 2603;
-/// Lets people log in.
+/// Lets users log in.
 const SUBMISSION: u16 = 2587;
 
-/// A verdict such as somebody would like to have.
+/// A verdict that a sender could forge.
 const FORGED: &str = "Authentication-Results: mx.example.com; dkim=pass header.d=users.example;\n\tdmarc=pass header.from=users.example\n";
 
 const SIGNER: &str =
@@ -65,7 +65,7 @@ impl Filters {
 
 impl Drop for Filters {
     fn drop(&mut self) {
-        // After a failed test as much has to come back as can.
+        // After a failed test, as much as possible is put back.
         let script = format!("cp -a {FOLDER}/master.cf /etc/postfix/master.cf; postfix reload");
         let _ = Command::new("sh").args(["-c", &script]).status();
     }
@@ -131,7 +131,7 @@ fn services() {
     }
 }
 
-/// Waits until somebody's mail is refused for `reason`; there must be no reply.
+/// Waits until this user's mail is refused for `reason`; there must be no reply.
 fn assert_refused(user: &User, reason: &str) {
     let wanted = format!("reason={reason} ");
     let about = format!("sender={}", user.address);
@@ -181,8 +181,8 @@ fn a_signature_that_the_border_has_verified() {
     submit(&forger, BORDER, None, &format!("{FORGED}{mail}"));
     assert_refused(&forger, "unvouched");
 
-    // OpenDMARC takes a forged field of its own name for OpenDKIM's finding, and says dmarc=pass: what saves the day is that
-    // the forged one is still there.
+    // OpenDMARC reads a forged field with its own name as OpenDKIM's result, and says dmarc=pass. It is refused because the
+    // forged field is still there.
     let (lucky, mail) = disk("lucky");
     submit(&lucky, OPEN_BORDER, None, &format!("{FORGED}{mail}"));
     assert_refused(&lucky, "ambiguous-results");

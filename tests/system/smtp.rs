@@ -1,4 +1,4 @@
-//! An SMTP client: hands one message to the Postfix on port 25 of the sandbox, or to another server.
+//! An SMTP client: sends one message to the Postfix on port 25 of the sandbox, or to another server.
 //!
 //! In: envelope and message with LF line ends. Out: Postfix's queue id for it, or the line with which it
 //! refused. RFC 5321 as far as a test needs it: no extensions, one recipient.
@@ -10,7 +10,7 @@ use crate::process::run;
 
 const POSTFIX: u16 = 25;
 
-/// Hands over `message`; `Err` is the server's refusal, whichever step drew it.
+/// Sends `message`; `Err` is the server's refusal, at whatever step.
 pub(crate) fn send(from: &str, to: &str, message: &str) -> Result<String, String> {
     send_to(POSTFIX, from, to, message)
 }
@@ -20,7 +20,7 @@ pub(crate) fn send_to(port: u16, from: &str, to: &str, message: &str) -> Result<
     Session::open(port).send(from, to, message)
 }
 
-/// The same at another port, after logging in where `login` names somebody whose password is `secret`.
+/// The same at another port, after logging in as `login` if there is one, with the password `secret`.
 pub(crate) fn submit(port: u16, login: Option<&str>, from: &str, to: &str, message: &str) -> Result<String, String> {
     let mut session = Session::open(port);
     if let Some(login) = login {

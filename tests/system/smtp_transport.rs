@@ -1,4 +1,4 @@
-//! Replies that leave by SMTP to the very Postfix that the request came through.
+//! Replies by SMTP to the same Postfix that has delivered the request.
 
 use crate::process::run;
 use crate::user::{User, in_block};
@@ -7,7 +7,7 @@ use crate::{postfix, process, syslog, system_env};
 const MASTER: &str = "/etc/postfix/master.cf";
 const SENDMAIL: &str = "/usr/sbin/sendmail";
 
-/// A transport whose replies go to this port of this host; as it was when this is dropped.
+/// A transport whose replies go to this port of this host; the former one is back when this is dropped.
 struct ReplyTransport {
     before: String,
 }

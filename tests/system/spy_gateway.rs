@@ -1,8 +1,8 @@
-//! A gateway of its own beside the world's, whose `deliver` a test calls itself, as Postfix would: as the service user, with
+//! A gateway of its own beside the main one, whose `deliver` a test calls itself, as Postfix does: as the service user, with
 //! an environment and descriptors of the test's choice.
 //!
-//! Its one command and its sendmail are spies: each writes down its process id and stays until it is let go, so that a test
-//! can look at it, and at the delivery that waits for it, through /proc. All of it is gone when this is dropped.
+//! Its one command and its sendmail are spies: each writes its process id to a file and runs until it is released, so that a
+//! test can read /proc about it and about the delivery that waits for it. All of it is gone when this is dropped.
 
 use std::fs;
 use std::io::Write;
@@ -12,18 +12,18 @@ use crate::process::{self, run};
 use crate::system_env::{self, PROGRAM, SERVICE};
 use crate::{commands, poll};
 
-pub(crate) const FOLDER: &str = "/srv/stand";
+pub(crate) const FOLDER: &str = "/srv/spy-gateway";
 /// What the delivery's parent leaves open in it, to read and to write.
-pub(crate) const LEFT_OPEN: [&str; 2] = ["/srv/stand/open.r", "/srv/stand/open.w"];
-/// Where the world's own gateway has the command too, while [`SpyGateway::lend_to_the_world`] has put it there.
+pub(crate) const LEFT_OPEN: [&str; 2] = ["/srv/spy-gateway/open.r", "/srv/spy-gateway/open.w"];
+/// Where the main gateway has the command too, after [`SpyGateway::lend_to_the_main_gateway`].
 const LENT: &str = "/etc/mailsudo/commands.d/stay.toml";
-const FRAGMENT: &str = "/etc/sudoers.d/stand";
-const LEDGER: &str = "/srv/stand-ledger";
-const KEY: &str = "/root/stand.key.toml";
-const PHONE: &str = "/root/stand.secret";
+const FRAGMENT: &str = "/etc/sudoers.d/spy";
+const LEDGER: &str = "/srv/spy-ledger";
+const KEY: &str = "/root/spy_gateway.key.toml";
+const PHONE: &str = "/root/spy_gateway.secret";
 
-const SETTINGS: &str = "gateway = \"stand\"\naddress = \"stand@example.com\"\nservice_user = \"mailsudo\"\n\
-                        [ledger]\nurl = \"sqlite:/srv/stand-ledger/ledger.db\"\n";
+const SETTINGS: &str = "gateway = \"spy\"\naddress = \"spy@example.com\"\nservice_user = \"mailsudo\"\n\
+                        [ledger]\nurl = \"sqlite:/srv/spy-ledger/ledger.db\"\n";
 const SPY: &str = "summary = \"Stay\"\nrun_as = \"root\"\nargv = [\"/usr/local/libexec/spy\", \"command\"]\n\
                    timeout = \"5m\"\n[allow.operator]\n";
 
@@ -56,7 +56,7 @@ impl SpyGateway {
         run("chgrp", &[SERVICE, &format!("{FOLDER}/secrets.d")]);
         run("chmod", &["0750", &format!("{FOLDER}/secrets.d")]);
         run("install", &["-d", "-o", SERVICE, "-g", SERVICE, "-m", "0700", LEDGER]);
-        let stand = Self(());
+        let spy_gateway = Self(());
         run(PROGRAM, &["sudoers", "--config", FOLDER, "--file", FRAGMENT, "--install", "--yes"]);
         run(PROGRAM, &["ledger", "init", "--config", FOLDER]);
         let add =
@@ -65,7 +65,7 @@ impl SpyGateway {
         let url =
             said.split_whitespace().find(|word| word.starts_with("otpauth:")).expect("`user add` shows the secret");
         process::write(PHONE, 0o600, url);
-        stand
+        spy_gateway
     }
 
     /// A mail of the one user's that asks for the spy; it can be delivered once.
@@ -78,9 +78,9 @@ impl SpyGateway {
         run(PROGRAM, &[&["sign", "stay"][..], &form].concat())
     }
 
-    /// Has the world's own gateway know the spy as well: the rule in sudoers is the same.
-    #[expect(clippy::unused_self, reason = "there is no spy where there is no stand")]
-    pub(crate) fn lend_to_the_world(&self) {
+    /// Gives the command to the main gateway too: the rule in sudoers is the same.
+    #[expect(clippy::unused_self, reason = "the command is there only with the gateway")]
+    pub(crate) fn lend_to_the_main_gateway(&self) {
         process::write(LENT, 0o644, SPY);
     }
 
@@ -89,7 +89,7 @@ impl SpyGateway {
     pub(crate) fn deliver(&self, mail: &str, environment: &str) -> Delivery {
         let script = format!(
             "umask 077; ulimit -c unlimited 2>/dev/null; exec 7<{} 8>>{}; exec env -i {environment} setpriv --reuid {SERVICE} \
-             --regid {SERVICE} --clear-groups {PROGRAM} deliver --config {FOLDER} --queue-id=STAND --sender=x@y.example \
+             --regid {SERVICE} --clear-groups {PROGRAM} deliver --config {FOLDER} --queue-id=4SPY --sender=x@y.example \
              --reply-via /usr/local/libexec/spy-sendmail",
             LEFT_OPEN[0], LEFT_OPEN[1]
         );
@@ -111,7 +111,7 @@ impl Delivery {
         self.0.id()
     }
 
-    /// Waits for its end, which has to be a good one, without a word said.
+    /// Waits for its end: exit status 0, and nothing printed.
     pub(crate) fn end(self) {
         let output = self.0.wait_with_output().expect("it can be waited for");
         assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
@@ -120,7 +120,7 @@ impl Delivery {
 
 impl Drop for SpyGateway {
     fn drop(&mut self) {
-        // As far as a failed test got.
+        // As far as a failed test has come.
         for which in ["command", "sendmail"] {
             let _ = fs::write(format!("/srv/spy/{which}.go"), "");
         }
@@ -140,7 +140,7 @@ pub(crate) fn let_go(which: &str) {
     fs::write(format!("/srv/spy/{which}.go"), "").expect("/srv is writable in the sandbox");
 }
 
-/// The files that hold the secrets: the user's key file, and the file that stands for the phone.
+/// The files that hold the secrets: the user's key file, and the file in the place of the phone.
 pub(crate) fn secrets() -> (String, String) {
     (process::text(KEY), process::text(PHONE))
 }

@@ -1,5 +1,5 @@
-//! What keeps the real sudo from starting a command: nothing is run and nothing else is said, the log has sudo's own words, and
-//! the remedy in the log works as it is printed.
+//! What prevents the real sudo from starting a command: nothing is run, the log has sudo's own message, and the remedy in the
+//! log works as it is printed.
 
 use std::process::Command;
 
@@ -75,7 +75,7 @@ impl Drop for Later {
 
 /// These change nothing.
 #[test]
-fn what_sudoers_may_say_besides_is_no_fault() {
+fn other_lines_in_sudoers_cause_no_fault() {
     system_env::enter();
     for (name, lines) in [
         ("usepty", "Defaults use_pty\n"),
@@ -92,7 +92,7 @@ fn what_sudoers_may_say_besides_is_no_fault() {
     }
 }
 
-/// A host whose own name nobody knows: not in /etc/hosts, and DNS does not answer. Dropping it brings both back.
+/// A host whose own name cannot be resolved: it is not in /etc/hosts, and DNS does not answer. Dropping it brings both back.
 struct SilentDns {
     hosts: String,
     resolver: String,

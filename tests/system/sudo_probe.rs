@@ -1,7 +1,7 @@
-//! A gateway with one command, and what the sudo in front of it permits.
+//! A gateway with one command, and what sudo permits of it.
 //!
 //! In: a command's file. Out: whether a fragment could be made of it, and yes or no to argument vectors, from sudo itself.
-//! The fragment stands beside the world's own and is gone when this is dropped.
+//! The fragment is there beside the main gateway's, and is gone when this is dropped.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -12,11 +12,11 @@ use crate::system_env::{self, PROGRAM, SERVICE};
 
 const FOLDER: &str = "/srv/probe";
 const FRAGMENT: &str = "/etc/sudoers.d/probe";
-/// What every command here begins with. sudo looks for timeout(1) only, so nobody needs this program.
+/// What every command here begins with. sudo looks for timeout(1) only, so this program need not exist.
 pub(crate) const PROBE: &str = "/usr/local/libexec/probe";
 const COMMAND: [&str; 7] = ["--", "/usr/bin/timeout", "--kill-after=5s", "60s", PROGRAM, "begin", PROBE];
 
-/// The one command, behind a fence that stands.
+/// The one command, with its sudo rules installed.
 pub(crate) struct Probe {
     sudo: &'static str,
     folder: &'static str,
@@ -37,7 +37,7 @@ impl Probe {
         process::write(format!("{FOLDER}/users.d/u.toml"), 0o644, user);
 
         let probe = Self { sudo, folder: FOLDER };
-        // visudo has its say here.
+        // visudo judges it here.
         let output = output(PROGRAM, &["sudoers", "--config", FOLDER, "--file", FRAGMENT, "--install", "--yes"]);
         if output.status.success() { Ok(probe) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
@@ -73,13 +73,13 @@ impl Probe {
         answer(&output, &format!("may of {values:?}"))
     }
 
-    /// Panics unless exactly the vectors in `permitted` are let through, of those, of their neighbours and of `refused`.
+    /// Panics unless exactly the vectors in `permitted` are let through, of those, of vectors near them and of `refused`.
     pub(crate) fn assert_exact(&self, what: &str, permitted: &[Vec<String>], refused: &[Vec<String>]) {
         for vector in permitted {
             assert!(self.permits(&words(vector)), "{what}: refused: {vector:?}\n{}", fragment());
         }
-        let neighbours = permitted.iter().flat_map(|vector| neighbours(vector));
-        for vector in neighbours.chain(refused.iter().cloned()).filter(|vector| !permitted.contains(vector)) {
+        let near = permitted.iter().flat_map(|vector| near(vector));
+        for vector in near.chain(refused.iter().cloned()).filter(|vector| !permitted.contains(vector)) {
             assert!(!self.permits(&words(&vector)), "{what}: permitted: {vector:?}\n{}", fragment());
         }
     }
@@ -92,7 +92,7 @@ impl Drop for Probe {
     }
 }
 
-/// The fragment that stands, for messages.
+/// The installed fragment, for messages.
 pub(crate) fn fragment() -> String {
     process::text(FRAGMENT)
 }
@@ -101,8 +101,8 @@ fn words(vector: &[String]) -> Vec<&str> {
     vector.iter().map(String::as_str).collect()
 }
 
-/// What no rule for `vector` alone may let through: an argument more, one less, one cut in two, one inside out.
-fn neighbours(vector: &[String]) -> Vec<Vec<String>> {
+/// What a rule for `vector` alone must not permit: an argument more, one less, one split in two, one reversed.
+fn near(vector: &[String]) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for more in ["x", "-x", "--help", "*", ""] {
         all.push([vector, &[more.to_owned()]].concat());

@@ -1,4 +1,4 @@
-//! The same way through, with sudo-rs as the fence.
+//! The same request with sudo-rs.
 
 use crate::commands::LEVELS;
 use crate::sudo_rules::SudoRs;

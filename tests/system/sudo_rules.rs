@@ -1,4 +1,4 @@
-//! The fence: the sudoers fragment that the program itself generates, under sudo or sudo-rs.
+//! The sudo rules: the sudoers fragment that the program itself generates, under sudo or sudo-rs.
 
 use std::env;
 use std::fs;
@@ -24,7 +24,7 @@ pub(crate) fn clear_ground() {
     process::write("/etc/sudoers", 0o440, SUDOERS);
 }
 
-/// The whole catalogue behind the host's sudo.
+/// All commands, with the host's sudo.
 pub(crate) fn raise_sudo() {
     settings("/usr/bin/sudo");
     commands::write(&format!("{CONFIG}/commands.d"), false);
@@ -32,7 +32,7 @@ pub(crate) fn raise_sudo() {
     run("visudo", &["-c"]);
 }
 
-/// What sudo-rs can fence, behind sudo-rs; the host's sudo comes back when this is dropped.
+/// The commands whose rules sudo-rs can express, with sudo-rs; the host's sudo comes back when this is dropped.
 pub(crate) struct SudoRs(());
 
 impl SudoRs {
@@ -47,7 +47,7 @@ impl SudoRs {
         let guard = Self(());
         settings(SUDO_RS_SUDO);
         fs::rename(format!("{CONFIG}/commands.d"), format!("{CONFIG}/commands.away"))
-            .expect("the catalogue can be put away");
+            .expect("the commands can be moved away");
         commands::write(&format!("{CONFIG}/commands.d"), true);
         fragment(&run(PROGRAM, &["sudoers", "--for", "sudo-rs"]));
         run(&format!("{SUDO_RS}/visudo"), &["-c", "-f", FRAGMENT]);
@@ -57,7 +57,7 @@ impl SudoRs {
 
 impl Drop for SudoRs {
     fn drop(&mut self) {
-        // After a failed test as much has to come back as can.
+        // After a failed test, as much as possible is put back.
         let _ = fs::remove_dir_all(format!("{CONFIG}/commands.d"));
         let _ = fs::rename(format!("{CONFIG}/commands.away"), format!("{CONFIG}/commands.d"));
         raise_sudo();

@@ -1,11 +1,11 @@
-//! The fence, asked: what a command's file says and what sudo then permits, side by side, character by character.
+//! The sudo rules, asked: what a command's file says and what sudo then permits, compared character by character.
 
 use crate::sudo_probe::{PROBE, Probe, fragment};
 use crate::sudo_rules::{SUDO_RS_SUDO, SudoRs};
 use crate::{process, system_env};
 
 const SUDO: &str = "/usr/bin/sudo";
-/// Whatever means something to sudoers(5), fnmatch(3) or regex(7), and what could to somebody.
+/// Every character that has a meaning in sudoers(5), fnmatch(3) or regex(7), and others that could have one.
 const SIGNS: &str = r#",:=#"!*?[]\^$%@();&{}|+.~-/_<>`"#;
 
 /// A command file with these arguments after the program (in TOML), and the rest of it.
@@ -21,7 +21,7 @@ fn vectors(values: &[&[&str]]) -> Vec<Vec<String>> {
     values.iter().map(|vector| strings(vector)).collect()
 }
 
-/// Values around `sign`, and what a fence that misread it could let through.
+/// Values around `sign`, and what a rule that misreads it could permit.
 fn around(sign: char) -> (Vec<String>, Vec<String>) {
     let values =
         [format!("a{sign}b"), format!("{sign}"), format!("a{sign}"), format!("{sign}b"), format!("a{sign}{sign}b")];
@@ -42,7 +42,7 @@ fn listed(values: &[String]) -> String {
 }
 
 #[test]
-fn signs_in_written_out_values_stand_for_themselves() {
+fn characters_in_listed_values_match_only_themselves() {
     for sign in SIGNS.chars() {
         let (values, refused) = around(sign);
         let toml = command("\"get\", \"v={v}\"", &format!("{}[allow.p]", listed(&values)));
@@ -54,7 +54,7 @@ fn signs_in_written_out_values_stand_for_themselves() {
 }
 
 #[test]
-fn signs_beside_a_pattern_stand_for_themselves() {
+fn characters_beside_a_pattern_match_only_themselves() {
     for sign in SIGNS.chars() {
         let (values, refused) = around(sign);
         let literal = format!("'l{}'", sign.to_string().replace('{', "{{").replace('}', "}}"));
@@ -72,7 +72,7 @@ fn signs_beside_a_pattern_stand_for_themselves() {
 }
 
 #[test]
-fn values_that_look_like_rules_stand_for_themselves() {
+fn values_that_look_like_rules_match_only_themselves() {
     let values = strings(&[
         "^.*$",
         "^a$",
@@ -128,11 +128,11 @@ fn sudo_rs_permits_exactly_what_it_takes() {
                 probe.assert_exact(&format!("`{sign}` with sudo-rs"), &of(&values), &of(&refused));
                 taken.push(sign);
             }
-            // Said before its visudo had to.
+            // The program says so, and visudo is not needed.
             Err(said) => assert!(said.contains("sudo-rs cannot match"), "`{sign}`: {said}"),
         }
     }
-    // What a gateway cannot do without.
+    // What every gateway needs.
     for sign in ",:=#%@(){};&.-_/".chars() {
         assert!(taken.contains(sign), "sudo-rs is kept from `{sign}`; it takes {taken}");
     }
@@ -197,7 +197,7 @@ fn no_argument_becomes_an_option() {
 }
 
 #[test]
-fn the_account_and_the_group_are_kept_to() {
+fn the_account_and_the_group_are_exact() {
     // Run, not asked for: `sudo -l` says yes to root with any group that a rule names, and sudo itself then says no.
     process::write(PROBE, 0o755, "#!/bin/sh\nid -un\nid -gn\n");
     let probe = |run_as: &str| {

@@ -1,4 +1,4 @@
-//! The machine that the tests find: made once, inside the sandbox, by the steps of the README.
+//! The test machine: made once, inside the sandbox, by the steps of the README.
 
 use std::env;
 use std::fs;
@@ -16,16 +16,16 @@ pub(crate) const PROGRAM: &str = "/usr/local/bin/mailsudo";
 /// The service user, and its group.
 pub(crate) const SERVICE: &str = "mailsudo";
 
-static WORLD: LazyLock<()> = LazyLock::new(make);
+static MACHINE: LazyLock<()> = LazyLock::new(make);
 
-/// Makes the world unless it is there. Every test's first line.
+/// Makes the test machine unless it is there. Every test's first line.
 pub(crate) fn enter() {
     assert!(
         Path::new("/run/mailsudo-sandbox").exists(),
         "the system test changes users, sudoers and mail, and so runs in its sandbox only: \
          tests/system/run"
     );
-    LazyLock::force(&WORLD);
+    LazyLock::force(&MACHINE);
 }
 
 /// The checkout.
@@ -76,7 +76,7 @@ pub(crate) fn init_ledger_of(program: &str, folder: &str) {
     poll::until_true("the next second", || second() > made);
 }
 
-/// The examples are fenced like a gateway's own commands, whether or not their programs are here.
+/// The examples get sudo rules like a gateway's own commands, whether or not their programs are here.
 fn example_commands() {
     let folder = checkout().join("examples/commands.d");
     let entries =

@@ -1,4 +1,4 @@
-//! A real systemd with nothing but given units to look after, as process 1 of a PID namespace inside the sandbox.
+//! A real systemd that has only the given units, as process 1 of a PID namespace inside the sandbox.
 //!
 //! It shares the sandbox's files, so what a unit writes is there to be looked at. Its control groups are made in the host's
 //! tree, below one group of its own, which is empty and gone when this is dropped.
@@ -12,7 +12,7 @@ use crate::process::{self, run};
 
 const GROUPS: &str = "/srv/control-groups";
 const UNITS: &str = "/run/units";
-/// What systemd adds to every service and timer, and what these need in turn; they want nothing here.
+/// What systemd adds to every service and timer, and what these need in turn; here they do nothing.
 const STOCK: [&str; 6] =
     ["sysinit.target", "basic.target", "shutdown.target", "timers.target", "time-set.target", "time-sync.target"];
 

@@ -1,4 +1,4 @@
-//! A command that outlives its limit: root's process, which the service user itself could not end.
+//! A command that runs longer than its limit: root's process, which the service user itself could not end.
 
 use crate::commands::OUTLIVE_PID;
 use crate::user::{User, in_block};

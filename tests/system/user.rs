@@ -99,9 +99,9 @@ impl User {
 pub(crate) fn mail(from: &str, request: &str) -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel makes unique ids");
     format!(
-        "From: Somebody <{from}>\nTo: {GATEWAY}\nSubject: please\nMessage-ID: <{}@client.example>\n\
+        "From: A User <{from}>\nTo: {GATEWAY}\nSubject: please\nMessage-ID: <{}@client.example>\n\
          Date: Mon, 23 Nov 2026 10:15:00 +0000\nMIME-Version: 1.0\n\
-         Content-Type: text/plain; charset=utf-8\n\nHello,\n\n{request}\n-- \nsent by a tired person\n",
+         Content-Type: text/plain; charset=utf-8\n\nHello,\n\n{request}\n-- \nsent from a phone\n",
         id.trim()
     )
 }

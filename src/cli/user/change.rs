@@ -8,7 +8,6 @@ use clap::Args;
 use super::{DryRun, UserArg, known};
 use crate::cli::{confirm::Confirm, open_ledger, service_account};
 use crate::enrolment::Enrolment;
-use crate::ledger::Ledger;
 use crate::system::clock::{Clock, SystemClock};
 
 /// Refuse a user from the next message on; the files stay

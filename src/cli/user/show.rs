@@ -70,7 +70,7 @@ impl Show {
         let user = known(&gateway, &name)?;
         let secrets = Enrolment::new(&gateway, None).secrets(&name);
         let previous = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|former| former.until);
-        let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(&ledger, &name)?));
+        let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(ledger.as_ref(), &name)?));
         let from: Vec<_> = user.from.iter().map(MailAddress::as_str).collect();
         if self.json {
             return print_json(&json!({

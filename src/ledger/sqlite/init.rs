@@ -116,7 +116,7 @@ impl Sqlite {
             _ => {}
         }
         if !path.exists() {
-            let temporary = path.with_extension(format!("draft-{}", std::process::id()));
+            let temporary = path.with_extension(format!("new-{}", std::process::id()));
             new(&temporary).map_err(|error| failed(&temporary, error))?;
             // A ledger without its lock file would not be made again, so the name of that file must be durable before the ledger's.
             let made = create_tables(&temporary, watermark).and_then(|()| sync_folder(&path)).and_then(|()| {

@@ -103,6 +103,7 @@ impl Sqlite {
             requests: number("SELECT count(*) FROM requests")?,
             span: span.0.zip(span.1).map(|(a, b)| (Timestamp::from_seconds(a), Timestamp::from_seconds(b))),
             watermark: watermark.map(Timestamp::from_seconds),
+            lost_until: None,
             bytes: (page * number("PRAGMA page_count")?, page * number("PRAGMA freelist_count")?),
             integrity,
         })

@@ -46,7 +46,7 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(found.optional()?.is_some())
     }
 
-    fn exclusive_holds(&self, command: &str) -> Result<Vec<ExclusiveHold>, LedgerError> {
+    fn exclusive_holds(&self, command: &str, _now: Timestamp) -> Result<Vec<ExclusiveHold>, LedgerError> {
         let sql =
             "SELECT name, holds_until FROM requests WHERE command = ?1 AND holds_until IS NOT NULL AND name <> ?2";
         let mut statement = self.transaction.prepare(sql)?;
@@ -54,8 +54,9 @@ impl Transaction for SqliteTransaction<'_> {
         let mut exclusive_holds = Vec::new();
         while let Some(row) = rows.next()? {
             let holder = RequestId::from_bytes(row.get(0)?);
-            let is_locked = locks::is_locked(self.locks, &holder)?;
-            exclusive_holds.push(ExclusiveHold { holder, until: Timestamp::from_seconds(row.get(1)?), is_locked });
+            let is_certain = locks::is_locked(self.locks, &holder)?;
+            let until = Timestamp::from_seconds(row.get(1)?);
+            exclusive_holds.push(ExclusiveHold { holder: Some(holder), until, is_certain });
         }
         Ok(exclusive_holds)
     }

@@ -1,5 +1,5 @@
-//! Mail as an enemy writes it, through the built binary: every shape is refused with exit status 0 and a log line, on a small
-//! stack, in memory that is a stated multiple of `limits.message`, and before a watchdog on processor time wakes up.
+//! Hostile mail, through the built binary: every shape is refused with exit status 0 and a log line, on a small stack, in
+//! memory that is a stated multiple of `limits.message`, and within a limit of processor time.
 
 mod shapes;
 
@@ -17,7 +17,7 @@ const FOR_THE_PROGRAM: usize = 48 << 20;
 /// The stack, in KiB: an eighth of what Linux gives.
 const STACK: usize = 1024;
 
-/// Seconds of processor time after which the kernel ends a delivery. No shape comes near, even where nothing is optimised.
+/// Seconds of processor time after which the kernel ends a delivery: far more than any shape needs, even unoptimised.
 const WATCHDOG: usize = 60;
 
 /// berlin without users, with that limit.
@@ -64,7 +64,7 @@ fn every_shape_is_refused_at_the_default_limit() {
     for (what, reason, make) in WORST.iter().chain(OTHERS) {
         refused(&home, 256 << 10, what, reason, &make(256 << 10));
     }
-    assert!(!home.path().join("ledger.db").exists(), "no stranger's mail opens the ledger");
+    assert!(!home.path().join("ledger.db").exists(), "no unauthenticated mail opens the ledger");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Mails that no person writes: each fills a given size with one thing that a parser may stumble over.
+//! Hostile mails: each fills a given size with one construct that a parser may handle badly.
 
 /// A mail of at most that many bytes.
 pub(super) type Shape = fn(usize) -> Vec<u8>;
@@ -6,7 +6,7 @@ pub(super) type Shape = fn(usize) -> Vec<u8>;
 /// What it is made of, the word of the rule that refuses it, and how it is made.
 pub(super) type Entry = (&'static str, &'static str, Shape);
 
-/// Shapes that have cost somebody a stack, a multiple of memory or the square of time; or that come nearest to a limit.
+/// Shapes that overflowed the stack of other programs, or took a multiple of memory or quadratic time; or are nearest to a limit.
 #[rustfmt::skip]
 pub(super) const WORST: &[Entry] = &[
     ("nested messages", "not-a-request", |n| fill(&from(""), MESSAGE, n, "x")),

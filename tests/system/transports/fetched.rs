@@ -1,4 +1,4 @@
-//! A mailbox far away: getmail, started by what the systemd unit says, or fetchmail; replies leave through msmtp.
+//! A mailbox at a provider: getmail, started as the systemd unit says, or fetchmail; replies leave through msmtp.
 
 use std::cell::RefCell;
 use std::process::Child;
@@ -148,7 +148,7 @@ fn a_reply_waits_for_the_submission_server() {
 }
 
 #[test]
-fn a_server_with_a_strange_certificate_is_told_no_password() {
+fn a_server_with_an_untrusted_certificate_gets_no_password() {
     let transport = Fetcher::getmail();
     let user = User::enrol("intercepted");
     let authority = provider::authority();

@@ -12,11 +12,11 @@ pub(crate) const HOME: &str = "/var/lib/mailsudo";
 const MAIN: &str = "/etc/postfix/main.cf";
 const ALIASES: &str = "/etc/postfix/mailsudo_aliases";
 
-/// Postfix's local delivery to one address, as an administrator sets it up who keeps out of master.cf.
+/// Postfix's local delivery to one address, as a sysadmin sets it up without a change of master.cf.
 pub(crate) struct Local {
     recipient: &'static str,
     main: String,
-    /// What stands in the service user's home while this lives.
+    /// The files in the service user's home while this lives.
     files: Vec<String>,
     _program: Packaged,
 }

@@ -1,5 +1,5 @@
-//! The other roads in: every mail server, delivery agent and fetcher that docs/mail-servers.md and docs/imap.md name, set up
-//! with the very files of examples/ and driven through the same five situations.
+//! The other transports: every mail server, delivery agent and fetcher that docs/mail-servers.md and docs/imap.md name, set up
+//! with the files of examples/ and driven through the same five situations.
 //!
 //! Each takes the place of Postfix's pipe(8) between a mail and `mailsudo deliver`. Replies go back to the one Postfix, which
 //! delivers them to the users' mailbox: so a bounce to a user is seen as a message that is not genuine.
@@ -21,9 +21,9 @@ use crate::syslog;
 use crate::system_env::{self, CONFIG, PROGRAM};
 use crate::user::{User, in_block};
 
-/// A way for a mail to reach the program.
+/// A transport that brings a mail to the program.
 pub(crate) trait ReplyTransport {
-    /// Hands a mail over at its far end.
+    /// Sends a mail into it.
     fn send(&self, sender: &str, mail: &str);
     /// Has everything that it holds tried again.
     fn retry(&self);
@@ -106,11 +106,11 @@ impl Lingering {
     }
 }
 
-/// Drives a road through everything that it must do. `name` is letters only, and no other road's.
+/// Drives a transport through everything that it must do. `name` is letters only, and no other transport's.
 pub(crate) fn drive(transport: &dyn ReplyTransport, name: &str) {
     executed(transport, name);
     refused(transport, name);
-    swallowed(transport, name);
+    consumed(transport, name);
     deferred(transport, name);
     died(transport, name);
 }
@@ -120,10 +120,10 @@ fn noted(text: &str) -> usize {
 }
 
 fn wait_until_empty(transport: &dyn ReplyTransport) {
-    poll::until_true("an empty road", || transport.held() == 0);
+    poll::until_true("an empty transport", || transport.held() == 0);
 }
 
-/// Has the road try again until a user has the answer.
+/// Makes the transport try again until a user has the answer.
 pub(crate) fn retry_until_answered(transport: &dyn ReplyTransport, user: &User) -> String {
     poll::until_true("a reply after a retry", || {
         transport.retry();
@@ -161,7 +161,7 @@ fn refused(transport: &dyn ReplyTransport, name: &str) {
 }
 
 /// What is refused without a reply, one mail before its end is read and one for its null sender: both are consumed.
-fn swallowed(transport: &dyn ReplyTransport, name: &str) {
+fn consumed(transport: &dyn ReplyTransport, name: &str) {
     let user = User::enrol(&format!("{name}-verbose"));
     let request = user.request(&["note", &format!("text={name}swallowed")]);
     for (reason, sender, length) in [("too-large", user.address.as_str(), 20_000), ("automatic", "", 0)] {

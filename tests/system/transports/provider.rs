@@ -1,4 +1,4 @@
-//! A mail provider: Dovecot with one mailbox over TLS, and a submission server that asks for its password and hands on to the
+//! A mail provider: Dovecot with one mailbox over TLS, and a submission server that asks for its password and passes mail on to the
 //! sandbox's Postfix. Its certificate is one that this machine trusts, as far as the sandbox goes.
 
 use std::net::TcpStream;
@@ -65,7 +65,7 @@ impl Provider {
         Self { _daemon: daemon }
     }
 
-    /// What the customer has to know.
+    /// The mailbox's password.
     pub(crate) fn password() -> &'static str {
         PASSWORD
     }

@@ -24,7 +24,7 @@ pub(crate) fn unpack_once() {
 }
 
 fn unpack() {
-    let folder = system_env::in_checkout("target/neighbours");
+    let folder = system_env::in_checkout("target/packages");
     assert!(Path::new(&folder).join("complete").exists(), "no mail servers in {folder}: run tests/setup");
     let excluded: Vec<_> = POSTFIX.iter().map(|path| format!("--exclude={path}")).collect();
     // Not dpkg-deb --extract, which puts a folder in the place of the link /lib.
@@ -55,7 +55,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// The one whose id is in this file.
+    /// The daemon whose id is in this file.
     pub(crate) fn in_file(path: &str) -> Self {
         crate::poll::until(path, || process::text(path).trim().parse::<u32>().ok()).into()
     }

@@ -14,7 +14,7 @@ GATEWAY = "berlin"
 JUNK = b"From: <u0@users.example>\nTo: <ops@example.com>\nSubject: hello\n\nNothing to do with it.\n"
 
 
-class Person:
+class User:
     def __init__(self, number):
         self.name = f"u{number}"
         self.address = f"u{number}@users.example"
@@ -58,20 +58,20 @@ def write(path, text, mode=0o644, owner=(0, 0)):
     os.chown(path, *owner)
 
 
-def enrol(people, mailsudo, rival, group):
-    """Enrols people with a mailsudo gateway and in the other programs' configuration, with the same secrets."""
-    for person in people:
-        base32 = base64.b32encode(person.secret).decode()
-        write(f"{mailsudo}/users.d/{person.name}.toml", f'address = "{person.address}"\nroles = ["web"]\n')
-        url = f"otpauth://totp/mailsudo%20{GATEWAY}:{person.name}?secret={base32}&issuer=mailsudo%20{GATEWAY}"
-        secrets = f'hmac_key = "{person.key.hex()}"\ntotp     = "{url}"\n'
-        write(f"{mailsudo}/secrets.d/{person.name}.toml", secrets, 0o640, (0, group))
-        own = f"key={person.key.hex()}\ntotp={base32}\naddress={person.address}\nroles=web\n"
-        write(f"{rival}/users.d/{person.name}", own, 0o640, (0, group))
+def enrol(users, mailsudo, rival, group):
+    """Enrols users with a mailsudo gateway and in the other programs' configuration, with the same secrets."""
+    for user in users:
+        base32 = base64.b32encode(user.secret).decode()
+        write(f"{mailsudo}/users.d/{user.name}.toml", f'address = "{user.address}"\nroles = ["web"]\n')
+        url = f"otpauth://totp/mailsudo%20{GATEWAY}:{user.name}?secret={base32}&issuer=mailsudo%20{GATEWAY}"
+        secrets = f'hmac_key = "{user.key.hex()}"\ntotp     = "{url}"\n'
+        write(f"{mailsudo}/secrets.d/{user.name}.toml", secrets, 0o640, (0, group))
+        own = f"key={user.key.hex()}\ntotp={base32}\naddress={user.address}\nroles=web\n"
+        write(f"{rival}/users.d/{user.name}", own, 0o640, (0, group))
 
 
 def twin(folder, other):
-    """A second configuration folder with the same people."""
+    """A second configuration folder with the same users."""
     shutil.copytree(folder, other)
     for path in [other, *Path(other).rglob("*")]:
         source = Path(folder) / Path(path).relative_to(other)

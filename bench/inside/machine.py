@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from people import Person, enrol, twin, write
+from users import User, enrol, twin, write
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DISK = Path("/mnt")
@@ -38,7 +38,7 @@ max_age = "12h"
 [ledger]
 url = "sqlite:/var/lib/mailsudo/{name}.db"
 [execution]
-fence = "{fence}"
+run_via = "{via}"
 """
 COMMAND = """\
 summary   = "{name}"
@@ -57,7 +57,7 @@ RIVAL = """\
 name=berlin
 reply_from=ops@example.com
 max_age=43200
-fence={fence}
+run_via={via}
 memory={memory}
 """
 FORGET = """\
@@ -76,37 +76,37 @@ def run(*words, **options):
     return done.stdout
 
 
-def fenced(name):
+def gateway_folder(name):
     return "/etc/mailsudo" if name == "sudo" else "/etc/mailsudo-open"
 
 
-def command_line(fence, program="/usr/bin/true"):
+def command_line(via, program="/usr/bin/true"):
     """What mailsudo runs for such a command, without `mailsudo begin`."""
     line = ["/usr/bin/timeout", "--kill-after=5s", "60s", program]
-    return line if fence == "open" else ["/usr/bin/sudo", "-n", "-u", "nobody", "--", *line]
+    return line if via == "open" else ["/usr/bin/sudo", "-n", "-u", "nobody", "--", *line]
 
 
 def rivals(has_smtp):
     """Every way to handle a message: name -> what pipe(8) runs. `sudo` and `open` say whether it runs via sudo."""
     log = f"{DISK}/lib/opsmail/floor.log"
     ways = {"true": ["/bin/true"]}
-    for fence in ["sudo", "open"]:
-        mailsudo = [PROGRAM, "deliver", "--config", fenced(fence)]
-        folder = f"/etc/opsmail-{fence}"
-        ways[f"mailsudo-{fence}"] = [*mailsudo, "--reply-via", SENDMAIL]
-        ways[f"floor-{fence}"] = [FLOOR, log, SENDMAIL, "u0@users.example", *command_line(fence)]
+    for via in ["sudo", "open"]:
+        mailsudo = [PROGRAM, "deliver", "--config", gateway_folder(via)]
+        folder = f"/etc/opsmail-{via}"
+        ways[f"mailsudo-{via}"] = [*mailsudo, "--reply-via", SENDMAIL]
+        ways[f"floor-{via}"] = [FLOOR, log, SENDMAIL, "u0@users.example", *command_line(via)]
         if has_smtp:
-            ways[f"mailsudosmtp-{fence}"] = [*mailsudo, "--reply-via", SMTP]
-            ways[f"floorsmtp-{fence}"] = [FLOOR, log, "smtp:25", "u0@users.example", *command_line(fence)]
-        ways[f"python-{fence}"] = ["/usr/local/libexec/opsmail.py", folder]
-        ways[f"shell-{fence}"] = ["/usr/local/libexec/opsmail.sh", folder]
-        ways[f"procmail-{fence}"] = ["/usr/bin/procmail", "-m", f"FOLDER={folder}", "/etc/opsmail.procmailrc"]
+            ways[f"mailsudosmtp-{via}"] = [*mailsudo, "--reply-via", SMTP]
+            ways[f"floorsmtp-{via}"] = [FLOOR, log, "smtp:25", "u0@users.example", *command_line(via)]
+        ways[f"python-{via}"] = ["/usr/local/libexec/opsmail.py", folder]
+        ways[f"shell-{via}"] = ["/usr/local/libexec/opsmail.sh", folder]
+        ways[f"procmail-{via}"] = ["/usr/bin/procmail", "-m", f"FOLDER={folder}", "/etc/opsmail.procmailrc"]
     return ways
 
 
-class World:
+class Machine:
     def __init__(self, count):
-        self.people = [Person(number) for number in range(count)]
+        self.users = [User(number) for number in range(count)]
         run("make", "-C", str(CHECKOUT), "install", "PREFIX=/usr/local", f"program={os.environ['PROGRAM']}")
         account = pwd.getpwnam(SERVICE)
         self.ids = (account.pw_uid, account.pw_gid)
@@ -147,13 +147,13 @@ class World:
         for name, (program, role) in COMMANDS.items():
             write(f"/etc/mailsudo/commands.d/{name}.toml", COMMAND.format(name=name, program=program, role=role))
             write(f"/etc/opsmail-sudo/commands.d/{name}", f"run_as=nobody\nroles={role}\nargv={program}\n")
-        enrol(self.people, "/etc/mailsudo", "/etc/opsmail-sudo", self.ids[1])
+        enrol(self.users, "/etc/mailsudo", "/etc/opsmail-sudo", self.ids[1])
         twin("/etc/mailsudo", "/etc/mailsudo-open")
         twin("/etc/opsmail-sudo", "/etc/opsmail-open")
-        for fence, name in [("sudo", "sudo"), ("none", "open")]:
-            write(f"{fenced(name)}/mailsudo.toml", GATEWAY.format(fence=fence, name=name))
-            run(*self.as_service(PROGRAM, "ledger", "init", "--config", fenced(name)))
-            write(f"/etc/opsmail-{name}/gateway", RIVAL.format(fence=fence, memory=MEMORY))
+        for via, name in [("sudo", "sudo"), ("direct", "open")]:
+            write(f"{gateway_folder(name)}/mailsudo.toml", GATEWAY.format(via=via, name=name))
+            run(*self.as_service(PROGRAM, "ledger", "init", "--config", gateway_folder(name)))
+            write(f"/etc/opsmail-{name}/gateway", RIVAL.format(via=via, memory=MEMORY))
         run(PROGRAM, "sudoers", "--install", "--yes")
         # The other programs run the command without `mailsudo begin`, which the gateway's own rules hold.
         rule = f"{SERVICE} ALL = (nobody) NOPASSWD: EXEC: /usr/bin/timeout --kill-after\\=5s 60s *\n"
@@ -175,8 +175,8 @@ class World:
         return ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--", *words]
 
 
-def until(what, holds, patience=60):
-    deadline = time.monotonic() + patience
+def until(what, holds, timeout=60):
+    deadline = time.monotonic() + timeout
     while not holds():
         if time.monotonic() > deadline:
             raise SystemExit(f"bench: waited in vain for {what}")

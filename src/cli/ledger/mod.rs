@@ -1,41 +1,28 @@
 //! `mailsudo ledger`: maintenance of the ledger.
 
-use std::os::unix::process::CommandExt;
+mod init;
+
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::confirm::{Confirm, DryRun};
-use super::{GatewayArg, Progress, open_ledger, print_json, service_account, when};
-use crate::config::{LedgerUrl, Span, Trusted};
-use crate::ledger::{Ledger as _, LedgerQueries};
+use super::{GatewayArg, Progress, open_ledger, print_json, when};
+use crate::config::{LedgerUrl, Span};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Maintain the ledger
 #[derive(Debug, Subcommand)]
 pub(super) enum Ledger {
-    Init(Init),
+    Init(init::Init),
+    Migrate(init::Migrate),
     Status(Status),
     Prune(Prune),
     Vacuum(Vacuum),
     Backup(Backup),
-}
-
-/// Make an empty ledger where mailsudo.toml says; an existing one stays unchanged
-///
-/// A new ledger refuses all requests that were signed before it was made. It may replace a lost ledger, and must not run
-/// again what that one recorded.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  mailsudo ledger init")]
-pub(super) struct Init {
-    #[command(flatten)]
-    gateway_arg: GatewayArg,
-
-    #[command(flatten)]
-    dry_run: DryRun,
 }
 
 /// Show where the ledger is, its size, and whether it is sound
@@ -105,6 +92,7 @@ impl Ledger {
     pub(super) fn run(self) -> Result<ExitCode> {
         match self {
             Self::Init(init) => init.run(),
+            Self::Migrate(migrate) => migrate.run(),
             Self::Status(status) => status.run(),
             Self::Prune(prune) => prune.run(),
             Self::Vacuum(vacuum) => vacuum.run(),
@@ -113,61 +101,29 @@ impl Ledger {
     }
 }
 
-impl Init {
-    fn run(self) -> Result<ExitCode> {
-        let gateway = self.gateway_arg.open()?;
-        let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
-        if self.dry_run.is_all(&format!("{} would be made, if it does not exist", path.display()))? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if let Some(folder) = path.parent()
-            && folder.try_exists().is_ok_and(|exists| !exists)
-        {
-            let (user, shown) = (&gateway.settings().service_user, folder.display());
-            bail!(
-                "there is no folder {shown}: mount the missing file system, or install -d -m 0700 -o {user} -g {user} {shown}"
-            );
-        }
-        // Root would follow links that the service user puts into its folder, so the service user makes it.
-        if let Some(account) = service_account(&gateway)? {
-            let status = Command::new(std::env::current_exe()?)
-                .args(["ledger", "init", "--config"])
-                .arg(gateway.path())
-                .uid(account.uid)
-                .gid(account.gid)
-                .current_dir("/")
-                .status()
-                .context("cannot act as the service user")?;
-            return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        let was_there = path.exists();
-        // A new ledger may replace a lost one: what was signed before now could have run already.
-        crate::ledger::init(path, Trusted::caller(), Some(SystemClock.now()))?;
-        let fate = if was_there { "exists already, and is unchanged" } else { "is made" };
-        outln!("The ledger {} {fate}.", path.display())?;
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
 impl Status {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
-        let LedgerUrl::Sqlite(path) = &gateway.settings().ledger.url;
+        let place = match &gateway.settings().ledger.url {
+            LedgerUrl::Sqlite(path) => path.display().to_string(),
+            url @ LedgerUrl::Postgres(_) => url.to_string(),
+        };
         let health = open_ledger(&gateway)?.health()?;
         let sound = health.integrity == "ok";
         if self.json {
             print_json(&json!({
-                "path": path,
+                "path": place,
                 "requests": health.requests,
                 "oldest": health.span.map(|(oldest, _)| oldest.to_string()),
                 "newest": health.span.map(|(_, newest)| newest.to_string()),
-                "floor": health.watermark.map(|watermark| watermark.to_string()),
+                "watermark": health.watermark.map(|watermark| watermark.to_string()),
+                "lost_until": health.lost_until.map(|until| until.to_string()),
                 "bytes": health.bytes.0,
                 "free_bytes": health.bytes.1,
                 "integrity": health.integrity,
             }))?;
         } else {
-            outln!("path       {}", path.display())?;
+            outln!("path       {place}")?;
             outln!("requests   {}", health.requests)?;
             if let Some((oldest, newest)) = health.span {
                 outln!("oldest     {}\nnewest     {}", when(oldest), when(newest))?;
@@ -176,6 +132,9 @@ impl Status {
                 "pruned     {}",
                 health.watermark.map_or_else(|| "nothing".to_owned(), |watermark| format!("up to {}", when(watermark)))
             )?;
+            if let Some(until) = health.lost_until {
+                outln!("replaced   refuses what was signed up to {}", when(until))?;
+            }
             outln!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1)?;
             outln!("integrity  {}", health.integrity)?;
         }

@@ -1,0 +1,139 @@
+//! Connects and logs in. In: the servers that `[ledger] url` names. Out: a [`Wire`] to the one that takes writes.
+//!
+//! MUST: no password leaves this host. SCRAM proves it without sending it (RFC 7677); other logins by password are refused.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
+use postgres_protocol::message::frontend;
+use zeroize::Zeroizing;
+
+use super::socket::Stream;
+use super::wire::{Fault, Said, Wire};
+use crate::config::PostgresHost;
+use crate::ledger::LedgerError;
+
+/// Which servers, and as whom.
+#[derive(Clone)]
+pub(in crate::ledger) struct Target {
+    /// The servers, in the order in which they are tried.
+    pub(super) hosts: Vec<PostgresHost>,
+    /// The role.
+    pub(super) user: String,
+    /// The database.
+    pub(super) database: String,
+    /// Its password.
+    pub(super) password: Option<Rc<Zeroizing<String>>>,
+    /// The certificates that sign the servers' own, in PEM.
+    pub(super) root_certificates: Option<Rc<String>>,
+}
+
+/// Connects to the first server that is not a standby.
+///
+/// # Errors
+///
+/// [`LedgerError::Unreachable`] with what each server said.
+pub(super) fn connect(target: &Target, deadline: Instant) -> Result<Wire, LedgerError> {
+    let mut tried = Vec::new();
+    for host in &target.hosts {
+        match login(target, host, deadline) {
+            Ok(wire) => return Ok(wire),
+            Err(what) => tried.push(format!("{host}: {what}")),
+        }
+    }
+    Err(LedgerError::Unreachable(tried.join("; ")))
+}
+
+fn login(target: &Target, host: &PostgresHost, deadline: Instant) -> Result<Wire, String> {
+    let pem = target.root_certificates.as_deref().map(String::as_str);
+    let stream = Stream::open(host, pem, deadline).map_err(|error| error.to_string())?;
+    let mut wire = Wire::new(stream);
+    wire.set_deadline(deadline);
+    let said = |fault| match fault {
+        Fault::Lost(what) => what,
+        Fault::Server(said) => said.message,
+    };
+    log_in(target, &mut wire).map_err(said)?;
+    // One server is asked with the first transaction, which a standby refuses.
+    if target.hosts.len() > 1 {
+        let answer = wire.one("SELECT pg_is_in_recovery()", &[]).map_err(said)?;
+        if answer.row().is_none_or(|mut row| row.flag("role of the server").unwrap_or(true)) {
+            return Err("it is a standby".to_owned());
+        }
+    }
+    Ok(wire)
+}
+
+/// pgbouncer takes these parameters and no others.
+fn parameters(target: &Target) -> [(&str, &str); 4] {
+    [
+        ("user", &target.user),
+        ("database", &target.database),
+        ("application_name", "mailsudo"),
+        ("client_encoding", "UTF8"),
+    ]
+}
+
+fn log_in(target: &Target, wire: &mut Wire) -> Result<(), Fault> {
+    let mut out = BytesMut::new();
+    frontend::startup_message(parameters(target), &mut out)?;
+    wire.send(&out)?;
+    loop {
+        match wire.receive()? {
+            Message::AuthenticationOk => break,
+            Message::AuthenticationSasl(body) => prove(target, wire, &body)?,
+            Message::AuthenticationMd5Password(_) | Message::AuthenticationCleartextPassword => {
+                let what =
+                    "it asks for a password in a form that can be read: write scram-sha-256 or peer in pg_hba.conf";
+                return Err(Fault::Lost(what.to_owned()));
+            }
+            other => return Err(unexpected(other)?),
+        }
+    }
+    loop {
+        match wire.receive()? {
+            Message::ReadyForQuery(_) => return Ok(()),
+            Message::BackendKeyData(_) => {}
+            other => return Err(unexpected(other)?),
+        }
+    }
+}
+
+/// The fault in a message that ends the login.
+fn unexpected(message: Message) -> Result<Fault, Fault> {
+    Ok(match message {
+        Message::ErrorResponse(body) => Fault::Server(Said::read(body.fields())?),
+        _ => Fault::Lost(
+            "it asks for a login that mailsudo does not know: write scram-sha-256 or peer in pg_hba.conf".to_owned(),
+        ),
+    })
+}
+
+/// Proves that the password is known, and that the server knows it too.
+fn prove(target: &Target, wire: &mut Wire, offer: &AuthenticationSaslBody) -> Result<(), Fault> {
+    let Some(password) = &target.password else {
+        return Err(Fault::Lost(format!("it asks for the password of {}: set [ledger] password_file", target.user)));
+    };
+    if !offer.mechanisms().any(|name| Ok(name == SCRAM_SHA_256))? {
+        return Err(Fault::Lost("it does not offer SCRAM-SHA-256".to_owned()));
+    }
+    let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+    let mut out = BytesMut::new();
+    frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut out)?;
+    wire.send(&out)?;
+    match wire.receive()? {
+        Message::AuthenticationSaslContinue(body) => scram.update(body.data())?,
+        other => return Err(unexpected(other)?),
+    }
+    let mut out = BytesMut::new();
+    frontend::sasl_response(scram.message(), &mut out)?;
+    wire.send(&out)?;
+    match wire.receive()? {
+        Message::AuthenticationSaslFinal(body) => Ok(scram.finish(body.data())?),
+        other => Err(unexpected(other)?),
+    }
+}

@@ -1,0 +1,245 @@
+//! The ledger in a PostgreSQL database, for several mail servers that serve one address.
+//!
+//! Locks and exclusive holds are rows that end by the database's clock. No transaction is open while a command runs. Everything works
+//! through pgbouncer in transaction mode. Why each of these is so: docs/decisions/0038.
+//!
+//! MUST: any doubt about a commit is an error, and so a deferral; the next delivery finds out.
+
+mod approval;
+mod connect;
+mod locks;
+mod queries;
+mod record;
+mod schema;
+mod session;
+mod socket;
+mod transaction;
+mod value;
+mod wire;
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::{Ledger, LedgerError, Lockout, Owner, Record, RequestLock, Transaction};
+use crate::config::{Folder, LedgerUrl, PostgresUrl, Settings, Synchronous, Trusted};
+use crate::limits::{NODE_SEEN, Timeouts};
+use crate::protocol::{RequestId, Timestamp, UserName};
+
+use connect::{Target, connect};
+use locks::ASYNCHRONOUS;
+use record::COLUMNS;
+use session::Session;
+use transaction::{LOCKOUT, PostgresTransaction, SET_LOCKOUT, lockout_from, lockout_values};
+use wire::{Answer, statement};
+
+/// An open ledger in PostgreSQL.
+pub struct Postgres {
+    session: Rc<RefCell<Session>>,
+    terms: Rc<Terms>,
+}
+
+/// What one delivery knows.
+struct Terms {
+    /// The gateway whose ledger it must be.
+    gateway: String,
+    /// This host's name.
+    node: String,
+    /// Of this delivery alone, and random.
+    token: [u8; 16],
+    timeout: Duration,
+    synchronous: Synchronous,
+    max_future: Duration,
+    longest: Duration,
+}
+
+impl Postgres {
+    /// Connects to the database at `url`.
+    pub(super) fn open(
+        url: &PostgresUrl,
+        settings: &Settings,
+        trusted: Trusted,
+        timeout: Duration,
+    ) -> Result<Self, LedgerError> {
+        let target = target(url, settings.ledger.password_file.as_deref(), settings, trusted)?;
+        let mut token = [0; 16];
+        getrandom::fill(&mut token).map_err(|error| LedgerError::Backend(format!("no random bytes: {error}")))?;
+        let terms = Terms {
+            gateway: settings.gateway.to_string(),
+            node: node(),
+            token,
+            timeout,
+            synchronous: settings.ledger.synchronous,
+            max_future: settings.max_future.as_duration(),
+            longest: settings.execution.longest.as_duration(),
+        };
+        let session = Session::open(target, Instant::now() + timeout)?;
+        Ok(Self { session: Rc::new(RefCell::new(session)), terms: Rc::new(terms) })
+    }
+
+    /// Makes an empty ledger; see [`crate::ledger::init_database`].
+    pub(super) fn init(owner: &Owner<'_>, watermark: Option<Timestamp>) -> Result<bool, LedgerError> {
+        let mut wire = as_owner(owner)?;
+        let made = schema::init(&mut wire, owner.settings.gateway.as_str(), watermark)?;
+        schema::grant(&mut wire, &deliver_role(owner.settings))?;
+        Ok(made)
+    }
+
+    /// Brings the schema up to date. Returns the schema before and after.
+    pub(super) fn migrate(owner: &Owner<'_>) -> Result<(i64, i64), LedgerError> {
+        let mut wire = as_owner(owner)?;
+        let done = schema::migrate(&mut wire)?;
+        schema::grant(&mut wire, &deliver_role(owner.settings))?;
+        Ok(done)
+    }
+
+    /// Runs statements that may run twice, within the timeout.
+    fn repeat(&self, statements: &[wire::Statement<'_>]) -> Result<Vec<Answer>, LedgerError> {
+        self.session.borrow_mut().repeat(statements, Instant::now() + self.terms.timeout)
+    }
+
+    fn one(&self, sql: &str, values: &[value::Value<'_>]) -> Result<Answer, LedgerError> {
+        self.repeat(&[statement(sql, values)])?.pop().ok_or(LedgerError::Corrupt("answer"))
+    }
+}
+
+/// Connects as the owner of the tables.
+fn as_owner(owner: &Owner<'_>) -> Result<wire::Wire, LedgerError> {
+    let target = target(owner.url, owner.password_file, owner.settings, owner.trusted.clone())?;
+    connect(&target, Instant::now() + Timeouts::DEFAULT.transaction)
+}
+
+/// The role that `deliver` connects as.
+fn deliver_role(settings: &Settings) -> String {
+    match &settings.ledger.url {
+        LedgerUrl::Postgres(PostgresUrl { user: Some(user), .. }) => user.clone(),
+        _ => settings.service_user.clone(),
+    }
+}
+
+/// Where to connect to, with the files that are named for it.
+fn target(
+    url: &PostgresUrl,
+    password_file: Option<&Path>,
+    settings: &Settings,
+    trusted: Trusted,
+) -> Result<Target, LedgerError> {
+    let password = match password_file {
+        Some(file) => {
+            let text = read(file, trusted.clone(), true)?;
+            Some(Rc::new(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned())))
+        }
+        None => None,
+    };
+    let root_certificates = match &url.root_certificates {
+        Some(file) => Some(Rc::new(read(file, trusted, false)?.to_string())),
+        None => None,
+    };
+    Ok(Target {
+        hosts: url.hosts.clone(),
+        user: url.user.clone().unwrap_or_else(|| settings.service_user.clone()),
+        database: url.database.clone(),
+        password,
+        root_certificates,
+    })
+}
+
+/// Reads a file that `[ledger]` names, under the rules for the gateway's own files.
+fn read(file: &Path, trusted: Trusted, is_secret: bool) -> Result<Zeroizing<String>, LedgerError> {
+    let folder = Folder::open(file.parent().unwrap_or(Path::new("/")), trusted).map_err(LedgerError::Distrust)?;
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let text = if is_secret { folder.read_secret(name) } else { folder.read(name) };
+    text.map_err(LedgerError::Distrust)
+}
+
+/// This host's name.
+fn node() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The request with this id.
+fn record_of(id: &[u8]) -> Result<RequestId, LedgerError> {
+    id.try_into().map(RequestId::from_bytes).map_err(|_| LedgerError::Corrupt("id"))
+}
+
+impl Ledger for Postgres {
+    fn lock(&self, id: &RequestId) -> Result<Option<RequestLock>, LedgerError> {
+        locks::lock(&self.session, &self.terms, id)
+    }
+
+    fn is_locked(&self, id: &RequestId) -> Result<bool, LedgerError> {
+        locks::is_locked(&self.session, &self.terms, id)
+    }
+
+    fn transaction(&mut self, id: &RequestId, user: &UserName) -> Result<Box<dyn Transaction + '_>, LedgerError> {
+        let (session, terms) = (Rc::clone(&self.session), Rc::clone(&self.terms));
+        Ok(Box::new(PostgresTransaction::begin(session, terms, id, user)?))
+    }
+
+    /// Step `mark` of the model.
+    fn mark_replied(
+        &mut self,
+        id: &RequestId,
+        now: Timestamp,
+        audit_lost: u32,
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
+        let sql = "UPDATE mailsudo.requests SET replied = $2, audit_lost = greatest(audit_lost, $3)
+             WHERE id = $1 AND replied IS NULL AND state NOT IN ('waiting', 'started')";
+        let seen = "INSERT INTO mailsudo.nodes AS known (name, version, clock, last_seen) VALUES ($1, $2, $3, clock_timestamp())
+             ON CONFLICT (name) DO UPDATE SET version = $2, clock = $3, last_seen = clock_timestamp()
+             WHERE known.version <> $2 OR known.last_seen < clock_timestamp() - $4 * interval '1 second'";
+        let values = [id.as_bytes().as_slice().into(), now.into(), i64::from(audit_lost).into()];
+        let often = NODE_SEEN.as_secs().cast_signed();
+        let node = [self.terms.node.as_str().into(), env!("CARGO_PKG_VERSION").into(), now.into(), often.into()];
+        let statements = [statement(ASYNCHRONOUS, &[]), statement(sql, &values), statement(seen, &node)];
+        self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
+    }
+
+    fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+        let values = [before.into(), i64::from(most).into()];
+        let sql = "SELECT mailsudo.prune($1, $2)";
+        let answer = self.repeat(&[statement(ASYNCHRONOUS, &[]), statement(sql, &values)])?.pop();
+        let gone = answer.and_then(Answer::row).ok_or(LedgerError::Corrupt("answer"))?.int("count")?;
+        Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+    }
+
+    fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {
+        self.one(LOCKOUT, &[user.as_str().into()])?.row().map(|mut row| lockout_from(&mut row)).transpose()
+    }
+
+    fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError> {
+        let before = self.lockout(user)?;
+        let ended = Lockout { until: now, told: true, counted_to: now };
+        self.one(SET_LOCKOUT, &lockout_values(user.as_str(), &ended))?;
+        if self.lockout(user)? != Some(ended) {
+            return Err(LedgerError::Unproven("the end of the lockout could not be read back".to_owned()));
+        }
+        Ok(before.is_some_and(|lockout| now < lockout.until))
+    }
+
+    fn look_up(
+        &self,
+        user: &UserName,
+        except: &RequestId,
+        short: Option<&[u8]>,
+    ) -> Result<Option<Record>, LedgerError> {
+        let answer = if let Some(short) = short {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM mailsudo.requests WHERE id >= $2 AND id < $3 AND user_name = $1 LIMIT 1"
+            );
+            let (from, to) = super::queries::bounds(short);
+            self.one(&sql, &[user.as_str().into(), from.as_slice().into(), to.as_slice().into()])?
+        } else {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM mailsudo.requests WHERE user_name = $1 AND id <> $2
+                 ORDER BY first_seen DESC, seq DESC LIMIT 1"
+            );
+            self.one(&sql, &[user.as_str().into(), except.as_bytes().as_slice().into()])?
+        };
+        answer.row().map(|mut row| record::read(&mut row)).transpose()
+    }
+}

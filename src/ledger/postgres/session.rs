@@ -1,0 +1,82 @@
+//! The connection of one delivery, which is made anew when it breaks. In: statements without an effect that must not come twice.
+//! Out: their answers.
+
+use std::time::{Duration, Instant};
+
+use super::connect::{Target, connect};
+use super::wire::{Answer, Fault, Statement, Wire};
+use crate::ledger::LedgerError;
+use crate::limits::DATABASE_POLL;
+
+/// A connection that may be there.
+pub(super) struct Session {
+    target: Target,
+    wire: Option<Wire>,
+}
+
+impl Session {
+    /// Connects, trying each server once.
+    pub(super) fn open(target: Target, deadline: Instant) -> Result<Self, LedgerError> {
+        let wire = connect(&target, deadline)?;
+        Ok(Self { target, wire: Some(wire) })
+    }
+
+    /// The connection, where it is usable.
+    pub(super) fn wire(&mut self) -> Result<&mut Wire, Fault> {
+        self.wire.as_mut().filter(|wire| !wire.is_broken()).ok_or_else(|| Fault::Lost("it had ended before".to_owned()))
+    }
+
+    /// Runs statements that may run twice: a new connection is made where the old one breaks, until the deadline.
+    pub(super) fn repeat(
+        &mut self,
+        statements: &[Statement<'_>],
+        deadline: Instant,
+    ) -> Result<Vec<Answer>, LedgerError> {
+        loop {
+            let fault = match self.connected(deadline) {
+                Ok(wire) => match wire.run(statements) {
+                    Ok(answers) => return Ok(answers),
+                    Err(fault) => {
+                        if matches!(&fault, Fault::Server(said) if !is_passing(&said.code)) {
+                            return Err(fault.into());
+                        }
+                        self.wire = None;
+                        fault.into()
+                    }
+                },
+                Err(error) => error,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left <= DATABASE_POLL {
+                return Err(fault);
+            }
+            std::thread::sleep(DATABASE_POLL);
+        }
+    }
+
+    fn connected(&mut self, deadline: Instant) -> Result<&mut Wire, LedgerError> {
+        if self.wire.as_ref().is_none_or(Wire::is_broken) {
+            self.wire = None;
+            self.wire = Some(connect(&self.target, deadline)?);
+        }
+        let wire = self.wire.as_mut().ok_or_else(|| LedgerError::Lost("no connection".to_owned()))?;
+        wire.set_deadline(deadline);
+        Ok(wire)
+    }
+
+    /// Ends what a transaction left open, without waiting long.
+    pub(super) fn roll_back(&mut self, within: Duration) {
+        if let Ok(wire) = self.wire() {
+            wire.set_deadline(Instant::now() + within);
+            if wire.one("ROLLBACK", &[]).is_err() {
+                self.wire = None;
+            }
+        }
+    }
+}
+
+/// Whether an error of this SQLSTATE may pass with another server or connection: a standby that takes no writes, a server that
+/// starts or stops, too many connections, a failed pooler.
+fn is_passing(code: &str) -> bool {
+    code == "25006" || code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")
+}

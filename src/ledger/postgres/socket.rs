@@ -1,0 +1,181 @@
+//! A connection's bytes. In: a host, and the moment until which it may take. Out: a stream of which every read and write ends at
+//! that moment, with TLS where the host is across a network.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::config::PostgresHost;
+use crate::limits::DATABASE_POLL;
+
+/// A stream with a deadline.
+pub(super) enum Stream {
+    Plain(Timed),
+    Tls(Box<StreamOwned<ClientConnection, Timed>>),
+}
+
+impl Stream {
+    /// Connects, and makes sure of the server's name where there are `root_certificates` (PEM).
+    pub(super) fn open(host: &PostgresHost, root_certificates: Option<&str>, deadline: Instant) -> io::Result<Self> {
+        let (socket, name) = match host {
+            PostgresHost::Socket(path) => (Socket::Unix(unix(path, deadline)?), None),
+            PostgresHost::Address { name, address, port } => {
+                let stream = TcpStream::connect_timeout(&SocketAddr::new(*address, *port), left(deadline)?)?;
+                stream.set_nodelay(true)?;
+                (Socket::Tcp(stream), Some(name))
+            }
+        };
+        let stream = Timed { socket, deadline };
+        match name.zip(root_certificates) {
+            Some((name, pem)) => secured(stream, name, pem),
+            None => Ok(Self::Plain(stream)),
+        }
+    }
+
+    /// Sets the moment until which reads and writes may take.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        match self {
+            Self::Plain(stream) => stream.deadline = deadline,
+            Self::Tls(stream) => stream.sock.deadline = deadline,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// A socket of which every read and write ends at the deadline.
+pub(super) struct Timed {
+    socket: Socket,
+    deadline: Instant,
+}
+
+enum Socket {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = Some(left(self.deadline)?);
+        match &mut self.socket {
+            Socket::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
+            Socket::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
+        }
+        .map_err(late)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = Some(left(self.deadline)?);
+        match &mut self.socket {
+            Socket::Unix(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
+            Socket::Tcp(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
+        }
+        .map_err(late)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket's own timeout reads "Resource temporarily unavailable" (socket(7)).
+fn late(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { timed_out() } else { error }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
+}
+
+/// The time until `deadline`, which is more than none.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(timed_out()) } else { Ok(left) }
+}
+
+/// Connects to a Unix socket. connect(2) waits without a limit for a server that accepts nothing; without blocking it is EAGAIN.
+fn unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::AGAIN) => std::thread::sleep(left(deadline)?.min(DATABASE_POLL)),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// Begins TLS (PostgreSQL manual, "SSL Session Encryption").
+fn secured(mut stream: Timed, name: &str, pem: &str) -> io::Result<Stream> {
+    let mut request = BytesMut::new();
+    frontend::ssl_request(&mut request);
+    stream.write_all(&request)?;
+    // One byte and no more: what follows it unencrypted could be anybody's.
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    if answer != *b"S" {
+        return Err(io::Error::other("the server does not offer TLS: set ssl = on in postgresql.conf"));
+    }
+    let connection = tls(name, pem).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, stream);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+fn tls(name: &str, pem: &str) -> Result<ClientConnection, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| format!("sslrootcert: {error:?}"))?;
+        roots.add(certificate).map_err(|error| format!("sslrootcert: {error}"))?;
+    }
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| format!("{name}: {error}"))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())
+}

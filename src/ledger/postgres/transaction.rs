@@ -1,0 +1,316 @@
+//! One request's transaction. It locks the one row of mailsudo.ledger, so transactions exclude each other from the first read on.
+//! In: a connection. Out: a commit that is proven, or an error.
+//!
+//! MUST: a commit counts when the answer is COMMIT, no warning came with it, and the row that is read back has this delivery's token
+//! (docs/decisions/0038). The names of the steps are those of the model (tests/model).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::record::{self, COLUMNS, Written};
+use super::schema::{IDENTITY, check_version};
+use super::session::Session;
+use super::value::{Row, Value};
+use super::wire::{Answer, Fault, statement};
+use super::{Terms, record_of};
+use crate::config::Synchronous;
+use crate::error::Reason;
+use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, Transaction};
+use crate::limits::{HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
+use crate::protocol::{RequestId, Timestamp, UserName};
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// For this transaction alone: no wait for a lock beyond the timeout, no open transaction of a node that has stopped, a commit that
+/// is never cancelled half way, and at least local and standby durability.
+const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true), \
+     set_config('statement_timeout', '0', true), set_config('search_path', 'pg_catalog', true), \
+     set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' \
+         THEN 'remote_apply' ELSE 'on' END, true)";
+
+/// The seconds until a moment by the database's clock, rounded up.
+const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
+
+/// An open transaction.
+pub(super) struct PostgresTransaction {
+    session: Rc<RefCell<Session>>,
+    terms: Rc<Terms>,
+    id: RequestId,
+    user: String,
+    watermark: Option<Timestamp>,
+    lost_until: Option<Timestamp>,
+    quiet_for: i64,
+    record: Option<(Record, Vec<u8>, i64)>,
+    was_read: Cell<bool>,
+    lockout: Option<Lockout>,
+    /// What the row must say after the commit.
+    written: Option<i64>,
+    is_open: bool,
+}
+
+impl PostgresTransaction {
+    /// Begins one: step `begin` of the model.
+    pub(super) fn begin(
+        session: Rc<RefCell<Session>>,
+        terms: Rc<Terms>,
+        id: &RequestId,
+        user: &UserName,
+    ) -> Result<Self, LedgerError> {
+        let deadline = Instant::now() + terms.timeout;
+        let milliseconds = terms.timeout.as_millis().to_string();
+        let ledger = format!(
+            "SELECT version, readable_from, gateway, watermark, lost_until, {QUIET}, system_id, timeline
+             FROM mailsudo.ledger FOR UPDATE"
+        );
+        let identity = format!("SELECT {IDENTITY}, current_setting('synchronous_standby_names')");
+        let known = format!("SELECT {COLUMNS}, token, written FROM mailsudo.requests WHERE id = $1");
+        let begun = session.borrow_mut().repeat(
+            &[
+                statement(BEGIN, &[]),
+                statement(SETTINGS, &[milliseconds.as_str().into()]),
+                statement(&ledger, &[]),
+                statement(&identity, &[]),
+                statement(&known, &[id.as_bytes().as_slice().into()]),
+                statement(LOCKOUT, &[user.as_str().into()]),
+            ],
+            deadline,
+        )?;
+        let mut transaction = Self {
+            session,
+            terms,
+            id: *id,
+            user: user.to_string(),
+            watermark: None,
+            lost_until: None,
+            quiet_for: 0,
+            record: None,
+            was_read: Cell::new(false),
+            lockout: None,
+            written: None,
+            is_open: true,
+        };
+        transaction.take(begun)?;
+        Ok(transaction)
+    }
+
+    /// Takes in what the first statements found.
+    fn take(&mut self, begun: Vec<Answer>) -> Result<(), LedgerError> {
+        let mut rows = begun.into_iter().skip(2).map(Answer::row);
+        let mut next = || rows.next().flatten();
+        let mut ledger = next().ok_or(LedgerError::Corrupt("lack of a row in mailsudo.ledger"))?;
+        check_version(ledger.int("schema")?, ledger.int("schema")?)?;
+        let gateway = ledger.text("gateway")?;
+        if gateway != self.terms.gateway {
+            return Err(LedgerError::OtherGateway(gateway));
+        }
+        self.watermark = ledger.maybe_time("watermark")?;
+        self.lost_until = ledger.maybe_time("time of loss")?;
+        self.quiet_for = ledger.maybe_int("time of quiet")?.unwrap_or(0);
+        let stored = (ledger.text("system identifier")?, ledger.text("timeline")?);
+        let mut server = next().ok_or(LedgerError::Corrupt("answer"))?;
+        let found = (server.text("system identifier")?, server.text("timeline")?);
+        let standbys = server.text("synchronous_standby_names")?;
+        if self.terms.synchronous == Synchronous::Require && standbys.is_empty() {
+            return Err(LedgerError::Asynchronous);
+        }
+        self.record = match rows.next().flatten() {
+            Some(mut row) => Some((record::read(&mut row)?, row.bytes("token")?.to_vec(), row.int("count of writes")?)),
+            None => None,
+        };
+        self.lockout = rows.next().flatten().map(|mut row| lockout_from(&mut row)).transpose()?;
+        if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
+    }
+
+    /// The server is another one, or has become another one: step `recognise` of the model. What it lost may have run: it must not
+    /// run again, and exclusive commands must not run beside it.
+    fn recognise(&mut self, stored: &(String, String), found: &(String, String)) -> Result<(), LedgerError> {
+        let lost = stored.0 != found.0 || self.terms.synchronous == Synchronous::Warn;
+        let ahead = self.terms.max_future.as_secs().cast_signed();
+        let quiet = (SUDO_START + self.terms.longest + KILL_AFTER + HOLD_MARGIN).as_secs().cast_signed();
+        let sql = format!(
+            "UPDATE mailsudo.ledger SET system_id = $1, timeline = $2,
+                 lost_until = CASE WHEN $3 = 1
+                     THEN greatest(lost_until, extract(epoch FROM clock_timestamp())::bigint + $4) ELSE lost_until END,
+                 quiet_until = CASE WHEN $3 = 1
+                     THEN greatest(quiet_until, clock_timestamp() + $5 * interval '1 second') ELSE quiet_until END
+             RETURNING lost_until, {QUIET}"
+        );
+        let values =
+            [found.0.as_str().into(), found.1.as_str().into(), i64::from(lost).into(), ahead.into(), quiet.into()];
+        let mut row = self.one(&sql, &values)?.row().ok_or(LedgerError::Corrupt("answer"))?;
+        self.lost_until = row.maybe_time("time of loss")?;
+        self.quiet_for = row.maybe_int("time of quiet")?.unwrap_or(0);
+        Ok(())
+    }
+
+    /// The node and the token that a row which this delivery changes gets.
+    pub(super) fn node(&self) -> &str {
+        &self.terms.node
+    }
+
+    /// The same.
+    pub(super) fn token(&self) -> &[u8] {
+        &self.terms.token
+    }
+
+    pub(super) fn one(&self, sql: &str, values: &[Value<'_>]) -> Result<Answer, Fault> {
+        let mut session = self.session.borrow_mut();
+        session.wire()?.one(sql, values)
+    }
+
+    fn first(&self, sql: &str, values: &[Value<'_>]) -> Result<Row, LedgerError> {
+        self.one(sql, values)?.row().ok_or(LedgerError::Corrupt("answer"))
+    }
+
+    /// Reads back what was committed: step `read back` of the model.
+    fn read_back(&self, written: i64) -> Result<(), LedgerError> {
+        let sql =
+            "SELECT token, written, current_setting('synchronous_standby_names') FROM mailsudo.requests WHERE id = $1";
+        let unread = |what: String| LedgerError::Unproven(format!("the row could not be read back: {what}"));
+        let id = self.id.as_bytes().as_slice();
+        let row = self.one(sql, &[id.into()]).map_err(|fault| unread(LedgerError::from(fault).to_string()))?.row();
+        let mut row = row.ok_or_else(|| unread("it is not there".to_owned()))?;
+        if row.bytes("token")?.as_ref() != self.terms.token || row.int("count of writes")? != written {
+            return Err(LedgerError::Unproven("the row that was read back is another delivery's".to_owned()));
+        }
+        let is_synchronous = !row.text("synchronous_standby_names")?.is_empty();
+        if self.terms.synchronous == Synchronous::Require && !is_synchronous {
+            return Err(LedgerError::Asynchronous);
+        }
+        Ok(())
+    }
+}
+
+impl Transaction for PostgresTransaction {
+    fn record(&self) -> Result<Option<Record>, LedgerError> {
+        self.was_read.set(true);
+        Ok(self.record.as_ref().map(|(record, ..)| record.clone()))
+    }
+
+    fn watermark(&self) -> Result<Option<Timestamp>, LedgerError> {
+        Ok(self.watermark)
+    }
+
+    fn lost_until(&self) -> Result<Option<Timestamp>, LedgerError> {
+        Ok(self.lost_until)
+    }
+
+    fn lockout(&self) -> Result<Option<Lockout>, LedgerError> {
+        Ok(self.lockout)
+    }
+
+    fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError> {
+        let sql = "SELECT count(*) FROM mailsudo.requests
+             WHERE user_name = $1 AND first_seen > $2 AND first_seen <= $3 AND reason = $4 AND step IS NULL";
+        let values = [self.user.as_str().into(), since.into(), now.into(), Reason::BadCode.code().into()];
+        let count = self.first(sql, &values)?.count("count")?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    fn is_step_used(&self, step: u64) -> Result<bool, LedgerError> {
+        let sql = "SELECT EXISTS (SELECT FROM mailsudo.requests WHERE user_name = $1 AND step = $2)";
+        self.first(sql, &[self.user.as_str().into(), step.cast_signed().into()])?.flag("answer")
+    }
+
+    fn exclusive_holds(&self, command: &str, now: Timestamp) -> Result<Vec<ExclusiveHold>, LedgerError> {
+        let until = |seconds: i64| Timestamp::from_seconds(now.seconds().saturating_add(seconds));
+        let sql = "SELECT id, ceil(extract(epoch FROM hold_ends - clock_timestamp()))::bigint FROM mailsudo.requests
+             WHERE command = $1 AND hold_ends > clock_timestamp() AND id <> $2";
+        let mut holds = Vec::new();
+        for mut row in self.one(sql, &[command.into(), self.id.as_bytes().as_slice().into()])?.rows {
+            let holder = Some(record_of(&row.bytes("id")?)?);
+            holds.push(ExclusiveHold { holder, until: until(row.int("end of hold")?), is_certain: true });
+        }
+        if self.quiet_for > 0 {
+            holds.push(ExclusiveHold { holder: None, until: until(self.quiet_for), is_certain: true });
+        }
+        Ok(holds)
+    }
+
+    /// Step `claim` of the model.
+    fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
+        let row = Written::new(record);
+        let values = row.first(&self.terms.node, &self.terms.token, 1);
+        match self.one(&record::insert_sql(), &values)?.changed() {
+            1 => {
+                self.written = Some(1);
+                Ok(())
+            }
+            _ => Err(LedgerError::Taken),
+        }
+    }
+
+    /// Steps `finish` and `give up` of the model. A delivery that has not read the record in this transaction changes only what it
+    /// has written itself.
+    fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
+        let Some((_, token, count)) = &self.record else {
+            return Err(LedgerError::Taken);
+        };
+        if !self.was_read.get() && *token != self.terms.token {
+            return Err(LedgerError::Taken);
+        }
+        let next = count.saturating_add(1);
+        let row = Written::new(record);
+        let values = row.change((token, *count), &self.terms.node, &self.terms.token, next);
+        match self.one(&record::update_sql(), &values)?.changed() {
+            1 => {
+                self.written = Some(next);
+                Ok(())
+            }
+            _ => Err(LedgerError::Taken),
+        }
+    }
+
+    fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {
+        self.one(SET_LOCKOUT, &lockout_values(&self.user, lockout))?;
+        self.lockout = Some(*lockout);
+        Ok(())
+    }
+
+    /// Step `commit` of the model.
+    fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
+        let answered = {
+            let mut session = self.session.borrow_mut();
+            let wire = session.wire()?;
+            wire.take_warnings();
+            // Whatever goes wrong from here on: the commit may have been done.
+            self.is_open = false;
+            let answered = wire.one("COMMIT", &[]);
+            match wire.take_warnings().pop() {
+                Some(warning) => Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message))),
+                None => Ok(answered?.tag),
+            }
+        };
+        match answered?.as_str() {
+            "COMMIT" => self.written.map_or(Ok(()), |written| self.read_back(written)),
+            other => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
+        }
+    }
+}
+
+impl Drop for PostgresTransaction {
+    fn drop(&mut self) {
+        if self.is_open
+            && let Ok(mut session) = self.session.try_borrow_mut()
+        {
+            session.roll_back(UNLOCK);
+        }
+    }
+}
+
+/// A user's lockout.
+pub(super) const LOCKOUT: &str = "SELECT until, told, counted_to FROM mailsudo.lockouts WHERE user_name = $1";
+
+/// Sets a user's lockout.
+pub(super) const SET_LOCKOUT: &str = "INSERT INTO mailsudo.lockouts AS known (user_name, until, told, counted_to)
+     VALUES ($1, $2, $3 = 1, $4)
+     ON CONFLICT (user_name) DO UPDATE SET until = $2, told = $3 = 1, counted_to = $4";
+
+pub(super) fn lockout_values<'v>(user: &'v str, lockout: &Lockout) -> [Value<'v>; 4] {
+    [user.into(), lockout.until.into(), i64::from(lockout.told).into(), lockout.counted_to.into()]
+}
+
+pub(super) fn lockout_from(row: &mut Row) -> Result<Lockout, LedgerError> {
+    Ok(Lockout { until: row.time("lockout")?, told: row.flag("lockout")?, counted_to: row.time("lockout")? })
+}
