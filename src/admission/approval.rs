@@ -153,13 +153,25 @@ fn take(transaction: &mut dyn Transaction, record: &Record) -> Result<(), Ledger
     transaction.close_approval(&record.id)
 }
 
+/// A request that waits is only changed by the delivery that has read it as waiting.
+///
+/// # Errors
+///
+/// It does not wait any more, or the ledger cannot be read.
+pub fn still_waiting(transaction: &dyn Transaction) -> Result<(), LedgerError> {
+    match transaction.record()? {
+        Some(record) if record.state == State::Waiting => Ok(()),
+        _ => Err(LedgerError::Taken),
+    }
+}
+
 /// What became of the last approval.
 #[derive(Debug)]
 pub enum Claim<'p> {
     /// The approved request is claimed for this delivery: it may run now, once.
-    Admitted(Admitted<'p>),
+    Admitted(Box<Admitted<'p>>),
     /// Another run holds its exclusive command. The vote is recorded as waiting.
-    Held(Authorized<'p>, PendingRecord),
+    Held(Box<(Authorized<'p>, PendingRecord)>),
 }
 
 /// The approved request that an admitted vote runs.
@@ -210,7 +222,7 @@ pub fn claim<'p>(
             transaction.commit()?;
             pending.is_new = false;
         }
-        return Ok(Claim::Held(authorized, pending));
+        return Ok(Claim::Held(Box::new((authorized, pending))));
     }
     let end = now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER);
     let record = Record {
@@ -227,7 +239,8 @@ pub fn claim<'p>(
     pending.record.started = Some(now);
     pending.write(transaction.as_mut())?;
     transaction.commit()?;
-    Ok(Claim::Admitted(Admitted { authorized, record: pending.record, claimed: Some(Claimed { approved, record }) }))
+    let claimed = Some(Box::new(Claimed { approved, record }));
+    Ok(Claim::Admitted(Box::new(Admitted { authorized, record: pending.record, claimed })))
 }
 
 /// Records that the outcome of a claimed run is unknown, because the delivery of the vote died, with both finished replies. If the

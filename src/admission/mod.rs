@@ -5,16 +5,19 @@
 //! stable storage (tests/types checks it).
 
 mod approval;
+mod refusal;
 
 use std::time::Duration;
 
-pub use approval::{Announcement, Claim, Claimed, Conclusion, ask, claim, conclude, give_up_claimed, mark_concluded};
+pub use approval::{
+    Announcement, Claim, Claimed, Conclusion, ask, claim, conclude, give_up_claimed, mark_concluded, still_waiting,
+};
+pub use refusal::refuse;
 
 use crate::authenticate::Identified;
 use crate::authorize::{Action, Authorized, Invocation, Required};
-use crate::config;
-use crate::error::{Reason, Refusal};
-use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Lockout, Record, State, StoredReply, Transaction};
+use crate::error::Reason;
+use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
 use crate::protocol::{Payload, RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
@@ -25,7 +28,7 @@ pub struct Admitted<'p> {
     authorized: Authorized<'p>,
     record: Record,
     /// The approved request that it runs, if it is the vote that does.
-    claimed: Option<Claimed>,
+    claimed: Option<Box<Claimed>>,
 }
 
 /// What an admitted request is for.
@@ -73,12 +76,12 @@ impl<'p> Admitted<'p> {
 
     /// The approved request that it runs, if it is the vote that does.
     pub fn claimed(&self) -> Option<&Claimed> {
-        self.claimed.as_ref()
+        self.claimed.as_deref()
     }
 
     /// What may be done.
     pub fn action(&self) -> AdmittedAction<'_> {
-        if let Some(Claimed { approved, .. }) = &self.claimed {
+        if let Some(approved) = self.claimed.as_ref().map(|claimed| &claimed.approved) {
             return AdmittedAction::Run(AdmittedCommand {
                 invocation: approved.invocation(),
                 payload: approved.payload(),
@@ -133,9 +136,9 @@ impl PendingRecord {
 #[derive(Debug)]
 pub enum Admission<'p> {
     /// It may run.
-    Admitted(Admitted<'p>),
+    Admitted(Box<Admitted<'p>>),
     /// It must wait.
-    Waiting(Waiting<'p>),
+    Waiting(Box<Waiting<'p>>),
 }
 
 /// The other run that holds the exclusive command that `authorized` is for, if there is one. `longest` is the longest time limit
@@ -195,7 +198,7 @@ pub fn admit<'p>(
                 transaction.commit()?;
                 pending.is_new = false;
             }
-            return Ok(Admission::Waiting(Waiting { authorized, pending, announcement }));
+            return Ok(Admission::Waiting(Box::new(Waiting { authorized, pending, announcement })));
         }
         if invocation.is_exclusive() {
             pending.record.holds_until = Some(now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER));
@@ -211,7 +214,7 @@ pub fn admit<'p>(
         announcement.write(transaction.as_mut())?;
     }
     transaction.commit()?;
-    Ok(Admission::Admitted(Admitted { authorized, record: pending.record, claimed: None }))
+    Ok(Admission::Admitted(Box::new(Admitted { authorized, record: pending.record, claimed: None })))
 }
 
 /// Tries again to admit a request that waits.
@@ -221,27 +224,15 @@ pub fn admit<'p>(
 /// The ledger's error; the request stays recorded as waiting.
 pub fn retry<'p>(
     ledger: &mut dyn Ledger,
-    waiting: Waiting<'p>,
+    waiting: Box<Waiting<'p>>,
     longest: Duration,
     clock: &dyn Clock,
 ) -> Result<Admission<'p>, LedgerError> {
-    let Waiting { authorized, pending, announcement } = waiting;
+    let Waiting { authorized, pending, announcement } = *waiting;
     let transaction = ledger.transaction(&pending.record.id, authorized.identified().user())?;
     still_waiting(transaction.as_ref())?;
     // Read only now, because the transaction may have waited.
     admit(transaction, authorized, pending, announcement, longest, clock.now())
-}
-
-/// A request that waits is only changed by the delivery that has read it as waiting.
-///
-/// # Errors
-///
-/// It does not wait any more, or the ledger cannot be read.
-pub fn still_waiting(transaction: &dyn Transaction) -> Result<(), LedgerError> {
-    match transaction.record()? {
-        Some(record) if record.state == State::Waiting => Ok(()),
-        _ => Err(LedgerError::Taken),
-    }
 }
 
 /// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. Where a vote ran
@@ -272,8 +263,8 @@ pub fn finish(
         holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
         ..record
     };
-    if let Some(Claimed { record, .. }) = claimed
-        && !transaction.change(&ended(record, claimed_reply), State::Started)?
+    if let Some(claimed) = claimed
+        && !transaction.change(&ended(claimed.record, claimed_reply), State::Started)?
     {
         return Err(LedgerError::Taken);
     }
@@ -319,72 +310,6 @@ pub fn mark_replied(
 ) -> Result<(), LedgerError> {
     ledger.mark_replied(id, now, audit_lost, timeout)?;
     ledger.prune(now.minus(retention), PRUNE).map(drop)
-}
-
-/// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
-/// `compose` writes the reply. It gets the refusal as recorded: a wrong code that starts a lockout says so.
-///
-/// # Errors
-///
-/// The ledger's error; then nothing is recorded.
-pub fn refuse(
-    mut transaction: Box<dyn Transaction + '_>,
-    mut pending: PendingRecord,
-    refusal: Refusal,
-    limits: &config::Lockout,
-    now: Timestamp,
-    compose: impl FnOnce(&Refusal) -> StoredReply,
-) -> Result<(Refusal, Option<StoredReply>), LedgerError> {
-    let effect = refusal.reason().effect();
-    if !effect.recorded {
-        return Ok((refusal, None));
-    }
-    let mut refusal = refusal;
-    let mut answered = effect.answered;
-    if effect.counts {
-        refusal = count(transaction.as_mut(), refusal, limits, now)?;
-    }
-    if refusal.reason() == Reason::LockedOut
-        && let Some(lockout) = transaction.lockout()?
-    {
-        answered = !lockout.told;
-        transaction.set_lockout(&Lockout { told: true, ..lockout })?;
-    }
-    let reply = answered.then(|| compose(&refusal));
-    pending.record = Record {
-        state: State::Refused,
-        reason: Some(refusal.reason().code().to_owned()),
-        step: refusal.step(),
-        result: Some(RunResult::Refused),
-        finished: Some(now),
-        reply: reply.clone(),
-        replied: if answered { None } else { Some(now) },
-        ..pending.record
-    };
-    pending.write(transaction.as_mut())?;
-    transaction.commit()?;
-    Ok((refusal, reply))
-}
-
-/// Counts a wrong code. The code that reaches the limit locks the user out.
-fn count(
-    transaction: &mut dyn Transaction,
-    refusal: Refusal,
-    limits: &config::Lockout,
-    now: Timestamp,
-) -> Result<Refusal, LedgerError> {
-    // A lockout counted in the future was set while the clock was wrong. It would stop every code from counting.
-    let counted_to = transaction.lockout()?.map(|lockout| lockout.counted_to).filter(|counted| *counted <= now);
-    let window = now.minus(limits.within.as_duration());
-    let since = counted_to.map_or(window, |counted| counted.max(window));
-    let count = transaction.wrong_codes(since, now)?.saturating_add(1);
-    if count < limits.wrong_codes.get() {
-        return Ok(refusal);
-    }
-    let until = now.plus(limits.lasts.as_duration());
-    transaction.set_lockout(&Lockout { until, told: false, counted_to: now })?;
-    let detail = format!("{}; that makes {count}, so you are locked out until {until}", refusal.detail());
-    Ok(Refusal::new(refusal.reason(), detail))
 }
 
 /// A record of a request about which nothing is decided yet.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CheckedGateway, Report, count};
 use crate::authenticate::Factor;
-use crate::config::{Approver, Command, Gateway, User};
+use crate::config::{Command, Gateway, User};
 use crate::protocol::UserName;
 use crate::system::permissions::{Permissions, Right};
 
@@ -107,22 +107,13 @@ fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
 fn roles(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let held: BTreeSet<_> = gateway.users.iter().flat_map(|(_, user)| &user.roles).collect();
     let allowed: BTreeSet<_> = gateway.commands.iter().flat_map(|command| command.allow.keys()).collect();
-    let approving: BTreeSet<_> = gateway.commands.iter().flat_map(approval_roles).collect();
+    let named: BTreeSet<_> = gateway.commands.iter().flat_map(Command::roles).collect();
     for role in allowed.difference(&held) {
         let remedy = "give it to a user, or take it out of [allow]";
         report.warning("roles", format!("commands allow the role {role}, which no user holds"), remedy);
     }
-    for role in held.difference(&allowed).filter(|role| !approving.contains(role.as_str())) {
+    for role in held.difference(&allowed).filter(|role| !named.contains(role.as_str())) {
         let remedy = "allow it something, or take it from its users; it may be a typing error";
         report.warning("roles", format!("users hold the role {role}, which no command allows"), remedy);
     }
-}
-
-/// The roles that count for approvals.
-fn approval_roles(command: &Command) -> impl Iterator<Item = &str> {
-    let by = command.approval.iter().flat_map(|terms| &terms.by).filter_map(|by| match by {
-        Approver::Role(role) => Some(role.as_str()),
-        Approver::User(_) => None,
-    });
-    by.chain(command.approval.iter().flat_map(|terms| &terms.except).map(String::as_str))
 }

@@ -115,6 +115,15 @@ impl Approval {
         roles.iter().find(|role| self.except.contains(role))
     }
 
+    /// Every role that it names.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        let by = self.by.iter().filter_map(|by| match by {
+            Approver::Role(role) => Some(role.as_str()),
+            Approver::User(_) => None,
+        });
+        by.chain(self.except.iter().map(String::as_str))
+    }
+
     /// Who may approve, in words: `carol, role:oncall`.
     pub fn approvers(&self) -> String {
         self.by.iter().map(Approver::to_string).collect::<Vec<_>>().join(", ")

@@ -2,7 +2,6 @@
 //! In: text. Out: a [`Command`] with parts that fit each other. `authorize` and `sudoers` rely on that.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -11,8 +10,8 @@ use toml::Spanned;
 use super::approval::Approval;
 use super::parameter::{Kind, Parameter, Scalar};
 use super::payload::PayloadRule;
-use super::settings::{RunVia, Settings, is_account};
-use super::{ConfigError, Size, Source, Span, Template};
+use super::settings::{RunVia, Settings};
+use super::{ConfigError, RunAs, Size, Source, Span, Template};
 use crate::limits::{MAX_AGE, OUTPUT};
 use crate::protocol::{CommandName, ParameterName, is_unsafe};
 
@@ -43,41 +42,6 @@ pub struct Command {
     pub payload: Option<PayloadRule>,
     /// Who must agree before it runs; `None`: it runs at once.
     pub approval: Option<Approval>,
-}
-
-/// `user` or `user:group`, for sudo's `-u` and `-g`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RunAs {
-    /// The account.
-    pub user: String,
-    /// The group, where it is not the account's own.
-    pub group: Option<String>,
-}
-
-impl TryFrom<String> for RunAs {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let (user, group) = match text.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
-            None => (text.as_str(), None),
-        };
-        if is_account(user) && group.is_none_or(is_account) {
-            Ok(Self { user: user.to_owned(), group: group.map(str::to_owned) })
-        } else {
-            Err(format!("`{text}` is not an account: write run_as = \"user\" or \"user:group\""))
-        }
-    }
-}
-
-impl fmt::Display for RunAs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.group {
-            Some(group) => write!(f, "{}:{group}", self.user),
-            None => f.write_str(&self.user),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -168,6 +132,11 @@ impl Command {
             }
         }
         Ok(())
+    }
+
+    /// Every role that it names: those that may run it, may approve it, or are excepted from approval.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.allow.keys().map(String::as_str).chain(self.approval.iter().flat_map(Approval::roles))
     }
 
     /// The absolute path of its program.

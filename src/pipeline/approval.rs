@@ -105,9 +105,9 @@ pub(super) enum Voted<'p> {
     /// It is recorded, with its reply.
     Done(Option<StoredReply>),
     /// It was the last one needed: this runs now.
-    Run(Admitted<'p>),
+    Run(Box<Admitted<'p>>),
     /// It was the last one needed, and another run holds the command.
-    Held(Authorized<'p>, PendingRecord),
+    Held(Box<(Authorized<'p>, PendingRecord)>),
 }
 
 impl Delivery<'_> {
@@ -174,7 +174,7 @@ impl Delivery<'_> {
             Judgement::Run(asked, vote, approved) => {
                 let longest = self.context.longest();
                 let record = asked.record;
-                let claim = admission::claim(transaction, authorized, approved, pending, record, vote, longest, now)?;
+                let claim = admission::claim(transaction, authorized, *approved, pending, record, vote, longest, now)?;
                 Ok(match claim {
                     Claim::Admitted(admitted) => {
                         if let Some(claimed) = admitted.claimed() {
@@ -182,7 +182,7 @@ impl Delivery<'_> {
                         }
                         Voted::Run(admitted)
                     }
-                    Claim::Held(authorized, pending) => Voted::Held(authorized, pending),
+                    Claim::Held(held) => Voted::Held(held),
                 })
             }
             Judgement::Counted(asked, vote, found, needed) => {
@@ -251,7 +251,7 @@ impl Delivery<'_> {
         let deadline = clock.instant() + self.context.timeouts.exclusive_wait;
         loop {
             let (authorized, pending) = match voted {
-                Voted::Held(authorized, pending) => (authorized, pending),
+                Voted::Held(held) => *held,
                 decided => return Ok(decided),
             };
             if clock.instant() >= deadline {

@@ -184,7 +184,9 @@ fn report(record: &Record, story: &Story) -> String {
         fact("needed", Some(approval.needed.to_string()));
         fact("until", Some(approval.until.to_string()));
     }
-    history(&story.votes).into_iter().for_each(|(kind, by)| fact(kind, Some(by)));
+    for (kind, by) in history(&story.votes) {
+        fact(kind, Some(by));
+    }
     fact("started", record.started.map(|time| time.to_string()));
     fact("ended", record.finished.map(|time| time.to_string()));
     fact("replied", record.replied.map(|time| time.to_string()));

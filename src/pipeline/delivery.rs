@@ -38,7 +38,7 @@ impl<'d> Delivery<'d> {
         &mut self,
         ledger: &mut dyn Ledger,
         admission: Admission<'p>,
-    ) -> Result<Admitted<'p>, Stop> {
+    ) -> Result<Box<Admitted<'p>>, Stop> {
         self.observer.note(Step::Admitted(self.identified));
         let mut waiting = match admission {
             Admission::Admitted(admitted) => return Ok(admitted),

@@ -25,19 +25,19 @@ pub(super) enum Judgement {
     /// Nothing.
     Refuse(Refusal),
     /// The request has lapsed by time; the vote comes too late.
-    Expired(Asked, String),
+    Expired(Box<Asked>, String),
     /// The vote is the last one needed, and the request would not run as it was shown.
-    Lapsed(Asked, Option<Vote>, String),
+    Lapsed(Box<Asked>, Option<Vote>, String),
     /// The vote counts, and more are needed: how many there are, and how many must be.
-    Counted(Asked, Option<Vote>, usize, usize),
+    Counted(Box<Asked>, Option<Vote>, usize, usize),
     /// The vote is the last one needed.
-    Run(Asked, Option<Vote>, Approved),
+    Run(Box<Asked>, Option<Vote>, Box<Approved>),
     /// The request is denied.
-    Denied(Asked, Vote),
+    Denied(Box<Asked>, Vote),
     /// Its user cancels it.
-    Cancelled(Asked, Vote),
+    Cancelled(Box<Asked>, Vote),
     /// The approver takes the own approval back.
-    Withdrawn(Asked, Vote),
+    Withdrawn(Box<Asked>, Vote),
 }
 
 impl Judgement {
@@ -86,7 +86,7 @@ impl Judge<'_> {
         let (Some(record), Some(approval)) = (self.transaction.record_of(&id)?, story.approval.clone()) else {
             return Ok(unknown());
         };
-        let asked = Asked { record, story, approval };
+        let asked = Box::new(Asked { record, story, approval });
         let Some(voter) = Person::find(self.gateway, self.voter)? else {
             return Ok(unknown());
         };
@@ -99,15 +99,15 @@ impl Judge<'_> {
         }
     }
 
-    fn cancel(&self, asked: Asked, voter: &Person) -> Result<Judgement, Stop> {
+    fn cancel(&self, asked: Box<Asked>, voter: &Person) -> Result<Judgement, Stop> {
         let is_own = asked.record.user == voter.name.as_str();
-        if !is_own && !self.has_approved(&asked, voter) {
+        if !is_own && !has_approved(&asked, voter) {
             return Ok(unknown());
         }
         if asked.record.state != State::Pending {
             return Ok(not_pending(&asked));
         }
-        if let Some(why) = self.expired(&asked, &self.terms(&asked)?.1, &[]) {
+        if let Some(why) = self.expired(&asked, self.terms(&asked)?.1.as_ref(), &[]) {
             return Ok(Judgement::Expired(asked, why));
         }
         let kind = if is_own { VoteKind::Cancel } else { VoteKind::Withdraw };
@@ -118,7 +118,7 @@ impl Judge<'_> {
     /// Judges an approval or, with a reason, a denial.
     fn decide(
         &self,
-        asked: Asked,
+        asked: Box<Asked>,
         voter: &Person,
         requester: Option<&Person>,
         digest: RunDigest,
@@ -141,7 +141,7 @@ impl Judge<'_> {
             return Ok(not_pending(&asked));
         }
         let counted = self.counted(&asked, &terms, requester)?;
-        if let Some(why) = self.expired(&asked, &Some(terms.clone()), &counted) {
+        if let Some(why) = self.expired(&asked, Some(&terms), &counted) {
             return Ok(Judgement::Expired(asked, why));
         }
         if let Some(why) = denial {
@@ -160,7 +160,7 @@ impl Judge<'_> {
             return Ok(Judgement::Counted(asked, vote, others + 1, needed));
         }
         Ok(match self.reauthorized(&asked, requester, command.as_ref())? {
-            Ok(approved) => Judgement::Run(asked, vote, approved),
+            Ok(approved) => Judgement::Run(asked, vote, Box::new(approved)),
             Err(why) => Judgement::Lapsed(asked, vote, why),
         })
     }
@@ -183,9 +183,9 @@ impl Judge<'_> {
 
     /// Why it is too late: not enough have approved in time, or enough have and it could not start in time after that. Both limits
     /// are inclusive.
-    fn expired(&self, asked: &Asked, terms: &Option<Approval>, counted: &[Counted]) -> Option<String> {
-        let last = needed(asked, terms.as_ref()).checked_sub(1).and_then(|at| counted.get(at));
-        let Some((terms, last)) = terms.as_ref().zip(last) else {
+    fn expired(&self, asked: &Asked, terms: Option<&Approval>, counted: &[Counted]) -> Option<String> {
+        let last = needed(asked, terms).checked_sub(1).and_then(|at| counted.get(at));
+        let Some((terms, last)) = terms.zip(last) else {
             let until = asked.approval.until;
             return (self.now > until).then(|| format!("It was not approved until {until}."));
         };
@@ -196,10 +196,6 @@ impl Judge<'_> {
                 last.at
             )
         })
-    }
-
-    fn has_approved(&self, asked: &Asked, voter: &Person) -> bool {
-        active(&asked.story.votes).iter().any(|vote| vote.user == voter.name.as_str())
     }
 
     /// The command of now, and its `[approval]`.
@@ -229,7 +225,7 @@ impl Judge<'_> {
                 Some(Payload::of(content.ok_or_else(lost)?))
             }
         };
-        let requested = Requested {
+        let shown = Requested {
             id: asked.record.id,
             gateway: &self.gateway.settings().gateway,
             roles: &requester.user.roles,
@@ -237,12 +233,16 @@ impl Judge<'_> {
             payload,
             digest: asked.approval.digest,
         };
-        Ok(reauthorize(requested, command))
+        Ok(reauthorize(shown, command))
     }
 
     fn new_vote(&self, asked: &Asked, kind: VoteKind, words: Option<String>) -> Vote {
         Vote { by: self.vote, request: asked.record.id, user: self.voter.to_string(), kind, at: self.now, words }
     }
+}
+
+fn has_approved(asked: &Asked, voter: &Person) -> bool {
+    active(&asked.story.votes).iter().any(|vote| vote.user == voter.name.as_str())
 }
 
 /// How many must approve: as many as was said, or more where the configuration of now says so.

@@ -167,7 +167,7 @@ fn stages(
             let voted = delivery.vote(transaction, authorized, pending, target, now)?;
             match delivery.vote_until_decided(ledger.as_mut(), voted, target)? {
                 Voted::Done(reply) => reply,
-                Voted::Run(admitted) => Some(delivery.execute(ledger.as_mut(), admitted)?),
+                Voted::Run(admitted) => Some(delivery.execute(ledger.as_mut(), *admitted)?),
                 Voted::Held(..) => None,
             }
         }
@@ -175,7 +175,7 @@ fn stages(
             delivery.exception(authorized.required(), announcement.as_ref())?;
             let admission = admission::admit(transaction, authorized, pending, announcement, context.longest(), now)?;
             let admitted = delivery.wait_until_admitted(ledger.as_mut(), admission)?;
-            Some(delivery.execute(ledger.as_mut(), admitted)?)
+            Some(delivery.execute(ledger.as_mut(), *admitted)?)
         }
     };
     let id = identified.id();

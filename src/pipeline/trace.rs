@@ -108,7 +108,7 @@ impl<'g> Trace<'g> {
             }
             Action::Help | Action::Status(_) | Action::Pending => self.say("command: built in; it would be answered"),
             Action::Vote(ballot) => {
-                self.say(format!("command: built in; about the request {}", ballot.request().short()))
+                self.say(format!("command: built in; about the request {}", ballot.request().short()));
             }
         }
         let Some((required, announcement)) = authorized.required().zip(announcement) else {
@@ -116,16 +116,12 @@ impl<'g> Trace<'g> {
         };
         let told: Vec<_> = announcement.notices().iter().map(|notice| notice.user.as_str()).collect();
         let told = told.join(", ");
-        match required.exception() {
-            Some(role) => self.say(format!("approval: not needed, by the role {role}; a notice would go to {told}")),
-            None => {
-                let (needed, by) = (required.terms().needed, required.terms().approvers());
-                self.say(format!("digest: {}", required.digest()));
-                self.say(format!(
-                    "approval: {needed} of {by} must approve it; it would wait, and a notice would go to {told}"
-                ));
-            }
+        if let Some(role) = required.exception() {
+            return self.say(format!("approval: not needed, by the role {role}; a notice would go to {told}"));
         }
+        let (needed, by) = (required.terms().needed, required.terms().approvers());
+        self.say(format!("digest: {}", required.digest()));
+        self.say(format!("approval: {needed} of {by} must approve it; it would wait, and a notice would go to {told}"));
     }
 
     fn refused(&mut self, refusal: &Refusal) {

@@ -12,12 +12,12 @@ use mailsudo::system::clock::{Clock, SystemClock};
 use crate::common::{TestGateway, mail};
 
 #[path = "../common/postgres.rs"]
-mod server;
+pub(crate) mod server;
 
 use server::{DELIVER, OWNER, PASSWORD, Server, server};
 
 /// Sets `[ledger]`.
-fn set(test_gateway: &TestGateway, ledger: &str) {
+pub(crate) fn set(test_gateway: &TestGateway, ledger: &str) {
     let toml = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
     let (before, rest) = toml.split_once("[ledger]\n").expect("a section");
     let (_, after) = rest.split_once("[syslog]").expect("the next section");
@@ -37,7 +37,7 @@ fn as_owner<T>(test_gateway: &TestGateway, url: &PostgresUrl, work: impl FnOnce(
 }
 
 /// A gateway with an empty ledger in a database of its own, and that database's name.
-fn new(server: &Server, more: &str) -> (TestGateway, String) {
+pub(crate) fn new(server: &Server, more: &str) -> (TestGateway, String) {
     let (test_gateway, database) = (TestGateway::new(), server.database());
     set(&test_gateway, &format!("url = \"{}\"\n{more}", server.url(DELIVER, &database)));
     let url = owner_of(server, &database);

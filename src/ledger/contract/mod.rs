@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod approval;
 mod queries;
 mod stand;
 
@@ -16,6 +17,10 @@ use crate::config::Trusted;
 use crate::limits::Timeouts;
 use crate::protocol::{RequestId, RunResult, Timestamp, UserName};
 
+use approval::{
+    a_pending_request_is_claimed_once, what_is_asked_and_voted_is_kept,
+    what_is_pending_is_listed_and_pruned_with_its_request,
+};
 use queries::what_sysadmins_ask_is_answered_alike;
 use stand::{PostgresStand, SqliteStand, Stand};
 
@@ -50,6 +55,9 @@ contract! {
     a_transaction_waits_for_the_one_before
     a_transaction_that_waits_too_long_is_an_error
     what_sysadmins_ask_is_answered_alike
+    what_is_asked_and_voted_is_kept
+    a_pending_request_is_claimed_once
+    what_is_pending_is_listed_and_pruned_with_its_request
 }
 
 fn id(n: u8) -> RequestId {
@@ -291,6 +299,31 @@ fn a_case_is_closed_once_and_found_by_its_owner(stand: &dyn Stand) {
         (None, None),
         "each user sees only their own requests"
     );
+}
+
+/// Item 6: an older ledger is brought up to date by opening it, whole, and keeps what it holds.
+#[test]
+fn a_ledger_of_the_first_schema_is_migrated_when_it_is_opened() {
+    let SqliteStand(folder) = SqliteStand::new();
+    let path = folder.path().join("ledger.db");
+    write(&mut opened(folder.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
+    let database = rusqlite::Connection::open(&path).expect("the database");
+    let back =
+        "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1";
+    database.execute_batch(back).expect("the first schema");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| opened(folder.path()).expect("the ledger, migrated once"));
+        }
+    });
+    let mut ledger = opened(folder.path()).expect("the ledger");
+    assert_eq!(read(&mut ledger, 1), Some(record(1, 1000)));
+    assert_eq!(crate::ledger::ApprovalQueries::pending(&ledger, 10).expect("a list"), []);
+    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
+    assert_eq!(found, 2);
+    // What mailsudo did not make is not migrated.
+    database.execute_batch(&format!("{back}; CREATE VIEW v AS SELECT 1")).expect("planted");
+    assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))));
 }
 
 /// Item 6: what mailsudo did not make is not used.

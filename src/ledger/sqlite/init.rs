@@ -90,11 +90,13 @@ pub(super) fn statements(schema: i64) -> impl Iterator<Item = &'static str> {
 }
 
 impl Sqlite {
-    /// Brings a ledger of the first schema to this one, whole or not at all. Another process may have done it first.
+    /// Brings a ledger of the first schema to this one, whole or not at all. Another process may have done it first, so it is
+    /// checked inside the transaction.
     pub(super) fn migrate(&self) -> Result<(), LedgerError> {
         let transaction = self.begin()?;
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found == FIRST_SCHEMA {
+            self.check_schema(found)?;
             transaction.execute_batch(APPROVALS)?;
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }

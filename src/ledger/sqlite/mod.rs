@@ -81,8 +81,7 @@ impl Sqlite {
                 ledger.keep_log_name(&path)?;
                 Ok(ledger)
             }
-            (APPLICATION, older @ FIRST_SCHEMA..SCHEMA) => {
-                ledger.check_schema(older)?;
+            (APPLICATION, FIRST_SCHEMA..SCHEMA) => {
                 ledger.keep_log_name(&path)?;
                 ledger.migrate()?;
                 ledger.check_schema(SCHEMA)?;

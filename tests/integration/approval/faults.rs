@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use mailsudo::config::Trusted;
-use mailsudo::ledger::{self, ApprovalQueries, Ledger};
+use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{RequestId, Timestamp};
 use mailsudo::system::clock::{Clock, SystemClock};

@@ -1,6 +1,7 @@
 //! A second person's approval: who may give it, what it starts, and what everyone is told.
 
 mod faults;
+mod nodes;
 mod shown;
 
 use std::fs;
@@ -28,7 +29,10 @@ struct Asked {
 
 impl Site {
     fn new(approval: &str) -> Self {
-        let gateway = TestGateway::new();
+        Self::of(TestGateway::new(), approval)
+    }
+
+    fn of(gateway: TestGateway, approval: &str) -> Self {
         gateway.user("carol", CAROL, "desk");
         gateway.user("dave", DAVE, "oncall");
         let site = Self { gateway };
@@ -373,7 +377,7 @@ fn two_are_two_different_users_who_both_may_still_approve_when_it_runs() {
     assert!(text(ended.reply()).contains("Your approval counts: 1 of 2."), "{ended:?}");
     let disabled = site.approve("carol", &asked);
     assert!(disabled.refused("disabled") && disabled.replies.is_empty(), "{disabled:?}");
-    // bob's role is gone: he may not approve at all.
+    // bob's role is gone, and with it the right to approve.
     site.gateway.user("bob", OTHER_KEY, "web");
     assert!(site.approve("bob", &asked).refused("unknown-request"));
     site.gateway.user("bob", OTHER_KEY, "oncall");
@@ -423,10 +427,13 @@ fn the_time_to_approve_ends_with_its_last_second() {
     }
 }
 
+/// Changes the gateway, whose folder is given.
+type Change = fn(&Site, &str);
+
 #[test]
 fn what_would_not_run_as_it_was_shown_lapses_and_all_are_told() {
     let home = |site: &Site| site.gateway.folder.path().display().to_string();
-    let changes: [(&str, fn(&Site, &str), &str); 6] = [
+    let changes: [(&str, Change, &str); 6] = [
         (
             "another argument",
             |site, home| rewrite(site, "risky", &format!("{home}/command\""), &format!("{home}/command\", \"-x\"")),
@@ -451,7 +458,7 @@ fn what_would_not_run_as_it_was_shown_lapses_and_all_are_told() {
                     "users.d/alice.toml",
                     0o644,
                     "address = \"alice@example.com\"\nroles = [\"web\"]\nenabled = false\n",
-                )
+                );
             },
             "no longer an enabled user",
         ),

@@ -1,7 +1,7 @@
 //! What users and sysadmins are shown of approvals: `pending`, `status`, `help`, `explain`, the ledger, and the protocol's vectors.
 
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::ledger::{self, ApprovalQueries, Story};
+use mailsudo::ledger::{self, Story};
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{
     Code, CommandName, GatewayName, Key, PayloadDigest, RequestId, RunDigest, UnsignedRequest, UserName, Verdict,
@@ -11,6 +11,7 @@ use mailsudo::system::clock::Clock;
 use serde_json::Value;
 
 use super::{Asked, KEY, Site, fact, field, key, message_to, result, text};
+use crate::cli::CliGateway;
 use crate::common::{explain, factor};
 
 fn story(site: &Site, asked: &Asked) -> Story {
@@ -41,7 +42,7 @@ fn pending_lists_what_waits_for_me_and_from_me() {
     );
     site.gateway.user("bob", crate::common::OTHER_KEY, "web");
     let bobs = text(site.send("bob", "pending", &[]).reply());
-    assert!(!bobs.contains("alice"), "he may not judge it: {bobs}");
+    assert!(!bobs.contains("alice"), "bob may not judge it: {bobs}");
     let bad = site.send("carol", "pending", &[("id", "1")]);
     assert!(bad.refused("bad-parameter"), "{bad:?}");
     site.gateway.clock.forward(3600);
@@ -197,4 +198,146 @@ fn every_digest_and_notice_vector_is_as_its_maker_has_it() {
         assert_eq!(found, word(vector, "verdict"));
     }
     assert_eq!((digests.len(), notices.len()), (3, 3), "the file is read whole");
+}
+
+/// A gateway by the program alone: alice may ask, carol and dave may approve.
+fn by_the_program() -> CliGateway {
+    let test_gateway = CliGateway::new();
+    test_gateway.write(
+        "commands.d/risky.toml",
+        "summary = \"Risky\"\nrun_as = \"nobody\"\nargv = [\"/bin/echo\", \"{what}\"]\n\
+         [parameters.what]\none_of = [\"a\", \"b\"]\n\
+         [approval]\nby = [\"carol\", \"role:oncall\"]\nreason = true\nexcept = [\"breakglass\"]\n[allow.web]\n",
+    );
+    for (user, role) in [("carol", None), ("dave", Some("oncall")), ("bob", Some("web"))] {
+        let (address, key) = (format!("{user}@example.com"), format!("{user}.key"));
+        let mut words = vec!["user", "add", user, "--address", &address, "--key-file", &key];
+        words.extend(role.into_iter().flat_map(|role| ["--role", role]));
+        let added = test_gateway.run(&words);
+        assert_eq!(added.status, 0, "{}", added.err);
+    }
+    test_gateway
+}
+
+#[test]
+fn the_program_says_who_must_approve_and_tells_the_whole_story() {
+    let test_gateway = by_the_program();
+    let may = |words: &[&str]| test_gateway.run(&[&["may", "alice", "risky", "what=a"], words].concat());
+    assert!(may(&[]).out.starts_with("deny: `reason` is missing"), "{}", may(&[]).out);
+    let permit = may(&["reason=x"]);
+    assert!(permit.out.starts_with("permit: [allow.web] in commands.d/risky.toml: "), "{}", permit.out);
+    assert!(permit.out.ends_with("; after approval by 1 of carol, role:oncall\n"), "{}", permit.out);
+    for built_in in ["approve", "deny", "cancel", "pending"] {
+        assert!(test_gateway.run(&["may", "alice", built_in]).out.contains("is built in"), "{built_in}");
+    }
+    let shown = test_gateway.run(&["command", "show", "risky"]).out;
+    for line in [
+        "approval   1 of carol, role:oncall\n",
+        "within     2h to approve, then 15m to start\n",
+        "reason     required\n",
+        "except     role breakglass: runs at once, and every approver is told\n",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let json: Value =
+        serde_json::from_str(&test_gateway.run(&["command", "show", "risky", "--json"]).out).expect("JSON");
+    assert_eq!(
+        (&json["approval"]["by"][1], &json["approval"]["within_seconds"]),
+        (&"role:oncall".into(), &7200.into())
+    );
+
+    let folder = test_gateway.path("sent");
+    std::fs::create_dir(&folder).expect("a folder");
+    let sendmail = format!("#!/bin/sh\nfor to; do :; done\ncat > {}/$to\n", folder.display());
+    test_gateway.write("sendmail", &sendmail);
+    std::fs::set_permissions(test_gateway.path("sendmail"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("a mode");
+    let via = test_gateway.path("sendmail").display().to_string();
+    let request = test_gateway.eml(&["risky", "what=a", "reason=the disk is full"]);
+    let ended = test_gateway.run_with(&["deliver", "--reply-via", &via], &request);
+    assert!(ended.err.contains("event=pending"), "{}", ended.err);
+    let read = |user: &str| std::fs::read_to_string(folder.join(format!("{user}@example.com"))).expect("a message");
+    let verified = test_gateway.run_with(&["verify", "--key", "carol.key"], &read("carol"));
+    assert_eq!(verified.status, 0, "{}", verified.out);
+    assert!(verified.out.starts_with("genuine: gateway berlin asks carol about request "), "{}", verified.out);
+    assert!(
+        verified.out.contains("\n| the disk is full") || verified.out.contains("| | the disk is full"),
+        "{}",
+        verified.out
+    );
+    let foreign = test_gateway.run_with(&["verify", "--key", "alice.key"], &read("carol"));
+    assert_eq!(
+        (foreign.status, foreign.out.as_str()),
+        (1, "not genuine: no reply or notice that this key has signed\n")
+    );
+    let altered =
+        test_gateway.run_with(&["verify", "--key", "carol.key"], &read("carol").replace("    a\n", "    b\n"));
+    assert!(altered.status == 1 && altered.out.contains("its text was altered"), "{}", altered.out);
+    let footer = read("carol") + "\nPlease approve quickly.\n";
+    assert_eq!(test_gateway.run_with(&["verify", "--key", "carol.key"], &footer).status, 1);
+
+    let id = text(&read("alice")).lines().find_map(|line| line.strip_prefix("request  ")).expect("an id").to_owned();
+    let told = test_gateway.run(&["log", "show", &id]).out;
+    for part in [
+        "state       pending\n",
+        "approval    1 needed, until ",
+        "asked for   the disk is full\n",
+        "notice      ask to carol, 20",
+        "notice      ask to dave, 20",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(test_gateway.run(&["log", "--state", "pending"]).out.contains("  pending"), "it is found by its state");
+    let json: Value = serde_json::from_str(&test_gateway.run(&["log", "show", &id, "--json"]).out).expect("JSON");
+    assert_eq!((&json["approval"]["needed"], &json["notices"][0]["user"]), (&1.into(), &"carol".into()));
+}
+
+#[test]
+fn check_wants_more_approvers_than_needed_and_each_once() {
+    let test_gateway = by_the_program();
+    let found = || {
+        let said = test_gateway.run(&["check", "--json"]);
+        let all: Value = serde_json::from_str(&said.out).expect("JSON");
+        let all = all.as_array().or_else(|| all["findings"].as_array()).expect("a list").clone();
+        let about = |one: &&Value| one["check"] == "approval" || one["about"] == "approval";
+        all.iter().filter(about).map(|one| (one["level"].to_string(), one["what"].to_string())).collect::<Vec<_>>()
+    };
+    let risky = std::fs::read_to_string(test_gateway.path("commands.d/risky.toml")).expect("a command");
+    test_gateway.write("commands.d/risky.toml", &risky.replace("except = [\"breakglass\"]\n", ""));
+    let all = found();
+    assert!(all.len() == 1 && all[0].0.contains("ok"), "{all:?}");
+    let change = |from: &str, to: &str, wanted: &str| {
+        let text = risky.replace("except = [\"breakglass\"]\n", "").replace(from, to);
+        test_gateway.write("commands.d/risky.toml", &text);
+        let all = found();
+        assert!(all.iter().any(|(level, what)| level.contains("error") && what.contains(wanted)), "{wanted}: {all:?}");
+    };
+    change("reason = true", "needed = 2", "more must exist and be enabled than are needed");
+    change("\"carol\", ", "", "1 can approve");
+    change("\"carol\", ", "\"nobody\", \"carol\", ", "nobody is to approve risky, and there is no such user");
+    change("role:oncall", "role:none", "role:none is to approve");
+    let same = std::fs::read_to_string(test_gateway.path("users.d/dave.toml")).expect("a user");
+    test_gateway.write("users.d/dave.toml", &same.replace("dave@example.com", "carol@example.com"));
+    change("", "", "carol and dave have the same address or key");
+    test_gateway.write("users.d/dave.toml", &format!("enabled = false\n{same}"));
+    change("", "", "1 can approve");
+}
+
+#[test]
+fn the_names_of_the_votes_are_taken() {
+    let test_gateway = by_the_program();
+    for name in ["approve", "deny", "cancel", "pending"] {
+        let file = format!("commands.d/{name}.toml");
+        test_gateway.write(&file, "summary = \"s\"\nrun_as = \"nobody\"\nargv = [\"/bin/true\"]\n[allow.web]\n");
+        let said = test_gateway.run(&["command", "list"]);
+        assert!(said.err.contains(&format!("`{name}` is a built-in command; rename the file")), "{}", said.err);
+        std::fs::remove_file(test_gateway.path(&file)).expect("removed");
+    }
+    test_gateway.write(
+        "commands.d/x.toml",
+        "summary = \"s\"\nrun_as = \"nobody\"\nargv = [\"/bin/echo\", \"{reason}\"]\n[parameters.reason]\none_of = [\"a\"]\n\
+         [approval]\nby = [\"carol\"]\n[allow.web]\n",
+    );
+    let said = test_gateway.run(&["command", "list"]);
+    assert!(said.err.contains("[approval] takes `reason` for the requester's reason"), "{}", said.err);
 }
