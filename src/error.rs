@@ -140,7 +140,7 @@ reasons! {
     /// The client's address is in none of the ranges in `clients`.
     ForeignClient = "foreign-client",
     /// No trusted result confirms the From domain.
-    Unvouched = "unvouched",
+    UnconfirmedFrom = "unconfirmed-from",
     /// More than one field has the trusted authserv-id, or one field contradicts itself.
     AmbiguousResults = "ambiguous-results",
     // The block: reader's rules 4 and 5.

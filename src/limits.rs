@@ -1,4 +1,5 @@
-//! Every wait and every size that the program sets for itself, in one place. It imports nothing.
+//! Every wait and every size that the program sets for itself, in one place. It imports nothing. The sizes of the wire format
+//! are in `protocol`.
 //!
 //! Postfix ends a delivery that takes longer than its transport's time limit, and bounces the mail (pipe(8)). MUST: every wait
 //! of a delivery is counted in [`Timeouts::total`]. The program does not compile unless that sum and `SLACK` fit into
@@ -39,6 +40,17 @@ pub const LEDGER_POLL: Duration = Duration::from_millis(1);
 
 /// How often a child process is polled on a kernel without pidfd_open(2).
 pub const CHILD_POLL: Duration = Duration::from_millis(5);
+
+/// How long getent(1) may take to find an account: the services that nsswitch.conf names, such as LDAP. No delivery asks.
+pub const ACCOUNT_LOOKUP: Duration = Duration::from_secs(5);
+
+/// How long one program that `check` runs may take, and all of them in total.
+pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);
+/// See [`CHECK_PROGRAM`].
+pub const CHECK_PROGRAMS: Duration = Duration::from_secs(15);
+
+/// For a program that did not end in time to end after SIGTERM, and again after SIGKILL, where nothing else is given.
+pub const KILL_GRACE: Duration = Duration::from_secs(1);
 
 /// How long releasing a request's lock may take on PostgreSQL. A lock that is not released ends by itself.
 pub const UNLOCK: Duration = Duration::from_secs(1);

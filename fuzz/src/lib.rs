@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a gateway on disk, alice's key, and a request that it has signed.
+//! What the fuzz targets share: a gateway on disk, alice's key, and a request that is signed with it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Text to a request: what is read is what was written, and nothing but its signed lines decides.
+//! Text to a request: what is read is what was written, and only its signed lines decide.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The gateway's files: any text is taken or refused, an error repeats no secret, and a command that is taken comes to a
+//! The gateway's files: any text is accepted or refused, an error repeats no secret, and a command that is accepted gives a
 //! sudoers fragment of known lines. The first byte says which file the rest is.
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Bytes to a message: no input stops it, and what it takes out is text that a request may be looked for in.
+//! Bytes to a message: no input makes it panic, and its texts can be searched for a request.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A whole mail to `Identified`, the word BLOCK in it replaced by a request that alice has signed: nobody is proven to have asked
-//! for anything but that, or what alice has signed in `tests/mail`.
+//! A whole mail to `Identified`, the word BLOCK in it replaced by a request that alice has signed: only that request is
+//! accepted, or the one that alice has signed in `tests/mail`.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! A reply as it arrives: no text is taken for genuine that the key has not signed, and a signed one survives whatever stands
-//! above its block.
+//! A reply as it arrives: no text is genuine that the key has not signed, and a signed one is genuine whatever is above its
+//! block.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ use mailsudo_fuzz::key;
 
 fuzz_target!(|text: &str| {
     let unknown = Key::from_hex(&"5a".repeat(32)).expect("a key");
-    assert_eq!(verify_reply(text, &unknown), Verdict::NotGenuine, "nobody has signed with this key");
+    assert_eq!(verify_reply(text, &unknown), Verdict::NotGenuine, "nothing is signed with this key");
     let _ = verify_reply(text, &key());
     let block = ReplyBlock {
         gateway: GatewayName::try_from("berlin").expect("a name"),

@@ -4,11 +4,13 @@
 mod access;
 mod approval;
 mod commands;
+mod gateway;
 mod host;
 mod ledger;
 mod postfix;
 mod programs;
 mod proof;
+mod report;
 mod sender_auth;
 mod services;
 mod sudo_rules;
@@ -16,117 +18,13 @@ mod users;
 
 use std::path::Path;
 
-use crate::config::{Command, ConfigError, Gateway, RunVia, Settings, Trusted, User};
-use crate::protocol::UserName;
+pub use report::{Finding, Level, Report};
+
+use gateway::CheckedGateway;
+use report::count;
+
+use crate::config::{Gateway, Trusted};
 use crate::system::accounts::{self, Account};
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// It is correct.
-    Ok,
-    /// It works, but it may fail later or not work as intended.
-    Warning,
-    /// It does not work, or is not safe.
-    Error,
-}
-
-impl Level {
-    /// The level's word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// One line of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What was checked: a fixed word, for monitoring.
-    pub about: &'static str,
-    /// What was found.
-    pub what: String,
-    /// The remedy; empty if there is nothing to do.
-    pub remedy: String,
-}
-
-/// All findings, in the order of the checks.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The lines.
-    pub findings: Vec<Finding>,
-    /// The caller is neither root nor the service user: what they may not open may be correct.
-    outsider: bool,
-}
-
-impl Report {
-    /// The worst level in it.
-    pub fn worst(&self) -> Level {
-        self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
-    }
-
-    fn ok(&mut self, about: &'static str, what: impl Into<String>) {
-        self.add(Level::Ok, about, what, "");
-    }
-
-    fn warning(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(Level::Warning, about, what, remedy);
-    }
-
-    fn error(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(Level::Error, about, what, remedy);
-    }
-
-    fn add(&mut self, level: Level, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into() });
-    }
-
-    /// Something that the caller may not open, reported once for each kind.
-    fn unseen(&mut self, about: &'static str) {
-        let what = "only root and the service user may read it";
-        if !self.findings.iter().any(|finding| finding.about == about && finding.what == what) {
-            self.warning(about, what, "run mailsudo check as root");
-        }
-    }
-
-    /// A file of the gateway's own that cannot be used; the error names file, line and remedy.
-    fn broken(&mut self, about: &'static str, error: &ConfigError) {
-        if self.outsider && error.is_closed() {
-            return self.unseen(about);
-        }
-        self.error(about, error.to_string(), "correct it; until then, mail that needs it stays in the queue");
-    }
-}
-
-/// `1 user`, `2 users`.
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
-/// What the checks share. It is read once.
-struct CheckedGateway<'h> {
-    gateway: &'h Gateway,
-    service: Option<Account>,
-    commands: Vec<Command>,
-    users: Vec<(UserName, User)>,
-    /// Whether these are all. A check that needs all of them is skipped if a file cannot be read.
-    complete: bool,
-}
-
-impl CheckedGateway<'_> {
-    fn settings(&self) -> &Settings {
-        self.gateway.settings()
-    }
-
-    fn uses_sudo(&self) -> bool {
-        self.settings().execution.run_via == RunVia::Sudo
-    }
-}
 
 /// Checks everything that belongs to the gateway in `folder`.
 pub fn check(folder: &Path) -> Report {

@@ -1,9 +1,8 @@
 //! Postfix: the transport that calls `deliver`, the maps that lead to it, and the mail in its queue.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use super::programs::ask;
+use super::programs::output;
 use super::{CheckedGateway, Report, count, sender_auth};
 use crate::limits::POSTFIX_MARGIN;
 
@@ -176,12 +175,4 @@ fn queue(name: &str, address: &str, report: &mut Report) {
 
 fn lifetime() -> String {
     output("postconf", &["-h", "maximal_queue_lifetime"]).map_or_else(|| "5d".to_owned(), |text| text.trim().to_owned())
-}
-
-/// What a command of Postfix prints, if it succeeds.
-pub(super) fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    // Debian keeps them in /usr/sbin, which is not on every user's PATH.
-    let paths = [program.to_owned(), format!("/usr/sbin/{program}")];
-    let answer = paths.iter().find_map(|path| ask(Command::new(path).args(arguments).stdin(Stdio::null())))?;
-    answer.status.success().then_some(answer.out)
 }

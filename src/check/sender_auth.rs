@@ -1,6 +1,6 @@
 //! Sender authentication: whether Postfix can supply what is required, and whether a user can meet it.
 
-use super::postfix::output;
+use super::programs::output;
 use super::{CheckedGateway, Report};
 use crate::config::{SenderRequirements, User};
 use crate::protocol::UserName;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::StatVfsMountFlags;
 
-use super::postfix::output;
+use super::programs::output;
 use super::{CheckedGateway, Report, proof};
 use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place};
 use crate::system::permissions::Permissions;

@@ -1,4 +1,5 @@
 //! The command line: one file for each subcommand, each short. It reads arguments, calls the library and prints text.
+//! `subcommands.rs` has the list of them; here is what they share.
 //!
 //! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 2 for a
 //! command line that is wrong, 141 if the reader of standard output has closed it (what a shell reports for SIGPIPE). `check` and
@@ -20,75 +21,28 @@ mod may;
 mod metrics;
 mod postfix;
 mod sign;
+mod subcommands;
 mod sudoers;
 mod user;
 mod verify;
 
+pub use subcommands::{command, run};
+
 use stdout::tell;
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, StdinLock};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use clap_complete::CompleteEnv;
+use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::config::{Command, ConfigError, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
-use crate::execute;
 use crate::ledger::{LedgerError, LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
 use crate::system::accounts;
-use crate::system::hardening;
-
-/// Run the few commands you allow, by signed mail.
-#[derive(Debug, Parser)]
-#[command(
-    name = "mailsudo",
-    version,
-    about,
-    max_term_width = 100,
-    after_help = "\
-Examples:
-  mailsudo user add alice --address alice@example.com --role web
-  mailsudo sign restart service=nginx --send
-  mailsudo deliver < message.eml
-Manual: mailsudo(1), mailsudo.toml(5), mailsudo-protocol(7)"
-)]
-struct Cli {
-    #[command(flatten)]
-    gateway_arg: GatewayArg,
-
-    #[command(subcommand)]
-    command: Subcommands,
-}
-
-#[derive(Debug, Subcommand)]
-enum Subcommands {
-    Deliver(deliver::Deliver),
-    Sign(sign::Sign),
-    Verify(verify::Verify),
-    #[command(subcommand)]
-    User(user::User),
-    #[command(subcommand)]
-    Command(command::Command),
-    May(may::May),
-    Sudoers(sudoers::Sudoers),
-    Check(check::Check),
-    Explain(explain::Explain),
-    Log(log::Log),
-    Metrics(metrics::Metrics),
-    #[command(subcommand)]
-    Ledger(ledger::Ledger),
-    #[command(subcommand)]
-    Config(config::Config),
-    #[command(subcommand)]
-    Postfix(postfix::PostfixCommand),
-}
 
 /// Where the gateway's files are.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -96,90 +50,6 @@ struct GatewayArg {
     /// The gateway's folder
     #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER, global = true)]
     config: PathBuf,
-}
-
-/// Runs the command line `words`, program name first.
-pub fn run(words: Vec<OsString>) -> ExitCode {
-    // Inside a sudo rule, before a command that must not inherit this process's limits.
-    if let [_, first, command @ ..] = words.as_slice()
-        && (first == execute::BEGIN || first == execute::BEGIN_WITH_PAYLOAD)
-    {
-        return execute::begin(command, first == execute::BEGIN_WITH_PAYLOAD);
-    }
-    hardening::apply();
-    // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.
-    if let Some(words) = deliver_words(&words) {
-        return deliver::run(&words);
-    }
-    CompleteEnv::with_factory(Cli::command).bin("mailsudo").completer("mailsudo").complete();
-    let command = Cli::parse_from(words).command;
-    let is_users_own = matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_));
-    let result = match command {
-        Subcommands::Deliver(deliver) => return deliver.run(),
-        Subcommands::Sign(sign) => sign.run(),
-        Subcommands::Verify(verify) => verify.run(),
-        Subcommands::User(user) => user.run(),
-        Subcommands::Command(command) => command.run(),
-        Subcommands::May(may) => may.run(),
-        Subcommands::Sudoers(sudoers) => sudoers.run(),
-        Subcommands::Check(check) => check.run(),
-        Subcommands::Explain(explain) => explain.run(),
-        Subcommands::Log(log) => log.run(),
-        Subcommands::Metrics(metrics) => metrics.run(),
-        Subcommands::Ledger(ledger) => ledger.run(),
-        Subcommands::Config(config) => config.run(),
-        Subcommands::Postfix(postfix) => postfix.run(),
-    };
-    result.unwrap_or_else(|error| {
-        if error.downcast_ref().is_some_and(stdout::StdoutError::is_unread) {
-            return ExitCode::from(UNREAD);
-        }
-        if is_users_own {
-            tell(format_args!("mailsudo: {error:#}"));
-        } else {
-            complain(&error);
-        }
-        ExitCode::FAILURE
-    })
-}
-
-/// Prints why a sysadmin's command failed.
-fn complain(error: &anyhow::Error) {
-    let hint = if needs_root(error) { "; run it as root" } else { "" };
-    tell(format_args!("mailsudo: {error:#}{hint}"));
-}
-
-/// 128 and SIGPIPE's number.
-const UNREAD: u8 = 141;
-
-/// Whether a file could not be read because the caller is not root.
-fn needs_root(error: &anyhow::Error) -> bool {
-    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-            || cause.downcast_ref().is_some_and(ConfigError::is_closed)
-            || cause.downcast_ref().is_some_and(LedgerError::is_closed)
-    };
-    !rustix::process::geteuid().is_root() && error.chain().any(is_closed)
-}
-
-/// The command line's description, for the man pages and completions.
-pub fn command() -> clap::Command {
-    Cli::command()
-}
-
-/// The arguments for `deliver`, itself first, if it is the subcommand: the first word that is no option, nor an option's value.
-fn deliver_words(words: &[OsString]) -> Option<Vec<OsString>> {
-    let (_, words) = words.split_first()?;
-    let mut at = 0;
-    while let Some(word) = words.get(at).filter(|word| word.as_bytes().starts_with(b"-")) {
-        at += if word == "--config" { 2 } else { 1 };
-    }
-    if words.get(at)? != "deliver" {
-        return None;
-    }
-    let (before, rest) = words.split_at_checked(at)?;
-    let (deliver, after) = rest.split_first()?;
-    Some([std::slice::from_ref(deliver), before, after].concat())
 }
 
 impl GatewayArg {
@@ -193,6 +63,22 @@ impl GatewayArg {
         let problem = || format!("the gateway in {} cannot be used", self.config.display());
         Gateway::open(&self.config, Trusted::caller()).with_context(problem)
     }
+}
+
+/// Prints why a sysadmin's command failed.
+fn complain(error: &anyhow::Error) {
+    let hint = if needs_root(error) { "; run it as root" } else { "" };
+    tell(format_args!("mailsudo: {error:#}{hint}"));
+}
+
+/// Whether a file could not be read because the caller is not root.
+fn needs_root(error: &anyhow::Error) -> bool {
+    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+            || cause.downcast_ref().is_some_and(ConfigError::is_closed)
+            || cause.downcast_ref().is_some_and(LedgerError::is_closed)
+    };
+    !rustix::process::geteuid().is_root() && error.chain().any(is_closed)
 }
 
 /// Opens a gateway for root as for the service user: what either may own is trusted. `mailsudo.toml` names that

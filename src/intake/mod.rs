@@ -5,6 +5,7 @@
 //! gets no reply.
 
 mod authentication_results;
+mod envelope;
 mod header;
 mod html;
 mod mime;
@@ -16,10 +17,11 @@ mod structured;
 mod text;
 mod utf7;
 
-use std::ffi::OsString;
 use std::io::Read;
 
+pub use envelope::Envelope;
 pub use payload::PayloadFinding;
+pub use screen::LOOP_FIELD;
 pub use sender_auth::{SenderAuth, Verdict};
 pub use shown::{Shown, ShownPart, shown};
 
@@ -30,22 +32,6 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::config::{Gateway, SenderRequirements, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::protocol::PayloadDigest;
-
-/// What the mail server says of the envelope (pipe(8) macros). None of it need be UTF-8 or true; it is for the log,
-/// and for the screening that the sysadmin configures.
-#[derive(Debug, Default)]
-pub struct Envelope {
-    /// The envelope sender; empty for the null sender.
-    pub sender: Option<OsString>,
-    /// The envelope recipient.
-    pub recipient: Option<OsString>,
-    /// Postfix's queue id of this mail.
-    pub queue_id: Option<OsString>,
-    /// The address of the SMTP client that brought it.
-    pub client_address: Option<OsString>,
-    /// The SASL login that brought it.
-    pub sasl_username: Option<OsString>,
-}
 
 /// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold a
 /// code, are wiped when dropped, and so is the message as it came.
@@ -90,7 +76,7 @@ impl Message {
     ) -> Result<SenderAuth, Stop> {
         let mut sender = self.sender.clone();
         sender.check_envelope(envelope, required)?;
-        sender.check_header(self, required, &settings.intake)?;
+        sender.check_header(&self.from, &self.results, required, &settings.intake)?;
         Ok(sender)
     }
 
@@ -120,9 +106,6 @@ impl Message {
         self.raw = Raw(Vec::new());
     }
 }
-
-/// The field by which a gateway recognises replies, its own and those of other gateways.
-pub const LOOP_FIELD: &str = "Mailsudo-Gateway";
 
 /// Reads the message, screens it and extracts its texts.
 ///
@@ -170,17 +153,10 @@ fn parse(raw: Raw, mut sender: SenderAuth, settings: &Settings) -> Result<Messag
     });
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
     let results = settings.intake.authserv_id.as_ref().map(|_| sender_auth::fields(&message)).unwrap_or_default();
-    let screened = Message {
-        raw: Raw(Vec::new()),
-        from,
-        id: id.filter(quotable),
-        readings: Zeroizing::default(),
-        results,
-        sender: SenderAuth::default(),
-    };
-    sender.check_header(&screened, &settings.intake.requirements(), &settings.intake)?;
+    sender.check_header(&from, &results, &settings.intake.requirements(), &settings.intake)?;
     let readings = Zeroizing::new(text::readings(&mime::leaves(&message)?));
-    Ok(Message { raw, readings, sender, ..screened })
+    let id = id.filter(quotable);
+    Ok(Message { raw, from, id, readings, results, sender })
 }
 
 /// Every inline text of a message, plain ones first.

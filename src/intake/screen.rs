@@ -3,11 +3,15 @@
 
 use mail_parser::{Address, HeaderValue};
 
+use super::envelope::Envelope;
 use super::header::{Field, Form};
 use super::mime::Entity;
-use super::{Envelope, LOOP_FIELD, SenderAuth};
+use super::sender_auth::SenderAuth;
 use crate::config::Settings;
 use crate::error::{Deferral, Reason, Refusal, Stop};
+
+/// The field by which a gateway recognises replies, its own and those of other gateways.
+pub const LOOP_FIELD: &str = "Mailsudo-Gateway";
 
 /// Checks what needs the envelope only; returns what was required of the sender.
 pub(super) fn envelope(envelope: &Envelope, settings: &Settings) -> Result<SenderAuth, Stop> {

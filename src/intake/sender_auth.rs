@@ -9,8 +9,9 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::IpAddr;
 
+use super::authentication_results;
+use super::envelope::Envelope;
 use super::mime::Entity;
-use super::{Envelope, Message, authentication_results};
 use crate::config::{AddressRange, Domain, Intake, SenderRequirements};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 
@@ -77,19 +78,20 @@ impl SenderAuth {
         refuse(Reason::ForeignLogin, format!("the login {} is not one of the user's", login.to_string_lossy()))
     }
 
-    /// Checks what the header says.
+    /// Checks what the header says: the From address, and the Authentication-Results fields.
     ///
     /// # Errors
     ///
     /// A refusal where no trusted result confirms the From domain; a deferral where no authserv-id is configured.
     pub(super) fn check_header(
         &mut self,
-        message: &Message,
+        from: &str,
+        results: &[String],
         required: &SenderRequirements<'_>,
         intake: &Intake,
     ) -> Result<(), Stop> {
         if required.authentication_results && self.verdict.is_none() {
-            self.verdict = Some(verdict(message, intake)?);
+            self.verdict = Some(verdict(from, results, intake)?);
         }
         Ok(())
     }
@@ -127,16 +129,16 @@ fn client(envelope: &Envelope, ranges: &[AddressRange]) -> Result<AddressRange, 
     }
 }
 
-fn verdict(message: &Message, intake: &Intake) -> Result<Verdict, Stop> {
+fn verdict(from: &str, fields: &[String], intake: &Intake) -> Result<Verdict, Stop> {
     let Some(id) = &intake.authserv_id else {
         let what = "require_authentication_results needs intake.authserv_id, the authserv-id whose results are trusted";
         return Err(Deferral::new("configuration", what).into());
     };
-    let field = sole_field(&message.results, |author| id.is(author), id)?;
+    let field = sole_field(fields, |author| id.is(author), id)?;
     let Ok(results) = authentication_results::read(field) else {
-        return refuse(Reason::Unvouched, format!("the field of {id} cannot be read (RFC 8601)"));
+        return refuse(Reason::UnconfirmedFrom, format!("the field of {id} cannot be read (RFC 8601)"));
     };
-    let domain = message.from().rsplit_once('@').map_or("", |(_, domain)| domain);
+    let domain = from.rsplit_once('@').map_or("", |(_, domain)| domain);
     let found = evaluate(&results, domain, &intake.sign_for_subdomains);
     let found = found.map_err(|(reason, what)| Refusal::new(reason, format!("{id} says {what}")))?;
     Ok(Verdict { authserv_id: id.to_string(), found })
@@ -173,8 +175,10 @@ fn sole_field<'f>(
     }
     match ours {
         Some((0, field)) => Ok(field),
-        Some(_) => refuse(Reason::Unvouched, format!("the Authentication-Results field of {id} is not the topmost")),
-        None => refuse(Reason::Unvouched, format!("no Authentication-Results field of {id}")),
+        Some(_) => {
+            refuse(Reason::UnconfirmedFrom, format!("the Authentication-Results field of {id} is not the topmost"))
+        }
+        None => refuse(Reason::UnconfirmedFrom, format!("no Authentication-Results field of {id}")),
     }
 }
 
@@ -198,7 +202,10 @@ fn evaluate(
             "none" | "temperror" | "permerror" => {}
             _ => {
                 let about = from.map_or("no domain".to_owned(), |from| format!("header.from={from}"));
-                return Err((Reason::Unvouched, format!("dmarc={result} for {about}; the From domain is {domain}")));
+                return Err((
+                    Reason::UnconfirmedFrom,
+                    format!("dmarc={result} for {about}; the From domain is {domain}"),
+                ));
             }
         }
     }
@@ -208,7 +215,7 @@ fn evaluate(
     let passed = of("dkim").filter(|entry| entry.result() == "pass");
     match passed.filter_map(|entry| entry.property("header.d")).find(aligned) {
         Some(signer) => Ok(format!("dkim=pass header.d={signer} for {domain}")),
-        None => Err((Reason::Unvouched, format!("neither dmarc=pass nor dkim=pass for {domain}"))),
+        None => Err((Reason::UnconfirmedFrom, format!("neither dmarc=pass nor dkim=pass for {domain}"))),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use super::context::Context;
 use super::delivery::Delivery;
 use super::judge::{Asked, Judge, Judgement};
 use super::observer::Step;
-use super::{Context, Mode};
 use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
 use crate::authorize::{Action, Authorized, Ballot, Person, Required, approvers};
 use crate::config::Gateway;
@@ -24,19 +24,19 @@ pub(super) struct Target {
 
 impl Target {
     /// The request that `request` votes on, if it is a vote, locked for this process. While another delivery works on it, this
-    /// one waits until it is decided.
+    /// one waits until it is decided. `explain`, which has no effects, locks nothing.
     pub(super) fn of(
         request: &Request,
         ledger: &dyn Ledger,
         context: &Context<'_>,
-        mode: Mode<'_>,
+        has_effects: bool,
     ) -> Result<Option<Self>, Stop> {
         let arguments = request.arguments().unwrap_or_default();
         let Some(Ok(ballot)) = Ballot::read(request.command().as_str(), &arguments) else {
             return Ok(None);
         };
         let id = ballot.request();
-        if matches!(mode, Mode::Explain) {
+        if !has_effects {
             return Ok(Some(Self { id, lock: None }));
         }
         let deadline: Instant = context.clock.instant() + context.timeouts.exclusive_wait;

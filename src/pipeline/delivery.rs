@@ -1,8 +1,8 @@
 //! The effects of a delivery: wait, run, refuse, resume, send. Each is recorded before the next begins.
 
-use super::Context;
 use super::approval::Target;
 use super::builtin;
+use super::context::Context;
 use super::observer::{Observer, Step};
 use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord};
 use crate::authenticate::Identified;

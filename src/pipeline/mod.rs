@@ -13,6 +13,7 @@
 
 mod approval;
 mod builtin;
+mod context;
 mod delivery;
 mod judge;
 mod log;
@@ -22,8 +23,9 @@ mod trace;
 
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub use context::Context;
 pub use observer::{Observer, Step};
 pub use trace::Trace;
 
@@ -35,28 +37,13 @@ use send::Sender;
 use crate::admission::{self, Announcement, PendingRecord};
 use crate::authenticate::{self, Identified};
 use crate::authorize::{self, Action, Authorized, Ballot};
-use crate::config::{Command, Gateway, Trusted};
+use crate::config::Command;
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::{self, Envelope, Message};
+use crate::intake::{self, Message};
 use crate::ledger::{self, Ledger, Record, RequestLock, State, Story, Transaction};
-use crate::limits::{MAX_AGE, Timeouts};
+use crate::limits::MAX_AGE;
 use crate::protocol::{Request, RequestId, Timestamp};
-use crate::reply::{ReplyTransport, visible};
-use crate::system::clock::Clock;
-
-/// The gateway, and what the caller knows of this message.
-pub struct Context<'c> {
-    /// The gateway's files.
-    pub gateway: &'c Gateway,
-    /// Who may own the ledger's files.
-    pub trusted: Trusted,
-    /// What the mail server says of the envelope.
-    pub envelope: &'c Envelope,
-    /// The time.
-    pub clock: &'c dyn Clock,
-    /// How long each service may take.
-    pub timeouts: Timeouts,
-}
+use crate::reply::ReplyTransport;
 
 /// Whether a message has effects.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +113,8 @@ fn stages(
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
     let _lock = lock(ledger.as_ref(), &identified.id(), mode)?;
-    let target = Target::of(identified.request(), ledger.as_ref(), context, mode)?;
+    let has_effects = matches!(mode, Mode::Deliver(_));
+    let target = Target::of(identified.request(), ledger.as_ref(), context, has_effects)?;
     // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is decided.
     let command = gateway.command(identified.request().command());
     let transaction = ledger.transaction(&identified.id(), identified.user())?;
@@ -325,14 +313,4 @@ pub fn guarded<T, E: From<Deferral>>(work: impl FnOnce() -> Result<T, E>) -> Res
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         Err(Deferral::new("panic", format!("a fault in mailsudo itself: {text}")).into())
     })
-}
-
-impl Context<'_> {
-    fn queue_id(&self) -> Option<String> {
-        self.envelope.queue_id.as_ref().map(|id| visible(&id.to_string_lossy()))
-    }
-
-    fn longest(&self) -> Duration {
-        self.gateway.settings().execution.longest.as_duration()
-    }
 }

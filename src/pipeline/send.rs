@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Context;
+use super::context::Context;
 use super::observer::{Observer, Step};
 use crate::admission;
 use crate::authorize::Person;

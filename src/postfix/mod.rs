@@ -17,15 +17,9 @@ use anyhow::{Result, bail, ensure};
 pub use address::Notes;
 pub use settings::{Postfix, plain_path};
 
+use settings::SIGNATURE;
+
 use crate::limits::POSTFIX_MARGIN;
-
-/// How the map begins. Only a map that begins so is written over or removed.
-const SIGNATURE: &str =
-    "# Made by `mailsudo postfix install`, which also removes it: put your own entries into another map.";
-
-/// How a map of an earlier version begins.
-const OLD_SIGNATURE: &str =
-    "# Made by mailsudo's postfix/install, which also removes it: put your own entries into another map.";
 
 /// The transport as the documented fragment (postfix/master.cf).
 const FRAGMENT: &str = include_str!("../../postfix/master.cf");

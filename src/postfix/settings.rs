@@ -6,7 +6,13 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{OLD_SIGNATURE, SIGNATURE};
+/// How the map begins. Only a map that begins so is written over or removed.
+pub(super) const SIGNATURE: &str =
+    "# Made by `mailsudo postfix install`, which also removes it: put your own entries into another map.";
+
+/// How a map of an earlier version begins.
+const OLD_SIGNATURE: &str =
+    "# Made by mailsudo's postfix/install, which also removes it: put your own entries into another map.";
 
 /// A Postfix configuration.
 #[derive(Debug)]

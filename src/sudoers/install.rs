@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::Dialect;
+use super::dialect::Dialect;
 use crate::config::{DEFAULT_FOLDER, Execution, Gateway};
 use crate::system::files::{Rights, replace};
 

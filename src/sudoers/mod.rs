@@ -7,12 +7,14 @@
 //! sudo matches all arguments as one string joined by spaces, and reads literal arguments as fnmatch(3) patterns
 //! (docs/measurements.md), so literals are escaped, and nothing in them may hold white space (`config` checks that).
 
+mod dialect;
 mod install;
 mod listing;
 mod range;
 
 use std::collections::BTreeSet;
 
+pub use dialect::Dialect;
 pub use install::{FOLDER, Tools, drift, install, owner, place};
 pub use listing::drift_in_force;
 
@@ -22,15 +24,6 @@ use crate::authorize::{Invocation, Values, prefix};
 use crate::config::{Command, Kind, Parameter, Part, RunAs, Settings, Template};
 use crate::limits::{ARGUMENT_VECTORS, SUDO_EXPRESSION, SUDO_RS_WORD};
 use crate::protocol::ParameterName;
-
-/// The dialect of sudoers(5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Dialect {
-    /// Todd Miller's sudo, 1.9.10 or later: literals and regular expressions.
-    Sudo,
-    /// sudo-rs: literals only.
-    SudoRs,
-}
 
 /// Something that a dialect cannot express exactly.
 #[derive(Debug, thiserror::Error)]

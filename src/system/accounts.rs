@@ -1,14 +1,11 @@
 //! The machine's accounts, as getent(1) finds them: in all services that nsswitch.conf names, such as LDAP. `deliver` never needs it.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::child::output_within;
-
-/// How long the services that nsswitch.conf names may take, such as LDAP.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+use crate::limits::ACCOUNT_LOOKUP;
 
 /// A Unix account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +22,10 @@ pub struct Account {
 ///
 /// getent(1) is missing or prints what is no passwd(5) line.
 pub fn find(name: &str) -> Result<Option<Account>> {
-    let output = output_within(Command::new("getent").args(["passwd", "--", name]), ANSWERS_WITHIN);
+    let output = output_within(Command::new("getent").args(["passwd", "--", name]), ACCOUNT_LOOKUP);
     let output = output.context("cannot run getent, which looks up accounts (package libc-bin)")?;
     let answer = output.with_context(|| {
-        let within = ANSWERS_WITHIN.as_secs();
+        let within = ACCOUNT_LOOKUP.as_secs();
         format!("getent did not find the account {name} within {within} s: check the services in nsswitch.conf")
     })?;
     if answer.status.code() == Some(2) {

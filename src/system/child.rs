@@ -14,6 +14,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use crate::limits::{CHILD_POLL, KILL_GRACE};
+
 /// The whole environment of a child, whatever this process has.
 const ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")];
 
@@ -53,7 +55,7 @@ pub fn output_within(command: &mut Command, timeout: Duration) -> io::Result<Opt
     let (out, err) = (file("stdout")?, file("stderr")?);
     let mut child = command.stdout(out.try_clone()?).stderr(err.try_clone()?).process_group(0).spawn()?;
     let Some(status) = wait_until(&mut child, Instant::now() + timeout)? else {
-        end_group(&mut child, timeout.min(Duration::from_secs(1)));
+        end_group(&mut child, timeout.min(KILL_GRACE));
         return Ok(None);
     };
     let read = |mut file: File| -> io::Result<String> {
@@ -105,7 +107,7 @@ pub struct ChildWatcher {
 impl ChildWatcher {
     /// A watcher of `child`.
     pub fn of(child: &Child) -> Self {
-        Self { pidfd: pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok(), poll: crate::limits::CHILD_POLL }
+        Self { pidfd: pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok(), poll: CHILD_POLL }
     }
 
     /// Waits until the child has ended, one of `readable` has something to read, or `timeout` is over; returns whether the

@@ -149,7 +149,7 @@ impl Case {
         let ledger = site.test_gateway.path("ledger").canonicalize()?;
         let beginning = fs::read(ledger.join("ledger.db")).unwrap_or_default();
         let mut words = strace::listing(&site.trace(), 16);
-        words.push(strace::HURRY.to_owned());
+        words.push(strace::SHORT_WAITS.to_owned());
         let ended = self.deliver(site, &words)?;
         ensure!(ended.status == Some(0), "{ended:?}");
         let moved = fs::read(ledger.join("ledger.db"))? != beginning;

@@ -38,7 +38,7 @@ impl Site {
             ensure!(again.status == Some(0), "delivered once more, it ended with {again:?}");
             let now = self.replies()?.len();
             if again.log.iter().any(|line| line.contains("reason=duplicate")) {
-                ensure!(now == last, "a duplicate drew a reply");
+                ensure!(now == last, "a duplicate got a reply");
                 let known = self.look()?.context("an empty ledger after a delivery")?;
                 ensure!(known.is_closed, "{known:?}");
                 self.judge(before, &known)?;

@@ -44,7 +44,7 @@ const OTHER_REQUEST: &str = "x'0000000000000000000000000000000000000000000000000
 /// A gateway, one mail to it, and how it all stood before the mail came.
 pub struct Site {
     pub test_gateway: TestGateway,
-    /// What the command is told, if it is rightly called.
+    /// The arguments of a correct call of the command.
     pub arguments: &'static str,
     run_via: RunVia,
     /// How it ends where it is seen to end.

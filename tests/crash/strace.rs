@@ -13,7 +13,7 @@ const CLASSES: &str = "%file,%desc,%process,%network,clock_nanosleep";
 const NOT_STEPPED: [&str; 5] = ["mmap", "munmap", "execve", "arch_prctl", "prctl"];
 
 /// Shortens every wait: only until the other process has run, not until the time is over.
-pub const HURRY: &str = "--inject=clock_nanosleep:retval=0:delay_enter=50ms";
+pub const SHORT_WAITS: &str = "--inject=clock_nanosleep:retval=0:delay_enter=50ms";
 
 /// Keeps the program from hiding its memory (PR_SET_DUMPABLE), in which strace(1) reads paths and bytes: whoever is not root
 /// may not look into what is hidden.
@@ -54,7 +54,7 @@ fn inject(trace: &Path, call: &Call, what: &str) -> Vec<String> {
     let mut words = options(trace, &format!("{},clock_nanosleep", call.name));
     words.push(format!("--inject={}:{what}:when={}", call.name, call.nth));
     if call.name != "clock_nanosleep" {
-        words.push(HURRY.to_owned());
+        words.push(SHORT_WAITS.to_owned());
     }
     words
 }

@@ -36,7 +36,7 @@ fn new() -> TestGateway {
     test_gateway
 }
 
-/// A gateway that logs to standard error, so that each process's lines are told apart.
+/// A gateway that logs to standard error, so that the lines of each process are separate.
 fn talking() -> TestGateway {
     let test_gateway = new();
     let home = test_gateway.folder.path().display().to_string();

@@ -70,7 +70,7 @@ fn a_flood_is_cut_in_the_middle_and_says_so() {
     let mut test_gateway = TestGateway::new();
     let text = run(&mut test_gateway, "echo first; head -c 20000000 /dev/zero | tr '\\0' 'x'; echo; echo last");
     assert!(text.contains("first\n") && text.contains("\nlast\n"), "head and tail are kept");
-    assert!(text.contains("bytes left out …]"), "the gap is told");
+    assert!(text.contains("bytes left out …]"), "the gap is shown");
     assert!(text.len() < 70_000, "{}", text.len());
 }
 
@@ -142,7 +142,7 @@ fn a_request_keeps_its_place_while_another_run_holds_its_command() {
 }
 
 #[test]
-fn a_request_that_waited_too_long_is_told_what_held_it_up() {
+fn a_request_that_waited_too_long_is_refused_with_what_held_the_command() {
     let mut test_gateway = TestGateway::new();
     test_gateway.deliver(&test_gateway.request("help", &[]));
     test_gateway.clock.forward(60);

@@ -17,6 +17,7 @@ mod examples;
 mod execute;
 mod explain;
 mod hostile;
+mod import_circles;
 mod import_order;
 mod intake;
 mod outputs;

@@ -1,4 +1,4 @@
-//! PROTOCOL.md's rule 9: each row of its table as a test, in its order, through the whole pipeline.
+//! docs/protocol.md, rule 9: each row of its table as a test, in its order, through the whole pipeline.
 
 use crate::common::{KEY, OTHER_KEY, TestGateway, block, factor, mail};
 use mailsudo::protocol::Timestamp;

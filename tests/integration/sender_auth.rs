@@ -127,33 +127,33 @@ fn a_verdict_must_be_on_the_from_domain() {
     for (results, wanted) in [
         ("dmarc=pass (p=none dis=none) header.from=example.com", "ran"),
         ("DMARC=PASS header.from=Example.COM", "ran"),
-        ("dmarc=pass header.from=example.net", "unvouched"),
-        ("dmarc=pass header.from=mail.example.com", "unvouched"),
-        ("dmarc=pass", "unvouched"),
-        ("dmarc=pass header.from=example.com header.from=example.net", "unvouched"),
-        ("dmarc=pass policy.from=example.com", "unvouched"),
-        ("dmarc=fail header.from=example.com", "unvouched"),
-        ("dmarc=reject header.from=example.com", "unvouched"),
-        ("dmarc=none header.from=example.com", "unvouched"),
+        ("dmarc=pass header.from=example.net", "unconfirmed-from"),
+        ("dmarc=pass header.from=mail.example.com", "unconfirmed-from"),
+        ("dmarc=pass", "unconfirmed-from"),
+        ("dmarc=pass header.from=example.com header.from=example.net", "unconfirmed-from"),
+        ("dmarc=pass policy.from=example.com", "unconfirmed-from"),
+        ("dmarc=fail header.from=example.com", "unconfirmed-from"),
+        ("dmarc=reject header.from=example.com", "unconfirmed-from"),
+        ("dmarc=none header.from=example.com", "unconfirmed-from"),
         ("dkim=pass (2048-bit key; unprotected) header.d=example.com header.b=h+VAy/GY", "ran"),
         ("dkim=pass header.d=evil.example; dkim=pass header.d=example.com", "ran"),
-        ("dkim=fail header.d=example.com; dkim=pass header.d=evil.example", "unvouched"),
-        ("dkim=pass header.d=com", "unvouched"),
-        ("dkim=pass header.d=mail.example.com", "unvouched"),
-        ("dkim=pass header.i=@example.com", "unvouched"),
-        ("dkim=pass (header.d=example.com)", "unvouched"),
-        ("dkim=pass reason=\"header.d=example.com\" header.d=evil.example", "unvouched"),
-        ("spf=pass smtp.mailfrom=example.com", "unvouched"),
-        ("x-dkim=pass header.d=example.com", "unvouched"),
-        ("none", "unvouched"),
+        ("dkim=fail header.d=example.com; dkim=pass header.d=evil.example", "unconfirmed-from"),
+        ("dkim=pass header.d=com", "unconfirmed-from"),
+        ("dkim=pass header.d=mail.example.com", "unconfirmed-from"),
+        ("dkim=pass header.i=@example.com", "unconfirmed-from"),
+        ("dkim=pass (header.d=example.com)", "unconfirmed-from"),
+        ("dkim=pass reason=\"header.d=example.com\" header.d=evil.example", "unconfirmed-from"),
+        ("spf=pass smtp.mailfrom=example.com", "unconfirmed-from"),
+        ("x-dkim=pass header.d=example.com", "unconfirmed-from"),
+        ("none", "unconfirmed-from"),
         // DMARC's result decides if there is one.
-        ("dkim=pass header.d=example.com; dmarc=fail header.from=example.com", "unvouched"),
+        ("dkim=pass header.d=example.com; dmarc=fail header.from=example.com", "unconfirmed-from"),
         ("dkim=pass header.d=example.com; dmarc=none header.from=example.com", "ran"),
         ("dkim=pass header.d=example.com; dmarc=permerror header.from=example.com", "ran"),
         ("dmarc=pass header.from=example.com; dmarc=fail header.from=example.com", "ambiguous-results"),
         ("dmarc=pass header.from=example.com; dmarc=pass header.from=example.com", "ambiguous-results"),
-        ("dmarc=pass header.from=example.com; (", "unvouched"),
-        ("dmarc=pass header.from=example.com)", "unvouched"),
+        ("dmarc=pass header.from=example.com; (", "unconfirmed-from"),
+        ("dmarc=pass header.from=example.com)", "unconfirmed-from"),
     ] {
         assert_eq!(verdict_on(&format!("Authentication-Results: mx.example.com; {results}\n")), wanted, "{results}");
     }
@@ -163,14 +163,14 @@ fn a_verdict_must_be_on_the_from_domain() {
 fn a_verdict_must_be_the_filters_own() {
     let pass = "dkim=pass header.d=example.com";
     for (header, wanted) in [
-        (String::new(), "unvouched"),
-        (format!("Authentication-Results: evil.example; {pass}\n"), "unvouched"),
-        (format!("Authentication-Results: mx.example.com.evil.example; {pass}\n"), "unvouched"),
+        (String::new(), "unconfirmed-from"),
+        (format!("Authentication-Results: evil.example; {pass}\n"), "unconfirmed-from"),
+        (format!("Authentication-Results: mx.example.com.evil.example; {pass}\n"), "unconfirmed-from"),
         (format!("Authentication-Results: MX.example.com; {pass}\n"), "ran"),
         (format!("Authentication-Results:\n\t(a comment) \"mx.example.com\" 1;\n\t{pass}\n"), "ran"),
-        (format!("Authentication-Results: mx.example.com 2; {pass}\n"), "unvouched"),
-        (format!("X-Authentication-Results: mx.example.com; {pass}\n"), "unvouched"),
-        (format!("ARC-Authentication-Results: i=1; mx.example.com; {pass}\n"), "unvouched"),
+        (format!("Authentication-Results: mx.example.com 2; {pass}\n"), "unconfirmed-from"),
+        (format!("X-Authentication-Results: mx.example.com; {pass}\n"), "unconfirmed-from"),
+        (format!("ARC-Authentication-Results: i=1; mx.example.com; {pass}\n"), "unconfirmed-from"),
         // Forged ones below the true one, and above another's.
         (
             format!("Authentication-Results: mx.example.com; {pass}\nAuthentication-Results: evil.example; {pass}\n"),
@@ -178,7 +178,7 @@ fn a_verdict_must_be_the_filters_own() {
         ),
         (
             format!("Authentication-Results: evil.example; {pass}\nAuthentication-Results: mx.example.com; {pass}\n"),
-            "unvouched",
+            "unconfirmed-from",
         ),
         (
             format!("Authentication-Results: mx.example.com; none\nAuthentication-Results: mx.example.com; {pass}\n"),
@@ -212,7 +212,7 @@ fn a_verdict_must_be_in_the_messages_own_header() {
     let part = mail("alice@example.com", &test_gateway.block(test_gateway.clock.now(), "count", &[]));
     let opening = "From: alice@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n";
     let inside = format!("{opening}\n--b\n{field}{part}\n--b\nContent-Type: message/rfc822\n\n{field}{part}\n--b--\n");
-    assert!(test_gateway.deliver(&inside).refused("unvouched"));
+    assert!(test_gateway.deliver(&inside).refused("unconfirmed-from"));
     test_gateway.deliver(&format!("{field}{inside}")).reply();
 }
 
@@ -223,7 +223,7 @@ fn one_user_alone_may_need_a_verdict() {
     let known = "authserv_id = \"mx.example.com\"";
     let verdict = |intake, alice, header| Case { intake, alice, header, ..PLAIN }.verdict();
     assert_eq!(verdict(known, "", ""), "ran");
-    assert_eq!(verdict(known, alice, ""), "unvouched");
+    assert_eq!(verdict(known, alice, ""), "unconfirmed-from");
     assert_eq!(verdict(known, alice, header), "ran");
     assert_eq!(verdict(known, "", "Authentication- Results: (\n"), "ran", "nobody asks");
     assert_eq!(verdict("", alice, header), "configuration");
@@ -237,11 +237,19 @@ fn a_named_domain_signs_for_its_subdomains() {
         Case { intake, header, from, ..PLAIN }.verdict()
     };
     assert_eq!(signed_by("example.com", "alice@ops.example.com", intake), "ran");
-    assert_eq!(signed_by("example.com", "alice@ops.example.com", RESULTS), "unvouched", "it has to be named");
-    assert_eq!(signed_by("ops.example.com", "alice@example.com", intake), "unvouched", "not for what is above it");
-    assert_eq!(signed_by("ops.example.com", "alice@www.example.com", intake), "unvouched", "not for what is beside it");
-    assert_eq!(signed_by("example.com", "alice@notexample.com", intake), "unvouched");
-    assert_eq!(signed_by("example.net", "alice@ops.example.net", intake), "unvouched");
+    assert_eq!(signed_by("example.com", "alice@ops.example.com", RESULTS), "unconfirmed-from", "it has to be named");
+    assert_eq!(
+        signed_by("ops.example.com", "alice@example.com", intake),
+        "unconfirmed-from",
+        "not for what is above it"
+    );
+    assert_eq!(
+        signed_by("ops.example.com", "alice@www.example.com", intake),
+        "unconfirmed-from",
+        "not for what is beside it"
+    );
+    assert_eq!(signed_by("example.com", "alice@notexample.com", intake), "unconfirmed-from");
+    assert_eq!(signed_by("example.net", "alice@ops.example.net", intake), "unconfirmed-from");
 }
 
 #[test]

@@ -289,7 +289,7 @@ fn requests_are_accepted_in_every_year() {
 /// A machine without a battery for its clock, or with a wrong time: requests are refused with a reason, and nothing panics.
 #[test]
 fn with_an_impossible_clock_requests_are_refused_with_a_reason() {
-    let honest = at("2026-11-23T10:15:05Z");
+    let right_time = at("2026-11-23T10:15:05Z");
     for (now, reason) in [
         (0, "future"),
         (-1, "future"),
@@ -301,12 +301,12 @@ fn with_an_impossible_clock_requests_are_refused_with_a_reason() {
     ] {
         let mut test_gateway = TestGateway::new();
         test_gateway.clock.set(Timestamp::from_seconds(now));
-        let request = mail("alice@example.com", &test_gateway.block(honest, "count", &[]));
+        let request = mail("alice@example.com", &test_gateway.block(right_time, "count", &[]));
         let ended = test_gateway.deliver(&request);
         assert!(ended.refused(reason), "{now}: {ended:?}");
         assert!(ended.reply().contains("Nothing was run"), "{now}: {ended:?}");
         assert!(test_gateway.deliver(&request).refused("duplicate"), "{now}");
-        test_gateway.clock.set(later(honest, 30));
+        test_gateway.clock.set(later(right_time, 30));
         assert!(
             test_gateway.deliver(&test_gateway.request("count", &[])).reply().contains("count: ok"),
             "{now}: it is forgiven"

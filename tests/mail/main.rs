@@ -159,7 +159,7 @@ const MAILS: &[(&str, &str)] = &[
     ("from-missing", "bad-from"),
     ("from-another", "foreign-from"),
     ("from-address-as-name", "foreign-from"),
-    ("sender-and-reply-to", "ran"), // the reply goes to alice all the same
+    ("sender-and-reply-to", "ran"), // the reply goes to alice
     ("subject-encoded", "ran"),
     ("8-bit-header", "ran"),
     ("no-message-id", "ran"),

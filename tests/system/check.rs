@@ -288,7 +288,7 @@ fn sender_authentication() {
             "sed -i '$a logins = [\"checker\"]\\nrequire_sasl = true' users.d/checker.toml",
             "sed -i '$d' users.d/checker.toml; sed -i '$d' users.d/checker.toml",
             "sender-auth",
-            "no smtpd of this Postfix lets anybody",
+            "no smtpd of this Postfix offers a login",
         ),
         error(
             "sed -i '$a require_sasl = true' users.d/checker.toml; cp $MASTER m; sed -i 's/--sasl-username=[^ ]*//' $MASTER",
@@ -312,7 +312,7 @@ fn sender_authentication() {
             "printf '[intake]\nauthserv_id = \"mx.example.com\"\n' >>mailsudo.toml",
             INTAKE,
             "sender-auth",
-            "nobody needs its verdict",
+            "no user needs its results",
         ),
         warning(
             "printf '[intake]\nauthserv_id = \"mx.example.com\"\nrequire_authentication_results = true\n' >>mailsudo.toml",
@@ -357,7 +357,7 @@ fn other_gateways() {
              postconf -M 'far/unix=far unix - n n - 4 pipe user=mailsudo argv=/usr/local/bin/mailsudo deliver --config /srv/far'",
             "cp m $MASTER; rm m; rm -r /srv/far",
             "gateway-name",
-            "/srv/far calls itself",
+            "/srv/far has the name",
         ),
         warning(
             "sed 's/gateway `[a-z]*`/gateway `gone`/' $RULES >/etc/sudoers.d/mailsudo-gone; chmod 0440 /etc/sudoers.d/mailsudo-gone",

@@ -16,7 +16,7 @@ fn every_request_runs_once_and_is_answered_once() {
         process::remove(trace);
     }
     fs::write(GATE, "").expect("/srv is writable in the sandbox");
-    let _hurry = postfix::Hurry::begin();
+    let _fast_retries = postfix::FastRetries::begin();
 
     let users: Vec<_> = (0..=RIVALS).map(|n| User::enrol(&format!("crowd{n}"))).collect();
     let first = &users[0];
@@ -26,15 +26,15 @@ fn every_request_runs_once_and_is_answered_once() {
     for (n, rival) in users.iter().enumerate().skip(1) {
         ids.push(rival.send(&rival.request(&["alone", &format!("number={n}")])));
     }
-    poll::until_true("a rival that waits", || ids[COPIES..].iter().any(|id| is_told(id, "waiting")));
+    poll::until_true("another request that waits", || ids[COPIES..].iter().any(|id| is_logged(id, "waiting")));
 
     // The run in the middle of which Postfix stops goes on, and after the start its mail is delivered again beside it.
-    let id = ids.iter().find(|id| is_told(id, "started")).expect("the audit line of the run");
+    let id = ids.iter().find(|id| is_logged(id, "started")).expect("the audit line of the run");
     let runs = process::find(|line| line.ends_with("libexec/alone 99"));
     assert!(!runs.is_empty(), "nothing is running");
     assert_eq!(deliveries(id), 1);
     postfix::restart();
-    poll::until_true("the mail of the run again", || deliveries(id) > 1 && is_told(id, "deferred"));
+    poll::until_true("the mail of the run again", || deliveries(id) > 1 && is_logged(id, "deferred"));
     assert!(runs.iter().all(|pid| process::lives(*pid)), "something has ended the run");
     process::remove(GATE);
 
@@ -55,7 +55,7 @@ fn every_request_runs_once_and_is_answered_once() {
     assert_eq!(smtp::accepts(system_env::GATEWAY), Ok(()), "and Postfix is as it was");
 }
 
-fn is_told(id: &str, event: &str) -> bool {
+fn is_logged(id: &str, event: &str) -> bool {
     syslog::audit(id).iter().any(|line| line.contains(&format!("event={event} ")))
 }
 

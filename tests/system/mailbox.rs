@@ -24,7 +24,7 @@ impl Mailbox {
         let Ok(entries) = fs::read_dir(Path::new(FOLDER).join("new")) else {
             return Vec::new();
         };
-        // Put in by virtual(8), so that it tells where a message went, whatever it says of itself.
+        // virtual(8) adds it, so it is where the message went, whatever its To field says.
         let delivered = format!("Delivered-To: {}", self.address);
         entries
             .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())

@@ -87,16 +87,16 @@ pub(crate) fn retry() {
 }
 
 /// While this is held, what is deferred is tried again every second or two.
-pub(crate) struct Hurry(());
+pub(crate) struct FastRetries(());
 
-impl Hurry {
+impl FastRetries {
     pub(crate) fn begin() -> Self {
         retry_every("1s", "2s");
         Self(())
     }
 }
 
-impl Drop for Hurry {
+impl Drop for FastRetries {
     fn drop(&mut self) {
         retry_every("1h", "1h");
     }

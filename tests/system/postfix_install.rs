@@ -17,7 +17,7 @@ impl Configuration {
     fn new(name: &str, main: &str) -> Self {
         system_env::enter();
         let folder = format!("/srv/{name}");
-        // A queue of its own tells it from the Postfix that runs.
+        // Its own queue distinguishes it from the Postfix that runs.
         postfix::write_main(&folder, &format!("queue_directory = {folder}/queue\n{main}"));
         let stock = process::text(postfix::STOCK_SERVICES);
         process::write(format!("{folder}/master.cf"), 0o644, &stock);
@@ -101,15 +101,15 @@ fn a_change_that_fails_leaves_the_files_as_they_were() {
     let postfix = Configuration::new("half-done", PLAIN);
     let before = postfix.files();
     // postconf(1) writes main.cf through a file of this name, and master.cf is changed before it.
-    let in_the_way = format!("{}/main.cf.tmp", postfix.folder);
-    fs::create_dir(&in_the_way).expect("a folder");
+    let blocking = format!("{}/main.cf.tmp", postfix.folder);
+    fs::create_dir(&blocking).expect("a folder");
     let output = postfix.call(&["install", "--yes"]);
     assert!(
         !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("nothing was changed"),
         "{output:?}"
     );
     assert_eq!(postfix.files(), before);
-    fs::remove_dir(&in_the_way).expect("removed");
+    fs::remove_dir(&blocking).expect("removed");
     postfix.done(&["install", "--yes"]);
 }
 

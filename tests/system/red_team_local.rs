@@ -81,7 +81,7 @@ fn another_user_reads_and_changes_nothing() {
     // In a sticky folder every user may make files, and no user may remove another's.
     assert!(!works(EVE, &format!("rm -f {own} || mv {own} {own}.away || ln -sf /tmp/x {own}")));
     process::write("/tmp/plain", 0o644, "x");
-    assert!(works(EVE, "head -c1 /tmp/plain") && works(SERVICE, &format!("head -c1 {secrets}")), "it can be told");
+    assert!(works(EVE, "head -c1 /tmp/plain") && works(SERVICE, &format!("head -c1 {secrets}")), "the test can tell");
     process::remove(own);
 }
 

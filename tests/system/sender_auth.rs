@@ -175,11 +175,11 @@ fn a_signature_that_the_border_has_verified() {
 
     let (unsigned, mail) = disk("unsigned");
     submit(&unsigned, BORDER, None, &mail);
-    assert_refused(&unsigned, "unvouched");
+    assert_refused(&unsigned, "unconfirmed-from");
 
     let (forger, mail) = disk("forger");
     submit(&forger, BORDER, None, &format!("{FORGED}{mail}"));
-    assert_refused(&forger, "unvouched");
+    assert_refused(&forger, "unconfirmed-from");
 
     // OpenDMARC reads a forged field with its own name as OpenDKIM's result, and says dmarc=pass. It is refused because the
     // forged field is still there.
@@ -189,7 +189,7 @@ fn a_signature_that_the_border_has_verified() {
 
     let (unfiltered, mail) = disk("unfiltered");
     submit(&unfiltered, 25, None, &mail);
-    assert_refused(&unfiltered, "unvouched");
+    assert_refused(&unfiltered, "unconfirmed-from");
 }
 
 #[test]

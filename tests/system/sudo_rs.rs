@@ -20,7 +20,7 @@ fn runs_through_the_fragment_for_sudo_rs() {
     syslog::wait_for(&id, "replied");
     assert_eq!(syslog::sudo_ran("heat=17").len(), 1);
 
-    // sudo-rs lists a rule otherwise than sudo, and the service user can compare it all the same.
+    // sudo-rs lists a rule in another form than sudo; the service user can compare it too.
     let asked = ["--reuid", SERVICE, "--regid", SERVICE, "--init-groups", PROGRAM, "sudoers", "--check"];
-    assert!(process::run("setpriv", &asked).contains("what sudo -l lists is what"));
+    assert!(process::run("setpriv", &asked).contains("what sudo -l lists permits exactly what the commands need"));
 }

@@ -4,14 +4,16 @@ mod add;
 mod change;
 mod rotate;
 mod show;
+mod subcommands;
 mod test;
+
+pub(super) use subcommands::User;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -20,20 +22,6 @@ use super::confirm::DryRun;
 use super::{GatewayArg, complete};
 use crate::config::{Gateway, User as Known};
 use crate::protocol::UserName;
-
-/// Enrol, show, change and remove users
-#[derive(Debug, Subcommand)]
-pub(super) enum User {
-    Add(add::Add),
-    List(show::List),
-    Show(show::Show),
-    Disable(change::Disable),
-    Enable(change::Enable),
-    Unlock(change::Unlock),
-    Rotate(rotate::Rotate),
-    Test(test::Test),
-    Remove(change::Remove),
-}
 
 /// The gateway, and one of its users.
 #[derive(Debug, Args)]
@@ -44,22 +32,6 @@ struct UserArg {
     /// The user's name
     #[arg(add = ArgValueCompleter::new(complete::users))]
     name: UserName,
-}
-
-impl User {
-    pub(super) fn run(self) -> Result<ExitCode> {
-        match self {
-            Self::Add(add) => add.run(),
-            Self::List(list) => list.run(),
-            Self::Show(show) => show.run(),
-            Self::Disable(disable) => disable.run(),
-            Self::Enable(enable) => enable.run(),
-            Self::Unlock(unlock) => unlock.run(),
-            Self::Rotate(rotate) => rotate.run(),
-            Self::Test(test) => test.run(),
-            Self::Remove(remove) => remove.run(),
-        }
-    }
 }
 
 /// The user `name`, who must exist.

@@ -4,12 +4,11 @@
 //! literals, bracket classes, groups, `|` and `? * + {m,n}` are accepted (docs/decisions/0007); what a pattern can
 //! match is known exactly, so that "never whitespace", "never empty" and "never a leading dash" are checked on it.
 
+mod node;
 mod posix;
 
+use node::{Node, Set};
 use regex_syntax::ast::{self, Ast};
-
-/// A set of ASCII characters, bit N for character N.
-type Set = u128;
 
 /// A pattern that must match the whole value.
 #[derive(Debug, Clone)]
@@ -18,14 +17,6 @@ pub struct Pattern {
     regex: regex_lite::Regex,
     /// The same language, or the reason why the two sides may read it differently.
     portable: Result<Node, String>,
-}
-
-#[derive(Debug, Clone)]
-enum Node {
-    Characters(Set),
-    Sequence(Vec<Node>),
-    Choice(Vec<Node>),
-    Repeat(Box<Node>, u32, Option<u32>),
 }
 
 /// The greatest count in `{m,n}` that POSIX promises (RE_DUP_MAX, regex(7)).
@@ -192,46 +183,6 @@ fn bracket_item(item: &ast::ClassSetItem) -> Result<Set, String> {
         }
         ast::ClassSetItem::Union(union) => union.items.iter().try_fold(0, |set, item| Ok(set | bracket_item(item)?)),
         _ => Err("only characters and ranges are allowed in [...]".to_owned()),
-    }
-}
-
-impl Node {
-    fn may_be_empty(&self) -> bool {
-        match self {
-            Self::Characters(_) => false,
-            Self::Sequence(nodes) => nodes.iter().all(Self::may_be_empty),
-            Self::Choice(nodes) => nodes.iter().any(Self::may_be_empty),
-            Self::Repeat(node, least, _) => *least == 0 || node.may_be_empty(),
-        }
-    }
-
-    /// The characters with which a match may begin.
-    fn first(&self) -> Set {
-        match self {
-            Self::Characters(set) => *set,
-            Self::Choice(nodes) => nodes.iter().fold(0, |set, node| set | node.first()),
-            Self::Repeat(node, ..) => node.first(),
-            Self::Sequence(nodes) => {
-                let mut set = 0;
-                for node in nodes {
-                    set |= node.first();
-                    if !node.may_be_empty() {
-                        break;
-                    }
-                }
-                set
-            }
-        }
-    }
-
-    fn sample(&self, sample: &mut String) {
-        match self {
-            // From the highest, so that a class of letters and signs gives a letter.
-            Self::Characters(set) => sample.extend((b'!'..=b'z').rev().find(|b| set & 1 << b != 0).map(char::from)),
-            Self::Sequence(nodes) => nodes.iter().for_each(|node| node.sample(sample)),
-            Self::Choice(nodes) => nodes.iter().take(1).for_each(|node| node.sample(sample)),
-            Self::Repeat(node, least, _) => (0..*least).for_each(|_| node.sample(sample)),
-        }
     }
 }
 

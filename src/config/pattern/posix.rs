@@ -1,6 +1,6 @@
 //! A pattern as a POSIX extended regular expression (regex(7)), as sudo reads it.
 
-use super::{Node, Set};
+use super::node::{Node, Set};
 
 /// Appends the expression for `node`, without anchors.
 pub(super) fn print(node: &Node, posix: &mut String) {

@@ -163,7 +163,7 @@ fn refused(transport: &dyn ReplyTransport, name: &str) {
 /// What is refused without a reply, one mail before its end is read and one for its null sender: both are consumed.
 fn consumed(transport: &dyn ReplyTransport, name: &str) {
     let user = User::enrol(&format!("{name}-verbose"));
-    let request = user.request(&["note", &format!("text={name}swallowed")]);
+    let request = user.request(&["note", &format!("text={name}consumed")]);
     for (reason, sender, length) in [("too-large", user.address.as_str(), 20_000), ("automatic", "", 0)] {
         let before = refusals(reason);
         let mail =
@@ -172,7 +172,7 @@ fn consumed(transport: &dyn ReplyTransport, name: &str) {
         poll::until_true(reason, || refusals(reason) > before);
         wait_until_empty(transport);
     }
-    assert_eq!(noted(&format!("{name}swallowed")), 0);
+    assert_eq!(noted(&format!("{name}consumed")), 0);
     assert_eq!(user.mailbox().messages(), Vec::<String>::new());
 }
 

@@ -1,0 +1,25 @@
+//! The gateway that is checked, with everything of it that can be read.
+
+use crate::config::{Command, Gateway, RunVia, Settings, User};
+use crate::protocol::UserName;
+use crate::system::accounts::Account;
+
+/// What the checks share. It is read once.
+pub(super) struct CheckedGateway<'h> {
+    pub(super) gateway: &'h Gateway,
+    pub(super) service: Option<Account>,
+    pub(super) commands: Vec<Command>,
+    pub(super) users: Vec<(UserName, User)>,
+    /// Whether these are all. A check that needs all of them is skipped if a file cannot be read.
+    pub(super) complete: bool,
+}
+
+impl CheckedGateway<'_> {
+    pub(super) fn settings(&self) -> &Settings {
+        self.gateway.settings()
+    }
+
+    pub(super) fn uses_sudo(&self) -> bool {
+        self.settings().execution.run_via == RunVia::Sudo
+    }
+}
