@@ -17,6 +17,9 @@ const SLACK: Duration = Duration::from_secs(20);
 /// to check a last time whether an exclusive command is free, to record the outcome, and to mark the reply as sent.
 const LEDGER_WAITS: u32 = 6;
 
+/// How many of these waits come before a run.
+pub const BEFORE_RUN: u32 = 4;
+
 /// How many child processes may have to be ended: a sudo that is slow to start, sudo, sendmail.
 const CHILDREN: u32 = 3;
 

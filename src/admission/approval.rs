@@ -179,6 +179,7 @@ pub enum Claim<'p> {
 pub struct Claimed {
     pub(super) approved: Approved,
     pub(super) record: Record,
+    votes: Vec<Vote>,
 }
 
 impl Claimed {
@@ -187,13 +188,18 @@ impl Claimed {
         self.approved.shows_output()
     }
 
+    /// The votes on it, the last one included.
+    pub fn votes(&self) -> &[Vote] {
+        &self.votes
+    }
+
     /// Its record.
     pub fn record(&self) -> &Record {
         &self.record
     }
 }
 
-/// Claims the approved request `asked` for the vote `authorized`, or records the vote as waiting.
+/// Claims the approved request `asked`, on which there are `votes`, for the vote `authorized`, or records the vote as waiting.
 ///
 /// # Errors
 ///
@@ -204,7 +210,7 @@ pub fn claim<'p>(
     authorized: Authorized<'p>,
     approved: Approved,
     mut pending: PendingRecord,
-    asked: Record,
+    (asked, mut votes): (Record, Vec<Vote>),
     vote: Option<Vote>,
     longest: Duration,
     now: Timestamp,
@@ -239,7 +245,8 @@ pub fn claim<'p>(
     pending.record.started = Some(now);
     pending.write(transaction.as_mut())?;
     transaction.commit()?;
-    let claimed = Some(Box::new(Claimed { approved, record }));
+    votes.extend(vote);
+    let claimed = Some(Box::new(Claimed { approved, record, votes }));
     Ok(Claim::Admitted(Box::new(Admitted { authorized, record: pending.record, claimed })))
 }
 

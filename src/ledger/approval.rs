@@ -1,6 +1,8 @@
 //! What a ledger stores about requests that need approval, and plain operations on it. No policy: who may vote, and what a vote
 //! changes, is decided in [`authorize`](crate::authorize) and `pipeline`.
 
+use std::time::Duration;
+
 use super::{LedgerError, Record, State};
 use crate::protocol::{PayloadDigest, RequestId, RunDigest, Timestamp};
 
@@ -140,8 +142,14 @@ pub trait ApprovalQueries {
     fn pending(&self, most: u32) -> Result<Vec<Record>, LedgerError>;
 
     /// Records that a notice was sent. Like [`mark_replied`](super::Ledger::mark_replied), this need not be on stable storage at
-    /// return: if it is lost, the same notice is sent once more.
-    fn mark_noticed(&mut self, id: &RequestId, notice: &Notice, now: Timestamp) -> Result<(), LedgerError>;
+    /// return: if it is lost, the same notice is sent once more. It waits up to `timeout` for transactions to end.
+    fn mark_noticed(
+        &mut self,
+        id: &RequestId,
+        notice: &Notice,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<(), LedgerError>;
 }
 
 /// What a [`Transaction`](super::Transaction) can do about other requests than its own.

@@ -11,7 +11,7 @@ use crate::authorize::{Action, Authorized, Ballot, Person, Required, approvers};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::ledger::{Ledger, Notice, NoticeKind, Record, RequestLock, State, StoredReply, Transaction, Vote};
-use crate::limits::{APPROVERS, EXCLUSIVE_POLL};
+use crate::limits::{APPROVERS, BEFORE_RUN, EXCLUSIVE_POLL};
 use crate::protocol::{Request, RequestId, RunResult, Timestamp};
 use crate::reply::{ReplyComposer, host};
 
@@ -20,6 +20,8 @@ pub(super) struct Target {
     /// The request.
     pub(super) id: RequestId,
     lock: Option<RequestLock>,
+    /// Until when the delivery of the vote may wait, for the lock and for the command.
+    deadline: Instant,
 }
 
 impl Target {
@@ -36,15 +38,15 @@ impl Target {
             return Ok(None);
         };
         let id = ballot.request();
-        if !has_effects {
-            return Ok(Some(Self { id, lock: None }));
-        }
         let deadline: Instant = context.clock.instant() + context.timeouts.exclusive_wait;
+        if !has_effects {
+            return Ok(Some(Self { id, lock: None, deadline }));
+        }
         loop {
             let lock = ledger.lock(&id)?;
             let is_pending = || Ok::<_, Stop>(ledger.record(&id)?.is_some_and(|record| record.state == State::Pending));
             if lock.is_some() || context.clock.instant() >= deadline || !is_pending()? {
-                return Ok(Some(Self { id, lock }));
+                return Ok(Some(Self { id, lock, deadline }));
             }
             context.clock.sleep(EXCLUSIVE_POLL);
         }
@@ -172,8 +174,9 @@ impl Delivery<'_> {
                 self.refuse(transaction, pending, refusal, now).map(Voted::Done)
             }
             Judgement::Run(asked, vote, approved) => {
+                self.still_in_time()?;
                 let longest = self.context.longest();
-                let record = asked.record;
+                let record = (asked.record, asked.story.votes);
                 let claim = admission::claim(transaction, authorized, *approved, pending, record, vote, longest, now)?;
                 Ok(match claim {
                     Claim::Admitted(admitted) => {
@@ -240,6 +243,17 @@ impl Delivery<'_> {
         }
     }
 
+    /// A run that a vote starts begins no later in its delivery than any other run may, so that it ends within the time that Postfix
+    /// allows (docs/decisions/0030).
+    fn still_in_time(&self) -> Result<(), Deferral> {
+        let timeouts = &self.context.timeouts;
+        let latest = timeouts.exclusive_wait.saturating_add(timeouts.transaction.saturating_mul(BEFORE_RUN));
+        if self.begun.elapsed() <= latest {
+            return Ok(());
+        }
+        Err(Deferral::new("busy", "the ledger took too long before the run could begin; the next delivery begins it"))
+    }
+
     /// Waits for the exclusive command of an approved request, and judges the vote again each time.
     pub(super) fn vote_until_decided<'p>(
         &mut self,
@@ -248,13 +262,12 @@ impl Delivery<'_> {
         target: &Target,
     ) -> Result<Voted<'p>, Stop> {
         let clock = self.context.clock;
-        let deadline = clock.instant() + self.context.timeouts.exclusive_wait;
         loop {
             let (authorized, pending) = match voted {
                 Voted::Held(held) => *held,
                 decided => return Ok(decided),
             };
-            if clock.instant() >= deadline {
+            if clock.instant() >= target.deadline {
                 let what = "another run holds the exclusive command of the approved request; the vote stays recorded";
                 return Err(Deferral::new("busy", what).into());
             }

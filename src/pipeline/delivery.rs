@@ -1,5 +1,7 @@
 //! The effects of a delivery: wait, run, refuse, resume, send. Each is recorded before the next begins.
 
+use std::time::Instant;
+
 use super::approval::Target;
 use super::builtin;
 use super::context::Context;
@@ -20,6 +22,8 @@ pub(super) struct Delivery<'d> {
     pub(super) identified: &'d Identified,
     pub(super) composer: ReplyComposer<'d>,
     pub(super) observer: &'d mut dyn Observer,
+    /// When the delivery began.
+    pub(super) begun: Instant,
 }
 
 impl<'d> Delivery<'d> {
@@ -28,9 +32,10 @@ impl<'d> Delivery<'d> {
         identified: &'d Identified,
         message: &'d Message,
         observer: &'d mut dyn Observer,
+        begun: Instant,
     ) -> Self {
         let composer = ReplyComposer::new(context.gateway.settings(), identified, message);
-        Self { context, identified, composer, observer }
+        Self { context, identified, composer, observer, begun }
     }
 
     /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.
@@ -78,7 +83,7 @@ impl<'d> Delivery<'d> {
         };
         self.observer.note(Step::Finished(&outcome));
         let now = self.context.clock.now();
-        let (reply, final_reply) = self.replies(ledger, &admitted, &outcome, now)?;
+        let (reply, final_reply) = self.replies(&admitted, &outcome, now)?;
         admission::finish(ledger, admitted, outcome.result(), reply.clone(), final_reply, self.observer.lost(), now)?;
         Ok(reply)
     }
@@ -86,7 +91,6 @@ impl<'d> Delivery<'d> {
     /// The reply to this request and, where it is the vote that ran another one, the final reply to that.
     fn replies(
         &self,
-        ledger: &dyn Ledger,
         admitted: &Admitted<'_>,
         outcome: &execute::Outcome,
         now: Timestamp,
@@ -95,7 +99,7 @@ impl<'d> Delivery<'d> {
             return Ok((self.composer.outcome(admitted, outcome, Vec::new(), now), None));
         };
         let asked = claimed.record();
-        let votes = history(&ledger.story(&asked.id)?.votes);
+        let votes = history(claimed.votes());
         let own = if claimed.shows_output() {
             self.composer.outcome(admitted, outcome, vec![about(asked)], now)
         } else {
@@ -138,7 +142,8 @@ impl<'d> Delivery<'d> {
         if let Some(asked) = voted_on.map(|id| transaction.record_of(&id)).transpose()?.flatten() {
             return self.resume_vote(transaction, record, asked, now).map(Some);
         }
-        let reply = self.composer.unknown(&record, now);
+        let story = transaction.story_of(&record.id)?;
+        let reply = self.composer.unknown(&record, &story, now);
         admission::give_up(transaction, record, reply.clone(), now)?;
         Ok(Some(reply))
     }
@@ -154,7 +159,8 @@ impl<'d> Delivery<'d> {
         let reply = self.composer.vote_resumed(&asked, now);
         let result = asked.result.unwrap_or(RunResult::Unknown);
         let asked = if asked.state == State::Started {
-            let final_reply = self.for_requester(&asked, |composer| composer.unknown(&asked, now))?;
+            let story = transaction.story_of(&asked.id)?;
+            let final_reply = self.for_requester(&asked, |composer| composer.unknown(&asked, &story, now))?;
             Some((asked, final_reply))
         } else {
             None

@@ -144,7 +144,8 @@ fn stages(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let mut delivery = Delivery::new(context, &identified, &message, observer);
+    let mut delivery = Delivery::new(context, &identified, &message, observer, begun);
+    let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
         Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,
         Decision::Refuse(refusal, pending) => delivery.refuse(transaction, pending, refusal, now)?,
@@ -170,7 +171,9 @@ fn stages(
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
     let mut sender = Sender::new(context, transport, ledger.as_mut(), observer, begun);
-    sender.about(&id, true)?;
+    if may_have_notices {
+        sender.about(&id, true)?;
+    }
     if let Some(target) = target.as_ref().filter(|target| target.is_locked()) {
         sender.about(&target.id, false)?;
     }

@@ -16,6 +16,9 @@ use crate::limits::Timeouts;
 use crate::protocol::{RequestId, UserName};
 use crate::reply::{ReplyTransport, notice};
 
+/// What reading a ledger that works takes, many times over.
+const READING: Duration = Duration::from_secs(1);
+
 /// Sends what one delivery has to send.
 pub(super) struct Sender<'s> {
     context: &'s Context<'s>,
@@ -24,8 +27,8 @@ pub(super) struct Sender<'s> {
     observer: &'s mut dyn Observer,
     /// When the delivery began.
     begun: Instant,
-    /// How much of the time for messages is left.
-    left: Duration,
+    /// When the time for messages is over.
+    deadline: Instant,
 }
 
 impl<'s> Sender<'s> {
@@ -36,20 +39,24 @@ impl<'s> Sender<'s> {
         observer: &'s mut dyn Observer,
         begun: Instant,
     ) -> Self {
-        Self { context, transport, ledger, observer, begun, left: context.timeouts.reply }
+        let deadline = Instant::now() + context.timeouts.reply;
+        Self { context, transport, ledger, observer, begun, deadline }
     }
 
     /// Sends what is left to send about the request `id` besides its own delivery's reply: notices, and, where a vote on it is
     /// delivered, its final reply.
     pub(super) fn about(&mut self, id: &RequestId, is_own: bool) -> Result<(), Stop> {
+        self.left_for_reading()?;
         let Some(record) = self.ledger.record(id)? else {
             return Ok(());
         };
+        self.left_for_reading()?;
         let story = self.ledger.story(id)?;
         if let (false, None, Some(reply)) = (is_own, record.replied, &record.reply) {
             self.send(reply)?;
             let now = self.context.clock.now();
-            admission::mark_concluded(self.ledger, id, self.context.timeouts.transaction, now)?;
+            let left = self.left()?;
+            admission::mark_concluded(self.ledger, id, left, now)?;
             self.observer.note(Step::Replied(&reply.to));
         }
         for one in story.notices.iter().filter(|notice| notice.sent.is_none()) {
@@ -57,7 +64,8 @@ impl<'s> Sender<'s> {
                 self.send(&message)?;
                 self.observer.note(Step::Noticed(one, &message.to));
             }
-            self.ledger.mark_noticed(id, one, self.context.clock.now())?;
+            let left = self.left()?;
+            self.ledger.mark_noticed(id, one, self.context.clock.now(), left)?;
         }
         Ok(())
     }
@@ -92,12 +100,24 @@ impl<'s> Sender<'s> {
     }
 
     fn send(&mut self, message: &StoredReply) -> Result<(), Deferral> {
-        if self.left.is_zero() {
-            return Err(Deferral::new("sendmail", "the time for messages is over; the next delivery sends the rest"));
+        let left = self.left()?;
+        self.transport.send(message, &Timeouts { reply: left, ..self.context.timeouts })
+    }
+
+    /// The time that is left.
+    fn left(&self) -> Result<Duration, Deferral> {
+        let over = || Deferral::new("sendmail", "the time for messages is over; the next delivery sends the rest");
+        self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or_else(over)
+    }
+
+    /// Whether enough time is left to read the ledger once.
+    fn left_for_reading(&self) -> Result<(), Deferral> {
+        let needed = self.context.timeouts.transaction.min(self.context.timeouts.reply);
+        match self.left()? {
+            left if left + READING < needed => {
+                Err(Deferral::new("ledger", "it is slow; the next delivery sends the messages that are left"))
+            }
+            _ => Ok(()),
         }
-        let started = Instant::now();
-        let sent = self.transport.send(message, &Timeouts { reply: self.left, ..self.context.timeouts });
-        self.left = self.left.saturating_sub(started.elapsed());
-        sent
     }
 }

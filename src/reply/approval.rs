@@ -1,13 +1,13 @@
 //! The replies about approvals: that a request waits, what a vote did, and how a request ended without a run. In: records and what
 //! was decided. Out: finished messages.
 
-use super::compose::{Content, ReplyComposer, host, title};
+use super::compose::{Content, ReplyComposer, host};
+use super::history::{about, history};
 use super::text::visible;
 use crate::admission::Announcement;
 use crate::authorize::{Invocation, Required};
 use crate::execute::Outcome;
-use crate::ledger::{Record, State, StoredReply, Story, Vote, VoteKind};
-use crate::limits::FIRST_LINE;
+use crate::ledger::{Record, StoredReply, Vote};
 use crate::protocol::{RequestId, RunResult, Timestamp};
 
 impl ReplyComposer<'_> {
@@ -76,40 +76,4 @@ impl ReplyComposer<'_> {
                     it wrote its answer; the requester has the reply.\n";
         self.write(Content { result, facts, body: body.to_owned() }, now)
     }
-}
-
-/// The fact that names the request of a vote.
-pub fn about(asked: &Record) -> (&'static str, String) {
-    let title = super::text::shorten(&title(&asked.command, &asked.arguments), FIRST_LINE);
-    ("asked", format!("{} by {}: {title}", asked.id.short(), asked.user))
-}
-
-/// The facts that name who voted, and when.
-pub fn history(votes: &[Vote]) -> Vec<(&'static str, String)> {
-    let label = |kind| match kind {
-        VoteKind::Approve => "approved",
-        VoteKind::Deny => "denied",
-        VoteKind::Withdraw => "withdrew",
-        VoteKind::Cancel => "cancelled",
-    };
-    let words = |vote: &Vote| vote.words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-    votes.iter().map(|vote| (label(vote.kind), format!("by {} at {}{}", vote.user, vote.at, words(vote)))).collect()
-}
-
-/// What became of a request that needed approval, in one sentence, for those who may judge it.
-pub fn what_became(record: &Record, story: &Story) -> String {
-    let votes = history(&story.votes).into_iter().map(|(kind, by)| format!("{kind} {by}")).collect::<Vec<_>>();
-    let votes = if votes.is_empty() { String::new() } else { format!(" ({})", votes.join("; ")) };
-    let result = record.result.map(|result| result.to_string()).unwrap_or_default();
-    let exception = story.approval.as_ref().and_then(|approval| approval.exception.as_deref());
-    let what = match (record.state, exception) {
-        (State::Started, _) => "it was approved, and was started".to_owned(),
-        (_, Some(role)) => format!("it ran without approval, by the role {role}: {result}"),
-        (State::Finished, None) => format!("it was approved and ran: {result}"),
-        (State::Denied, _) => "it was denied".to_owned(),
-        (State::Cancelled, _) => "its user cancelled it".to_owned(),
-        (State::Lapsed, _) => "it has lapsed".to_owned(),
-        (state, None) => format!("it is {}", state.word()),
-    };
-    format!("{what}{votes}")
 }

@@ -8,7 +8,8 @@ use mail_builder::headers::date::Date;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
 
-use super::text::{shorten, visible};
+use super::history::history;
+use super::text::{shorten, title, visible};
 use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::{Invocation, Person};
@@ -16,7 +17,7 @@ use crate::config::{MailAddress, RunVia, Settings};
 use crate::error::{Reason, Refusal};
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
-use crate::ledger::{Record, StoredReply};
+use crate::ledger::{Record, StoredReply, Story};
 use crate::limits::{FIRST_LINE, SUBJECT};
 use crate::protocol::{Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
 
@@ -97,10 +98,8 @@ impl<'p> ReplyComposer<'p> {
             _ => output(outcome),
         };
         let body = match admitted.required().and_then(|required| required.exception()) {
-            Some(role) => format!(
-                "This ran WITHOUT APPROVAL, because you have the role {role}. Every approver is told.\n\n{body}"
-            ),
-            None => body,
+            Some(role) if outcome.result() != RunResult::Refused => format!("{}{body}", without_approval(role)),
+            _ => body,
         };
         self.write(Content { result: outcome.result(), facts, body }, now)
     }
@@ -114,7 +113,7 @@ impl<'p> ReplyComposer<'p> {
     }
 
     /// The reply to a request of which the end was not seen.
-    pub fn unknown(&self, record: &Record, now: Timestamp) -> StoredReply {
+    pub fn unknown(&self, record: &Record, story: &Story, now: Timestamp) -> StoredReply {
         let mut facts = vec![("host", host())];
         if let Some(started) = record.started {
             facts.push(("started", started.to_string()));
@@ -122,7 +121,10 @@ impl<'p> ReplyComposer<'p> {
         // A built-in command has no argument vector, and changes nothing.
         let body =
             if record.argv.is_some() { UNKNOWN } else { "The gateway stopped while it wrote its answer. Ask again.\n" };
-        self.write(Content { result: RunResult::Unknown, facts, body: body.to_owned() }, now)
+        facts.extend(history(&story.votes));
+        let exception = story.approval.as_ref().and_then(|approval| approval.exception.as_deref());
+        let body = format!("{}{body}", exception.map(without_approval).unwrap_or_default());
+        self.write(Content { result: RunResult::Unknown, facts, body }, now)
     }
 
     pub(super) fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
@@ -156,15 +158,6 @@ impl<'p> ReplyComposer<'p> {
             RunVia::Direct => "the gateway's own user (run_via = \"direct\")".to_owned(),
         }
     }
-}
-
-/// The command and its arguments as a user writes them; `arguments` are `name=value`, one on a line.
-pub(super) fn title(command: &str, arguments: &str) -> String {
-    let mut title = command.to_owned();
-    for argument in arguments.lines() {
-        title.push_str(&format!(" {}", visible(argument)));
-    }
-    title
 }
 
 /// The first lines of a text: outcome, command and facts.
@@ -225,6 +218,11 @@ pub(super) fn message(envelope: Envelope<'_>, text: String, settings: &Settings,
         // Writing to memory fails only if the allocation fails. Even a reply without text does not lose the outcome.
         .unwrap_or_default();
     without_cr(&message)
+}
+
+/// How a reply to a request that ran by an exception begins.
+fn without_approval(role: &str) -> String {
+    format!("This was started WITHOUT APPROVAL, because you have the role {role}. Every approver is told.\n\n")
 }
 
 const UNKNOWN: &str = "The command was started, and the gateway did not see it end. It may have done all, some or none of \

@@ -3,13 +3,14 @@
 
 mod approval;
 mod compose;
+mod history;
 mod notice;
 mod smtp;
 mod text;
 mod transport;
 
-pub use approval::{about, history, what_became};
 pub use compose::{ReplyComposer, host};
+pub use history::{about, history, what_became};
 pub use notice::notice;
 pub use text::visible;
 pub use transport::ReplyTransport;

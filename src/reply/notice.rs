@@ -3,8 +3,8 @@
 //!
 //! MUST: a notice approves nothing by itself: it holds no link, and no request.
 
-use super::compose::{Envelope, head, message, message_id, subject, title};
-use super::text::visible;
+use super::compose::{Envelope, head, message, message_id, subject};
+use super::text::{title, visible};
 use crate::authorize::Person;
 use crate::config::{REASON, Settings};
 use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredReply, Story};

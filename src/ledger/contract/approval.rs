@@ -79,8 +79,8 @@ pub(super) fn what_is_asked_and_voted_is_kept(stand: &dyn Stand) {
     let mut transaction = again.transaction(&id(4), &alice()).expect("a transaction");
     assert!(transaction.insert_vote(&vote(4, 1, VoteKind::Approve)).is_err(), "one request is one vote");
     drop(transaction);
-    again.mark_noticed(&id(1), &notice("carol", NoticeKind::Ask), at(1200)).expect("marked");
-    again.mark_noticed(&id(1), &notice("carol", NoticeKind::Ask), at(1300)).expect("marked");
+    again.mark_noticed(&id(1), &notice("carol", NoticeKind::Ask), at(1200), Duration::from_secs(10)).expect("marked");
+    again.mark_noticed(&id(1), &notice("carol", NoticeKind::Ask), at(1300), Duration::from_secs(10)).expect("marked");
     let sent: Vec<_> = again.story(&id(1)).expect("read").notices.into_iter().map(|notice| notice.sent).collect();
     assert_eq!(sent, [Some(at(1200)), None]);
 }

@@ -1,5 +1,7 @@
 //! Approvals, payloads, votes and notices, in PostgreSQL's SQL.
 
+use std::time::{Duration, Instant};
+
 use super::record::{self, COLUMNS, Written};
 use super::transaction::PostgresTransaction;
 use super::value::{Row, Value};
@@ -17,7 +19,8 @@ impl ApprovalQueries for Postgres {
     }
 
     fn story(&self, id: &RequestId) -> Result<Story, LedgerError> {
-        story(id, |sql, values| self.one(sql, values))
+        let key = [bytes(id)];
+        story(id, self.repeat(&STORY.map(|sql| statement(sql, &key)))?)
     }
 
     fn pending(&self, most: u32) -> Result<Vec<Record>, LedgerError> {
@@ -30,11 +33,18 @@ impl ApprovalQueries for Postgres {
         rows.into_iter().map(|mut row| record::read(&mut row)).collect()
     }
 
-    fn mark_noticed(&mut self, id: &RequestId, notice: &Notice, now: Timestamp) -> Result<(), LedgerError> {
+    fn mark_noticed(
+        &mut self,
+        id: &RequestId,
+        notice: &Notice,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
         let sql = "UPDATE mailsudo.notices SET sent = $4
              WHERE request = $1 AND user_name = $2 AND kind = $3 AND sent IS NULL";
         let values = [bytes(id), notice.user.as_str().into(), notice.kind.word().into(), now.into()];
-        self.repeat(&[statement(ASYNCHRONOUS, &[]), statement(sql, &values)]).map(drop)
+        let statements = [statement(ASYNCHRONOUS, &[]), statement(sql, &values)];
+        self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
     }
 }
 
@@ -44,7 +54,9 @@ impl ApprovalTransaction for PostgresTransaction {
     }
 
     fn story_of(&self, id: &RequestId) -> Result<Story, LedgerError> {
-        story(id, |sql, values| Ok(self.one(sql, values)?))
+        let key = [bytes(id)];
+        let answers = STORY.iter().map(|sql| Ok(self.one(sql, &key)?)).collect::<Result<_, LedgerError>>()?;
+        story(id, answers)
     }
 
     fn voted_on(&self, by: &RequestId) -> Result<Option<RequestId>, LedgerError> {
@@ -127,18 +139,19 @@ fn digest(row: &mut Row) -> Result<[u8; 32], LedgerError> {
     row.bytes("digest")?.as_ref().try_into().map_err(|_| LedgerError::Corrupt("digest"))
 }
 
-fn story(
-    id: &RequestId,
-    one: impl Fn(&str, &[Value<'_>]) -> Result<Answer, LedgerError>,
-) -> Result<Story, LedgerError> {
-    let key = [bytes(id)];
-    let approval =
-        one("SELECT digest, until, needed, host, reason, exception FROM mailsudo.approvals WHERE id = $1", &key)?;
-    let payload = one("SELECT digest, size, content FROM mailsudo.payloads WHERE id = $1", &key)?;
-    let votes =
-        one("SELECT vote, user_name, kind, at, words FROM mailsudo.votes WHERE request = $1 ORDER BY seq", &key)?;
-    let notices =
-        one("SELECT user_name, kind, sent FROM mailsudo.notices WHERE request = $1 ORDER BY user_name, kind", &key)?;
+/// What is known of one request, `$1`.
+const STORY: [&str; 4] = [
+    "SELECT digest, until, needed, host, reason, exception FROM mailsudo.approvals WHERE id = $1",
+    "SELECT digest, size, content FROM mailsudo.payloads WHERE id = $1",
+    "SELECT vote, user_name, kind, at, words FROM mailsudo.votes WHERE request = $1 ORDER BY seq",
+    "SELECT user_name, kind, sent FROM mailsudo.notices WHERE request = $1 ORDER BY user_name, kind",
+];
+
+/// Reads the answers to [`STORY`].
+fn story(id: &RequestId, answers: Vec<Answer>) -> Result<Story, LedgerError> {
+    let mut answers = answers.into_iter();
+    let mut next = || answers.next().ok_or(LedgerError::Corrupt("answer"));
+    let (approval, payload, votes, notices) = (next()?, next()?, next()?, next()?);
     let approval = approval.row().map(|mut row| -> Result<_, LedgerError> {
         Ok(ApprovalRecord {
             request: *id,

@@ -1,5 +1,7 @@
 //! Approvals, payloads, votes and notices, in SQL.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::transaction::SqliteTransaction;
@@ -31,11 +33,17 @@ impl ApprovalQueries for Sqlite {
         Ok(records)
     }
 
-    fn mark_noticed(&mut self, id: &RequestId, notice: &Notice, now: Timestamp) -> Result<(), LedgerError> {
+    fn mark_noticed(
+        &mut self,
+        id: &RequestId,
+        notice: &Notice,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
         self.set(Synchronous::Normal)?;
         let sql = "UPDATE notices SET sent = ?4 WHERE request = ?1 AND user = ?2 AND kind = ?3 AND sent IS NULL";
         let values = params![id.as_bytes(), notice.user, notice.kind.word(), now.seconds()];
-        self.wait_while_busy(self.timeout, || self.connection.execute(sql, values)).map(drop)
+        self.wait_while_busy(timeout, || self.connection.execute(sql, values)).map(drop)
     }
 }
 

@@ -242,3 +242,32 @@ fn two_approvals_a_denial_and_a_replay_in_the_same_moment_run_it_at_most_once() 
         assert_eq!(site.open_messages(), (0, 0), "{round}");
     }
 }
+
+#[test]
+fn an_exception_whose_delivery_died_is_still_marked_and_everyone_is_told() {
+    let mut site = Site::new("except = [\"breakglass\"]");
+    site.gateway.user("alice", crate::common::KEY, "web\", \"breakglass");
+    let mail = site.mail("alice", "risky", &[("what", "a")]);
+    site.gateway.deliver(&mail);
+    let died = "UPDATE requests SET state = 'started', result = NULL, reply = NULL, reply_to = NULL, finished = NULL,
+                handed_over = NULL";
+    site.gateway.ledger().execute(died, []).expect("changed");
+    site.gateway.ledger().execute("UPDATE notices SET sent = NULL", []).expect("changed");
+    let ended = site.gateway.deliver(&mail);
+    assert_eq!(recipients(&ended.replies), ["bob", "carol", "dave", "alice"]);
+    let own = message_to(&ended.replies, "alice");
+    assert!(own.starts_with("outcome unknown: risky") && own.contains("This was started WITHOUT APPROVAL"), "{own}");
+    assert!(message_to(&ended.replies, "carol").starts_with("RAN WITHOUT APPROVAL"));
+    assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
+}
+
+#[test]
+fn a_request_that_was_recorded_while_the_clock_was_wrong_does_not_wait_for_years() {
+    let mut site = Site::new("");
+    let asked = site.asked();
+    let year = 365 * 86_400;
+    site.gateway.ledger().execute("UPDATE approvals SET until = until + ?1", [year]).expect("changed");
+    let ended = site.approve("carol", &asked);
+    assert!(ended.refused("not-pending"), "{ended:?}");
+    assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "lapsed"));
+}

@@ -580,7 +580,7 @@ fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     let own = message_to(&ended.replies, "alice");
     assert!(
         own.starts_with("ok: risky")
-            && own.contains("This ran WITHOUT APPROVAL, because you have the role breakglass.")
+            && own.contains("This was started WITHOUT APPROVAL, because you have the role breakglass.")
     );
     let told = message_to(&ended.replies, "carol");
     assert!(told.starts_with("RAN WITHOUT APPROVAL: risky what=a\n") && told.contains("| fire\n"), "{told}");
