@@ -18,7 +18,7 @@ built    = target/built
 program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help demo build man check lint deny test test-unit test-system soak fuzz bench install uninstall deb setup clean
+.PHONY: help demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install uninstall deb setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,7 +52,10 @@ deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if 
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
 	$(CARGO) deny --all-features check licenses bans sources
 
-test: setup test-unit test-system ## Set up what the tests need (asks before it installs packages), and run every one
+page: ## Build the users' page (page/built.html, which is committed) after a change in page/
+	node page/build.mjs
+
+test: setup test-unit test-page test-system ## Set up what the tests need (asks before it installs packages), and run every one
 
 setup: ## Install the Debian packages that the tests need, after asking (MAILSUDO_INSTALL=yes: without)
 	@tests/setup
@@ -60,12 +63,21 @@ setup: ## Install the Debian packages that the tests need, after asking (MAILSUD
 test-unit: ## Tests that need no root: units, properties, protocol vectors, the built binary
 	$(CARGO) test --locked $(TEST_FLAGS)
 
+test-page: ## The users' page: its types, its rules in node, and the page in a headless Chromium
+	tsc -p page
+	$(CARGO) build --locked --bin mailsudo
+	MAILSUDO="$$(ls -t target/*/debug/mailsudo target/debug/mailsudo 2>/dev/null | head -1)" node --test page/test/*.test.mjs
+
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
 
-soak: setup ## What takes longer than `make test` should: each says what it tried and what it found
+soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration -- --ignored --nocapture
+	MAILSUDO="$$(ls -t target/*/debug/mailsudo target/debug/mailsudo 2>/dev/null | head -1)" node --test page/test/firefox.soak.mjs
+
+setup-firefox:
+	@tests/setup firefox-esr
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run
@@ -96,6 +108,9 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-metrics.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.service
 	install -m 0644 packaging/mailsudo-metrics.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-resume.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
+	install -m 0644 packaging/mailsudo-resume.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 0644 packaging/mailsudo-fetch.service packaging/mailsudo-fetch.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -d -m 0755 $(etcdir) $(etcdir)/users.d $(etcdir)/commands.d
 	test -e $(etcdir)/mailsudo.toml || install -m 0644 examples/mailsudo.toml $(etcdir)/
@@ -118,6 +133,8 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/mailsudo.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/mailsudo.conf
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.timer
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.timer
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.timer
 	rm -rf $(sharedir) $(docdir)

@@ -9,7 +9,7 @@ use totp_rs::Secret;
 use zeroize::Zeroizing;
 
 use crate::config::{Gateway, MailAddress, Secrets};
-use crate::protocol::{Key, Timestamp, UserName};
+use crate::protocol::{Key, SshKey, Timestamp, UserName};
 use crate::system::accounts::Account;
 use crate::system::files::{Rights, create, rewrite};
 
@@ -22,6 +22,8 @@ pub struct NewUser {
     pub address: MailAddress,
     /// The user's roles.
     pub roles: Vec<String>,
+    /// The SSH keys that the user may sign with.
+    pub ssh_keys: Vec<SshKey>,
 }
 
 /// The gateway's folder as a place for users' files.
@@ -79,7 +81,10 @@ impl<'g> Enrolment<'g> {
         let about = self.file("users.d", &user.name);
         let secrets = self.file("secrets.d", &user.name);
         let roles: Vec<_> = user.roles.iter().map(|role| format!("\"{role}\"")).collect();
-        let text = format!("address = \"{}\"\nroles   = [{}]\n", user.address, roles.join(", "));
+        let mut text = format!("address = \"{}\"\nroles   = [{}]\n", user.address, roles.join(", "));
+        if !user.ssh_keys.is_empty() {
+            text.push_str(&format!("ssh_keys = {}\n", array(&user.ssh_keys)));
+        }
         self.write_key_file(&user.name, key, key_file)?;
         let written = create(&about, text.as_bytes(), Rights { mode: 0o644, owner: None }).and_then(|()| {
             let written = create(&secrets, secrets_text(key, totp, None).as_bytes(), self.secret_rights());
@@ -121,17 +126,45 @@ impl<'g> Enrolment<'g> {
         rewrite(&self.file("secrets.d", user), secrets_text(&before.key, fresh, previous).as_bytes())
     }
 
-    /// Enables or disables `user`, and leaves the rest of the file as the sysadmin wrote it.
+    /// Gives `user` the SSH keys `fresh`; those before count for requests signed up to `until`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such user, or the file cannot be written.
+    pub fn rotate_ssh_keys(&self, user: &UserName, fresh: &[SshKey], until: Timestamp) -> Result<()> {
+        let before = self.gateway.user(user)?.ssh.keys;
+        let former: Vec<_> = before.into_iter().filter(|key| !fresh.contains(key)).collect();
+        let time: toml_edit::Datetime = until.to_string().parse().context("the overlap ends after the year 9999")?;
+        self.edit(user, |document| {
+            document.insert("ssh_keys", toml_edit::value(array(fresh)));
+            document.remove("previous");
+            if !former.is_empty() {
+                let mut previous = toml_edit::Table::new();
+                previous.insert("ssh_keys", toml_edit::value(array(&former)));
+                previous.insert("until", toml_edit::value(time));
+                document.insert("previous", toml_edit::Item::Table(previous));
+            }
+        })
+    }
+
+    /// Enables or disables `user`.
     ///
     /// # Errors
     ///
     /// There is no such user, or the file cannot be written.
     pub fn set_enabled(&self, user: &UserName, enabled: bool) -> Result<()> {
         self.gateway.user(user)?;
+        self.edit(user, |document| {
+            document.insert("enabled", toml_edit::value(enabled));
+        })
+    }
+
+    /// Changes the file of `user` in `users.d`, and leaves the rest of it as the sysadmin wrote it.
+    fn edit(&self, user: &UserName, change: impl FnOnce(&mut toml_edit::DocumentMut)) -> Result<()> {
         let path = self.file("users.d", user);
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let mut document: toml_edit::DocumentMut = text.parse().with_context(|| path.display().to_string())?;
-        document.insert("enabled", toml_edit::value(enabled));
+        change(&mut document);
         rewrite(&path, document.to_string().as_bytes())
     }
 
@@ -180,6 +213,15 @@ impl<'g> Enrolment<'g> {
             None => Rights { mode: 0o600, owner: None },
         }
     }
+}
+
+/// SSH keys as TOML, one on each line.
+fn array(keys: &[SshKey]) -> toml_edit::Array {
+    let mut array: toml_edit::Array = keys.iter().map(ToString::to_string).collect();
+    array.iter_mut().for_each(|key| key.decor_mut().set_prefix("\n    "));
+    array.set_trailing("\n");
+    array.set_trailing_comma(true);
+    array
 }
 
 fn secrets_text(key: &Key, totp: &str, previous: Option<(&Key, Timestamp)>) -> Zeroizing<String> {

@@ -176,6 +176,12 @@ reasons! {
     Future = "future",
     /// An argument that reader's rule 7 refuses.
     BadValue = "bad-value",
+    /// There is no SSH signature, and the user or the command requires one.
+    NoSignature = "no-signature",
+    /// The SSH signature is by a key that is not the user's.
+    ForeignSignature = "foreign-signature",
+    /// The SSH signature does not hold, or the FIDO key that made it did not see the user as required.
+    BadSignature = "bad-signature",
     /// The code is not the user's at the signed time, nor one step before or after it.
     BadCode = "bad-code",
     /// The right code, but another request has used its step.
@@ -225,6 +231,9 @@ impl Reason {
             | Self::Stale
             | Self::Future
             | Self::BadValue
+            | Self::NoSignature
+            | Self::ForeignSignature
+            | Self::BadSignature
             | Self::UsedCode
             | Self::NotPermitted
             | Self::BadParameter

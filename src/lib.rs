@@ -20,6 +20,8 @@ pub mod enrolment;
 
 pub mod client;
 
+pub mod page;
+
 pub mod reply;
 
 pub mod execute;

@@ -176,6 +176,15 @@ pub const SUDO_RS_WORD: usize = 1024;
 /// The longest reply of a mail server that is read, in bytes. RFC 5321 section 4.5.3.1.5 has 512 for a line.
 pub const SMTP_REPLY: usize = 16 << 10;
 
+/// How many replies `mailsudo ledger resume` sends at most.
+pub const RESUME: u32 = 100;
+
+/// How many records `mailsudo ledger copy` writes in one transaction, and how many bytes of replies.
+pub const COPY: (usize, usize) = (100, 4 << 20);
+
+/// How far the clocks of a node and its database may differ before `check` warns, in seconds.
+pub const CLOCKS: i64 = 5;
+
 /// How many requests one delivery may prune.
 pub const PRUNE: u32 = 20;
 

@@ -122,6 +122,11 @@ impl PendingRecord {
         Self { record, is_new }
     }
 
+    /// The record of a request that waits, and whose mail is not at hand.
+    pub fn recorded(record: Record) -> Self {
+        Self { record, is_new: false }
+    }
+
     /// The record of a request that has waited.
     pub fn waiting(&self) -> Option<&Record> {
         (!self.is_new).then_some(&self.record)

@@ -1,15 +1,19 @@
 //! Who sent the request? In: a [`Request`] that is not proven yet. Out, one after the other: [`MacVerified`], when the mac is
 //! right; [`Identified`], when the user's requests may be accepted; and, inside the ledger's write transaction,
-//! [`Authenticated`], when the code is right too.
+//! [`Authenticated`], when the SSH signature, where there is one or must be one, and the code are right too.
 //!
 //! MUST: the ledger is not read before the mac is verified. An unknown user costs what a known one costs. The code is checked
 //! at the signed time. Only this module makes these three types, each only from the one before (tests/types checks it).
 
+mod signature;
 mod totp;
 
 use std::time::Duration;
 
+pub use signature::SignedBy;
 pub use totp::Factor;
+
+use signature::Signature;
 
 use crate::config::{Gateway, MailAddress, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
@@ -57,6 +61,9 @@ pub struct Identified {
     key: Key,
     /// The step that the code belongs to, at the signed time; an error where the user's TOTP secret is malformed.
     step: Result<Option<u64>, &'static str>,
+    signature: Signature,
+    /// Whether the user must sign each request with an SSH key.
+    must_sign: bool,
 }
 
 impl Identified {
@@ -88,6 +95,11 @@ impl Identified {
     /// What was required of the sender besides the signature, and what was found.
     pub fn sender(&self) -> &SenderAuth {
         &self.sender
+    }
+
+    /// The SSH key that signed the request, if one did and it counts.
+    pub fn signed_by(&self) -> Option<&SignedBy> {
+        self.signature.signed_by()
     }
 
     /// What was found of the payload that the request names; `None` where it names none.
@@ -156,16 +168,19 @@ pub fn identify(
     }
     let sender = message.authenticate_sender(envelope, &user.requirements(), settings)?;
     let step = Factor::from_url(&secrets.totp).map(|factor| factor.matching_step(request.code(), request.time()));
+    let signature = Signature::of(&request, &user.ssh);
     request.wipe_code();
     let key = match secrets.previous {
         Some(previous) if is_under_previous_key => previous.key,
         _ => secrets.key,
     };
+    let must_sign = user.ssh.require_signature;
     let payload = request.payload().map(|digest| message.payload(digest));
-    Ok(Identified { request, id, address: user.address, roles: user.roles, sender, payload, key, step })
+    let (address, roles) = (user.address, user.roles);
+    Ok(Identified { request, id, address, roles, sender, payload, key, step, signature, must_sign })
 }
 
-/// A request with both factors right. The next thing that is recorded uses up its step.
+/// A request with all its factors right. The next thing that is recorded uses up its step.
 #[derive(Debug)]
 pub struct Authenticated<'p> {
     identified: &'p Identified,
@@ -192,7 +207,7 @@ impl<'p> Authenticated<'p> {
 
 /// Checks the remaining rows of rule 9's table, in its order, inside the transaction that records the decision. `waiting` is the
 /// record of a request that was checked when it was first seen, and has waited since. `max_age` is the command's, where the user
-/// may run it at all, else the gateway's.
+/// may run it at all, else the gateway's; `must_sign` is whether the command requires an SSH signature, by the same rule.
 ///
 /// # Errors
 ///
@@ -203,6 +218,7 @@ pub fn authenticate<'p>(
     waiting: Option<&Record>,
     settings: &Settings,
     max_age: Duration,
+    must_sign: bool,
     now: Timestamp,
 ) -> Result<Authenticated<'p>, Stop> {
     if let Some(record) = waiting {
@@ -220,6 +236,7 @@ pub fn authenticate<'p>(
     fresh(request.time(), max_future, max_age, now)?;
     not_lost(request.time(), transaction.lost_until()?)?;
     let arguments = arguments(request)?;
+    identified.signature.judge(must_sign || identified.must_sign)?;
     let step = identified
         .step
         .map_err(|what| Deferral::new("configuration", format!("secrets.d/{}.toml: {what}", identified.user())))?;

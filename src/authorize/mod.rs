@@ -85,6 +85,11 @@ pub fn max_age(command: Option<&Command>, roles: &[String], settings: &Settings)
     visible.and_then(|command| command.max_age).unwrap_or(settings.max_age).as_duration()
 }
 
+/// Whether a request for `command` must have an SSH signature. As with [`max_age`], only for those who may run it at all.
+pub fn must_sign(command: Option<&Command>, roles: &[String]) -> bool {
+    command.is_some_and(|command| command.require_signature && is_visible(command, roles))
+}
+
 /// Whether any of `roles` may run `command` with some values.
 pub fn is_visible(command: &Command, roles: &[String]) -> bool {
     roles.iter().any(|role| command.allow.contains_key(role))

@@ -21,7 +21,7 @@ const UNREAL: [(i64, &str); 5] = [
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     match &gateway.settings().ledger.url {
         LedgerUrl::Sqlite(path) => file(path, gateway, report),
-        url @ LedgerUrl::Postgres(_) => database(url, gateway, report),
+        url @ LedgerUrl::Postgres(_) => super::database::check(url, gateway, trusted(gateway), report),
     }
 }
 
@@ -31,18 +31,6 @@ fn trusted(gateway: &CheckedGateway<'_>) -> Trusted {
     match gateway.service {
         Some(service) => trusted.and(service.uid, service.gid),
         None => trusted,
-    }
-}
-
-fn database(url: &LedgerUrl, gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let health = ledger::open(gateway.settings(), trusted(gateway), Timeouts::DEFAULT.transaction)
-        .and_then(|ledger| ledger.health());
-    match health {
-        Ok(health) => report.ok("ledger", format!("{url} answers and holds {} requests", health.requests)),
-        Err(error) if report.outsider && error.is_closed() => report.unseen("ledger"),
-        Err(error) => {
-            report.error("ledger", format!("{url}: {error}"), "correct this; until then all mail is deferred");
-        }
     }
 }
 

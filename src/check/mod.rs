@@ -4,6 +4,7 @@
 mod access;
 mod approval;
 mod commands;
+mod database;
 mod gateway;
 mod host;
 mod ledger;
@@ -13,6 +14,7 @@ mod proof;
 mod report;
 mod sender_auth;
 mod services;
+mod ssh_keys;
 mod sudo_rules;
 mod users;
 
@@ -44,6 +46,7 @@ pub fn check(folder: &Path) -> Report {
     access::check(&gateway, &mut report);
     services::check(&gateway, &mut report);
     users::check(&gateway, &mut report);
+    ssh_keys::check(&gateway, &mut report);
     sender_auth::check(&gateway, &mut report);
     commands::check(&gateway, &mut report);
     approval::check(&gateway, &mut report);

@@ -91,6 +91,9 @@ impl Show {
         outln!("runs as    {}", command.run_as)?;
         outln!("limit      {}", command.timeout)?;
         outln!("exclusive  {}", if command.exclusive { "yes" } else { "no" })?;
+        if command.require_signature {
+            outln!("signature  required, with an SSH key")?;
+        }
         for (name, parameter) in &command.parameters {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
             outln!("parameter  {name}: {}{default}", parameter.kind)?;
@@ -139,6 +142,7 @@ fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
         "timeout_seconds": command.timeout.as_duration().as_secs(),
         "max_age_seconds": command.max_age.unwrap_or(gateway.settings().max_age).as_duration().as_secs(),
         "exclusive": command.exclusive,
+        "require_signature": command.require_signature,
         "payload": command.payload.as_ref().map(|payload| json!({
             "max_bytes": payload.max.bytes(), "required": payload.required, "type": payload.kind.word(),
         })),

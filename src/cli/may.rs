@@ -87,7 +87,9 @@ impl May {
             let role = choice.role;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
             let approval = approval(command.approval.as_ref(), &user.roles, reason.as_deref())?;
-            Ok(format!("[allow.{role}] in commands.d/{}.toml: {line}{approval}", self.command))
+            let must_sign = command.require_signature || user.ssh.require_signature;
+            let signed = if must_sign { ", if the request is signed with an SSH key" } else { "" };
+            Ok(format!("[allow.{role}] in commands.d/{}.toml{signed}: {line}{approval}", self.command))
         });
         Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
     }

@@ -30,6 +30,7 @@ Examples:
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
   mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
+  mailsudo sign reboot --ssh-key ~/.ssh/id_ed25519_sk.pub --send
 
 --totp-secret-file keeps both factors on one machine: access to that machine gives both. It is for automation on a host
 that you trust as much as the phone it replaces.")]
@@ -45,6 +46,14 @@ pub(super) struct Sign {
     /// The key file [default: the one in ~/.config/mailsudo]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+
+    /// Sign with this SSH key too: its .pub file. ssh-keygen asks ssh-agent or the FIDO key
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Option<PathBuf>,
+
+    /// The ssh-keygen that --ssh-key calls
+    #[arg(long, value_name = "PROGRAM", default_value = "ssh-keygen")]
+    ssh_keygen: PathBuf,
 
     /// The gateway, if there are several key files
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
@@ -121,6 +130,8 @@ impl Sign {
             bail!("a payload goes into the mail as an attachment: add --send or --eml");
         }
         let attachment = self.payload.as_deref().map(Attachment::read).transpose()?;
+        // Read before the code is asked for, because a code does not wait.
+        let ssh_key = self.ssh_key.as_deref().map(client::ssh::public_key).transpose()?;
         let (time, code) = self.code.get(&SystemClock)?;
         let unsigned = UnsignedRequest {
             gateway: keys.gateway,
@@ -131,7 +142,12 @@ impl Sign {
             arguments: self.arguments,
             payload: attachment.as_ref().map(|file| PayloadDigest::of(&file.content)),
         };
-        let block = unsigned.sign(&keys.key)?;
+        let block = match self.ssh_key.as_deref().zip(ssh_key) {
+            None => unsigned.sign(&keys.key)?,
+            Some((path, ssh_key)) => {
+                unsigned.sign_with_ssh(&keys.key, |lines| client::ssh::sign(&self.ssh_keygen, path, &ssh_key, lines))?
+            }
+        };
         let from = match self.from {
             Some(from) => Some(from),
             None => std::env::var("EMAIL").ok().and_then(|email| MailAddress::try_from(email).ok()),

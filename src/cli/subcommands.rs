@@ -9,8 +9,8 @@ use clap_complete::CompleteEnv;
 
 use super::stdout::{self, tell};
 use super::{
-    GatewayArg, check, complain, config, deliver, explain, ledger, log, may, metrics, postfix, sign, sudoers, user,
-    verify,
+    GatewayArg, check, complain, config, deliver, explain, key, ledger, log, may, metrics, page, postfix, sign,
+    sudoers, user, verify,
 };
 use crate::execute;
 use crate::system::hardening;
@@ -42,6 +42,7 @@ enum Subcommands {
     Deliver(deliver::Deliver),
     Sign(sign::Sign),
     Verify(verify::Verify),
+    Key(key::Keys),
     #[command(subcommand)]
     User(user::User),
     #[command(subcommand)]
@@ -50,6 +51,7 @@ enum Subcommands {
     Sudoers(sudoers::Sudoers),
     Check(check::Check),
     Explain(explain::Explain),
+    Page(page::Page),
     Log(log::Log),
     Metrics(metrics::Metrics),
     #[command(subcommand)]
@@ -75,17 +77,19 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     }
     CompleteEnv::with_factory(Cli::command).bin("mailsudo").completer("mailsudo").complete();
     let command = Cli::parse_from(words).command;
-    let is_users_own = matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_));
+    let is_users_own = matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_) | Subcommands::Key(_));
     let result = match command {
         Subcommands::Deliver(deliver) => return deliver.run(),
         Subcommands::Sign(sign) => sign.run(),
         Subcommands::Verify(verify) => verify.run(),
+        Subcommands::Key(key) => key.run(),
         Subcommands::User(user) => user.run(),
         Subcommands::Command(command) => command.run(),
         Subcommands::May(may) => may.run(),
         Subcommands::Sudoers(sudoers) => sudoers.run(),
         Subcommands::Check(check) => check.run(),
         Subcommands::Explain(explain) => explain.run(),
+        Subcommands::Page(page) => page.run(),
         Subcommands::Log(log) => log.run(),
         Subcommands::Metrics(metrics) => metrics.run(),
         Subcommands::Ledger(ledger) => ledger.run(),

@@ -1,5 +1,6 @@
 //! The user's side: the key file, and the mail that carries a request. It shares only `protocol` with the server.
 
+pub mod ssh;
 pub mod verify;
 
 use std::fs;
@@ -28,6 +29,8 @@ pub struct KeyFile {
     pub user: UserName,
     /// The HMAC key.
     pub key: Key,
+    /// Where the file is.
+    pub path: PathBuf,
     /// When the file was written, by the time of the file system.
     pub written: Option<Timestamp>,
 }
@@ -53,7 +56,7 @@ impl KeyFile {
         })?;
         let key = Key::from_hex(file.hmac_key).with_context(|| path.display().to_string())?;
         let written = fs::metadata(path).ok().map(|about| Timestamp::from_seconds(about.mtime()));
-        Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key, written })
+        Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key, path: path.to_owned(), written })
     }
 
     /// Every key file in the user's folder.

@@ -34,6 +34,8 @@ pub struct Command {
     pub output: Option<Size>,
     /// Whether one run at a time is allowed.
     pub exclusive: bool,
+    /// Whether a request for it must have an SSH signature.
+    pub require_signature: bool,
     /// Its parameters.
     pub parameters: BTreeMap<ParameterName, Parameter>,
     /// For each role, the values that it may give; any value for a parameter that is not named.
@@ -54,6 +56,8 @@ struct File {
     max_age: Option<Spanned<Span>>,
     output: Option<Size>,
     exclusive: Option<bool>,
+    #[serde(default)]
+    require_signature: bool,
     #[serde(default)]
     parameters: BTreeMap<ParameterName, Spanned<Parameter>>,
     #[serde(default)]
@@ -90,6 +94,7 @@ impl Command {
             max_age: file.max_age.map(Spanned::into_inner),
             output: file.output,
             exclusive: file.exclusive.unwrap_or(true),
+            require_signature: file.require_signature,
             parameters: file.parameters.into_iter().map(|(n, p)| (n, p.into_inner())).collect(),
             allow: file
                 .allow

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::{Command, ConfigError, Distrust, Folder, Secrets, Settings, Source, Trusted, User};
 use crate::protocol::{BadName, CommandName, UserName};
 
@@ -48,6 +50,31 @@ impl Gateway {
             })
             .into_iter()
             .collect())
+    }
+
+    /// A digest of what must be the same on all mail servers with one ledger: `mailsudo.toml` without `[ledger]`, `[syslog]` and
+    /// `[execution]`, which name what is around each, and all users, secrets and commands.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn digest(&self) -> Result<String, ConfigError> {
+        let text = self.folder.read(FILE)?;
+        let file = self.folder.path().join(FILE);
+        let mut table: toml::Table = Source { file: &file, text: &text }.parse()?;
+        table.retain(|key, _| !["ledger", "syslog", "execution"].contains(&key));
+        let mut digest = Sha256::new();
+        digest.update(format!("{table:?}"));
+        for name in ["users.d", "secrets.d", "commands.d"] {
+            let folder = self.folder.folder(name)?;
+            for stem in folder.stems()? {
+                let file = format!("{stem}.toml");
+                let text = if name == "secrets.d" { folder.read_secret(&file)? } else { folder.read(&file)? };
+                digest.update(format!("\n{name}/{file} {}\n", text.len()));
+                digest.update(text.as_bytes());
+            }
+        }
+        Ok(hex::encode(digest.finalize()))
     }
 
     /// The folder, for messages.

@@ -16,9 +16,11 @@ mod ledger;
 mod parameter;
 mod pattern;
 mod payload;
+mod postgres;
 mod run_as;
 mod sender_auth;
 mod settings;
+mod ssh;
 mod template;
 mod trust;
 mod units;
@@ -32,19 +34,22 @@ pub use command::{BUILT_IN, Command, REASON};
 pub use expression::Expression;
 pub use gateway::Gateway;
 pub use intake::Intake;
-pub use ledger::{Ledger, LedgerUrl, PostgresHost, PostgresUrl, Synchronous};
+pub use ledger::{Ledger, LedgerUrl, Synchronous};
 pub use parameter::{Kind, Parameter};
 pub use pattern::Pattern;
 pub use payload::{PayloadKind, PayloadRule};
+pub use postgres::{PostgresHost, PostgresUrl};
 pub use run_as::RunAs;
 pub use sender_auth::{AddressRange, AuthservId, Domain, SenderRequirements};
 pub use settings::{Execution, Facility, Lockout, LogTarget, RunVia, Settings};
+pub use ssh::{PreviousSshKeys, SshFactor};
 pub use template::{Part, Template};
 pub use trust::{Distrust, Folder, Trusted};
 pub use units::{Size, Span};
 pub use user::{Previous, Secrets, User};
 
 use crate::error::{Deferral, Stop};
+use crate::protocol::Timestamp;
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_FOLDER: &str = "/etc/mailsudo";
@@ -86,7 +91,7 @@ impl From<ConfigError> for Stop {
 }
 
 /// The keys above the first section of a file.
-const TOP_LEVEL: [&str; 17] = [
+const TOP_LEVEL: [&str; 20] = [
     "gateway",
     "address",
     "max_age",
@@ -104,6 +109,9 @@ const TOP_LEVEL: [&str; 17] = [
     "enabled",
     "logins",
     "require_sasl",
+    "ssh_keys",
+    "require_signature",
+    "require_verification",
 ];
 
 /// A file's text while it is converted to types. It has the file's path, for errors.
@@ -136,6 +144,12 @@ impl<'t> Source<'t> {
             }
             _ => String::new(),
         }
+    }
+
+    /// The time that `until` gives, which ends a rotation's overlap.
+    fn until(&self, written: &toml::value::Datetime) -> Result<Timestamp, ConfigError> {
+        let time = Timestamp::parse(&written.to_string());
+        time.ok_or_else(|| self.error_at("until", "until: write it like 2026-12-01T00:00:00Z"))
     }
 
     /// An error at the line that sets `key`, where one does.

@@ -1,4 +1,4 @@
-//! The account that a command runs as. In: `user` or `user:group`. Out: names that are safe in sudoers and on sudo's command line.
+//! The account of a command, `user` or `user:group`. In: text. Out: names that sudo(8) reads as an account and nothing else.
 
 use std::fmt;
 

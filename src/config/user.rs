@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{AddressRange, ConfigError, MailAddress, SenderRequirements, Source};
+use super::{AddressRange, ConfigError, MailAddress, SenderRequirements, Source, SshFactor, ssh};
 use crate::protocol::{Key, Timestamp};
 
 /// A user and the user's roles.
@@ -27,6 +27,8 @@ pub struct User {
     pub require_authentication_results: bool,
     /// The address ranges that the mail may come from; none: any.
     pub clients: Vec<AddressRange>,
+    /// The SSH keys that the user may sign with, and when the user must.
+    pub ssh: SshFactor,
 }
 
 impl User {
@@ -46,12 +48,23 @@ impl User {
             require_authentication_results: bool,
             #[serde(default)]
             clients: Vec<AddressRange>,
+            #[serde(default)]
+            ssh_keys: Vec<String>,
+            require_signature: Option<bool>,
+            require_verification: Option<bool>,
+            previous: Option<ssh::Former>,
         }
         let file: File = source.parse()?;
         // An empty login must match no user: pipe(8) writes an empty login for a client that has not logged in.
         if file.logins.iter().any(String::is_empty) {
             return Err(source.error_at("logins", "logins holds an empty login, which no user has"));
         }
+        let ssh = SshFactor {
+            keys: ssh::keys(source, &file.ssh_keys)?,
+            previous: ssh::previous(source, file.previous)?,
+            require_signature: file.require_signature.unwrap_or(false),
+            require_verification: file.require_verification.unwrap_or(false),
+        };
         Ok(Self {
             from: file.from.unwrap_or_else(|| vec![file.address.clone()]),
             address: file.address,
@@ -61,6 +74,7 @@ impl User {
             require_sasl: file.require_sasl,
             require_authentication_results: file.require_authentication_results,
             clients: file.clients,
+            ssh,
         })
     }
 
@@ -130,11 +144,7 @@ impl Secrets {
         let key = |hex| Key::from_hex(hex).map_err(|bad| source.error_at("hmac_key", format!("hmac_key: {bad}")));
         let previous = match file.previous {
             None => None,
-            Some(former) => Some(Previous {
-                key: key(former.hmac_key)?,
-                until: Timestamp::parse(&former.until.to_string())
-                    .ok_or_else(|| source.error_at("until", "until: write it like 2026-12-01T00:00:00Z"))?,
-            }),
+            Some(former) => Some(Previous { key: key(former.hmac_key)?, until: source.until(&former.until)? }),
         };
         Ok(Self { key: key(file.hmac_key)?, previous, totp: Zeroizing::new(file.totp.to_owned()) })
     }

@@ -31,11 +31,12 @@ pub use approval::{
 };
 pub use error::LedgerError;
 pub use postgres::Postgres;
-pub use queries::{BUCKETS, Filter, Health, LedgerQueries, Tally};
+pub use queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally};
 pub use record::{ExclusiveHold, Lockout, Record, State, StoredReply};
 pub use sqlite::Sqlite;
 
 use crate::config::{LedgerUrl, PostgresUrl, RunVia, Settings, Trusted};
+use crate::limits::Timeouts;
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 /// The proof that this process alone works on a request. It ends with the process, however that ends.
@@ -143,6 +144,24 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
         }
         LedgerUrl::Postgres(url) => Ok(Box::new(Postgres::open(url, settings, trusted, timeout)?)),
     }
+}
+
+/// Opens the ledger in SQLite at `path`.
+///
+/// # Errors
+///
+/// [`LedgerError`], as with [`open`].
+pub fn open_file(path: &Path, trusted: Trusted) -> Result<Box<dyn LedgerQueries>, LedgerError> {
+    Ok(Box::new(Sqlite::open(path, trusted, Timeouts::DEFAULT.transaction)?))
+}
+
+/// Opens a ledger in PostgreSQL as the owner of its tables.
+///
+/// # Errors
+///
+/// [`LedgerError`], as with [`open`].
+pub fn open_as(owner: &Owner<'_>) -> Result<Box<dyn LedgerQueries>, LedgerError> {
+    Ok(Box::new(Postgres::open_as(owner)?))
 }
 
 /// Creates an empty ledger in SQLite at `path`, owned by the account that runs this, and leaves an existing one alone. A `watermark`

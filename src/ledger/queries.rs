@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Ledger, LedgerError, Record, State};
+use super::{Ledger, LedgerError, Lockout, Record, State};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 /// Which requests match; a field that is `None` matches all.
@@ -20,8 +20,44 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// The first bytes of the id.
     pub short: Option<Vec<u8>>,
+    /// Without a sent reply, the oldest first.
+    pub unsent: bool,
+    /// The oldest first.
+    pub oldest_first: bool,
     /// At most this many, newest first.
     pub limit: Option<u32>,
+}
+
+/// A mail server that uses the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its host name.
+    pub name: String,
+    /// Its version of mailsudo.
+    pub version: String,
+    /// The digest of its configuration ([`crate::config::Gateway::digest`]), where it has written one.
+    pub digest: Option<String>,
+    /// By how many seconds its clock was ahead of the database's.
+    pub ahead: i64,
+    /// How many seconds ago it was last seen.
+    pub seen: i64,
+}
+
+/// What a database server says of itself.
+#[derive(Debug)]
+pub struct Database {
+    /// Its synchronous_standby_names.
+    pub synchronous_standbys: String,
+    /// How many standbys replicate asynchronously; `None` where the role may not see it.
+    pub asynchronous_standbys: Option<u64>,
+    /// The time by its clock.
+    pub clock: Timestamp,
+    /// Settings with which it loses commits, or does not notice damage.
+    pub unsafe_settings: Vec<String>,
+    /// What the role of `deliver` may do and must not.
+    pub excess_rights: Vec<String>,
+    /// Triggers and rules on the ledger's tables; mailsudo makes none.
+    pub planted: Vec<String>,
 }
 
 /// Counts over the whole ledger, for metrics.
@@ -82,6 +118,34 @@ pub trait LedgerQueries: Ledger {
 
     /// Writes a consistent copy to the new file `to`, while deliveries go on.
     fn backup(&self, to: &Path) -> Result<(), LedgerError>;
+
+    /// All lockouts, with their users.
+    fn lockouts(&self) -> Result<Vec<(String, Lockout)>, LedgerError>;
+
+    /// Writes records of another ledger in one transaction. Returns how many were not there yet.
+    fn import(&mut self, _records: &[Record]) -> Result<u64, LedgerError> {
+        Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
+    }
+
+    /// Takes over the watermark and the lockouts of another ledger. The watermark never falls; a lockout that is there stays.
+    fn import_marks(&mut self, _watermark: Option<Timestamp>, _: &[(String, Lockout)]) -> Result<(), LedgerError> {
+        Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
+    }
+
+    /// The mail servers that use it, where there can be several.
+    fn nodes(&self) -> Result<Vec<Node>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    /// Writes that this host uses it, with the digest of its configuration.
+    fn see_node(&mut self, _digest: &str, _now: Timestamp) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    /// What its database server says of itself, where there is one.
+    fn database(&self) -> Result<Option<Database>, LedgerError> {
+        Ok(None)
+    }
 
     /// The one request with an id that begins with the bytes `short`.
     fn find(&self, short: &[u8]) -> Result<Option<Record>, LedgerError> {

@@ -47,6 +47,9 @@ fn describe(command: &Command, roles: &[String], text: &mut String) {
         }
         text.push('\n');
     }
+    if command.require_signature {
+        text.push_str("    to be signed with one of your SSH keys: --ssh-key FILE.pub\n");
+    }
     if let Some(payload) = &command.payload {
         let optional = if payload.required { "" } else { ", if you give one" };
         text.push_str(&format!("    payload: {}{optional}\n", payload.wanted()));

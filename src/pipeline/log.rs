@@ -106,7 +106,10 @@ fn short(digest: &str) -> &str {
 /// What was requested.
 fn request_fields(line: Line, identified: &Identified) -> Line {
     let request = identified.request();
-    let line = line.field("command", request.command());
+    let mut line = line.field("command", request.command());
+    if let Some(signed_by) = identified.signed_by() {
+        line = line.field("ssh_key", signed_by.fingerprint());
+    }
     let line = match identified.payload().and_then(|found| found.payload.as_ref().ok()) {
         // A whole digest would be masked like a mac.
         Some(payload) => {

@@ -18,6 +18,7 @@ mod delivery;
 mod judge;
 mod log;
 mod observer;
+mod resume;
 mod send;
 mod trace;
 
@@ -27,6 +28,7 @@ use std::time::Instant;
 
 pub use context::Context;
 pub use observer::{Observer, Step};
+pub use resume::{Resumed, resume};
 pub use trace::Trace;
 
 use approval::{Target, Voted};
@@ -244,8 +246,11 @@ fn decide<'p>(
         Some(record) if is_vote(record) => MAX_AGE,
         _ => authorize::max_age(command.as_ref(), identified.roles(), settings),
     };
+    let must_sign = authorize::must_sign(command.as_ref(), identified.roles());
     observer.note(Step::Judging { identified, max_age, now });
-    let authenticated = authenticate::authenticate(identified, transaction, pending.waiting(), settings, max_age, now)?;
+    let waiting = pending.waiting();
+    let authenticated =
+        authenticate::authenticate(identified, transaction, waiting, settings, max_age, must_sign, now)?;
     observer.note(Step::Authenticated(&authenticated));
     let authorized = authorize::authorize(authenticated, command)?;
     let announcement = approval::announcement(context.gateway, &authorized, now)?;

@@ -3,7 +3,7 @@
 
 use super::observer::{Observer, Step};
 use crate::admission::Announcement;
-use crate::authenticate::Identified;
+use crate::authenticate::{Identified, SignedBy};
 use crate::authorize::{Action, Authorized};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal};
@@ -68,6 +68,9 @@ impl<'g> Trace<'g> {
         }
         if let Some(verdict) = sender.verdict() {
             self.say(format!("verdict: {verdict}"));
+        }
+        if let Some(signed_by) = identified.signed_by() {
+            self.say(signature(signed_by));
         }
         if let Some(found) = identified.payload() {
             for part in &found.parts {
@@ -214,6 +217,16 @@ impl Observer for Trace<'_> {
     }
 }
 
+fn signature(signed_by: &SignedBy) -> String {
+    let which = if signed_by.is_previous() { "a previous key of the user" } else { "a key of the user" };
+    let touch = signed_by.touch().map(|touch| {
+        let seen = if touch.is_verified { "present and verified" } else { "present" };
+        format!("; user {seen}, counter {}", touch.counter)
+    });
+    let (kind, fingerprint) = (signed_by.kind(), signed_by.fingerprint());
+    format!("signature: right, {kind} {fingerprint}, {which}{}", touch.unwrap_or_default())
+}
+
 /// What the sysadmin can check or do next. The refusal's own text is for the user, who must not learn this much.
 fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &CommandName) -> Option<String> {
     Some(match refusal.reason() {
@@ -226,6 +239,8 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         ),
         Reason::Disabled => format!("mailsudo user enable {user}"),
         Reason::ForeignFrom => format!("if it is the user's, add it to `from` in users.d/{user}.toml"),
+        Reason::NoSignature => format!("`mailsudo user show {user}` shows the user's SSH keys"),
+        Reason::ForeignSignature => format!("if the key is the user's: mailsudo user rotate {user} --ssh-key FILE.pub"),
         Reason::BadCode => format!("`mailsudo user test {user}` shows whether the clock or the secret is wrong"),
         Reason::LockedOut => format!("mailsudo user unlock {user}"),
         Reason::Stale | Reason::Future => {

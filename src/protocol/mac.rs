@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Key(Box<Zeroizing<[u8; 32]>>);
 
+/// What is hashed before the key, so that the fingerprint is no hash of anything else.
+const FINGERPRINT: &str = "mailsudo-key-1\n";
+
 /// The text given for a key is not 64 hex digits. It is never repeated in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an HMAC key is 64 hex digits (32 bytes)")]
@@ -42,6 +45,15 @@ impl Key {
     /// Whether it is the same key.
     pub fn is(&self, other: &Self) -> bool {
         **self.0 == **other.0
+    }
+
+    /// The key's fingerprint: the first 16 hex digits of the SHA-256 over `mailsudo-key-1` LF and the 32 bytes. It names a key, and
+    /// the key cannot be found from it.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::new_with_prefix(FINGERPRINT).chain_update(**self.0).finalize();
+        let mut digits = hex::encode(digest);
+        digits.truncate(16);
+        digits
     }
 
     /// The mac over `lines`.

@@ -4,10 +4,11 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::block::{Block, Unreadable};
+use super::block::{Block, Unreadable, line};
 use super::mac::{Key, Mac, RequestId};
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
 use super::payload::PayloadDigest;
+use super::ssh::{MAX_LINE, MAX_LINES, is_base64};
 use super::time::Timestamp;
 use super::value::{self, BadValue};
 
@@ -47,7 +48,11 @@ pub struct Request {
     /// Names with their values as they are on the wire, `more` lines joined.
     encoded: Vec<(ParameterName, String)>,
     payload: Option<PayloadDigest>,
+    /// The values of its `sig` lines, joined; empty where it has none.
+    ssh_signature: String,
     signed: Zeroizing<Vec<u8>>,
+    /// How many bytes of `signed` come before the first `sig` line.
+    before_ssh: usize,
     mac: Mac,
 }
 
@@ -77,9 +82,11 @@ impl Request {
         let command = fields.take("command", |text| CommandName::try_from(text).ok())?;
         let encoded = fields.arguments()?;
         let payload = fields.optional("payload", PayloadDigest::from_hex)?;
+        let (ssh_signature, sig_bytes) = fields.signature()?;
         fields.end()?;
         let Block { signed, mac, .. } = block;
-        Ok(Self { gateway, user, time, code, command, encoded, payload, signed, mac })
+        let before_ssh = signed.len().saturating_sub(sig_bytes);
+        Ok(Self { gateway, user, time, code, command, encoded, payload, ssh_signature, signed, before_ssh, mac })
     }
 
     /// The gateway that it is for.
@@ -120,6 +127,12 @@ impl Request {
     /// Whether the mac is right under `key`, in constant time (reader's rule 6).
     pub fn is_signed_by(&self, key: &Key) -> bool {
         key.verifies(&self.signed, &self.mac)
+    }
+
+    /// The base64 of the SSH signature and the lines that it signs, if the request has one. Use it only after the mac is verified.
+    pub fn ssh_signature(&self) -> Option<(&str, &[u8])> {
+        let lines = self.signed.get(..self.before_ssh)?;
+        (!self.ssh_signature.is_empty()).then_some((&self.ssh_signature, lines))
     }
 
     /// Wipes the code and the lines that it is in, which are not needed after both factors are checked. The mac is right
@@ -217,6 +230,23 @@ impl<'t> Fields<'_, 't> {
         }
         Ok(arguments)
     }
+
+    /// The `sig` lines, joined, and how many bytes the mac covers of them.
+    fn signature(&mut self) -> Result<(String, usize), Unreadable> {
+        let (mut joined, mut bytes) = (String::new(), 0);
+        for count in 1.. {
+            let Some((_, text)) = self.peek().filter(|(key, _)| *key == "sig") else {
+                break;
+            };
+            if count > MAX_LINES || text.len() > MAX_LINE || !is_base64(text) {
+                return Err(self.malformed(expectation("sig")));
+            }
+            joined.push_str(text);
+            bytes += line("sig", text).len();
+            self.next += 1;
+        }
+        Ok((joined, bytes))
+    }
 }
 
 fn is_wire_value(text: &str) -> bool {
@@ -231,6 +261,9 @@ fn expectation(key: &str) -> &'static str {
         "totp" => "`totp` is expected here, with 6 to 8 digits",
         "command" => "`command` is expected here, with a command's name",
         "payload" => "a payload is 64 hex digits in lower case",
-        _ => "`arg: name=value` (at most 32), `more` after an `arg`, then `payload`, or `mac` is expected here",
+        "sig" => "a sig is 1 to 64 base64 characters, and there are at most 64 of them",
+        _ => {
+            "`arg: name=value` (at most 32), `more` after an `arg`, then `payload`, then `sig`, or `mac` is expected here"
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::mac::Key;
 use super::name::{CommandName, GatewayName, ParameterName, UserName};
 use super::payload::PayloadDigest;
 use super::request::{Arguments, Code, MAX_ARGUMENTS};
+use super::ssh::{BadSignature, SshSignature};
 use super::time::Timestamp;
 use super::value::{self, BadValue};
 
@@ -48,6 +49,27 @@ impl UnsignedRequest {
     ///
     /// [`UnsignedError`] for all that the gateway would refuse.
     pub fn sign(&self, key: &Key) -> Result<String, UnsignedError> {
+        let lines = self.lines()?;
+        Ok(finish(lines, &[], key))
+    }
+
+    /// The same, with an SSH signature over the lines before it, which `sign_ssh` makes.
+    ///
+    /// # Errors
+    ///
+    /// [`UnsignedError`], the error of `sign_ssh`, or a signature that is too long for a request.
+    pub fn sign_with_ssh<E: From<UnsignedError> + From<BadSignature>>(
+        &self,
+        key: &Key,
+        sign_ssh: impl FnOnce(&str) -> Result<SshSignature, E>,
+    ) -> Result<String, E> {
+        let lines = self.lines()?;
+        let signature = sign_ssh(&lines)?.lines()?;
+        Ok(finish(lines, &signature, key))
+    }
+
+    /// The lines that an SSH signature signs: all but `sig` and `mac`.
+    fn lines(&self) -> Result<String, UnsignedError> {
         if self.arguments.len() > MAX_ARGUMENTS {
             return Err(UnsignedError::TooMany);
         }
@@ -71,10 +93,18 @@ impl UnsignedRequest {
         if let Some(payload) = self.payload {
             block += &line("payload", &payload.to_string());
         }
-        let mac = key.sign(block.as_bytes()).to_hex();
-        block += &line("mac", &mac);
         Ok(block)
     }
+}
+
+/// The whole block: `lines`, the `sig` lines and the mac over both.
+fn finish(lines: String, signature: &[String], key: &Key) -> String {
+    let mut block = lines;
+    for text in signature {
+        block += &line("sig", text);
+    }
+    let mac = key.sign(block.as_bytes()).to_hex();
+    block + &line("mac", &mac)
 }
 
 /// Appends `arg` and as many `more` lines as [`WIDTH`] requires; no `~HH` is split.

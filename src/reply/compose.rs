@@ -59,18 +59,23 @@ impl<'p> ReplyComposer<'p> {
         }
     }
 
-    /// A composer for the final reply to a request that waited for approval, signed under its user's current key. It answers the
-    /// reply that said so.
-    pub fn for_requester(settings: &'p Settings, requester: &'p Person, record: &Record) -> Self {
+    /// A composer for a recorded request, whose message is not at hand, signed under its user's current key.
+    pub fn of_record(settings: &'p Settings, user: &'p Person, record: &Record) -> Self {
         Self {
             settings,
-            user: &requester.name,
-            address: &requester.user.address,
-            key: &requester.secrets.key,
+            user: &user.name,
+            address: &user.user.address,
+            key: &user.secrets.key,
             id: record.id,
             title: title(&record.command, &record.arguments),
-            answers: Some(message_id(&record.id, Some("pending"), settings)),
+            answers: None,
         }
+    }
+
+    /// The same for the final reply to a request that waited for approval. It answers the reply that said so.
+    pub fn for_requester(settings: &'p Settings, requester: &'p Person, record: &Record) -> Self {
+        let answers = Some(message_id(&record.id, Some("pending"), settings));
+        Self { answers, ..Self::of_record(settings, requester, record) }
     }
 
     /// The reply to a request that was run. `more` are facts about its approval.

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod ssh;
+
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -166,6 +168,12 @@ impl TestGateway {
         self.write(&format!("secrets.d/{name}.toml"), 0o600, &format!("hmac_key = \"{key}\"\ntotp = \"{TOTP}\"\n"));
     }
 
+    /// Gives alice these SSH keys, and `more` lines in her file.
+    pub fn ssh_keys(&self, keys: &[String], more: &str) {
+        let text = format!("address = \"alice@example.com\"\nroles = [\"web\"]\nssh_keys = {keys:?}\n{more}\n");
+        self.write("users.d/alice.toml", 0o644, &text);
+    }
+
     /// A block of alice's, with the right code.
     #[allow(clippy::unused_self)]
     pub fn block(&self, time: Timestamp, command: &str, arguments: &[(&str, &str)]) -> String {
@@ -319,13 +327,24 @@ pub fn block(
     arguments: &[(&str, &str)],
     code: Option<&str>,
 ) -> String {
+    unsigned(user, time, command, arguments, code).sign(&Key::from_hex(key).expect("a key")).expect("a block")
+}
+
+/// What `block` signs.
+pub fn unsigned(
+    user: &str,
+    time: Timestamp,
+    command: &str,
+    arguments: &[(&str, &str)],
+    code: Option<&str>,
+) -> UnsignedRequest {
     let code = match code {
         Some(code) => Code::parse(code).expect("a code"),
         None => factor().code_at(time).expect("a code"),
     };
     let arguments =
         arguments.iter().map(|(name, value)| (ParameterName::try_from(*name).expect("a name"), (*value).to_owned()));
-    let unsigned = UnsignedRequest {
+    UnsignedRequest {
         gateway: GatewayName::try_from("berlin").expect("a name"),
         user: UserName::try_from(user).expect("a name"),
         time,
@@ -333,8 +352,7 @@ pub fn block(
         command: CommandName::try_from(command).expect("a name"),
         arguments: arguments.collect(),
         payload: None,
-    };
-    unsigned.sign(&Key::from_hex(key).expect("a key")).expect("a block")
+    }
 }
 
 /// A plain mail around `text`.

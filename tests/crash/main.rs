@@ -12,8 +12,11 @@
 mod case;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/database.rs"]
+mod database;
 mod disk;
 mod judge;
+mod postgres;
 mod power;
 mod site;
 mod strace;

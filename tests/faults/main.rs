@@ -15,9 +15,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/database.rs"]
+mod database;
 
 mod gateway;
 mod ledger;
+mod postgres;
+mod proxy;
 mod sendmail;
 mod slowest;
 mod sudo;

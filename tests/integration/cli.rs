@@ -95,7 +95,7 @@ impl CliGateway {
 
     pub(crate) fn run_with(&self, words: &[&str], input: &str) -> Said {
         let mut command = self.command(words);
-        if !["sign", "verify", "--help", "nonsense"].contains(&words[0]) {
+        if !["sign", "verify", "key", "--help", "nonsense"].contains(&words[0]) {
             command.args(["--config", "."]);
         }
         let mut child =

@@ -6,6 +6,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/database.rs"]
+mod database;
 
 mod cli;
 
@@ -20,7 +22,9 @@ mod hostile;
 mod import_circles;
 mod import_order;
 mod intake;
+mod nodes;
 mod outputs;
+mod page;
 mod past_failures;
 mod payload;
 mod postgres;
@@ -28,6 +32,8 @@ mod properties;
 mod refusal_table;
 mod sender_auth;
 mod smtp;
+mod ssh_cli;
+mod ssh_signature;
 mod sysadmin;
 mod time;
 mod timing;

@@ -1,5 +1,8 @@
 //! docs/protocol.md, rule 9: each row of its table as a test, in its order, through the whole pipeline.
 
+use std::fs;
+
+use crate::common::ssh::SoftKey;
 use crate::common::{KEY, OTHER_KEY, TestGateway, block, factor, mail};
 use mailsudo::protocol::Timestamp;
 use mailsudo::system::clock::Clock;
@@ -26,7 +29,7 @@ fn another_gateways_request_is_neither_recorded_nor_answered() {
     let mut test_gateway = TestGateway::new();
     let text = test_gateway.block(test_gateway.clock.now(), "count", &[]);
     test_gateway.set("# renamed");
-    let toml = std::fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
+    let toml = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
     test_gateway.write("mailsudo.toml", 0o644, &toml.replace("berlin", "paris"));
     let ended = test_gateway.deliver(&mail("alice@example.com", &text));
     assert!(ended.refused("wrong-gateway") && ended.replies.is_empty(), "{ended:?}");
@@ -98,7 +101,7 @@ fn a_stored_reply_is_sent_again_as_it_was() {
         test_gateway.ledger().query_row("SELECT reply FROM requests", [], |row| row.get(0)).expect("a stored reply");
     test_gateway.break_sendmail(false);
     test_gateway.clock.forward(86_400);
-    std::fs::remove_file(test_gateway.path("commands.d/count.toml")).expect("removed");
+    fs::remove_file(test_gateway.path("commands.d/count.toml")).expect("removed");
     let ended = test_gateway.deliver(&request);
     assert_eq!(ended.reply().as_bytes(), stored, "no code, role, age or command file is needed for it");
     assert!(ended.log.iter().any(|line| line.contains("event=resumed")));
@@ -201,6 +204,110 @@ fn too_old_from_the_future_and_bad_values_are_answered_and_use_no_step() {
         }
         assert!(test_gateway.deliver(&mail("alice@example.com", &text)).refused("duplicate"));
     }
+}
+
+/// Alice's file, with one SSH key and what it requires.
+fn with_key(key: &SoftKey, more: &str) -> TestGateway {
+    let test_gateway = TestGateway::new();
+    test_gateway.ssh_keys(&[key.public()], more);
+    test_gateway
+}
+
+/// A signature is judged before the code: it uses no step, and counts to no lockout, however often and with whatever code.
+#[test]
+fn a_missing_wrong_or_foreign_signature_is_answered_and_uses_and_counts_nothing() {
+    let (own, foreign) = (SoftKey::new(1), SoftKey::new(2));
+    let mut wrong_namespace = SoftKey::new(1);
+    wrong_namespace.namespace = "file";
+    let mut test_gateway = with_key(&own, "require_signature = true");
+    for round in 0..6 {
+        let now = test_gateway.clock.now();
+        let wrong = wrong_code(now);
+        let code = (round > 0).then_some(wrong.as_str());
+        for (text, reason) in [
+            (block("alice", KEY, now, "count", &[], code), "no-signature"),
+            (wrong_namespace.block(now, "count", &[], code), "bad-signature"),
+            (foreign.block(now, "count", &[], code), "foreign-signature"),
+        ] {
+            let ended = test_gateway.deliver(&mail("alice@example.com", &text));
+            assert!(ended.refused(reason), "{ended:?}");
+            assert!(ended.reply().contains("result: refused") && !ended.reply().contains("locked out"), "{ended:?}");
+            assert!(test_gateway.deliver(&mail("alice@example.com", &text)).refused("duplicate"));
+        }
+        test_gateway.clock.forward(1);
+    }
+    assert_eq!((test_gateway.recorded(), test_gateway.runs().len()), ((18, 0), 0));
+    // The code that they carried is still good.
+    assert_eq!(test_gateway.deliver(&own.mail(test_gateway.clock.now(), "count", &[])).replies.len(), 1);
+    assert_eq!((test_gateway.recorded(), test_gateway.runs().len()), ((19, 1), 1));
+}
+
+#[test]
+fn under_a_right_signature_wrong_codes_count() {
+    let key = SoftKey::new(1);
+    let mut test_gateway = with_key(&key, "require_signature = true");
+    for count in 1..=5 {
+        let now = test_gateway.clock.now();
+        let text = key.block(now, "count", &[], Some(&wrong_code(now)));
+        let ended = test_gateway.deliver(&mail("alice@example.com", &text));
+        assert!(ended.refused("bad-code"), "{ended:?}");
+        assert_eq!(ended.reply().contains("locked out"), count == 5, "{count}: {ended:?}");
+        test_gateway.clock.forward(1);
+    }
+    // And then the lockout comes first.
+    let unsigned = test_gateway.request("count", &[]);
+    assert!(test_gateway.deliver(&unsigned).refused("locked-out"));
+}
+
+#[test]
+fn a_command_may_require_what_its_user_need_not() {
+    let key = SoftKey::new(1);
+    let mut test_gateway = with_key(&key, "");
+    for name in ["commands.d/count.toml", "commands.d/secret.toml"] {
+        let text = fs::read_to_string(test_gateway.path(name)).expect("a command");
+        test_gateway.write(name, 0o644, &text.replace("[allow", "require_signature = true\n[allow"));
+    }
+    let ended = test_gateway.deliver(&test_gateway.request("restart", &[("service", "nginx")]));
+    assert_eq!(ended.replies.len(), 1, "another command needs none: {ended:?}");
+    assert_eq!(test_gateway.runs().len(), 1);
+    test_gateway.clock.forward(60);
+    assert!(test_gateway.deliver(&test_gateway.request("count", &[])).refused("no-signature"));
+    assert_eq!(test_gateway.deliver(&key.mail(test_gateway.clock.now(), "count", &[])).replies.len(), 1);
+    assert_eq!(test_gateway.runs().len(), 2);
+    // Whether a command requires one is not told to those who may not run it.
+    for command in ["secret", "none"] {
+        test_gateway.clock.forward(60);
+        assert!(test_gateway.deliver(&test_gateway.request(command, &[])).refused("not-permitted"), "{command}");
+    }
+    // A signature that is there must hold, required or not.
+    test_gateway.clock.forward(60);
+    let foreign = SoftKey::new(2).mail(test_gateway.clock.now(), "restart", &[("service", "nginx")]);
+    assert!(test_gateway.deliver(&foreign).refused("foreign-signature"));
+}
+
+#[test]
+fn a_user_who_must_sign_signs_built_in_commands_too() {
+    let key = SoftKey::new(1);
+    let mut test_gateway = with_key(&key, "require_signature = true");
+    for command in ["help", "status"] {
+        assert!(test_gateway.deliver(&test_gateway.request(command, &[])).refused("no-signature"), "{command}");
+        let signed = key.mail(test_gateway.clock.now(), command, &[]);
+        assert!(test_gateway.deliver(&signed).reply().contains("result: exit-0"), "{command}");
+        test_gateway.clock.forward(60);
+    }
+}
+
+/// An outsider's signature is not even looked at: the mac comes first.
+#[test]
+fn a_signature_without_a_mac_is_nothing() {
+    let key = SoftKey::new(1);
+    let mut test_gateway = with_key(&key, "require_signature = true");
+    let signed = key.block(test_gateway.clock.now(), "count", &[], None);
+    let (before, _) = signed.split_once("mac: ").expect("a mac");
+    let forged = format!("{before}mac: {}\n", "5a".repeat(32));
+    let ended = test_gateway.deliver(&mail("alice@example.com", &forged));
+    assert!(ended.refused("bad-mac") && ended.replies.is_empty(), "{ended:?}");
+    assert!(!test_gateway.path("ledger/ledger.db").exists());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `mailsudo ledger`: maintenance of the ledger.
 
+mod copy;
 mod init;
+mod nodes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +25,9 @@ pub(super) enum Ledger {
     Prune(Prune),
     Vacuum(Vacuum),
     Backup(Backup),
+    Copy(copy::Copy),
+    Nodes(nodes::Nodes),
+    Resume(nodes::Resume),
 }
 
 /// Show where the ledger is, its size, and whether it is sound
@@ -97,6 +102,9 @@ impl Ledger {
             Self::Prune(prune) => prune.run(),
             Self::Vacuum(vacuum) => vacuum.run(),
             Self::Backup(backup) => backup.run(),
+            Self::Copy(copy) => copy.run(),
+            Self::Nodes(nodes) => nodes.run(),
+            Self::Resume(resume) => resume.run(),
         }
     }
 }

@@ -4,20 +4,25 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{UserArg, default_key_file, say_key_file, show_totp};
-use crate::cli::{service_account, sign::address};
+use super::{UserArg, default_key_file, known, say_key_file, show_totp, ssh_keys};
+use crate::cli::{qr, service_account, sign::address};
+use crate::client::read_private;
 use crate::config::{Command, Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
+use crate::page::{self, Owner};
 use crate::protocol::UserName;
+use crate::system::files::{Rights, create};
 
 /// Enrol a user: make the secrets, write the gateway's two files and the user's key file
 ///
 /// Prints the TOTP secret once, on a terminal as a QR code for the user's phone too. It overwrites no existing file.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  mailsudo user add alice --address alice@example.com --role web")]
+#[command(after_help = "Examples:
+  mailsudo user add alice --address alice@example.com --role web
+  mailsudo user add alice --address alice@example.com --role web --ssh-key id_ed25519_sk.pub")]
 pub(in crate::cli) struct Add {
     #[command(flatten)]
     user_arg: UserArg,
@@ -30,9 +35,21 @@ pub(in crate::cli) struct Add {
     #[arg(long = "role", value_name = "ROLE", value_parser = role)]
     roles: Vec<String>,
 
+    /// An SSH key that the user may sign with: its .pub file; may be given more than once
+    #[arg(long = "ssh-key", value_name = "FILE")]
+    ssh_keys: Vec<PathBuf>,
+
     /// Where to write the key file for the user [default: GATEWAY.NAME.toml, here]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+
+    /// Where to write the user's page, with which the user signs in a browser
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+
+    /// Show the key file as a QR code, which the page on a phone reads
+    #[arg(long)]
+    qr_key: bool,
 
     /// Accept a role that no command allows yet
     #[arg(long)]
@@ -73,8 +90,10 @@ impl Add {
         if !self.allow_unknown_role {
             check_roles(&gateway, &self.roles)?;
         }
+        let ssh_keys = ssh_keys(&self.ssh_keys)?;
         if self.dry_run {
-            for path in [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)] {
+            let files = [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)];
+            for path in files.into_iter().chain(self.page) {
                 let fate = if path.exists() { "exists already" } else { "would be written" };
                 outln!("{} {fate}", path.display())?;
             }
@@ -88,12 +107,32 @@ impl Add {
         if key_file.exists() {
             bail!("{} exists already, and is not changed: move it away, or use --key-file FILE", key_file.display());
         }
+        if let Some(page) = self.page.as_ref().filter(|page| page.exists()) {
+            bail!("{} exists already, and is not changed: move it away, or name another file", page.display());
+        }
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway, &name)?);
-        let user = NewUser { name, address: self.address, roles: self.roles };
+        let user = NewUser { name, address: self.address, roles: self.roles, ssh_keys };
         enrolment.add(&user, &key, &totp, &key_file)?;
         outln!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
         show_totp(&totp)?;
-        say_key_file(&key_file, &gateway)?;
+        say_key_file(&key_file, &key, &gateway)?;
+        if self.qr_key {
+            outln!("The key file as a QR code, for the page on the user's phone only:")?;
+            qr::show(&read_private(&key_file)?)?;
+        }
+        if let Some(file) = &self.page {
+            let html = page::html(&gateway, &Owner::of(&user.name, &known(&gateway, &user.name)?))?;
+            create(file, html.as_bytes(), Rights { mode: 0o644, owner: None })
+                .with_context(|| format!("the user is enrolled without a page: mailsudo page --user {}", user.name))?;
+            outln!("Page: {}. It holds no secret.", file.display())?;
+        }
+        for key in &user.ssh_keys {
+            outln!("SSH key: {} {}", key.kind(), key.fingerprint())?;
+        }
+        if !user.ssh_keys.is_empty() {
+            let file = enrolment.file("users.d", &user.name);
+            outln!("Requests need no SSH signature until {} has require_signature = true.", file.display())?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

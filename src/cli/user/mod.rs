@@ -12,16 +12,15 @@ pub(super) use subcommands::User;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
 
 use super::confirm::DryRun;
-use super::{GatewayArg, complete};
+use super::{GatewayArg, complete, qr};
+use crate::client;
 use crate::config::{Gateway, User as Known};
-use crate::protocol::UserName;
+use crate::protocol::{Key, SshKey, UserName};
 
 /// The gateway, and one of its users.
 #[derive(Debug, Args)]
@@ -35,13 +34,26 @@ struct UserArg {
 }
 
 /// The user `name`, who must exist.
-fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
+pub(super) fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
     match gateway.user(name) {
         Err(error) if error.is_missing() => {
             Err(error).with_context(|| format!("there is no user {name}; `mailsudo user list` shows the users"))
         }
         other => Ok(other?),
     }
+}
+
+/// The SSH keys in the `.pub` files `paths`.
+fn ssh_keys(paths: &[PathBuf]) -> Result<Vec<SshKey>> {
+    let mut keys: Vec<SshKey> = Vec::new();
+    for path in paths {
+        let key = client::ssh::public_key(path)?;
+        if keys.contains(&key) {
+            bail!("{} holds a key that another --ssh-key gives already", path.display());
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// The default path of a key file: in the current folder, named after gateway and user.
@@ -51,20 +63,18 @@ fn default_key_file(gateway: &Gateway, name: &UserName) -> PathBuf {
 
 /// Shows a TOTP secret, on a terminal as a QR code too, for a phone to read off the screen.
 fn show_totp(url: &str) -> Result<()> {
-    if !std::io::stdout().is_terminal() {
-        outln!("TOTP secret, for the user's phone only: {url}")?;
-        return Ok(());
+    if std::io::stdout().is_terminal() {
+        qr::show(url)?;
     }
-    let code = QrCode::new(url).context("the secret does not fit into a QR code")?;
-    outln!("{}", code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())?;
     outln!("TOTP secret, for the user's phone only: {url}")?;
     Ok(())
 }
 
-fn say_key_file(path: &std::path::Path, gateway: &Gateway) -> Result<()> {
+fn say_key_file(path: &std::path::Path, key: &Key, gateway: &Gateway) -> Result<()> {
     outln!(
-        "Key file: {}. Give it to the user in a way that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
+        "Key file: {}, fingerprint {}. Give it to the user in a way that you trust, as ~/.config/mailsudo/{}.toml, then delete it here.",
         path.display(),
+        qr::grouped(&key.fingerprint()),
         gateway.settings().gateway
     )?;
     Ok(())

@@ -6,19 +6,21 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{DryRun, UserArg, default_key_file, known, say_key_file, show_totp};
+use super::{DryRun, UserArg, default_key_file, known, say_key_file, show_totp, ssh_keys};
 use crate::cli::{service_account, when};
 use crate::config::Span;
 use crate::enrolment::{Enrolment, OVERLAP, fresh_key, fresh_totp};
 use crate::system::clock::{Clock, SystemClock};
 
-/// Give a user a new HMAC key or a new TOTP secret
+/// Give a user a new HMAC key, a new TOTP secret or other SSH keys
 ///
-/// With --hmac the old key stays valid for requests signed within the overlap, so there is time to send the new key file. With
-/// --totp the old secret is invalid from the next message on, because a phone holds only one.
+/// With --hmac and --ssh-key the old keys stay valid for requests signed within the overlap, so there is time to give the
+/// user the new key file, and for mail that is under way. With --totp the old secret is invalid from the next message on,
+/// because a phone holds only one. --ssh-key replaces all of the user's SSH keys: give those that stay, too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mailsudo user rotate alice --hmac --overlap 2d
+  mailsudo user rotate alice --ssh-key id_ed25519_sk.pub --ssh-key spare.pub
   mailsudo user rotate alice --totp")]
 pub(in crate::cli) struct Rotate {
     #[command(flatten)]
@@ -27,12 +29,12 @@ pub(in crate::cli) struct Rotate {
     #[command(flatten)]
     which: Which,
 
-    /// How long the old HMAC key stays valid [default: 7d]
+    /// How long the old HMAC key or SSH keys stay valid [default: 7d]
     #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "totp")]
     overlap: Option<Span>,
 
     /// Where to write the new key file [default: GATEWAY.NAME.toml, here]
-    #[arg(long, value_name = "FILE", conflicts_with = "totp")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["totp", "ssh_keys"])]
     key_file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -49,6 +51,10 @@ struct Which {
     /// The TOTP secret
     #[arg(long)]
     totp: bool,
+
+    /// The SSH keys: a .pub file; may be given more than once
+    #[arg(long = "ssh-key", value_name = "FILE")]
+    ssh_keys: Vec<PathBuf>,
 }
 
 fn span(text: &str) -> Result<Span, String> {
@@ -60,12 +66,29 @@ impl Rotate {
         let gateway = self.user_arg.gateway_arg.open()?;
         let name = self.user_arg.name;
         known(&gateway, &name)?;
-        let which = if self.which.totp { "TOTP secret" } else { "HMAC key" };
-        if self.dry_run.is_all(&format!("secrets.d/{name}.toml would have a new {which}"))? {
+        let ssh_keys = ssh_keys(&self.which.ssh_keys)?;
+        let would = if !ssh_keys.is_empty() {
+            format!("users.d/{name}.toml would have other SSH keys")
+        } else if self.which.totp {
+            format!("secrets.d/{name}.toml would have a new TOTP secret")
+        } else {
+            format!("secrets.d/{name}.toml would have a new HMAC key")
+        };
+        if self.dry_run.is_all(&would)? {
             return Ok(ExitCode::SUCCESS);
         }
         let enrolment = Enrolment::new(&gateway, service_account(&gateway)?);
-        if self.which.totp {
+        let until = SystemClock.now().plus(self.overlap.map_or(OVERLAP, Span::as_duration));
+        if !ssh_keys.is_empty() {
+            enrolment.rotate_ssh_keys(&name, &ssh_keys, until)?;
+            outln!("{name} may sign with:")?;
+            for key in &ssh_keys {
+                outln!("  {} {}", key.kind(), key.fingerprint())?;
+            }
+            if known(&gateway, &name)?.ssh.previous.is_some() {
+                outln!("The SSH keys before are valid for requests signed up to {}.", when(until))?;
+            }
+        } else if self.which.totp {
             let totp = fresh_totp(&gateway, &name)?;
             enrolment.rotate_totp(&name, &totp)?;
             outln!("{name} has a new TOTP secret; the old one is no longer valid.")?;
@@ -78,10 +101,10 @@ impl Rotate {
                     key_file.display()
                 );
             }
-            let until = SystemClock.now().plus(self.overlap.map_or(OVERLAP, Span::as_duration));
-            enrolment.rotate_key(&name, &fresh_key()?, until, &key_file)?;
+            let key = fresh_key()?;
+            enrolment.rotate_key(&name, &key, until, &key_file)?;
             outln!("{name} has a new HMAC key; the old one is valid for requests signed up to {}.", when(until))?;
-            say_key_file(&key_file, &gateway)?;
+            say_key_file(&key_file, &key, &gateway)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{UserArg, known};
-use crate::cli::{GatewayArg, open_ledger, print_json, when};
+use crate::cli::{GatewayArg, open_ledger, print_json, qr, when};
 use crate::config::MailAddress;
 use crate::enrolment::Enrolment;
 use crate::ledger::{Ledger, Lockout};
-use crate::protocol::UserName;
+use crate::protocol::{SshKey, UserName};
 use crate::system::clock::{Clock, SystemClock};
 
 /// List the users
@@ -70,7 +70,10 @@ impl Show {
         let user = known(&gateway, &name)?;
         let secrets = Enrolment::new(&gateway, None).secrets(&name);
         let previous = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|former| former.until);
+        let fingerprint = secrets.as_ref().ok().map(|secrets| secrets.key.fingerprint());
         let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(ledger.as_ref(), &name)?));
+        let former = user.ssh.previous.as_ref();
+        let former_keys = former.map(|former| former.keys.as_slice()).unwrap_or_default();
         let from: Vec<_> = user.from.iter().map(MailAddress::as_str).collect();
         if self.json {
             return print_json(&json!({
@@ -80,7 +83,13 @@ impl Show {
                 "roles": user.roles,
                 "enabled": user.enabled,
                 "secrets": secrets.is_ok(),
+                "fingerprint": fingerprint,
                 "previous_key_until": previous.map(|until| until.to_string()),
+                "ssh_keys": user.ssh.keys.iter().map(about_key).collect::<Vec<_>>(),
+                "previous_ssh_keys": former_keys.iter().map(about_key).collect::<Vec<_>>(),
+                "previous_ssh_keys_until": former.map(|former| former.until.to_string()),
+                "require_signature": user.ssh.require_signature,
+                "require_verification": user.ssh.require_verification,
                 "locked_out_until": lockout.ok().flatten().map(|lockout| lockout.until.to_string()),
             }));
         }
@@ -90,11 +99,24 @@ impl Show {
         outln!("roles    {}", user.roles.join(", "))?;
         outln!("enabled  {}", if user.enabled { "yes" } else { "no" })?;
         match &secrets {
-            Ok(_) => outln!("secrets  present")?,
+            Ok(_) => outln!("secrets  present; key {}", fingerprint.as_deref().map(qr::grouped).unwrap_or_default())?,
             Err(error) => outln!("secrets  {error:#}")?,
         }
         if let Some(until) = previous {
             outln!("old key  valid for requests signed up to {}", when(until))?;
+        }
+        for key in &user.ssh.keys {
+            outln!("ssh key  {}", shown(key))?;
+        }
+        if let Some(former) = former {
+            for key in &former.keys {
+                outln!("old key  {}; valid for requests signed up to {}", shown(key), when(former.until))?;
+            }
+        }
+        if !user.ssh.keys.is_empty() || user.ssh.require_signature {
+            let required = if user.ssh.require_signature { "required" } else { "required by some commands only" };
+            let how = if user.ssh.require_verification { ", with a PIN or fingerprint" } else { "" };
+            outln!("signing  with an SSH key is {required}{how}")?;
         }
         match lockout {
             Ok(Some(lockout)) => {
@@ -105,6 +127,15 @@ impl Show {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A key as `ssh-keygen -l` names it.
+fn shown(key: &SshKey) -> String {
+    format!("{} {} {}", key.kind(), key.fingerprint(), key.comment()).trim_end().to_owned()
+}
+
+fn about_key(key: &SshKey) -> serde_json::Value {
+    json!({ "type": key.kind(), "fingerprint": key.fingerprint(), "comment": key.comment() })
 }
 
 /// The lockout that is in force now.

@@ -4,6 +4,7 @@
 //! literals, bracket classes, groups, `|` and `? * + {m,n}` are accepted (docs/decisions/0007); what a pattern can
 //! match is known exactly, so that "never whitespace", "never empty" and "never a leading dash" are checked on it.
 
+mod javascript;
 mod node;
 mod posix;
 
@@ -89,6 +90,13 @@ impl Pattern {
         let mut posix = String::new();
         posix::print(self.portable.as_ref().map_err(Clone::clone)?, &mut posix);
         Ok(format!("({posix})"))
+    }
+
+    /// The same language as an expression of JavaScript, without anchors, where the pattern is portable.
+    pub fn to_javascript(&self) -> Option<String> {
+        let mut expression = String::new();
+        javascript::print(self.portable.as_ref().ok()?, &mut expression);
+        Some(expression)
     }
 }
 
@@ -242,6 +250,19 @@ mod tests {
         ] {
             let pattern = Pattern::parse(rust).expect(rust);
             assert_eq!(pattern.to_posix().as_deref(), Ok(posix), "{rust}");
+        }
+    }
+
+    #[test]
+    fn javascript_says_the_same() {
+        for (rust, javascript) in [
+            ("^v[0-2]+$", Some(r"[\x76](?:[\x30\x31\x32]){1,}")),
+            ("^(a|b.c?)$", None),
+            ("^(a|bc?)$", Some(r"(?:[\x61]|[\x62](?:[\x63]){0,1})")),
+            ("^[]^-]{2,3}$", Some(r"(?:[\x2d\x5d\x5e]){2,3}")),
+        ] {
+            let pattern = Pattern::parse(rust).expect(rust);
+            assert_eq!(pattern.to_javascript().as_deref(), javascript, "{rust}");
         }
     }
 

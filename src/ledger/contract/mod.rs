@@ -4,17 +4,15 @@
 #![cfg(test)]
 
 mod approval;
+mod file;
 mod queries;
 mod stand;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::{Ledger, LedgerError, Lockout, Record, Sqlite, State, StoredReply};
-use crate::config::Trusted;
-use crate::limits::Timeouts;
+use super::{Ledger, LedgerError, Lockout, Record, State, StoredReply};
 use crate::protocol::{RequestId, RunResult, Timestamp, UserName};
 
 use approval::{
@@ -242,39 +240,6 @@ fn pruning_forgets_little_and_nothing_that_could_come_back(stand: &dyn Stand) {
     );
 }
 
-fn opened(folder: &Path) -> Result<Sqlite, LedgerError> {
-    Sqlite::open(&folder.join("ledger.db"), Trusted::caller(), Timeouts::DEFAULT.transaction)
-}
-
-/// A hold of SQLite is by the node's clock, which may have been wrong.
-#[test]
-fn a_hold_that_a_wrong_clock_began_ends() {
-    let stand = SqliteStand::new();
-    let mut ledger = stand.open();
-    write(ledger.as_mut(), &Record { holds_until: Some(at(500)), ..record(1, 100) }).expect("committed");
-    let transaction = ledger.transaction(&id(3), &alice()).expect("a transaction");
-    let hold = transaction.exclusive_holds("restart", at(-200)).expect("read")[0];
-    assert!(!hold.is_busy(at(-200), Duration::from_mins(10)), "no run lasts that long");
-}
-
-/// Item 6.
-#[test]
-fn opening_makes_nothing_and_touches_nothing_foreign() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("ledger.db");
-    assert!(matches!(opened(folder.path()), Err(LedgerError::Missing(_))));
-    assert!(!path.exists());
-    let foreign = rusqlite::Connection::open(&path).expect("a database");
-    foreign.execute_batch("CREATE TABLE x (y)").expect("a table");
-    assert!(matches!(opened(folder.path()), Err(LedgerError::Foreign(_))));
-    assert!(matches!(Sqlite::init(&path, Trusted::caller(), None), Err(LedgerError::Foreign(_))));
-    let SqliteStand(folder) = SqliteStand::new();
-    Sqlite::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("making it again changes nothing");
-    let newer = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
-    newer.pragma_update(None, "user_version", 99).expect("set");
-    assert!(matches!(opened(folder.path()), Err(LedgerError::Newer(99))));
-}
-
 fn a_case_is_closed_once_and_found_by_its_owner(stand: &dyn Stand) {
     let mut ledger = stand.open();
     write(ledger.as_mut(), &record(1, 1000)).expect("committed");
@@ -299,47 +264,6 @@ fn a_case_is_closed_once_and_found_by_its_owner(stand: &dyn Stand) {
         (None, None),
         "each user sees only their own requests"
     );
-}
-
-/// Item 6: an older ledger is brought up to date by opening it, whole, and keeps what it holds.
-#[test]
-fn a_ledger_of_the_first_schema_is_migrated_when_it_is_opened() {
-    let SqliteStand(folder) = SqliteStand::new();
-    let path = folder.path().join("ledger.db");
-    write(&mut opened(folder.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
-    let database = rusqlite::Connection::open(&path).expect("the database");
-    let back =
-        "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1";
-    database.execute_batch(back).expect("the first schema");
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| opened(folder.path()).expect("the ledger, migrated once"));
-        }
-    });
-    let mut ledger = opened(folder.path()).expect("the ledger");
-    assert_eq!(read(&mut ledger, 1), Some(record(1, 1000)));
-    assert_eq!(crate::ledger::ApprovalQueries::pending(&ledger, 10).expect("a list"), []);
-    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
-    assert_eq!(found, 2);
-    // What mailsudo did not make is not migrated.
-    database.execute_batch(&format!("{back}; CREATE VIEW v AS SELECT 1")).expect("planted");
-    assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))));
-}
-
-/// Item 6: what mailsudo did not make is not used.
-#[test]
-fn a_planted_trigger_is_an_error() {
-    for planted in [
-        "CREATE TRIGGER t AFTER INSERT ON requests BEGIN UPDATE requests SET user = 'eve'; END",
-        "CREATE VIEW v AS SELECT 1",
-        "DROP INDEX requests_step",
-    ] {
-        let SqliteStand(folder) = SqliteStand::new();
-        let database = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
-        database.execute_batch(planted).expect("planted");
-        drop(database);
-        assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))), "{planted}");
-    }
 }
 
 fn a_change_of_the_period_does_not_change_which_request_is_the_latest(stand: &dyn Stand) {

@@ -95,11 +95,10 @@ impl Drop for Held {
     /// Step `unlock` of the model.
     fn drop(&mut self) {
         let Ok(mut session) = self.session.try_borrow_mut() else { return };
-        let Ok(wire) = session.wire() else { return };
-        wire.set_deadline(Instant::now() + UNLOCK);
         let sql = "UPDATE mailsudo.locks SET ends = '-infinity' WHERE id = $1 AND token = $2";
         let values = [self.id.as_slice().into(), self.token.as_slice().into()];
-        let _ = wire.run(&[statement(ASYNCHRONOUS, &[]), statement(sql, &values)]);
+        let statements = [statement(ASYNCHRONOUS, &[]), statement(sql, &values)];
+        let _ = session.repeat(&statements, Instant::now() + UNLOCK);
     }
 }
 

@@ -11,6 +11,7 @@ mod locks;
 mod queries;
 mod record;
 mod schema;
+mod server;
 mod session;
 mod socket;
 mod transaction;
@@ -33,6 +34,8 @@ use connect::{Target, connect};
 use locks::ASYNCHRONOUS;
 use record::COLUMNS;
 use session::Session;
+use value::Row;
+
 use transaction::{LOCKOUT, PostgresTransaction, SET_LOCKOUT, lockout_from, lockout_values};
 use wire::{Answer, statement};
 
@@ -65,6 +68,10 @@ impl Postgres {
         timeout: Duration,
     ) -> Result<Self, LedgerError> {
         let target = target(url, settings.ledger.password_file.as_deref(), settings, trusted)?;
+        Self::connected(target, settings, timeout)
+    }
+
+    fn connected(target: Target, settings: &Settings, timeout: Duration) -> Result<Self, LedgerError> {
         let mut token = [0; 16];
         getrandom::fill(&mut token).map_err(|error| LedgerError::Backend(format!("no random bytes: {error}")))?;
         let terms = Terms {
@@ -78,6 +85,12 @@ impl Postgres {
         };
         let session = Session::open(target, Instant::now() + timeout)?;
         Ok(Self { session: Rc::new(RefCell::new(session)), terms: Rc::new(terms) })
+    }
+
+    /// Connects as the owner of the tables.
+    pub(super) fn open_as(owner: &Owner<'_>) -> Result<Self, LedgerError> {
+        let target = target(owner.url, owner.password_file, owner.settings, owner.trusted.clone())?;
+        Self::connected(target, owner.settings, Timeouts::DEFAULT.transaction)
     }
 
     /// Makes an empty ledger; see [`crate::ledger::init_database`].

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::record::{self, COLUMNS};
+use super::record::{self, COLUMNS, Written};
+use super::transaction::{lockout_from, lockout_values};
 use super::value::Row;
-use super::{Postgres, statement};
-use crate::ledger::queries::{BUCKETS, Filter, Health, LedgerQueries, Tally, bounds};
-use crate::ledger::{LedgerError, Record, State};
+use super::{Answer, Postgres, server, statement};
+use crate::ledger::queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally, bounds};
+use crate::ledger::{LedgerError, Lockout, Record, State};
 use crate::protocol::{Timestamp, UserName};
 
 /// How many records are read at once, so that none of the answers is large.
@@ -18,17 +19,24 @@ impl LedgerQueries for Postgres {
         filter: &Filter,
         each: &mut dyn FnMut(Record) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        // seq rises with time, so no sorting is needed, however many there are.
+        // seq rises with time, so no sorting is needed, however many there are. What is unsent has an index of its own.
+        let (only, order, beyond) = if filter.unsent {
+            ("AND replied IS NULL", "first_seen, seq", ">")
+        } else if filter.oldest_first {
+            ("", "seq", ">")
+        } else {
+            ("", "seq DESC", "<")
+        };
         let sql = format!(
             "SELECT {COLUMNS}, seq FROM mailsudo.requests
              WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR command = $2) AND ($3 IS NULL OR state = $3)
                AND ($4 IS NULL OR first_seen >= $4) AND ($5 IS NULL OR first_seen <= $5)
-               AND ($6 IS NULL OR (id >= $6 AND id < $7)) AND ($8 IS NULL OR seq < $8)
-             ORDER BY seq DESC LIMIT $9"
+               AND ($6 IS NULL OR (id >= $6 AND id < $7)) AND ($8 IS NULL OR seq {beyond} $8) {only}
+             ORDER BY {order} LIMIT $9"
         );
         let (from, to) = filter.short.as_deref().map(bounds).unzip();
         let mut left = filter.limit.unwrap_or(u32::MAX);
-        let mut below: Option<i64> = None;
+        let mut last: Option<i64> = None;
         while left > 0 {
             let page = left.min(PAGE);
             let answer = self.one(
@@ -41,14 +49,14 @@ impl LedgerQueries for Postgres {
                     filter.until.into(),
                     from.as_deref().into(),
                     to.as_deref().into(),
-                    below.into(),
+                    last.into(),
                     i64::from(page).into(),
                 ],
             )?;
             let found = u32::try_from(answer.rows.len()).unwrap_or(page);
             for mut row in answer.rows {
                 let record = record::read(&mut row)?;
-                below = Some(row.int("order of recording")?);
+                last = Some(row.int("order of recording")?);
                 each(record)?;
             }
             left -= found.min(left);
@@ -112,6 +120,60 @@ impl LedgerQueries for Postgres {
             // The server checks its pages itself, where it was made with data checksums (`check` asks).
             integrity: "ok".to_owned(),
         })
+    }
+
+    fn lockouts(&self) -> Result<Vec<(String, Lockout)>, LedgerError> {
+        let sql = "SELECT user_name, until, told, counted_to FROM mailsudo.lockouts ORDER BY user_name";
+        let rows = self.one(sql, &[])?.rows;
+        rows.into_iter().map(|mut row| Ok((row.text("user")?, lockout_from(&mut row)?))).collect()
+    }
+
+    fn import(&mut self, records: &[Record]) -> Result<u64, LedgerError> {
+        let rows: Vec<_> = records.iter().map(Written::new).collect();
+        let sql = record::insert_sql();
+        let values: Vec<_> = rows.iter().map(|row| row.first(&self.terms.node, &self.terms.token, 1)).collect();
+        let statements: Vec<_> = values.iter().map(|values| statement(&sql, values)).collect();
+        Ok(self.repeat(&statements)?.iter().map(Answer::changed).sum())
+    }
+
+    fn import_marks(
+        &mut self,
+        watermark: Option<Timestamp>,
+        lockouts: &[(String, Lockout)],
+    ) -> Result<(), LedgerError> {
+        self.one("UPDATE mailsudo.ledger SET watermark = greatest(watermark, $1)", &[watermark.into()])?;
+        for (user, lockout) in lockouts {
+            let sql = "INSERT INTO mailsudo.lockouts (user_name, until, told, counted_to) VALUES ($1, $2, $3 = 1, $4)
+                 ON CONFLICT DO NOTHING";
+            self.one(sql, &lockout_values(user, lockout))?;
+        }
+        Ok(())
+    }
+
+    fn nodes(&self) -> Result<Vec<Node>, LedgerError> {
+        let sql = "SELECT name, version, digest, clock - extract(epoch FROM last_seen)::bigint,
+                 extract(epoch FROM clock_timestamp() - last_seen)::bigint FROM mailsudo.nodes ORDER BY name";
+        let node = |mut row: Row| {
+            Ok(Node {
+                name: row.text("node")?,
+                version: row.text("version")?,
+                digest: row.maybe_text("digest")?,
+                ahead: row.int("clock")?,
+                seen: row.int("time")?,
+            })
+        };
+        self.one(sql, &[])?.rows.into_iter().map(node).collect()
+    }
+
+    fn see_node(&mut self, digest: &str, now: Timestamp) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO mailsudo.nodes (name, version, digest, clock, last_seen) VALUES ($1, $2, $3, $4, clock_timestamp())
+             ON CONFLICT (name) DO UPDATE SET version = $2, digest = $3, clock = $4, last_seen = clock_timestamp()";
+        let version = env!("CARGO_PKG_VERSION");
+        self.one(sql, &[self.terms.node.as_str().into(), version.into(), digest.into(), now.into()]).map(drop)
+    }
+
+    fn database(&self) -> Result<Option<Database>, LedgerError> {
+        server::state(self).map(Some)
     }
 
     fn vacuum(&mut self) -> Result<(), LedgerError> {

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{COLUMNS, Sqlite, record};
 use crate::ledger::queries::{BUCKETS, Filter, Health, LedgerQueries, Tally, bounds};
-use crate::ledger::{LedgerError, Record, State};
+use crate::ledger::{LedgerError, Lockout, Record, State};
 use crate::protocol::{Timestamp, UserName};
 
 impl LedgerQueries for Sqlite {
@@ -16,12 +16,13 @@ impl LedgerQueries for Sqlite {
         each: &mut dyn FnMut(Record) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
         // rowid rises with time, so no sorting is needed, however many there are.
+        let order = if filter.oldest_first || filter.unsent { "ASC" } else { "DESC" };
         let sql = format!(
             "SELECT {COLUMNS} FROM requests
              WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR command = ?2) AND (?3 IS NULL OR state = ?3)
                AND (?4 IS NULL OR first_seen >= ?4) AND (?5 IS NULL OR first_seen <= ?5)
-               AND (?6 IS NULL OR (name >= ?6 AND name < ?7))
-             ORDER BY rowid DESC LIMIT ?8"
+               AND (?6 IS NULL OR (name >= ?6 AND name < ?7)) AND (?9 = 0 OR handed_over IS NULL)
+             ORDER BY rowid {order} LIMIT ?8"
         );
         let (from, to) = filter.short.as_deref().map(bounds).unzip();
         let mut statement = self.connection.prepare(&sql)?;
@@ -34,6 +35,7 @@ impl LedgerQueries for Sqlite {
             from,
             to,
             filter.limit.map_or(-1, i64::from),
+            filter.unsent,
         ])?;
         while let Some(row) = rows.next()? {
             each(record::read(row)?)?;
@@ -78,6 +80,16 @@ impl LedgerQueries for Sqlite {
         // If counting fails because of damage, the damage is reported.
         let damaged = (integrity != "ok").then(|| LedgerError::Backend(format!("it is damaged: {integrity}")));
         self.count(integrity).map_err(|error| damaged.unwrap_or(error))
+    }
+
+    fn lockouts(&self) -> Result<Vec<(String, Lockout)>, LedgerError> {
+        let mut statement =
+            self.connection.prepare("SELECT user, until, told, counted_to FROM lockouts ORDER BY user")?;
+        let rows = statement.query_map([], |row| {
+            let (until, counted_to) = (Timestamp::from_seconds(row.get(1)?), Timestamp::from_seconds(row.get(3)?));
+            Ok((row.get(0)?, Lockout { until, told: row.get(2)?, counted_to }))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn vacuum(&mut self) -> Result<(), LedgerError> {

@@ -2,8 +2,8 @@
 
 use super::{Asked, Site, fact, field, message_to, recipients, result};
 use crate::common::TestGateway;
-use crate::postgres::server::{DELIVER, server};
-use crate::postgres::{new, set};
+use crate::database::server::{DELIVER, server};
+use crate::database::{new, set};
 
 /// Two nodes, with one ledger and the same configuration.
 fn nodes(approval: &str) -> (Site, Site, String) {

@@ -76,7 +76,7 @@ fn the_worst_shapes_are_refused_at_the_highest_limit() {
 }
 
 #[test]
-#[ignore = "a minute of processor time: cargo test --test hostile -- --ignored"]
+#[ignore = "takes a minute of processor time: make soak"]
 fn the_other_shapes_are_refused_at_the_highest_limit() {
     let home = gateway("16MiB");
     for (what, reason, make) in OTHERS {

@@ -1,0 +1,181 @@
+/**
+ * What a mail program may show of a message: its subject and all of its parts (src/intake/shown.rs). In: the bytes of a message, or
+ * of pasted text. Out: text and notes. It is used to check a message, so what cannot be read is named and never guessed at.
+ */
+import { binary, fromUtf8, unbase64, unbinary } from './bytes.js';
+import { readHtml } from './html.js';
+
+const MAX_DEPTH = 32;
+const MAX_PARTS = 1000;
+/** The longest header field that is read, in bytes. */
+const MAX_FIELD = 8 * 998;
+
+/**
+ * @typedef {{ kind: 'plain', text: string } | { kind: 'html', text: string, isBare: boolean } | { kind: 'other', what: string }} Part
+ * @typedef {{ name: string, value: string }} Field
+ * @typedef {{ fields: Field[], body: string }} Entity
+ * @typedef {{ type: string, parameters: Map<string, string> }} Typed
+ */
+
+/**
+ * Null if it is not a mail but, for example, pasted text: a mail has a From field.
+ * @param {Uint8Array} raw
+ */
+export function readMail(raw) {
+  const message = entityOf(binary(raw));
+  if (!message.fields.some(({ name }) => name === 'from')) return null;
+  const subjects = message.fields.filter(({ name }) => name === 'subject').map(({ value }) => decodeWords(value));
+  const date = message.fields.find(({ name }) => name === 'date')?.value ?? '';
+  /** @type {Part[]} */
+  let parts = [];
+  try {
+    visit(message, false, 0, parts);
+  } catch {
+    parts = [{ kind: 'other', what: 'too-many' }];
+  }
+  return { subject: subjects.length > 0 ? subjects.join(' / ') : null, date, parts };
+}
+
+/**
+ * Splits at the first empty line; without one all of it is the header.
+ * @param {string} raw @returns {Entity}
+ */
+function entityOf(raw) {
+  const empty = /(?:^|\n)\r?\n/.exec(raw);
+  const header = empty ? raw.slice(0, empty.index) : raw;
+  /** @type {Field[]} */
+  const fields = [];
+  for (const line of header.split(/\n(?![ \t])/)) {
+    const colon = line.indexOf(':');
+    if (colon < 0) continue;
+    fields.push({ name: line.slice(0, colon).trimEnd().toLowerCase(), value: line.slice(colon + 1).trim() });
+  }
+  return { fields, body: empty ? raw.slice(empty.index + empty[0].length) : '' };
+}
+
+/** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found */
+function visit(entity, inDigest, depth, found) {
+  if (depth > MAX_DEPTH || found.length >= MAX_PARTS) throw new Error('parts');
+  /** @param {string} name */
+  const all = (name) => entity.fields.filter((field) => field.name === name);
+  const [types, dispositions, encodings] = [all('content-type'), all('content-disposition'), all('content-transfer-encoding')];
+  const isUnclear = [types, dispositions, encodings].some((fields) => fields.length > 1 || (fields[0]?.value.length ?? 0) > MAX_FIELD);
+  /** @param {string} what */
+  const other = (what) => {
+    found.push({ kind: 'other', what });
+  };
+  if (isUnclear) return other('field-twice');
+  if (dispositions.length > 0 && typed(dispositions[0].value).type !== 'inline') return other('attachment');
+  const { type, parameters } = types.length > 0 ? typed(types[0].value) : { type: '', parameters: new Map() };
+  const boundary = (parameters.get('boundary') ?? '').trimEnd();
+  if (type.startsWith('multipart/') && boundary !== '') {
+    for (const part of partsOf(entity.body, boundary)) visit(entityOf(part), type === 'multipart/digest', depth + 1, found);
+    return;
+  }
+  const isUnstated = type === '' || type === 'text';
+  if (type.startsWith('message/') || (isUnstated && inDigest)) return other('message');
+  if (!isUnstated && type !== 'text/plain' && type !== 'text/html') return other('other-type');
+  const encoding = (encodings[0]?.value ?? '').replace(/\([^)]*\)/g, ' ').trim().split(/[\s;]/)[0].toLowerCase();
+  const text = decodeBody(entity.body, encoding, parameters.get('charset') ?? '');
+  found.push(type === 'text/html' ? { kind: 'html', ...readHtml(text) } : { kind: 'plain', text });
+}
+
+/**
+ * The parts of a multipart body: a delimiter is a line of its own, with at most blanks after it.
+ * @param {string} body @param {string} boundary
+ */
+function partsOf(body, boundary) {
+  /** @type {string[]} */
+  const parts = [];
+  let start = -1;
+  let at = 0;
+  for (const line of body.split(/(?<=\n)/)) {
+    const tail = line.startsWith('--' + boundary) ? line.slice(2 + boundary.length).trim() : null;
+    if (tail === '' || tail === '--') {
+      if (start >= 0) parts.push(body.slice(start, at));
+      start = tail === '' ? at + line.length : -1;
+      if (tail === '--') return parts;
+    }
+    at += line.length;
+  }
+  if (start >= 0) parts.push(body.slice(start));
+  return parts;
+}
+
+/**
+ * A value with parameters (RFC 2045 section 5.1): its type in lower case, and the parameters.
+ * @param {string} value @returns {Typed}
+ */
+function typed(value) {
+  const flat = value.replace(/[\r\n]+/g, '').replace(/\((?:[^()\\]|\\.)*\)/g, ' ');
+  const type = /^\s*([^\s;]*)/.exec(flat)?.[1].toLowerCase() ?? '';
+  /** @type {Map<string, string>} */
+  const parameters = new Map();
+  for (const found of flat.matchAll(/;\s*([A-Za-z0-9_*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/g)) {
+    const name = found[1].toLowerCase();
+    if (!parameters.has(name)) parameters.set(name, found[2] !== undefined ? found[2].replace(/\\(.)/g, '$1') : found[3]);
+  }
+  return { type, parameters };
+}
+
+/**
+ * A body's text. What is not encoded as its header says is taken as it stands.
+ * @param {string} body @param {string} encoding @param {string} charset
+ */
+function decodeBody(body, encoding, charset) {
+  if (encoding === 'quoted-printable') return inCharset(unquoted(body) ?? unbinary(body), charset);
+  if (encoding !== 'base64') return inCharset(unbinary(body), charset);
+  const bytes = unbase64(body);
+  return bytes ? inCharset(bytes, charset) : inCharset(unbinary(body), charset);
+}
+
+/**
+ * Reads quoted-printable (RFC 2045 section 6.7); null if it is none.
+ * @param {string} body
+ */
+function unquoted(body) {
+  const lines = body.split('\n').map((line) => withoutBlanks(line.endsWith('\r') ? line.slice(0, -1) : line));
+  const joined = lines.join('\n').replace(/=\n/g, '').replace(/=$/, '');
+  if (/=(?![0-9A-Fa-f]{2})/.test(joined)) return null;
+  return unbinary(joined.replace(/=([0-9A-Fa-f]{2})/g, (_, digits) => String.fromCharCode(parseInt(digits, 16))));
+}
+
+/**
+ * A line without the blanks at its end. A loop, because a regular expression takes the square of a run of blanks.
+ * @param {string} line
+ */
+function withoutBlanks(line) {
+  let end = line.length;
+  while (end > 0 && (line[end - 1] === ' ' || line[end - 1] === '\t')) end -= 1;
+  return line.slice(0, end);
+}
+
+/**
+ * An unknown charset counts as UTF-8: the mac decides.
+ * @param {Uint8Array} bytes @param {string} charset
+ */
+function inCharset(bytes, charset) {
+  try {
+    return new TextDecoder(charset || 'utf-8', { ignoreBOM: true }).decode(bytes);
+  } catch {
+    return fromUtf8(bytes);
+  }
+}
+
+/**
+ * A field's text with its encoded words (RFC 2047).
+ * @param {string} value
+ */
+function decodeWords(value) {
+  if (value.length > MAX_FIELD) return '';
+  const flat = value.replace(/\r?\n/g, '').replace(/(=\?[^?\s]+\?[bq]\?[^?\s]*\?=)\s+(?==\?)/gi, '$1');
+  const word = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?\s]*)\?=/gi;
+  let [text, at] = ['', 0];
+  for (const found of flat.matchAll(word)) {
+    text += fromUtf8(unbinary(flat.slice(at, found.index)));
+    at = (found.index ?? 0) + found[0].length;
+    const bytes = found[2].toLowerCase() === 'b' ? unbase64(found[3]) : unquoted(found[3].replace(/_/g, '=20'));
+    text += bytes ? inCharset(bytes, found[1]) : found[0];
+  }
+  return text + fromUtf8(unbinary(flat.slice(at)));
+}

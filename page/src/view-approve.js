@@ -1,0 +1,68 @@
+/**
+ * Approves or denies a request. In: a notice of the gateway, and the user's answer. Out: a signed `approve` or `deny`. Nothing of a
+ * notice is shown before its mac was verified.
+ */
+import { faultText, now, t, when } from './app.js';
+import { field, h, notice, radios } from './dom.js';
+import { authenticated, clockNotice, isThere, mailInput, remarks, verdict, verifyOwn } from './view-check.js';
+import { codeField, signedView } from './view-sign.js';
+
+/** @typedef {import('./verify.js').Checked} Checked */
+
+const MAX_NOTICE = 1024 * 1024;
+
+export function approveView() {
+  const result = h('div', { 'aria-live': 'polite' });
+  const section = h('section', {});
+  const input = mailInput(t('noticeText'), async (raw) => {
+    if (raw.length === 0) return result.replaceChildren();
+    if (raw.length > MAX_NOTICE) return result.replaceChildren(notice('bad', t('tooLarge')));
+    const checked = await verifyOwn(raw, ['mailsudo-notice']);
+    return result.replaceChildren(...judged(checked, section));
+  });
+  section.append(h('h1', {}, t('approveTitle')), h('p', {}, t('approvePaste')), input, result);
+  return section;
+}
+
+/** @param {Checked} checked @param {HTMLElement} section */
+function judged(checked, section) {
+  const { finding, block, text, outside } = checked;
+  if (finding === 'altered') return [verdict('bad', t('altered'), t('alteredNote'))];
+  if (!block || text === null) return [verdict('bad', t('notGenuine'), t('notGenuineNotice'))];
+  // Two kinds of notice ask nothing: they tell that a command ran without approval, or that a request has lapsed.
+  const isOver = block.time < now();
+  const isQuestion = !isOver && !/^\s*(?:RAN WITHOUT APPROVAL|lapsed)\s*:/.test(text);
+  const about = h('p', {}, isOver ? t('lapsed') : t('until', { time: when(block.time) }));
+  const head = finding === 'genuine'
+    ? verdict('good', t('genuine'), t('asks', { from: block.from, command: block.command }), about)
+    : verdict('warn', t('withMore'), t('withMoreNote'), remarks(outside), about);
+  return [head, clockNotice(), ...authenticated(text), isQuestion ? answerForm(block, section) : null].filter(isThere);
+}
+
+/** @param {import('./reply.js').GatewayBlock} block @param {HTMLElement} section */
+function answerForm(block, section) {
+  let answer = '';
+  const reason = h('input', { type: 'text', dir: 'auto', maxlength: 500 });
+  const why = h('div', { hidden: true }, field(t('reason'), reason, t('reasonHint')).element);
+  const wrong = h('p', { class: 'wrong', role: 'alert' });
+  const choice = radios(t('answer'), 'answer', [{ value: 'approve', label: t('yes') }, { value: 'deny', label: t('no') }], answer, (value) => {
+    answer = value;
+    why.hidden = value !== 'deny';
+  });
+  const code = codeField();
+  const sign = async () => {
+    wrong.textContent = answer ? '' : t('chooseAnswer');
+    const digits = code.read();
+    if (!answer || !digits) return;
+    /** @type {[string, string][]} */
+    const args = [['id', block.request], ['digest', block.digest]];
+    if (answer === 'deny' && reason.value.trim() !== '') args.push(['reason', reason.value.trim()]);
+    try {
+      section.replaceWith(await signedView({ command: answer, args, attachment: null }, digits));
+    } catch (fault) {
+      wrong.textContent = faultText(fault);
+    }
+  };
+  return h('form', { onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); void sign(); } },
+    choice, why, code.element, wrong, h('div', { class: 'actions' }, h('button', { class: 'primary' }, t('signAnswer'))));
+}

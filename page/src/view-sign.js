@@ -1,0 +1,237 @@
+/**
+ * A request: a command, its values, a code. In: what the user types. Out: a signed block, to be sent.
+ */
+import { app, faultText, now, remember, t } from './app.js';
+import { hex, sha256 } from './bytes.js';
+import { codeLeft } from './clock.js';
+import { accepts, choices, permitted } from './commands.js';
+import { clockNotice } from './view-check.js';
+import { button, field, h, notice, radios } from './dom.js';
+import { isCode, isWord } from './names.js';
+import { signRequest } from './request.js';
+import { outcomeView } from './view-outcome.js';
+
+/**
+ * @typedef {import('./commands.js').Command} Command
+ * @typedef {import('./commands.js').Parameter} Parameter
+ * @typedef {import('./outgoing.js').Attachment} Attachment
+ * @typedef {{ command: string, args: [string, string][], attachment: Attachment | null }} Asked
+ */
+
+const OTHER = '';
+/** From this number of commands on there is a field to find one. */
+const MANY = 9;
+/** Up to this number of values they are shown at once. */
+const FEW = 4;
+
+export function signView() {
+  const { commands } = app.data;
+  /** @type {() => Promise<Asked | null>} */
+  let read = async () => null;
+  const form = h('div', {});
+  const choose = (/** @type {string} */ name) => {
+    const command = commands.find((known) => known.name === name);
+    const parts = command ? commandForm(command) : otherForm();
+    read = parts.read;
+    form.replaceChildren(...parts.elements);
+    rest.hidden = false;
+    // Arrow keys go on through the list, so it closes for a pointer only.
+    if (byPointer) show(true);
+  };
+  // Of a chosen command only its row stays, so that the fields come next.
+  const show = (/** @type {boolean} */ isChosen) => {
+    for (const row of list.querySelectorAll('label')) row.hidden = isChosen && !row.querySelector('input')?.checked;
+    change.hidden = !isChosen;
+    if (filter) filter.hidden = isChosen;
+  };
+  const change = button(t('change'), () => show(false));
+  change.hidden = true;
+  const code = codeField();
+  const wrong = h('p', { class: 'wrong', role: 'alert' });
+  const rest = h('div', { hidden: true }, form, code.element, wrong, h('div', { class: 'actions' }, h('button', { class: 'primary' }, t('doSign'))));
+  const options = [...commands.map(({ name, summary }) => ({ value: name, label: name, note: summary })), { value: OTHER, label: t('other'), note: t('otherNote') }];
+  const list = radios(t('command'), 'command', options, '-', choose);
+  let byPointer = false;
+  list.addEventListener('pointerdown', () => { byPointer = true; });
+  list.addEventListener('keydown', () => { byPointer = false; });
+  const filter = commands.length >= MANY ? filterField(list) : null;
+  const view = h('form', {
+    onsubmit: async (/** @type {Event} */ event) => {
+      event.preventDefault();
+      wrong.textContent = '';
+      const asked = await read();
+      const digits = code.read();
+      if (!asked || !digits) return;
+      try {
+        view.replaceWith(await signedView(asked, digits));
+      } catch (fault) {
+        wrong.textContent = faultText(fault);
+      }
+    },
+  }, h('h1', {}, t('signTitle')), clockNotice(), filter, list, change, rest);
+  return view;
+}
+
+/**
+ * Signs at this moment, which is the one that the code belongs to, and shows what to do with it.
+ * @param {Asked} asked @param {string} code
+ */
+export async function signedView({ command, args, attachment }, code) {
+  if (!app.record || !app.key) throw new Error('no key');
+  const time = now();
+  const payload = attachment ? hex(await sha256(attachment.bytes)) : null;
+  const { gateway, user } = app.record;
+  const { block, id } = await signRequest({ gateway, user, time, code, command, args, payload }, app.key);
+  const title = [command, ...args.map(([name, value]) => `${name}=${value}`)].join(' ');
+  await remember({ id, time, title: title.slice(0, 200) });
+  document.querySelector('.message')?.replaceChildren();
+  return outcomeView({ block, id, title, time, attachment });
+}
+
+/**
+ * Hides the commands without the typed words.
+ * @param {HTMLElement} list
+ */
+function filterField(list) {
+  const input = h('input', {
+    type: 'search',
+    oninput: () => {
+      for (const row of list.querySelectorAll('label')) row.hidden = !row.textContent?.toLowerCase().includes(input.value.trim().toLowerCase());
+    },
+  });
+  return field(t('filter'), input).element;
+}
+
+/** The code, with how long it lasts. */
+export function codeField() {
+  const input = h('input', { type: 'text', inputmode: 'numeric', autocomplete: 'one-time-code', maxlength: 12, class: 'code', dir: 'ltr' });
+  const { element, say } = field(t('code'), input);
+  const bar = h('progress', { max: 30, value: 30, 'aria-hidden': 'true' });
+  // Said once when it ends, and not each second.
+  const left = h('p', { class: 'hint', 'aria-hidden': 'true' });
+  const ending = h('p', { class: 'ending', role: 'status' });
+  element.append(bar, left, ending);
+  const tick = () => {
+    const { left: seconds, isEnding } = codeLeft(Date.now() / 1000);
+    bar.value = Math.ceil(seconds);
+    left.textContent = isEnding ? '' : t('codeLeft', { seconds: Math.ceil(seconds) });
+    if (ending.textContent !== (isEnding ? t('codeEnding') : '')) ending.textContent = isEnding ? t('codeEnding') : '';
+    if (element.isConnected) setTimeout(tick, 500);
+  };
+  setTimeout(tick);
+  return {
+    element,
+    /** The digits, as authenticators show them with spaces between; null if there is no code. */
+    read: () => {
+      const digits = input.value.replace(/\s/g, '');
+      say(isCode(digits) ? '' : t('badCode'));
+      if (!isCode(digits)) input.focus();
+      return isCode(digits) ? digits : null;
+    },
+  };
+}
+
+/** @param {Command} command */
+function commandForm(command) {
+  const fields = command.parameters.map((parameter) => parameterField(command, parameter));
+  const together = h('p', { class: 'wrong', role: 'alert' });
+  const file = command.payload ? fileField(command.payload.required, command.payload.max) : null;
+  return {
+    elements: [...fields.map(({ element }) => element), together, ...(file ? [file.element] : [])],
+    read: async () => {
+      /** @type {[string, string][]} */
+      const args = [];
+      let isFine = true;
+      fields.forEach(({ read }, at) => {
+        const value = read();
+        if (value === null) isFine = false;
+        else if (value !== undefined) args.push([command.parameters[at].name, value]);
+      });
+      const isPermitted = permitted(command, new Map(args));
+      together.textContent = isFine && !isPermitted ? t('badTogether') : '';
+      const attachment = file ? await file.read() : null;
+      return isFine && isPermitted && attachment !== undefined ? { command: command.name, args, attachment } : null;
+    },
+  };
+}
+
+/**
+ * A field whose `read` gives the value; undefined if it was left out, as it may be; null if it is wrong.
+ * @param {Command} command @param {Parameter} parameter
+ * @returns {{ element: HTMLElement, read: () => string | undefined | null }}
+ */
+function parameterField(command, parameter) {
+  const given = choices(command, parameter);
+  let value = parameter.default ?? '';
+  if (given && given.length <= FEW) {
+    if (given.length === 1) value = given[0];
+    const wrong = h('p', { class: 'wrong', role: 'alert' });
+    const list = radios(parameter.name, 'parameter', given.map((each) => ({ value: each, label: each === '' ? '""' : each })), given.includes(value) ? value : '-', (chosen) => { value = chosen; });
+    list.append(wrong);
+    return { element: list, read: () => checked(parameter, given, value, (text) => { wrong.textContent = text; }) };
+  }
+  if (given) {
+    const select = h('select', { dir: 'auto' }, h('option', { value: '' }, '–'), given.map((each) => h('option', { value: each, selected: each === value }, each)));
+    const { element, say } = field(parameter.name, select);
+    return { element, read: () => checked(parameter, given, select.value, say) };
+  }
+  const isNumber = parameter.kind === 'integer';
+  const hint = parameter.kind === 'integer' ? t('wholeNumber', { min: parameter.min, max: parameter.max })
+    : parameter.kind === 'pattern' ? t('matching', { pattern: parameter.pattern, longest: parameter.max_length }) : '';
+  /** @type {HTMLInputElement} */
+  const input = h('input', {
+    type: 'text', value, dir: 'auto', inputmode: isNumber ? 'numeric' : null, autocapitalize: 'off', autocomplete: 'off', spellcheck: 'false',
+    oninput: () => say(input.value === '' || accepts(parameter, input.value) ? '' : t('badParameter')),
+  });
+  const { element, say } = field(parameter.name, input, parameter.optional ? `${hint}. ${t('optional')}` : hint);
+  return { element, read: () => checked(parameter, null, input.value, say) };
+}
+
+/** @param {Parameter} parameter @param {string[] | null} given @param {string} value @param {(text: string) => void} say */
+function checked(parameter, given, value, say) {
+  if (value === '' && parameter.optional) return undefined;
+  const isFine = given ? given.includes(value) : accepts(parameter, value);
+  say(isFine ? '' : given ? t('oneOf') : t('badParameter'));
+  return isFine ? value : null;
+}
+
+/**
+ * A file that is attached. `read` gives null for none, and undefined if it cannot be taken.
+ * @param {boolean} isRequired @param {number} max
+ */
+function fileField(isRequired, max) {
+  const input = h('input', { type: 'file' });
+  const { element, say } = field(t('file'), input, t('fileOptional'));
+  return {
+    element,
+    read: async () => {
+      const file = input.files?.[0];
+      const largest = Math.min(max, app.data.max_file);
+      const words = !file ? (isRequired ? t('fileMissing') : '') : file.size > largest ? t('fileTooLarge', { max: largest }) : '';
+      say(words);
+      if (words) return undefined;
+      return file ? { name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) } : null;
+    },
+  };
+}
+
+/** A command that the page does not know. */
+function otherForm() {
+  const plain = { autocapitalize: 'off', autocomplete: 'off', spellcheck: 'false', dir: 'auto' };
+  const name = h('input', { type: 'text', maxlength: 60, ...plain });
+  const lines = h('textarea', { rows: 3, ...plain });
+  const [command, values] = [field(t('otherName'), name), field(t('otherArgs'), lines, t('otherArgsHint'))];
+  const file = fileField(false, app.data.max_file);
+  return {
+    elements: [notice('note', t('otherNote')), command.element, values.element, file.element],
+    read: async () => {
+      const args = lines.value.split('\n').filter((line) => line.trim() !== '').map((line) => /** @type {[string, string]} */ ([line.slice(0, Math.max(0, line.indexOf('='))).trim(), line.slice(line.indexOf('=') + 1)]));
+      const isNamed = isWord(name.value.trim());
+      const areFine = args.every(([each], at) => isWord(each) && args.findIndex(([other]) => other === each) === at);
+      command.say(isNamed ? '' : t('badName'));
+      values.say(areFine ? '' : t('badArgs'));
+      const attachment = await file.read();
+      return isNamed && areFine && attachment !== undefined ? { command: name.value.trim(), args, attachment } : null;
+    },
+  };
+}

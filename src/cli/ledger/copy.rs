@@ -1,0 +1,97 @@
+//! `mailsudo ledger copy`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::cli::confirm::DryRun;
+use crate::cli::{GatewayArg, Progress, trusted_for, when};
+use crate::config::LedgerUrl;
+use crate::ledger::{Filter, LedgerError, LedgerQueries, Owner, Record};
+use crate::limits::COPY;
+
+/// Copy a ledger in SQLite into one in PostgreSQL, with its watermark and lockouts
+///
+/// Stop deliveries first: what is recorded during the copy may be missing in it, and could run again. A copy that was interrupted is
+/// continued by the same command; what is there already stays.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  mailsudo ledger copy sqlite:/var/lib/mailsudo/ledger.db 'postgresql://mailsudo_owner@/mailsudo?host=/run/postgresql'")]
+pub(in crate::cli) struct Copy {
+    #[command(flatten)]
+    gateway_arg: GatewayArg,
+
+    /// The ledger in SQLite
+    #[arg(value_parser = ledger_url)]
+    from: LedgerUrl,
+
+    /// The ledger in PostgreSQL, which `mailsudo ledger init` has made, as the role that owns it
+    #[arg(value_parser = ledger_url)]
+    to: LedgerUrl,
+
+    /// The file with that role's password
+    #[arg(long, value_name = "FILE")]
+    owner_password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+fn ledger_url(text: &str) -> Result<LedgerUrl, String> {
+    LedgerUrl::try_from(text.to_owned())
+}
+
+impl Copy {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let (LedgerUrl::Sqlite(path), LedgerUrl::Postgres(url)) = (&self.from, &self.to) else {
+            bail!("a ledger is copied from sqlite: to postgresql: only");
+        };
+        let gateway = self.gateway_arg.open()?;
+        let trusted = trusted_for(&gateway)?;
+        let source = crate::ledger::open_file(path, trusted.clone())?;
+        let password_file = self.owner_password_file.as_deref();
+        let owner = Owner { url, password_file, settings: gateway.settings(), trusted };
+        let mut target = crate::ledger::open_as(&owner)?;
+        let health = source.health()?;
+        if self.dry_run.is_all(&format!("{} requests would be copied to {}", health.requests, self.to))? {
+            return Ok(ExitCode::SUCCESS);
+        }
+        // First, so that a copy that is interrupted lets nothing run that the source has pruned.
+        let lockouts = source.lockouts()?;
+        target.import_marks(health.watermark, &lockouts)?;
+        let (read, written) = records(source.as_ref(), target.as_mut())?;
+        outln!("Copied: {written} requests ({} were there already), {} lockouts.", read - written, lockouts.len())?;
+        if let Some(watermark) = health.watermark {
+            outln!("Requests signed up to {} stay refused.", when(watermark))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Copies all records, the oldest first. Returns how many were read, and how many were not there yet.
+fn records(source: &dyn LedgerQueries, target: &mut dyn LedgerQueries) -> Result<(u64, u64), LedgerError> {
+    let (mut read, mut written) = (0, 0);
+    let mut batch: Vec<Record> = Vec::new();
+    let mut bytes = 0;
+    let mut progress = Progress::show("copying");
+    let filter = Filter { oldest_first: true, ..Filter::default() };
+    source.list(&filter, &mut |record| {
+        bytes += record.reply.as_ref().map_or(0, |reply| reply.message.len());
+        batch.push(record);
+        if batch.len() >= COPY.0 || bytes >= COPY.1 {
+            written += target.import(&batch)?;
+            read += batch.len() as u64;
+            progress = Progress::show(&format!("{read} copied"));
+            batch.clear();
+            bytes = 0;
+        }
+        Ok(())
+    })?;
+    written += target.import(&batch)?;
+    read += batch.len() as u64;
+    drop(progress);
+    Ok((read, written))
+}

@@ -1,0 +1,84 @@
+//! What only a ledger in a file can break.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::stand::{SqliteStand, Stand};
+use super::{alice, at, id, read, record, write};
+use crate::config::Trusted;
+use crate::ledger::{ApprovalQueries, LedgerError, Record, Sqlite};
+use crate::limits::Timeouts;
+
+fn opened(folder: &Path) -> Result<Sqlite, LedgerError> {
+    Sqlite::open(&folder.join("ledger.db"), Trusted::caller(), Timeouts::DEFAULT.transaction)
+}
+
+/// A hold of SQLite is by the node's clock, which may have been wrong.
+#[test]
+fn a_hold_that_a_wrong_clock_began_ends() {
+    let stand = SqliteStand::new();
+    let mut ledger = stand.open();
+    write(ledger.as_mut(), &Record { holds_until: Some(at(500)), ..record(1, 100) }).expect("committed");
+    let transaction = ledger.transaction(&id(3), &alice()).expect("a transaction");
+    let hold = transaction.exclusive_holds("restart", at(-200)).expect("read")[0];
+    assert!(!hold.is_busy(at(-200), Duration::from_mins(10)), "no run lasts that long");
+}
+
+/// Item 6.
+#[test]
+fn opening_makes_nothing_and_touches_nothing_foreign() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ledger.db");
+    assert!(matches!(opened(folder.path()), Err(LedgerError::Missing(_))));
+    assert!(!path.exists());
+    let foreign = rusqlite::Connection::open(&path).expect("a database");
+    foreign.execute_batch("CREATE TABLE x (y)").expect("a table");
+    assert!(matches!(opened(folder.path()), Err(LedgerError::Foreign(_))));
+    assert!(matches!(Sqlite::init(&path, Trusted::caller(), None), Err(LedgerError::Foreign(_))));
+    let SqliteStand(folder) = SqliteStand::new();
+    Sqlite::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("making it again changes nothing");
+    let newer = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
+    newer.pragma_update(None, "user_version", 99).expect("set");
+    assert!(matches!(opened(folder.path()), Err(LedgerError::Newer(99))));
+}
+
+/// Item 6: what mailsudo did not make is not used.
+#[test]
+fn a_planted_trigger_is_an_error() {
+    for planted in [
+        "CREATE TRIGGER t AFTER INSERT ON requests BEGIN UPDATE requests SET user = 'eve'; END",
+        "CREATE VIEW v AS SELECT 1",
+        "DROP INDEX requests_step",
+    ] {
+        let SqliteStand(folder) = SqliteStand::new();
+        let database = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
+        database.execute_batch(planted).expect("planted");
+        drop(database);
+        assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))), "{planted}");
+    }
+}
+
+/// Item 6: an older ledger is brought up to date by opening it, whole, and keeps what it holds.
+#[test]
+fn a_ledger_of_the_first_schema_is_migrated_when_it_is_opened() {
+    let SqliteStand(folder) = SqliteStand::new();
+    let path = folder.path().join("ledger.db");
+    write(&mut opened(folder.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
+    let database = rusqlite::Connection::open(&path).expect("the database");
+    let back =
+        "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1";
+    database.execute_batch(back).expect("the first schema");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| opened(folder.path()).expect("the ledger, migrated once"));
+        }
+    });
+    let mut ledger = opened(folder.path()).expect("the ledger");
+    assert_eq!(read(&mut ledger, 1), Some(record(1, 1000)));
+    assert_eq!(ledger.pending(10).expect("a list"), []);
+    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
+    assert_eq!(found, 2);
+    // What mailsudo did not make is not migrated.
+    database.execute_batch(&format!("{back}; CREATE VIEW v AS SELECT 1")).expect("planted");
+    assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))));
+}

@@ -1,0 +1,209 @@
+//! PostgreSQL: connections that are cut at each commit, a server that is killed, a pooler in between.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::common::{Ended, TestGateway};
+use crate::database::server::{DELIVER, Server, server};
+use crate::database::{new, set};
+use crate::gateway::{during_the_run, until};
+use crate::proxy::{Cut, Proxy};
+
+fn socket(server: &Server) -> PathBuf {
+    server.folder.join(format!(".s.PGSQL.{}", server.port))
+}
+
+/// A gateway with a short timeout.
+fn gateway(server: &Server) -> (TestGateway, String) {
+    let (mut test_gateway, database) = new(server, "");
+    test_gateway.timeouts.transaction = Duration::from_secs(2);
+    (test_gateway, database)
+}
+
+/// Delivers one request through a proxy that cuts once, then without it until it is a duplicate. Gives the first end, and the replies.
+fn cut(cut: Cut, text: &'static str, nth: u32) -> (Ended, String, usize) {
+    let (mut test_gateway, database) = gateway(server());
+    let proxy = Proxy::new(&socket(server()), cut, text, nth);
+    let request = test_gateway.request("count", &[]);
+    set(&test_gateway, &format!("url = \"postgresql://{DELIVER}@/{database}?host={}\"", proxy.folder().display()));
+    let first = test_gateway.deliver(&request);
+    assert!(proxy.has_cut(), "{cut:?} {text} {nth}: {first:?}");
+    set(&test_gateway, &format!("url = \"{}\"", server().url(DELIVER, &database)));
+    let second = test_gateway.deliver(&request);
+    let replies: Vec<_> = first.replies.iter().chain(&second.replies).cloned().collect();
+    assert!(!replies.is_empty() && replies.iter().all(|reply| *reply == replies[0]), "{first:?} {second:?}");
+    assert!(second.deferred.is_none(), "{second:?}");
+    assert!(test_gateway.deliver(&request).refused("duplicate"));
+    let reply = mailsudo::intake::readable(replies[0].as_bytes()).concat();
+    (first, reply, test_gateway.runs().len())
+}
+
+#[test]
+fn a_connection_that_is_cut_at_a_commit_defers_and_the_next_delivery_finds_out() {
+    for (how, nth, runs, outcome) in [
+        (Cut::Before, 1, 1, "ok: count"),
+        (Cut::After, 1, 0, "outcome unknown: count"),
+        (Cut::Hang, 1, 0, "outcome unknown: count"),
+        (Cut::Before, 2, 1, "outcome unknown: count"),
+        (Cut::After, 2, 1, "ok: count"),
+        (Cut::Hang, 2, 1, "ok: count"),
+    ] {
+        let (first, reply, ran) = cut(how, "COMMIT\0", nth);
+        assert_eq!((first.deferred, first.replies.len()), (Some("ledger"), 0), "{how:?} {nth}: {first:?}");
+        assert!(first.log.join("\n").contains("may have been done or not"), "{first:?}");
+        assert!(reply.starts_with(outcome) && ran == runs, "{how:?} {nth}: {ran} runs: {reply}");
+    }
+}
+
+#[test]
+fn a_commit_that_cannot_be_read_back_is_no_commit() {
+    for how in [Cut::Before, Cut::After] {
+        let (first, reply, runs) = cut(how, "SELECT token, written, current_setting", 1);
+        assert_eq!((first.deferred, runs), (Some("ledger"), 0), "{how:?}: {first:?}");
+        assert!(first.log.join("\n").contains("the row could not be read back"), "{first:?}");
+        assert!(reply.starts_with("outcome unknown: count"), "{reply}");
+    }
+}
+
+/// What may be sent twice is sent again on a new connection.
+#[test]
+fn a_connection_that_is_cut_elsewhere_is_made_anew() {
+    for text in ["BEGIN ISOLATION", "INSERT INTO mailsudo.locks", "SET replied = $2", "mailsudo.prune("] {
+        for how in [Cut::Before, Cut::After] {
+            let (first, reply, runs) = cut(how, text, 1);
+            assert!(first.deferred.is_none() && first.replies.len() == 1, "{how:?} {text}: {first:?}");
+            assert!(reply.starts_with("ok: count") && runs == 1, "{how:?} {text}: {reply}");
+        }
+    }
+    // The claim itself may have been written, in a transaction that ended with its connection.
+    for how in [Cut::Before, Cut::After] {
+        let (first, reply, runs) = cut(how, "INSERT INTO mailsudo.requests", 1);
+        assert!(first.deferred == Some("ledger") && reply.starts_with("ok: count") && runs == 1, "{how:?}: {first:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_during_the_run_is_waited_for() {
+    let server = Server::start("");
+    let (mut test_gateway, database) = new(&server, "");
+    let request = test_gateway.request("count", &[]);
+    let (ended, ()) = during_the_run(&mut test_gateway, &request, || {
+        server.stop("immediate");
+        server.start_again();
+    });
+    assert!(ended.reply().contains("ok: count"), "{ended:?}");
+    // One that does not come back in time: the run is over, and nobody knows.
+    test_gateway.clock.forward(60);
+    test_gateway.timeouts.transaction = Duration::from_millis(500);
+    let request = test_gateway.request("count", &[]);
+    for name in ["runs", "go"] {
+        fs::remove_file(test_gateway.path(name)).expect("removed");
+    }
+    let (ended, ()) = during_the_run(&mut test_gateway, &request, || server.stop("immediate"));
+    assert_eq!(ended.deferred, Some("ledger"), "{ended:?}");
+    assert!(ended.log.join("\n").contains("no PostgreSQL server takes the ledger"), "never connected: {ended:?}");
+    assert_eq!(test_gateway.deliver(&request).deferred, Some("ledger"));
+    server.start_again();
+    test_gateway.timeouts.transaction = Duration::from_secs(10);
+    // This process lives, and could not release the lock.
+    assert_eq!(test_gateway.deliver(&request).deferred, Some("busy"));
+    server.sql(&database, "UPDATE mailsudo.locks SET ends = now()");
+    assert!(test_gateway.deliver(&request).reply().contains("outcome unknown: count"));
+    assert!(test_gateway.deliver(&request).refused("duplicate"));
+    assert_eq!(test_gateway.runs().len(), 2);
+}
+
+#[test]
+fn a_server_that_stands_still_defers_in_time() {
+    let server = Server::start("");
+    let (mut test_gateway, _) = gateway(&server);
+    let request = test_gateway.request("count", &[]);
+    // A stopped postmaster accepts connections, and answers none.
+    let postmaster = rustix::process::Pid::from_raw(server.pid()).expect("a pid");
+    let signal = |signal| rustix::process::kill_process(postmaster, signal).expect("signalled");
+    signal(rustix::process::Signal::STOP);
+    let ended = test_gateway.deliver(&request);
+    signal(rustix::process::Signal::CONT);
+    assert_eq!(ended.deferred, Some("ledger"));
+    assert!(ended.log.join("\n").contains("no answer in time"), "{ended:?}");
+    assert!(test_gateway.deliver(&request).reply().contains("ok: count"));
+}
+
+/// pgbouncer(1) in transaction mode, with fewer connections to the server than clients.
+struct Pooler {
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+impl Pooler {
+    fn of(server: &Server) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().display();
+        fs::write(folder.path().join("users"), format!("\"{DELIVER}\" \"\"\n")).expect("written");
+        fs::write(
+            folder.path().join("conf"),
+            format!(
+                "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr =\nlisten_port = 5432\nunix_socket_dir = {home}\n\
+                 auth_type = any\nauth_file = {home}/users\npool_mode = transaction\ndefault_pool_size = 2\n\
+                 logfile = {home}/log\npidfile = {home}/pid\n",
+                server.folder.display(),
+                server.port
+            )
+            .replace("* = ", &format!("* = user={DELIVER} ")),
+        )
+        .expect("written");
+        let mut command = if rustix::process::geteuid().is_root() {
+            let done = Command::new("chown").args(["-R", "postgres"]).arg(folder.path()).status().expect("chown");
+            assert!(done.success());
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "/usr/sbin/pgbouncer"]);
+            command
+        } else {
+            Command::new("/usr/sbin/pgbouncer")
+        };
+        command.arg(folder.path().join("conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("pgbouncer: apt-get install pgbouncer (tests/setup)");
+        let socket = folder.path().join(".s.PGSQL.5432");
+        until("pgbouncer's socket", || socket.exists());
+        Self { folder, child }
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn everything_works_through_pgbouncer_in_transaction_mode() {
+    let (mut test_gateway, database) = new(server(), "");
+    let pooler = Pooler::of(server());
+    set(
+        &test_gateway,
+        &format!("url = \"postgresql://{DELIVER}@/{database}?host={}\"", pooler.folder.path().display()),
+    );
+    for n in 0..5 {
+        test_gateway.clock.forward(60);
+        let request = test_gateway.request("count", &[]);
+        assert!(test_gateway.deliver(&request).reply().contains("ok: count"));
+        assert!(test_gateway.deliver(&request).refused("duplicate"));
+        assert_eq!(test_gateway.runs().len(), n + 1);
+    }
+    let ledger = crate::database::open(&test_gateway).expect("the ledger");
+    assert_eq!(ledger.health().expect("its state").requests, 5);
+    assert_eq!(ledger.nodes().expect("a list").len(), 1);
+    // Two deliveries whose transactions would need each other's connection, were one kept between transactions.
+    test_gateway.clock.forward(60);
+    let request = test_gateway.request("count", &[]);
+    let (ended, held) = during_the_run(&mut test_gateway, &request, || {
+        server().sql(&database, "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+    });
+    assert!(
+        ended.reply().contains("ok: count") && held == "0",
+        "no transaction is open while a command runs: {ended:?}"
+    );
+}
