@@ -17,6 +17,9 @@ const SLACK: Duration = Duration::from_secs(20);
 /// to check a last time whether an exclusive command is free, to record the outcome, and to mark the reply as sent.
 const LEDGER_WAITS: u32 = 6;
 
+/// How many of these waits come before a run.
+pub const BEFORE_RUN: u32 = 4;
+
 /// How many child processes may have to be ended: a sudo that is slow to start, sudo, sendmail.
 const CHILDREN: u32 = 3;
 
@@ -188,6 +191,15 @@ pub const PRUNE: u32 = 20;
 /// How many SQLite pages the write-ahead log may hold. It stays in place when a delivery ends, because moving it back takes
 /// two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
 pub const WAL_PAGES: i64 = 100;
+
+/// How many bytes of a text payload a notice shows.
+pub const NOTICE_PAYLOAD: usize = 4 << 10;
+
+/// How many pending requests `pending` looks at.
+pub const PENDING: u32 = 500;
+
+/// The most approvers of one command. Each gets a notice of their own.
+pub const APPROVERS: usize = 50;
 
 /// The most characters of a command with its arguments in a reply's subject.
 pub const SUBJECT: usize = 60;

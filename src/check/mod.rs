@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod access;
+mod approval;
 mod commands;
 mod database;
 mod gateway;
@@ -69,6 +70,7 @@ pub fn check(folder: &Path, now: Timestamp) -> Report {
     ssh_keys::check(&gateway, &mut report);
     sender_auth::check(&gateway, &mut report);
     commands::check(&gateway, &mut report);
+    approval::check(&gateway, &mut report);
     sudo_rules::check(&gateway, &mut report);
     ledger::check(&gateway, &mut report);
     host::check(&gateway, &mut report);

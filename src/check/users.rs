@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CheckedGateway, Report, count};
 use crate::authenticate::Factor;
-use crate::config::{Gateway, User};
+use crate::config::{Command, Gateway, User};
 use crate::protocol::UserName;
 use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
@@ -116,11 +116,12 @@ fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
 fn roles(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let held: BTreeSet<_> = gateway.users.iter().flat_map(|(_, user)| &user.roles).collect();
     let allowed: BTreeSet<_> = gateway.commands.iter().flat_map(|command| command.allow.keys()).collect();
+    let named: BTreeSet<_> = gateway.commands.iter().flat_map(Command::roles).collect();
     for role in allowed.difference(&held) {
         let remedy = "give it to a user, in `roles` in users.d, or take it out of [allow] in commands.d";
         report.warning("roles", format!("commands allow the role {role}, which no user holds"), remedy);
     }
-    for role in held.difference(&allowed) {
+    for role in held.difference(&allowed).filter(|role| !named.contains(role.as_str())) {
         let remedy =
             "allow it a command, with [allow] in commands.d, or take it from its users; it may be a typing error";
         report.warning("roles", format!("users hold the role {role}, which no command allows"), remedy);

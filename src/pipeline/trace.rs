@@ -2,16 +2,17 @@
 //! terminal is slow to take them.
 
 use super::observer::{Observer, Step};
+use crate::admission::Announcement;
 use crate::authenticate::{Identified, SignedBy};
 use crate::authorize::{Action, Authorized};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal};
 use crate::execute::command_line;
 use crate::intake::Message;
-use crate::ledger::{Record, State};
+use crate::ledger::{Record, State, Story};
 use crate::protocol::{CommandName, Request, UserName};
 use crate::remedy::{Call, program};
-use crate::reply::visible;
+use crate::reply::{history, visible};
 
 /// What `explain` prints.
 pub struct Trace<'g> {
@@ -83,12 +84,15 @@ impl<'g> Trace<'g> {
         }
     }
 
-    fn recorded(&mut self, record: Option<&Record>) {
+    fn recorded(&mut self, record: Option<&Record>, story: &Story) {
         match record {
             None => self.say("ledger: this request is new"),
             Some(record) => {
                 self.say(format!("ledger: on record, {}, seen at {}", record.state.word(), record.first_seen));
             }
+        }
+        for (kind, by) in history(&story.votes) {
+            self.say(format!("{kind}: {by}"));
         }
         if let Some(record) = record.filter(|record| record.state != State::Waiting) {
             let reply = if record.is_closed() { "its reply has been sent" } else { "its reply would be sent" };
@@ -96,7 +100,7 @@ impl<'g> Trace<'g> {
         }
     }
 
-    fn authorized(&mut self, authorized: &Authorized<'_>) {
+    fn authorized(&mut self, authorized: &Authorized<'_>, announcement: Option<&Announcement>) {
         if let Some(role) = authorized.role() {
             self.say(format!("role: {role} permits it"));
         }
@@ -106,8 +110,22 @@ impl<'g> Trace<'g> {
                 self.say(format!("command: {} as {}", invocation.argv().join(" "), invocation.run_as()));
                 self.say(format!("would run: {}", command_line(invocation, execution).join(" ")));
             }
-            Action::Help | Action::Status(_) => self.say("command: built in; it would be answered"),
+            Action::Help | Action::Status(_) | Action::Pending => self.say("command: built in; it would be answered"),
+            Action::Vote(ballot) => {
+                self.say(format!("command: built in; about the request {}", ballot.request().short()));
+            }
         }
+        let Some((required, announcement)) = authorized.required().zip(announcement) else {
+            return;
+        };
+        let told: Vec<_> = announcement.notices().iter().map(|notice| notice.user.as_str()).collect();
+        let told = told.join(", ");
+        if let Some(role) = required.exception() {
+            return self.say(format!("approval: not needed, by the role {role}; a notice would go to {told}"));
+        }
+        let (needed, by) = (required.terms().needed, required.terms().approvers());
+        self.say(format!("digest: {}", required.digest()));
+        self.say(format!("approval: {needed} of {by} must approve it; it would wait, and a notice would go to {told}"));
     }
 
     fn refused(&mut self, refusal: &Refusal) {
@@ -154,7 +172,7 @@ impl Observer for Trace<'_> {
                 self.say(format!("mac: right, under the {which} key of {}", verified.user()));
             }
             Step::Identified(identified) => self.identified(identified),
-            Step::Recorded(record) => self.recorded(record),
+            Step::Recorded(record, story) => self.recorded(record, story),
             Step::Judging { identified, max_age, now } => {
                 self.say(match now.seconds() - identified.request().time().seconds() {
                     age @ 0.. => format!("age: {age} s, of at most {} s", max_age.as_secs()),
@@ -165,7 +183,8 @@ impl Observer for Trace<'_> {
                 let step = authenticated.step().map_or_else(|| "its own".to_owned(), |step| step.to_string());
                 self.say(format!("code: right, step {step}, not used before"));
             }
-            Step::Authorized(authorized) => self.authorized(authorized),
+            Step::Authorized(authorized, announcement) => self.authorized(authorized, announcement),
+            Step::Judged(words) => self.say(format!("vote: {words}")),
             Step::Waiting(Some(hold)) => {
                 self.say(match hold.holder {
                     Some(holder) => {
@@ -189,7 +208,13 @@ impl Observer for Trace<'_> {
             | Step::Finished(_)
             | Step::Resumed(_)
             | Step::Replied(_)
-            | Step::NotRecorded(_) => {}
+            | Step::NotRecorded(_)
+            | Step::Asked(..)
+            | Step::Exception(..)
+            | Step::Voted(..)
+            | Step::Claimed(_)
+            | Step::Lapsed(..)
+            | Step::Noticed(..) => {}
         }
     }
 }

@@ -45,7 +45,7 @@ fn a_request_is_signed_delivered_answered_and_verified() {
     assert!(verified.out.contains("altered"), "{}", verified.out);
     assert_eq!(
         test_gateway.run_with(&["verify", "--key", "alice.key"], &request).out,
-        "not genuine: no reply that this key has signed\n"
+        "not genuine: no reply or notice that this key has signed\n"
     );
 
     let again = test_gateway.run_with(&["deliver"], &request);

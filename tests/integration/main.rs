@@ -13,6 +13,7 @@ mod cases;
 mod check;
 mod cli;
 
+mod approval;
 mod binary;
 mod cli_conventions;
 mod concurrency;

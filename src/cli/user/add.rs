@@ -10,7 +10,7 @@ use clap::Args;
 use super::{UserArg, default_key_file, known, say_key_file, show_totp, ssh_keys};
 use crate::cli::{qr, service_account, sign::address};
 use crate::client::read_private;
-use crate::config::{Gateway, MailAddress};
+use crate::config::{Command, Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
@@ -71,7 +71,7 @@ fn role(text: &str) -> Result<String, String> {
 /// Refuses a role that no command allows, where there are commands: most often it is a typing error.
 fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
     let commands = super::super::commands(gateway)?;
-    let known: BTreeSet<&str> = commands.iter().flat_map(|command| command.allow.keys().map(String::as_str)).collect();
+    let known: BTreeSet<&str> = commands.iter().flat_map(Command::roles).collect();
     let unknown = roles.iter().find(|role| !known.contains(role.as_str()));
     match unknown {
         Some(role) if !known.is_empty() => bail!(
