@@ -17,6 +17,9 @@ man      = target/man
 built    = target/built
 program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 
+# Where cargo has put the program of a debug build, as cargo says it.
+debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
+
 .DEFAULT_GOAL := build
 .PHONY: help demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install uninstall deb setup clean
 
@@ -66,7 +69,7 @@ test-unit: ## Tests that need no root: units, properties, protocol vectors, the 
 test-page: ## The users' page: its types, its rules in node, and the page in a headless Chromium
 	tsc -p page
 	$(CARGO) build --locked --bin mailsudo
-	MAILSUDO="$$(ls -t target/*/debug/mailsudo target/debug/mailsudo 2>/dev/null | head -1)" node --test page/test/*.test.mjs
+	MAILSUDO="$(debug-program)" node --test page/test/*.test.mjs
 
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
@@ -74,7 +77,8 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration -- --ignored --nocapture
-	MAILSUDO="$$(ls -t target/*/debug/mailsudo target/debug/mailsudo 2>/dev/null | head -1)" node --test page/test/firefox.soak.mjs
+	$(CARGO) build --locked --bin mailsudo
+	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
 
 setup-firefox:
 	@tests/setup firefox-esr

@@ -50,7 +50,7 @@ pub const ACCOUNT_LOOKUP: Duration = Duration::from_secs(5);
 /// How long one program that `check` runs may take, and all of them in total.
 pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);
 /// See [`CHECK_PROGRAM`].
-pub const CHECK_PROGRAMS: Duration = Duration::from_secs(15);
+pub const CHECK_PROGRAMS: Duration = Duration::from_secs(12);
 
 /// For a program that did not end in time to end after SIGTERM, and again after SIGKILL, where nothing else is given.
 pub const KILL_GRACE: Duration = Duration::from_secs(1);

@@ -64,6 +64,7 @@ export const DE = {
   answer: 'Ihre Antwort',
   reason: 'Grund',
   reasonHint: 'Der Antragsteller liest ihn.',
+  reasonNeeded: 'Nennen Sie den Grund.',
   signAnswer: 'Antwort signieren',
   chooseAnswer: 'Wählen Sie ja oder nein.',
   checkTitle: 'Antwort prüfen',

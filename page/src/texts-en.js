@@ -62,6 +62,7 @@ export const EN = {
   answer: 'Your answer',
   reason: 'Reason',
   reasonHint: 'The requester reads it.',
+  reasonNeeded: 'Say why.',
   signAnswer: 'Sign the answer',
   chooseAnswer: 'Choose yes or no.',
   checkTitle: 'Check a reply',

@@ -64,6 +64,7 @@ export const ES = {
   answer: 'Su respuesta',
   reason: 'Motivo',
   reasonHint: 'Lo lee el solicitante.',
+  reasonNeeded: 'Diga por qué.',
   signAnswer: 'Firmar la respuesta',
   chooseAnswer: 'Elija sí o no.',
   checkTitle: 'Comprobar una respuesta',

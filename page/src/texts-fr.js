@@ -64,6 +64,7 @@ export const FR = {
   answer: 'Votre réponse',
   reason: 'Motif',
   reasonHint: 'Le demandeur le lit.',
+  reasonNeeded: 'Dites pourquoi.',
   signAnswer: 'Signer la réponse',
   chooseAnswer: 'Choisissez oui ou non.',
   checkTitle: 'Vérifier une réponse',

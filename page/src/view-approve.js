@@ -43,7 +43,8 @@ function judged(checked, section) {
 function answerForm(block, section) {
   let answer = '';
   const reason = h('input', { type: 'text', dir: 'auto', maxlength: 500 });
-  const why = h('div', { hidden: true }, field(t('reason'), reason, t('reasonHint')).element);
+  const { element: reasonField, say } = field(t('reason'), reason, t('reasonHint'));
+  const why = h('div', { hidden: true }, reasonField);
   const wrong = h('p', { class: 'wrong', role: 'alert' });
   const choice = radios(t('answer'), 'answer', [{ value: 'approve', label: t('yes') }, { value: 'deny', label: t('no') }], answer, (value) => {
     answer = value;
@@ -52,11 +53,13 @@ function answerForm(block, section) {
   const code = codeField();
   const sign = async () => {
     wrong.textContent = answer ? '' : t('chooseAnswer');
+    const isUnexplained = answer === 'deny' && reason.value.trim() === '';
+    say(isUnexplained ? t('reasonNeeded') : '');
     const digits = code.read();
-    if (!answer || !digits) return;
+    if (!answer || isUnexplained || !digits) return;
     /** @type {[string, string][]} */
     const args = [['id', block.request], ['digest', block.digest]];
-    if (answer === 'deny' && reason.value.trim() !== '') args.push(['reason', reason.value.trim()]);
+    if (answer === 'deny') args.push(['reason', reason.value.trim()]);
     try {
       section.replaceWith(await signedView({ command: answer, args, attachment: null }, digits));
     } catch (fault) {

@@ -337,6 +337,8 @@ browserTest('a notice is shown after it was verified only, and the answer names 
   await browser.click('main button.primary');
   await browser.waitText('Choose yes or no.');
   await browser.press('No, do not run it');
+  await browser.click('main button.primary');
+  await browser.waitText('Say why.');
   await browser.fill('Reason', 'not on Friday');
   if (process.env.MAILSUDO_PICTURES) await pictures(browser, 'approve');
   await browser.click('main button.primary');

@@ -11,6 +11,7 @@ use super::{GatewayArg, complete, print_json};
 use crate::authorize::Invocation;
 use crate::config::{self, Gateway, Part};
 use crate::protocol::CommandName;
+use crate::remedy::Call;
 use crate::sudoers::vectors;
 
 /// Show the configured commands
@@ -82,8 +83,8 @@ impl Show {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
         let command = gateway.command(&self.name)?;
-        let command =
-            command.with_context(|| format!("there is no command {}; see `mailsudo command list`", self.name))?;
+        let command = command
+            .with_context(|| format!("there is no command {}; the commands: {}", self.name, Call::ListCommands))?;
         if self.json {
             return print_json(&about(&command, &gateway));
         }

@@ -12,6 +12,7 @@ use super::{GatewayArg, complete, open_ledger, print_json, when};
 use crate::config::{Gateway, Span};
 use crate::ledger::{Filter, Record, State, Story};
 use crate::protocol::{CommandName, RequestId, RunResult, Timestamp, UserName};
+use crate::remedy::Call;
 use crate::reply::stored_text;
 use crate::system::clock::{Clock, SystemClock};
 
@@ -232,7 +233,7 @@ impl Show {
         }
         let short = hex::decode(&self.id).context("an id is hex digits")?;
         let record = open_ledger(gateway)?.find(&short)?;
-        record.with_context(|| format!("there is no request {}; `mailsudo log` lists the requests", self.id))
+        record.with_context(|| format!("there is no request {}; the requests: {}", self.id, Call::Log))
     }
 }
 

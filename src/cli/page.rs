@@ -8,10 +8,11 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::user::known;
-use super::{GatewayArg, complete, stdout};
+use super::{GatewayArg, complete, stdout, tell};
 use crate::config::Gateway;
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
+use crate::remedy::Call;
 use crate::system::files::{Rights, replace};
 
 /// Print the page with which a user signs, approves and checks in a browser
@@ -46,7 +47,14 @@ impl Page {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
         let html = if let Some(name) = &self.user {
-            page::html(&gateway, &Owner::of(name, &known(&gateway, name)?))?
+            let user = known(&gateway, name)?;
+            if user.ssh.require_signature {
+                tell(format_args!(
+                    "Requests of {name} need an SSH signature, which a browser cannot make: the page only checks replies. \
+                     `mailsudo sign` signs."
+                ));
+            }
+            page::html(&gateway, &Owner::of(name, &user))?
         } else {
             check_roles(&gateway, &self.roles)?;
             page::html(&gateway, &Owner::with(&self.roles))?
@@ -64,7 +72,7 @@ fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
     let commands = super::commands(gateway)?;
     let is_known = |role: &&String| commands.iter().any(|command| command.allow.contains_key(*role));
     match roles.iter().find(|role| !is_known(role)) {
-        Some(role) => bail!("no command allows the role {role}; `mailsudo command list` shows the roles"),
+        Some(role) => bail!("no command allows the role {role}; the commands with their roles: {}", Call::ListCommands),
         None => Ok(()),
     }
 }

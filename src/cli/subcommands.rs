@@ -62,6 +62,16 @@ enum Subcommands {
     Postfix(postfix::PostfixCommand),
 }
 
+/// Prints clap's answer to a command line that is none: help, the version, or what is wrong. That repeats the caller's words,
+/// which may be pasted from a mail.
+fn wrong_words(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    tell(format_args!("{}", error.render().to_string().trim_end()));
+    ExitCode::from(2)
+}
+
 /// Runs the command line `words`, program name first.
 pub fn run(words: Vec<OsString>) -> ExitCode {
     // Inside a sudo rule, before a command that must not inherit this process's limits.
@@ -76,7 +86,10 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         return deliver::run(&words);
     }
     CompleteEnv::with_factory(Cli::command).bin("mailsudo").completer("mailsudo").complete();
-    let command = Cli::parse_from(words).command;
+    let command = match Cli::try_parse_from(words) {
+        Ok(line) => line.command,
+        Err(error) => return wrong_words(&error),
+    };
     let is_users_own = matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_) | Subcommands::Key(_));
     let result = match command {
         Subcommands::Deliver(deliver) => return deliver.run(),

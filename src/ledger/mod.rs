@@ -82,8 +82,8 @@ pub trait Ledger: ApprovalQueries {
     /// Ends the user's lockout, and lets no wrong code up to `now` count. Returns whether the user was locked out.
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError>;
 
-    /// The newest request of `user` other than `except`, or the one with an id that begins with the bytes `short`. Of requests that
-    /// used a step, the newest is the one of the last step.
+    /// The newest request of `user` other than `except`, or the one with an id that begins with the bytes `short`. The newest is the
+    /// one that was recorded last: after a change of the TOTP period, steps do not show that.
     fn look_up(&self, user: &UserName, except: &RequestId, short: Option<&[u8]>)
     -> Result<Option<Record>, LedgerError>;
 }

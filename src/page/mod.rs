@@ -28,17 +28,24 @@ pub struct Owner<'o> {
     from: Option<&'o MailAddress>,
     /// The roles whose commands it offers.
     roles: &'o [String],
+    /// Whether the user's requests need an SSH signature, which a browser cannot make.
+    needs_signature: bool,
 }
 
 impl<'o> Owner<'o> {
     /// The page is for this user.
     pub fn of(name: &'o UserName, user: &'o User) -> Self {
-        Self { user: Some(name), from: user.from.first(), roles: &user.roles }
+        Self {
+            user: Some(name),
+            from: user.from.first(),
+            roles: &user.roles,
+            needs_signature: user.ssh.require_signature,
+        }
     }
 
     /// The page is for every user with one of these roles.
     pub fn with(roles: &'o [String]) -> Self {
-        Self { user: None, from: None, roles }
+        Self { user: None, from: None, roles, needs_signature: false }
     }
 }
 
@@ -120,7 +127,9 @@ pub fn html(gateway: &Gateway, owner: &Owner<'_>) -> Result<String, ConfigError>
 }
 
 fn filled(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> String {
-    let offered = commands.iter().filter(|command| is_visible(command, owner.roles));
+    // A request that needs an SSH signature is not offered: a browser cannot make one.
+    let offered = commands.iter().filter(|command| is_visible(command, owner.roles) && !command.require_signature);
+    let offered = offered.map(|command| offer(command, owner.roles)).chain(built_in());
     let data = Data {
         version: 1,
         gateway: settings.gateway.as_str(),
@@ -128,7 +137,7 @@ fn filled(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> Strin
         user: owner.user.map(UserName::as_str),
         from: owner.from.map(MailAddress::as_str),
         max_file: settings.limits.message.bytes().saturating_sub(REST_OF_MAIL) / 3 * 2,
-        commands: offered.map(|command| offer(command, owner.roles)).chain(built_in()).collect(),
+        commands: if owner.needs_signature { Vec::new() } else { offered.collect() },
     };
     // Writing to memory does not fail; a page without data says that it is empty.
     let json = escaped(&serde_json::to_string(&data).unwrap_or_default());

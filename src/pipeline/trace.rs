@@ -11,6 +11,7 @@ use crate::execute::command_line;
 use crate::intake::Message;
 use crate::ledger::{Record, State, Story};
 use crate::protocol::{CommandName, Request, UserName};
+use crate::remedy::{Call, program};
 use crate::reply::{history, visible};
 
 /// What `explain` prints.
@@ -143,10 +144,11 @@ impl<'g> Trace<'g> {
             yes(effect.answered),
         ));
         if refusal.reason() == Reason::NotARequest {
-            self.say(
-                "next: no text of it has a line `mailsudo: 1`; check the texts above, and the mail itself: postcat -qbh ID, or \
-                 in the mailbox. An attachment and a forwarded message do not count",
-            );
+            self.say(format!(
+                "next: no text of it has a line `mailsudo: 1`; check the texts above, and the mail itself, in the mailbox or, \
+                 with its queue id: {} -qbh ID. An attachment and a forwarded message do not count",
+                program("postcat")
+            ));
         }
         let requested = self.requested.as_ref();
         if let Some(advice) = requested.and_then(|(user, command)| advice(refusal, self.gateway, user, command)) {
@@ -231,24 +233,31 @@ fn signature(signed_by: &SignedBy) -> String {
 fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &CommandName) -> Option<String> {
     Some(match refusal.reason() {
         Reason::BadMac if matches!(gateway.secrets(user), Ok(None)) => {
-            format!("this gateway has no secrets of {user}; `mailsudo user list` shows its users")
+            format!("this gateway has no secrets of {user}; its users: {}", Call::ListUsers)
         }
         Reason::BadMac => format!(
-            "{user} is known, so the block was changed in transit or signed under another key; `mailsudo user show {user}` \
-             shows a rotation"
+            "{user} is known, so the block was changed in transit or signed under another key; whether the key was rotated: {}",
+            Call::ShowUser(user.to_string())
         ),
-        Reason::Disabled => format!("mailsudo user enable {user}"),
-        Reason::ForeignFrom => format!("if it is the user's, add it to `from` in users.d/{user}.toml"),
-        Reason::NoSignature => format!("`mailsudo user show {user}` shows the user's SSH keys"),
-        Reason::ForeignSignature => format!("if the key is the user's: mailsudo user rotate {user} --ssh-key FILE.pub"),
-        Reason::BadCode => format!("`mailsudo user test {user}` shows whether the clock or the secret is wrong"),
-        Reason::LockedOut => format!("mailsudo user unlock {user}"),
+        Reason::Disabled => Call::EnableUser(user.to_string()).to_string(),
+        Reason::ForeignFrom => {
+            format!("if it is the user's, add it to `from` in {}/users.d/{user}.toml", gateway.path().display())
+        }
+        Reason::NoSignature => format!("the user's SSH keys: {}", Call::ShowUser(user.to_string())),
+        Reason::ForeignSignature => {
+            format!("if the key is the user's: {} --ssh-key FILE.pub", Call::RotateUser(user.to_string()))
+        }
+        Reason::BadCode => format!("whether the clock or the secret is wrong: {}", Call::TestUser(user.to_string())),
+        Reason::LockedOut => Call::UnlockUser(user.to_string()).to_string(),
         Reason::Stale | Reason::Future => {
             "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }
-        Reason::FailedOver => "sign a new request; `mailsudo ledger status` shows until when".to_owned(),
+        Reason::NotPermitted if matches!(gateway.command(command), Ok(None)) => {
+            format!("this gateway has no command {command}; its commands: {}", Call::ListCommands)
+        }
+        Reason::FailedOver => format!("sign a new request; until when that lasts: {}", Call::LedgerStatus),
         Reason::NotPermitted | Reason::BadParameter => {
-            format!("`mailsudo command show {command}` and `mailsudo may {user} {command} ...` show the rules")
+            format!("the rules of the command: {}", Call::ShowCommand(command.to_string()))
         }
         _ => return None,
     })

@@ -8,3 +8,4 @@ pub mod clock;
 pub mod files;
 pub mod hardening;
 pub mod permissions;
+pub mod unit;

@@ -9,6 +9,8 @@ mod common;
 #[path = "../common/database.rs"]
 mod database;
 
+mod cases;
+mod check;
 mod cli;
 
 mod approval;
@@ -34,6 +36,7 @@ mod sender_auth;
 mod smtp;
 mod ssh_cli;
 mod ssh_signature;
+mod statements;
 mod sysadmin;
 mod time;
 mod timing;

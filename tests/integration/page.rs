@@ -91,6 +91,21 @@ fn a_page_for_roles_or_for_nobody_names_no_user() {
 }
 
 #[test]
+fn what_needs_an_ssh_signature_is_not_offered() {
+    let test_gateway = hostile_gateway();
+    let text = fs::read_to_string(test_gateway.path("commands.d/say.toml")).expect("a command");
+    test_gateway.write("commands.d/say.toml", &format!("require_signature = true\n{text}"));
+    let said = test_gateway.run(&["page", "--user", "alice"]);
+    assert_eq!((names(&data(&said.out)), said.err.as_str()), (vec!["load", "restart", "help", "status"], ""));
+    let text = fs::read_to_string(test_gateway.path("users.d/alice.toml")).expect("a user");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKv+nwN53YYSBIwZuyeYYwdaJCA28HOCYkC0zOIEsWN";
+    test_gateway.write("users.d/alice.toml", &format!("{text}ssh_keys = [\"{key}\"]\nrequire_signature = true\n"));
+    let said = test_gateway.run(&["page", "--user", "alice"]);
+    assert_eq!((said.status, names(&data(&said.out)).len()), (0, 0), "{}", said.err);
+    assert!(said.err.contains("`mailsudo sign` signs"), "{}", said.err);
+}
+
+#[test]
 fn a_user_can_be_enrolled_with_a_page_and_a_qr_code() {
     let test_gateway = hostile_gateway();
     let line = ["user", "add", "bob", "--address", "b@example.com", "--role", "web", "--page", "bob.html", "--qr-key"];

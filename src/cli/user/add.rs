@@ -14,6 +14,7 @@ use crate::config::{Command, Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
+use crate::remedy::Call;
 use crate::system::files::{Rights, create};
 
 /// Enrol a user: make the secrets, write the gateway's two files and the user's key file
@@ -101,7 +102,9 @@ impl Add {
         }
         if enrolment.file("users.d", &name).exists() {
             bail!(
-                "{name} exists already: `mailsudo user rotate {name}` makes new secrets, `mailsudo user show {name}` shows the rest"
+                "{name} exists already: {} shows it, and {} makes a new TOTP secret",
+                Call::ShowUser(name.to_string()),
+                Call::RotateTotp(name.to_string())
             );
         }
         if key_file.exists() {
