@@ -53,10 +53,8 @@ pub enum Remedy {
     },
     /// Makes a service unit of systemd let its programs gain privileges.
     NewPrivileges(String),
-    /// Makes an account never expire.
+    /// Makes an account never expire, and shows its state.
     NeverExpire(String),
-    /// Shows the state of an account.
-    AccountState(String),
     /// Mounts a file system again, with set-user-ID programs.
     AllowSetuid(PathBuf),
 }
@@ -218,8 +216,7 @@ impl Remedy {
             Self::StartPostfix,
             Self::SudoersFlag { user: account.clone(), flag: "requiretty" },
             Self::NewPrivileges("postfix@-.service".to_owned()),
-            Self::NeverExpire(account.clone()),
-            Self::AccountState(account),
+            Self::NeverExpire(account),
             Self::AllowSetuid("/".into()),
         ]);
         all
@@ -271,7 +268,7 @@ impl fmt::Display for Remedy {
             Self::StartPostfix => write!(f, "{} start", program("postfix")),
             Self::SudoersFlag { user, flag } => write!(
                 f,
-                "echo 'Defaults:{user} !{flag}' >>{LAST_SUDOERS_FILE} && {} 0440 {LAST_SUDOERS_FILE} && {} -c",
+                "echo 'Defaults:{user} !{flag}' >>{LAST_SUDOERS_FILE} && {} 0440 {LAST_SUDOERS_FILE} && {} -c -f {LAST_SUDOERS_FILE}",
                 program("chmod"),
                 program("visudo")
             ),
@@ -282,9 +279,8 @@ impl fmt::Display for Remedy {
                 program("mkdir"),
                 systemctl = program("systemctl")
             ),
-            Self::NeverExpire(account) => write!(f, "{} --expiredate -1 {account}", program("chage")),
-            Self::AccountState(account) => {
-                write!(f, "{} --list {account} && {} --status {account}", program("chage"), program("passwd"))
+            Self::NeverExpire(account) => {
+                write!(f, "{} --expiredate -1 {account} && {} --status {account}", program("chage"), program("passwd"))
             }
             Self::AllowSetuid(place) => write!(f, "{} -o remount,suid {}", program("mount"), quoted(place)),
         }

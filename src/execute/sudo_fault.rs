@@ -23,9 +23,7 @@ enum Cause {
     Flag(&'static str),
     /// no_new_privs (prctl(2)) was set by a service manager.
     NoNewPrivileges,
-    /// The account has expired.
-    Expired,
-    /// PAM does not accept the account.
+    /// PAM does not accept the account: it has expired, or a PAM module refuses it. sudo has the same words for both.
     Account,
     /// The host's own name cannot be resolved.
     HostName,
@@ -37,7 +35,7 @@ const CAUSES: [(&str, Cause); 13] = [
     ("Defaults log_input", Cause::Flag("log_input")),
     ("must have a tty", Cause::Flag("requiretty")),
     ("no new privileges", Cause::NoNewPrivileges),
-    ("Account expired or PAM config lacks", Cause::Expired),
+    ("Account expired or PAM config lacks", Cause::Account),
     ("account validation failure", Cause::Account),
     ("assword expired", Cause::Account),
     ("PAM account management error", Cause::Account),
@@ -81,8 +79,7 @@ fn remedy_of(cause: Cause, settings: &Settings) -> Remedy {
         Cause::Rule => Call::Check.into(),
         Cause::Flag(flag) => Remedy::SudoersFlag { user, flag },
         Cause::NoNewPrivileges => new_privileges(Path::new("/proc/self")),
-        Cause::Expired => Remedy::NeverExpire(user),
-        Cause::Account => Remedy::AccountState(user),
+        Cause::Account => Remedy::NeverExpire(user),
         Cause::HostName => Remedy::HostName(host_name()),
     }
 }

@@ -139,10 +139,9 @@ fn rotation_overlaps_for_keys_and_not_for_phones() {
     assert!(test_gateway.run(&["user", "show", "alice"]).out.contains("old key  valid for requests signed up to"));
     assert!(test_gateway.run_with(&["deliver"], &old).out.contains("heard: old"), "the old key still counts");
     fs::rename(test_gateway.path("new.key"), test_gateway.path("alice.key")).expect("the new key file");
-    assert!(
-        test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"])).err.contains("used-code"),
-        "the new one counts too"
-    );
+    // In the same step the code is used; on a slow host the next step may have begun.
+    let new = test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    assert!(new.err.contains("used-code") || new.out.contains("heard: "), "the new one counts too: {}", new.err);
 
     let rotated = test_gateway.run(&["user", "rotate", "alice", "--totp"]);
     assert!(rotated.out.contains("the old one is no longer valid"), "{}", rotated.err);
