@@ -260,7 +260,7 @@ fn a_refusal_by_sudo_is_told_from_the_commands_own_exit_1() {
         ("sudo: a password is required", " check --quiet"),
         ("sudo: interactive authentication is required", " check --quiet"),
         ("sudo: sorry, you must have a tty to run sudo", "Defaults:mailsudo !requiretty"),
-        ("sudo: The \"no new privileges\" flag is set", "NoNewPrivileges= of systemd"),
+        ("sudo: The \"no new privileges\" flag is set", "NoNewPrivileges="),
         ("sudo: unable to resolve host berlin", "/etc/hosts"),
     ] {
         test_gateway.write("says", 0o644, words);
