@@ -163,8 +163,8 @@ fn while_another_delivery_works_on_the_request_a_vote_waits_or_is_deferred() {
     assert_eq!((recipients(&ended.replies), site.runs()), (vec!["alice".into(), "carol".into()], 1));
 }
 
-/// Processes of the program, all started before any has its mail.
-fn deliver_at_once(site: &Site, mails: &[String]) {
+/// Processes of the program, all started before any has its mail. Returns whether none of the mails was deferred.
+fn deliver_at_once(site: &Site, mails: &[String]) -> bool {
     let mut children: Vec<_> = mails
         .iter()
         .map(|_| {
@@ -183,10 +183,13 @@ fn deliver_at_once(site: &Site, mails: &[String]) {
     for (child, mail) in children.iter_mut().zip(mails) {
         child.stdin.take().expect("a pipe").write_all(mail.as_bytes()).expect("written");
     }
+    let mut all_handled = true;
     for child in &mut children {
         let status = child.wait().expect("its end");
         assert!(matches!(status.code(), Some(0 | 75)), "{status}");
+        all_handled &= status.code() == Some(0);
     }
+    all_handled
 }
 
 #[test]
@@ -206,7 +209,7 @@ fn two_approvals_a_denial_and_a_replay_in_the_same_moment_run_it_at_most_once() 
         let signed = |seconds: i64| Timestamp::from_seconds(now.seconds() - seconds);
         let request =
             mail("alice@example.com", &block("alice", crate::common::KEY, signed(60), "risky", &[("what", "a")], None));
-        deliver_at_once(&site, std::slice::from_ref(&request));
+        assert!(deliver_at_once(&site, std::slice::from_ref(&request)));
         let read = |site: &Site| -> Vec<String> {
             let entries = std::fs::read_dir(site.gateway.path("replies")).expect("replies");
             entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a reply")).collect()
@@ -224,9 +227,8 @@ fn two_approvals_a_denial_and_a_replay_in_the_same_moment_run_it_at_most_once() 
             mails.push(mail("bob@example.com", &deny));
         }
         deliver_at_once(&site, &mails);
-        // What was deferred comes again.
-        deliver_at_once(&site, &mails);
-        deliver_at_once(&site, &mails);
+        // What was deferred comes again, as often as on a slow host the others hold the lock.
+        assert!((0..20).any(|_| deliver_at_once(&site, &mails)), "{round}");
         let replies = read(&site);
         let last: Vec<_> = replies
             .iter()
