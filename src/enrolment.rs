@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Gateway, MailAddress, Secrets, Settings};
 use crate::protocol::{GatewayName, Key, SshKey, Timestamp, UserName};
+use crate::remedy::Call;
 use crate::system::accounts::Account;
 use crate::system::changes::Changes;
 use crate::system::files::{Rights, create, rewrite};
@@ -221,7 +222,7 @@ impl<'g> Enrolment<'g> {
                 Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
             }
         }
-        found.then_some(()).with_context(|| format!("there is no user {user}; `mailsudo user list` shows the users"))
+        found.then_some(()).with_context(|| format!("there is no user {user}; the users: {}", Call::ListUsers))
     }
 
     /// The secrets of a user who must have them.

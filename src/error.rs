@@ -192,6 +192,16 @@ reasons! {
     BadParameter = "bad-parameter",
     /// The payload is missing, not unique, too large or not of its type; or the command takes none.
     BadPayload = "bad-payload",
+    /// Too few users could approve it.
+    NoApprover = "no-approver",
+    /// A vote on a request that is unknown, not shown to this user, or not with this digest: one and the same answer.
+    UnknownRequest = "unknown-request",
+    /// The requester's own approval, or that of the same person under another name.
+    OwnRequest = "own-request",
+    /// The user has approved it already.
+    AlreadyApproved = "already-approved",
+    /// A vote on a request that is not pending any more.
+    NotPending = "not-pending",
     /// Another run held an exclusive command until this request was too old.
     Waited = "waited",
     /// sudo refused what the gateway permits: the sudo rules and the configured commands differ.
@@ -228,6 +238,11 @@ impl Reason {
             | Self::NotPermitted
             | Self::BadParameter
             | Self::BadPayload
+            | Self::NoApprover
+            | Self::UnknownRequest
+            | Self::OwnRequest
+            | Self::AlreadyApproved
+            | Self::NotPending
             | Self::Waited
             | Self::SudoRules => effect(true, false, true),
             _ => effect(false, false, false),

@@ -50,6 +50,8 @@ pub mod error;
 
 pub mod system;
 
+pub mod remedy;
+
 pub mod protocol;
 
 pub mod limits;

@@ -17,6 +17,9 @@ const SLACK: Duration = Duration::from_secs(20);
 /// to check a last time whether an exclusive command is free, to record the outcome, and to mark the reply as sent.
 const LEDGER_WAITS: u32 = 6;
 
+/// How many of these waits come before a run.
+pub const BEFORE_RUN: u32 = 4;
+
 /// How many child processes may have to be ended: a sudo that is slow to start, sudo, sendmail.
 const CHILDREN: u32 = 3;
 
@@ -59,7 +62,7 @@ pub const ACCOUNT_LOOKUP: Duration = Duration::from_secs(5);
 /// How long one program that `check` runs may take, and all of them in total.
 pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);
 /// See [`CHECK_PROGRAM`].
-pub const CHECK_PROGRAMS: Duration = Duration::from_secs(15);
+pub const CHECK_PROGRAMS: Duration = Duration::from_secs(12);
 
 /// For a program that did not end in time to end after SIGTERM, and again after SIGKILL, where nothing else is given.
 pub const KILL_GRACE: Duration = Duration::from_secs(1);
@@ -200,6 +203,15 @@ pub const PRUNE: u32 = 20;
 /// How many SQLite pages the write-ahead log may hold. It stays in place when a delivery ends, because moving it back takes
 /// two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
 pub const WAL_PAGES: i64 = 100;
+
+/// How many bytes of a text payload a notice shows.
+pub const NOTICE_PAYLOAD: usize = 4 << 10;
+
+/// How many pending requests `pending` looks at.
+pub const PENDING: u32 = 500;
+
+/// The most approvers of one command. Each gets a notice of their own.
+pub const APPROVERS: usize = 50;
 
 /// The most characters of a command with its arguments in a reply's subject.
 pub const SUBJECT: usize = 60;

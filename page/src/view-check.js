@@ -43,7 +43,7 @@ export function mailInput(label, found) {
   /** @type {HTMLTextAreaElement} */
   const text = h('textarea', { rows: 6, dir: 'auto', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', oninput: () => take() });
   const take = () => {
-    // What was pasted needs no room any more: its verdict comes next.
+    // The field shrinks, so that the verdict is on the screen.
     text.rows = text.value === '' ? 6 : 2;
     return found(utf8(text.value));
   };

@@ -18,6 +18,7 @@ const { visible, encodeValue, decodeValue } = await import('../src/value.js');
 const { readHtml } = await import('../src/html.js');
 const { readMail } = await import('../src/mail.js');
 const { parseTime } = await import('../src/names.js');
+const { clockError, codeLeft } = await import('../src/clock.js');
 
 const file = (path) => readFileSync(new URL(`../../${path}`, import.meta.url));
 const vectors = JSON.parse(file('tests/vectors.json').toString());
@@ -281,4 +282,14 @@ test('parameters are checked as the gateway checks them', () => {
   assert.ok(!permitted(command, new Map([['service', 'mysql'], ['env', 'b']])));
   assert.equal(readPageData('{'), null);
   assert.equal(readPageData('{"version":2}'), null);
+});
+
+test('a genuine reply tells how far the clock is wrong at least', () => {
+  assert.equal(clockError(1000, 1020, 990), 0, 'signed, answered, read');
+  assert.equal(clockError(1000, 900, null), -100, 'answered after it was read: behind');
+  assert.equal(clockError(1000, 980, null), 0, 'within what does no harm');
+  assert.equal(clockError(1000, 2000, 1500), 500, 'answered before it was asked: ahead');
+  assert.equal(clockError(1000, 100000, null), 0, 'an old reply tells nothing');
+  assert.deepEqual(codeLeft(60), { left: 30, isEnding: false });
+  assert.deepEqual(codeLeft(86), { left: 4, isEnding: true });
 });

@@ -81,12 +81,13 @@ async function session(port) {
     }
   });
   socket.on('error', () => undefined);
+  socket.on('close', () => waiting.forEach((answer) => answer([1, 0, { error: 'closed', message: 'Firefox ended' }])));
   await greeted;
   return (name, parameters) => new Promise((resolve, reject) => {
     id += 1;
-    waiting.set(id, ([, , error, result]) => (error ? reject(new DriverError(`${error.error}: ${error.message}`)) : resolve(result ?? {})));
+    const own = id;
+    waiting.set(own, ([, , error, result]) => waiting.delete(own) && (error ? reject(new DriverError(`${error.error}: ${error.message}`)) : resolve(result ?? {})));
     const text = JSON.stringify([0, id, name, parameters]);
     socket.write(`${Buffer.byteLength(text)}:${text}`);
-    socket.once('close', () => reject(new DriverError('Firefox ended')));
   });
 }

@@ -36,6 +36,10 @@ test('in Firefox: add the key, sign, restart, sign again; the mail runs', async 
     await browser.paste('Text of the reply', ran.reply);
     await browser.waitText('It answers your request: restart level=3 service=nginx');
     await browser.assertQuiet();
+    // docs/page-security.md: all files share one store in Firefox too.
+    gateway.write('other.html', '<!doctype html>');
+    await browser.go(`file://${gateway.path('other.html')}`);
+    assert.deepEqual(await browser.runAsync('const done = arguments[0]; indexedDB.databases().then((all) => done(all.map((one) => one.name)))'), ['mailsudo']);
   } finally {
     await browser.end();
   }

@@ -156,6 +156,17 @@ browserTest('a kept key cannot be read by a script', async (open) => {
   assert.equal(said[1], 'InvalidAccessError');
   const digits = /hmac_key = "([0-9a-f]{64})"/.exec(gateway.key)[1];
   assert.ok(!said[2].includes(digits) && !(await browser.run('return document.documentElement.outerHTML')).includes(digits));
+  // docs/page-security.md: all files are one origin in Chromium, so another file can use the key, and not read it.
+  gateway.write('other.html', '<!doctype html>');
+  await browser.go(fileUrl('other.html'));
+  const other = await browser.runAsync(`const done = arguments[0];
+    indexedDB.open("mailsudo").onsuccess = (e) => { e.target.result.transaction("records").objectStore("records").getAll().onsuccess = async (f) => {
+      const record = f.target.result.find((one) => one.key);
+      const mac = await crypto.subtle.sign("HMAC", record.key, new Uint8Array(1));
+      const raw = await crypto.subtle.exportKey("raw", record.key).then(() => "exported", (error) => error.name);
+      done([mac.byteLength, raw]);
+    } }`);
+  assert.deepEqual(other, [32, 'InvalidAccessError']);
 });
 
 browserTest('every reply of tests/replies has its verdict on the page, and what is not genuine is not shown', async (open) => {
@@ -214,6 +225,12 @@ browserTest('hostile text in every field becomes no element, and every field has
     await browser.waitText('A code is 6 to 8 digits.');
     assert.equal(await count(), 2, text);
   }
+  // With a right code too, a wrong value is not signed.
+  await browser.paste('what', HOSTILE[0]);
+  await browser.paste('Code from your authenticator', gateway.code());
+  await browser.click('main button.primary');
+  await browser.waitText('This is not permitted here.');
+  assert.equal(await browser.run('return document.querySelector("[data-view=outcome]")'), null);
   await browser.press('Sign');
   await browser.press('Another command');
   for (const text of HOSTILE) {
@@ -507,7 +524,7 @@ browserTest('a QR code is read by the camera, where the browser can', async (ope
   await browser.waitText('Sign a request');
 });
 
-/** Pictures of the page as it is, at the size of a phone and of a desk's screen. */
+/** Pictures of the page as it is, at the size of a phone and of a desktop. */
 async function pictures(browser, name) {
   mkdirSync(repository('docs/images'), { recursive: true });
   await browser.run('scrollTo(0, 0)');

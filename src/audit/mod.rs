@@ -43,6 +43,16 @@ pub enum Event {
     Replied,
     /// An earlier delivery of the same request died or could not reply; this one continues there.
     Resumed,
+    /// It waits for approval.
+    Pending,
+    /// It runs without approval.
+    Exception,
+    /// A vote on another request was recorded.
+    Voted,
+    /// A request that waited for approval lapsed.
+    Lapsed,
+    /// A notice was sent to an approver.
+    Noticed,
 }
 
 impl Event {
@@ -57,12 +67,17 @@ impl Event {
             Self::Finished => "finished",
             Self::Replied => "replied",
             Self::Resumed => "resumed",
+            Self::Pending => "pending",
+            Self::Exception => "exception",
+            Self::Voted => "voted",
+            Self::Lapsed => "lapsed",
+            Self::Noticed => "noticed",
         }
     }
 
     fn severity(self) -> Severity {
         match self {
-            Self::Deferred => Severity::LOG_WARNING,
+            Self::Deferred | Self::Exception => Severity::LOG_WARNING,
             Self::Refused => Severity::LOG_NOTICE,
             _ => Severity::LOG_INFO,
         }

@@ -20,6 +20,7 @@ use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{Envelope, Message, PayloadFinding, SenderAuth};
 use crate::ledger::{Record, Transaction};
 use crate::protocol::{Arguments, Key, Request, RequestId, Timestamp, UserName};
+use crate::remedy::Call;
 
 /// A request whose mac is right under the key of a user of this gateway. It proves the user's name, and no more.
 #[derive(Debug)]
@@ -263,7 +264,8 @@ fn above_watermark(
     if watermark > now.plus(max_future) {
         let what = format!(
             "it refuses what was signed up to {watermark}, which is in the future: set the clock right, or, if it was wrong when \
-             the ledger was made, move the ledger away and run `mailsudo ledger init`"
+             the ledger was made, move the ledger away; then {}",
+            Call::InitLedger
         );
         return Err(Deferral::new("ledger", what).into());
     }

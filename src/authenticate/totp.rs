@@ -1,6 +1,8 @@
 //! The second factor: TOTP (RFC 6238) by the totp-rs crate. In: an otpauth URL, a code and the signed time.
 //! Out: the step that the code belongs to. The secret is wiped when dropped.
 
+use std::time::Duration;
+
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
@@ -70,6 +72,11 @@ impl Factor {
         let at = u64::try_from(time.seconds()).ok()? / self.totp.step();
         let near = (0..=reach).flat_map(|off| [off, -off]);
         near.into_iter().find(|off| at.checked_add_signed(*off).is_some_and(|step| self.is_code_of(code, step)))
+    }
+
+    /// How long each code is valid.
+    pub fn period(&self) -> Duration {
+        Duration::from_secs(self.totp.step())
     }
 
     /// The code at `time`, for a signer that holds the secret; `None` before 1970.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Values;
 use crate::config::{Command, Execution, RunAs, RunVia, Span};
 use crate::limits::KILL_AFTER;
-use crate::protocol::CommandName;
+use crate::protocol::{CommandName, GatewayName, Payload, RequestId, RunDigest};
 
 /// One complete command line, with every byte fixed.
 #[derive(Debug)]
@@ -74,6 +74,12 @@ impl Invocation {
     /// Whether one run at a time is allowed.
     pub fn is_exclusive(&self) -> bool {
         self.exclusive
+    }
+
+    /// The digest of this run, which approvers agree to.
+    pub fn digest(&self, gateway: &GatewayName, request: &RequestId, payload: Option<&Payload>) -> RunDigest {
+        let payload = payload.map(Payload::digest);
+        RunDigest::of(gateway, request, &self.run_as.to_string(), &self.argv, payload)
     }
 
     /// Whether it may get a payload on standard input.

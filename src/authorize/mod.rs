@@ -4,14 +4,18 @@
 //! MUST: what no role permits is denied. An unknown command and a forbidden one look the same. One role must permit all of a
 //! request's values; roles are never mixed. Only this module makes an `Authorized`, and only from an `Authenticated`.
 
+mod approval;
 mod invocation;
 mod parameters;
+mod person;
 
 use std::time::Duration;
 
+pub use approval::{Approved, Ballot, Requested, Required, reauthorize, split_reason};
 pub use invocation::{Invocation, prefix};
 pub(crate) use parameters::wanted;
 pub use parameters::{Choice, Values, choose};
+pub use person::{Person, approvers, shares_address};
 
 use crate::authenticate::{Authenticated, Identified};
 use crate::config::{Command, PayloadRule, Settings};
@@ -24,6 +28,7 @@ pub struct Authorized<'p> {
     authenticated: Authenticated<'p>,
     action: Action,
     role: Option<&'p str>,
+    required: Option<Required>,
 }
 
 /// What an authorized request is for.
@@ -35,6 +40,10 @@ pub enum Action {
     Help,
     /// The built-in `status`: of the user's latest request, or of the request with the given short id.
     Status(Option<[u8; RequestId::SHORT / 2]>),
+    /// The built-in `pending`.
+    Pending,
+    /// The built-in `approve`, `deny` or `cancel`.
+    Vote(Ballot),
 }
 
 impl<'p> Authorized<'p> {
@@ -51,6 +60,11 @@ impl<'p> Authorized<'p> {
     /// What may be done.
     pub fn action(&self) -> &Action {
         &self.action
+    }
+
+    /// What it needs before it runs, or the exception by which it runs at once; `None` where it needs nothing.
+    pub fn required(&self) -> Option<&Required> {
+        self.required.as_ref()
     }
 
     /// What the command gets on standard input.
@@ -89,23 +103,44 @@ pub fn is_visible(command: &Command, roles: &[String]) -> bool {
 pub fn authorize(authenticated: Authenticated<'_>, command: Option<Command>) -> Result<Authorized<'_>, Refusal> {
     let identified = authenticated.identified();
     let arguments = authenticated.arguments();
-    let no_payload = || payload(None, identified);
-    let decided = match (identified.request().command().as_str(), command) {
-        ("help", _) => no_arguments(arguments).and_then(|()| no_payload()).map(|()| (Action::Help, None)),
-        ("status", _) => {
-            status(arguments).and_then(|short| no_payload().map(|()| short)).map(|short| (Action::Status(short), None))
-        }
-        (_, Some(command)) if is_visible(&command, identified.roles()) => {
-            choose(&command, identified.roles(), arguments)
-                .and_then(|choice| Ok((Action::Run(Invocation::new(&command, &choice.values)?), Some(choice.role))))
-                .map_err(|detail| Refusal::new(Reason::BadParameter, detail))
-                .and_then(|decided| payload(command.payload.as_ref(), identified).map(|()| decided))
-        }
-        _ => Err(Refusal::new(Reason::NotPermitted, "no such command, or none for you; `help` lists yours")),
+    let decided = match command {
+        Some(command) if is_visible(&command, identified.roles()) => configured(&command, identified, arguments),
+        _ => built_in(identified.request().command().as_str(), arguments)
+            .and_then(|action| payload(None, identified).map(|()| (action, None, None))),
     };
     match decided {
-        Ok((action, role)) => Ok(Authorized { authenticated, action, role }),
+        Ok((action, role, required)) => Ok(Authorized { authenticated, action, role, required }),
         Err(refusal) => Err(refusal.with_step(authenticated.step())),
+    }
+}
+
+type Decided<'p> = (Action, Option<&'p str>, Option<Required>);
+
+fn configured<'p>(
+    command: &Command,
+    identified: &'p Identified,
+    arguments: &Arguments,
+) -> Result<Decided<'p>, Refusal> {
+    let (arguments, reason) = split_reason(command, arguments);
+    let bad = |detail| Refusal::new(Reason::BadParameter, detail);
+    let choice = choose(command, identified.roles(), &arguments).map_err(bad)?;
+    let invocation = Invocation::new(command, &choice.values).map_err(bad)?;
+    payload(command.payload.as_ref(), identified)?;
+    let payload = identified.payload().and_then(|found| found.payload.as_ref().ok());
+    let digest = invocation.digest(identified.request().gateway(), &identified.id(), payload);
+    let required = Required::of(command, identified.roles(), reason, digest)?;
+    Ok((Action::Run(invocation), Some(choice.role), required))
+}
+
+fn built_in(name: &str, arguments: &Arguments) -> Result<Action, Refusal> {
+    if let Some(ballot) = Ballot::read(name, arguments) {
+        return ballot.map(Action::Vote).map_err(|detail| Refusal::new(Reason::BadParameter, detail));
+    }
+    match name {
+        "help" => no_arguments(arguments).map(|()| Action::Help),
+        "pending" => no_arguments(arguments).map(|()| Action::Pending),
+        "status" => status(arguments).map(Action::Status),
+        _ => Err(Refusal::new(Reason::NotPermitted, "no such command, or none for you; `help` lists yours")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{CheckedGateway, Report};
+use crate::remedy::Remedy;
 use crate::system::accounts::Account;
 use crate::system::permissions::{Permissions, Right};
 
@@ -41,9 +42,9 @@ fn folder_is_open(folder: &Path, about: &'static str, name: &str, service: Accou
     if refuses(folder, service, Right::Search) {
         let shown = folder.display();
         let remedy = if about == "secrets" {
-            format!("chgrp {} {shown}; chmod 0750 {shown}", service.gid)
+            Remedy::ForGroup(service.gid.to_string(), "0750", folder.to_owned())
         } else {
-            format!("chmod a+x {shown}")
+            Remedy::Chmod("a+x", folder.to_owned())
         };
         report.error(about, format!("{name} cannot open files in {shown}"), remedy);
     }
@@ -52,7 +53,7 @@ fn folder_is_open(folder: &Path, about: &'static str, name: &str, service: Accou
 fn file_is_open(file: &Path, about: &'static str, name: &str, service: Account, report: &mut Report) {
     if refuses(file, service, Right::Read) {
         let shown = file.display();
-        report.error(about, format!("{name} cannot read {shown}"), format!("chmod 0644 {shown}"));
+        report.error(about, format!("{name} cannot read {shown}"), Remedy::Chmod("0644", file.to_owned()));
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{CheckedGateway, Report, count};
+use super::{CheckedGateway, Report, count, programs};
 use crate::config::{Command, Gateway};
-use crate::system::accounts;
+use crate::remedy::Remedy;
 use crate::system::permissions::Permissions;
 
 /// Every command whose file can be read; the others are reported.
@@ -30,7 +30,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let before = report.findings.len();
     for command in &gateway.commands {
         if command.allow.is_empty() {
-            let remedy = format!("add [allow.ROLE] to commands.d/{}.toml", command.name);
+            let remedy = format!("add [allow.ROLE] to {}", file(command, gateway));
             report.warning("commands", format!("no role may run {}", command.name), remedy);
         }
         run_as(command, gateway, report);
@@ -51,11 +51,28 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
 }
 
+fn file(command: &Command, gateway: &CheckedGateway<'_>) -> String {
+    let path = gateway.gateway.path().join("commands.d").join(format!("{}.toml", command.name));
+    path.display().to_string()
+}
+
 fn run_as(command: &Command, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let user = &command.run_as.user;
-    if gateway.uses_sudo() && !matches!(accounts::find(user), Ok(Some(_))) {
-        let remedy = format!("make the account, or correct run_as in commands.d/{}.toml", command.name);
-        report.error("commands", format!("{} runs as {user}, and there is no such account", command.name), remedy);
+    if !gateway.uses_sudo() {
+        return;
+    }
+    match programs::account(user) {
+        Ok(Some(_)) => {}
+        Ok(None) => report.error(
+            "commands",
+            format!("{} runs as {user}, and there is no such account", command.name),
+            format!("make the account, or correct run_as in {}", file(command, gateway)),
+        ),
+        Err(error) => report.warning(
+            "commands",
+            format!("{} runs as {user}, and whether there is such an account is not known: {error:#}", command.name),
+            "correct the services in /etc/nsswitch.conf",
+        ),
     }
 }
 
@@ -68,7 +85,7 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
             return report.error(
                 "programs",
                 format!("{what}, {shown}, cannot be executed"),
-                format!("chmod 0755 {shown}"),
+                Remedy::Chmod("0755", path.to_owned()),
             );
         }
         Err(error) => {
@@ -76,9 +93,13 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
         }
     };
     if found.others_may_change() {
-        report.error("programs", format!("{what}, {shown}, can be changed by others"), format!("chmod go-w {shown}"));
+        report.error(
+            "programs",
+            format!("{what}, {shown}, can be changed by others"),
+            Remedy::Chmod("go-w", path.to_owned()),
+        );
     }
-    let owner = run_as.and_then(|user| accounts::find(user).ok().flatten()).filter(|account| account.uid != 0);
+    let owner = run_as.and_then(|user| programs::account(user).ok().flatten()).filter(|account| account.uid != 0);
     let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     for place in full.ancestors() {
         let Ok(found) = permissions(place) else {
@@ -88,11 +109,11 @@ fn program(path: &Path, what: &str, run_as: Option<&str>, report: &mut Report) {
         // An account that may rename in a folder may replace the program.
         if found.is_folder() && found.others_may_change() {
             let what = format!("{what} is in {shown}, where others can replace it");
-            report.error("programs", what, format!("chmod go-w {shown}"));
+            report.error("programs", what, Remedy::Chmod("go-w", place.to_owned()));
         }
         if owner.is_some_and(|account| found.is_owned_by(account)) {
             let what = format!("{what}: {shown} belongs to the account it runs as, which could change it");
-            report.error("programs", what, format!("chown root {shown}"));
+            report.error("programs", what, Remedy::Chown("root".to_owned(), place.to_owned()));
         }
     }
 }

@@ -1,16 +1,19 @@
 //! A ledger in PostgreSQL: whether it answers, what would lose commits or change records, and whether the mail servers that share it
 //! agree.
 
+use super::lockouts::Lockouts;
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Synchronous, Trusted};
 use crate::ledger::{self, Database, LedgerError, Node};
 use crate::limits::{CLOCKS, Timeouts};
+use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
 
 pub(super) fn check(url: &LedgerUrl, gateway: &CheckedGateway<'_>, trusted: Trusted, report: &mut Report) {
-    let found = ledger::open(gateway.settings(), trusted, Timeouts::DEFAULT.transaction)
-        .and_then(|ledger| Ok((ledger.health()?, ledger.database()?, ledger.nodes()?)));
-    let (health, database, nodes) = match found {
+    let found = ledger::open(gateway.settings(), trusted, Timeouts::DEFAULT.transaction).and_then(|ledger| {
+        Ok((ledger.health()?, ledger.database()?, ledger.nodes()?, Lockouts::of(ledger.as_ref(), gateway)?))
+    });
+    let (health, database, nodes, locked_out) = match found {
         Ok(found) => found,
         Err(LedgerError::Distrust(distrust)) if report.outsider && distrust.is_closed() => {
             return report.unseen("ledger");
@@ -21,6 +24,7 @@ pub(super) fn check(url: &LedgerUrl, gateway: &CheckedGateway<'_>, trusted: Trus
         }
     };
     report.ok("ledger", format!("{url} answers and holds {} requests", health.requests));
+    locked_out.report(report);
     if let Some(until) = health.lost_until.filter(|until| *until > SystemClock.now()) {
         let what = format!("the database was replaced, and requests signed up to {until} are refused");
         report.warning("ledger", what, "ask users to sign again after that; synchronous replication prevents it");
@@ -83,7 +87,11 @@ fn server(database: &Database, gateway: &CheckedGateway<'_>, report: &mut Report
     if !database.excess_rights.is_empty() {
         let what =
             format!("{} has more rights than deliver needs: {}", role(gateway), database.excess_rights.join(", "));
-        report.warning("ledger", what, "let another role own the tables: mailsudo ledger init --owner-url");
+        report.warning(
+            "ledger",
+            what,
+            format!("let another role own the tables: {} --owner-url URL", Call::InitLedger),
+        );
     }
     let ahead = SystemClock.now().seconds() - database.clock.seconds();
     if ahead.abs() > CLOCKS {
@@ -106,7 +114,10 @@ fn agreement(nodes: &[Node], gateway: &CheckedGateway<'_>, report: &mut Report) 
                 report.ok(about, format!("{} known, with the configuration of this host", nodes.len()));
             } else {
                 let what = format!("the configuration differs from this host's on {}", names.join(", "));
-                let remedy = "copy mailsudo.toml, users.d, secrets.d and commands.d to all, then `mailsudo ledger nodes` on each";
+                let remedy = format!(
+                    "copy mailsudo.toml, users.d, secrets.d and commands.d to all, then on each: {}",
+                    Call::LedgerNodes
+                );
                 report.warning(about, what, remedy);
             }
         }

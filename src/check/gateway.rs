@@ -1,7 +1,7 @@
 //! The gateway that is checked, with everything of it that can be read.
 
 use crate::config::{Command, Gateway, RunVia, Settings, User};
-use crate::protocol::UserName;
+use crate::protocol::{Timestamp, UserName};
 use crate::system::accounts::Account;
 
 /// What the checks share. It is read once.
@@ -12,6 +12,8 @@ pub(super) struct CheckedGateway<'h> {
     pub(super) users: Vec<(UserName, User)>,
     /// Whether these are all. A check that needs all of them is skipped if a file cannot be read.
     pub(super) complete: bool,
+    /// The time of the check.
+    pub(super) now: Timestamp,
 }
 
 impl CheckedGateway<'_> {

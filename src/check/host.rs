@@ -7,6 +7,8 @@ use std::process::Command;
 use super::programs::ask;
 use super::{CheckedGateway, Report};
 use crate::config::LogTarget;
+use crate::execute;
+use crate::remedy::{self, Remedy};
 use crate::system::permissions::Permissions;
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
@@ -20,13 +22,13 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
 
 /// sudo looks up the host's own name before it starts a command (docs/measurements.md).
 fn host_name(report: &mut Report) {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = execute::host_name();
     let found = ask(Command::new("getent").args(["hosts", "--", &name]));
     if found.is_none_or(|answer| !answer.status.success()) {
         report.warning(
             "host-name",
             format!("the host's own name, {name}, cannot be resolved: sudo waits for it before each command"),
-            format!("echo '127.0.1.1 {name}' >>/etc/hosts"),
+            Remedy::HostName(name),
         );
     }
 }
@@ -36,14 +38,14 @@ fn syslog(gateway: &CheckedGateway<'_>, report: &mut Report) {
         LogTarget::Stderr => report.warning(
             "syslog",
             "the audit trail goes to standard error, so it is lost under Postfix",
-            "remove [syslog] to from mailsudo.toml",
+            format!("remove `to` in [syslog] of {}", gateway.gateway.path().join("mailsudo.toml").display()),
         ),
         LogTarget::Socket(path) => match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
             Ok(()) => report.ok("syslog", format!("{} takes messages", path.display())),
             Err(error) => report.error(
                 "syslog",
                 format!("{}: {error}; without a log nothing runs", path.display()),
-                "start the syslog daemon (apt install rsyslog)",
+                if remedy::has("rsyslogd") { Remedy::Start("rsyslog") } else { Remedy::Install("rsyslog") },
             ),
         },
     }
@@ -58,7 +60,7 @@ fn sendmail(report: &mut Report) {
         _ => report.error(
             "sendmail",
             format!("{SENDMAIL} cannot be executed: no reply could be sent"),
-            "apt install postfix",
+            Remedy::Install("postfix"),
         ),
     }
 }
@@ -68,11 +70,21 @@ fn clock(report: &mut Report) {
     let asked = ask(Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]));
     match asked.filter(|answer| answer.status.success()).map(|answer| answer.out.trim().to_owned()).as_deref() {
         Some("yes") => report.ok("clock", "it is synchronised"),
-        Some(_) => report.warning("clock", "it is not synchronised", "timedatectl set-ntp true, or apt install chrony"),
+        Some(_) => report.warning(
+            "clock",
+            "it is not synchronised",
+            if can_ntp() { Remedy::SynchroniseClock } else { Remedy::Install("chrony") },
+        ),
         None => report.warning(
             "clock",
             "no program here says whether it is synchronised (no timedatectl, or no systemd)",
             "make sure that a service keeps it right",
         ),
     }
+}
+
+/// Whether systemd has a service for it to switch on.
+fn can_ntp() -> bool {
+    let asked = ask(Command::new("timedatectl").args(["show", "--property=CanNTP", "--value"]));
+    asked.is_some_and(|answer| answer.out.trim() == "yes")
 }

@@ -2,12 +2,17 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
+use super::lockouts::Lockouts;
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Trusted};
-use crate::ledger;
-use crate::limits::Timeouts;
+use crate::ledger::{self, Health, LedgerError};
+use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
+
+/// How long a delivery that writes to the ledger is waited for.
+const LEDGER_WAIT: Duration = Duration::from_secs(2);
 
 /// Magic numbers of file systems (statfs(2)) that lose their content, or with unreliable locks.
 const UNREAL: [(i64, &str); 5] = [
@@ -40,12 +45,14 @@ fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
     if !path.exists() {
         let what = format!("there is no ledger at {}", path.display());
-        return report.error("ledger", what, "mailsudo ledger init, or mount the file system that it is on");
+        return report.error(
+            "ledger",
+            what,
+            format!("mount the file system that it is on; if there was never a ledger: {}", Call::InitLedger),
+        );
     }
-    let health = ledger::open(gateway.settings(), trusted(gateway), Timeouts::DEFAULT.transaction)
-        .and_then(|ledger| ledger.health());
-    let health = match health {
-        Ok(health) => health,
+    let (health, locked_out) = match examine(gateway) {
+        Ok(found) => found,
         Err(error) if report.outsider && error.is_closed() => return report.unseen("ledger"),
         Err(error) => {
             let what = format!("{}: {error}", path.display());
@@ -56,14 +63,17 @@ fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
         report.ok("ledger", format!("{} is sound and holds {} requests", path.display(), health.requests));
     } else {
         let what = format!("{} is damaged: {}", path.display(), health.integrity);
-        report.error(
-            "ledger",
-            what,
-            "stop Postfix, keep the file, restore a backup (`mailsudo ledger backup` makes them)",
-        );
+        report.error("ledger", what, "stop Postfix, keep the file, and restore a backup");
     }
+    locked_out.report(report);
     writable(path, gateway, report);
     disk(path, report);
+}
+
+/// The state of the ledger, and who is locked out now.
+fn examine(gateway: &CheckedGateway<'_>) -> Result<(Health, Lockouts), LedgerError> {
+    let ledger = ledger::open(gateway.settings(), trusted(gateway), LEDGER_WAIT)?;
+    Ok((ledger.health()?, Lockouts::of(ledger.as_ref(), gateway)?))
 }
 
 fn writable(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
@@ -74,11 +84,11 @@ fn writable(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
     for file in [path, &locks, path.parent().unwrap_or(path)] {
         let shown = file.display();
         let name = &gateway.settings().service_user;
-        let remedy = format!("chown {name}:{name} {shown}");
+        let remedy = Remedy::Chown(format!("{name}:{name}"), file.to_owned());
         match std::fs::metadata(file) {
             Ok(about) if Permissions::from(&about).allows(service, Right::Write) => {}
             Ok(_) => report.error("ledger", format!("{name} cannot write to {shown}"), remedy),
-            Err(error) => report.error("ledger", format!("{shown}: {error}"), "mailsudo ledger init"),
+            Err(error) => report.error("ledger", format!("{shown}: {error}"), Call::InitLedger),
         }
     }
 }
@@ -89,6 +99,10 @@ fn disk(path: &Path, report: &mut Report) {
     };
     let found = about.f_type & 0xffff_ffff;
     if let Some((_, why)) = UNREAL.iter().find(|(magic, _)| *magic == found) {
-        report.warning("ledger", format!("{} is on {why}", path.display()), "put it on a local disk: [ledger] url");
+        report.warning(
+            "ledger",
+            format!("{} is on {why}", path.display()),
+            "put it on a local disk, and write that path into [ledger] url",
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! Checks what can make a gateway fail. In: the gateway's folder. Out: a [`Report`], one
 //! line for each check, with the remedy if something is wrong. It changes nothing.
 
+mod acceptance;
 mod access;
+mod approval;
 mod commands;
 mod database;
 mod gateway;
 mod host;
 mod ledger;
+mod lockouts;
 mod postfix;
 mod programs;
 mod proof;
@@ -25,10 +28,28 @@ use gateway::CheckedGateway;
 use report::count;
 
 use crate::config::{Gateway, Trusted};
-use crate::system::accounts::{self, Account};
+use crate::protocol::Timestamp;
+use crate::remedy::Remedy;
+use crate::system::accounts::Account;
 
-/// Checks everything that belongs to the gateway in `folder`.
-pub fn check(folder: &Path) -> Report {
+/// Domains for documentation (RFC 2606 section 3): an address in one is a placeholder that receives no mail from outside.
+const PLACEHOLDERS: [&str; 3] = ["example.com", "example.net", "example.org"];
+
+fn placeholder(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let address = &gateway.settings().address;
+    let domain = address.domain().to_ascii_lowercase();
+    if PLACEHOLDERS.iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}"))) {
+        let file = gateway.gateway.path().join("mailsudo.toml");
+        report.warning(
+            "address",
+            format!("{address} is the placeholder of the example: no mail from outside reaches it (RFC 2606)"),
+            format!("set address in {} to an address of this host", file.display()),
+        );
+    }
+}
+
+/// Checks everything that belongs to the gateway in `folder`. `now` is the time.
+pub fn check(folder: &Path, now: Timestamp) -> Report {
     programs::begin();
     let caller = rustix::process::geteuid();
     let mut report = Report { outsider: !caller.is_root(), ..Report::default() };
@@ -40,14 +61,16 @@ pub fn check(folder: &Path) -> Report {
     let commands = commands::read(&gateway, &mut report);
     let users = users::read(&gateway, &mut report);
     let complete = report.findings.len() == before;
-    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete };
+    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete, now };
     settings(&gateway, &mut report);
+    placeholder(&gateway, &mut report);
     access::check(&gateway, &mut report);
     services::check(&gateway, &mut report);
     users::check(&gateway, &mut report);
     ssh_keys::check(&gateway, &mut report);
     sender_auth::check(&gateway, &mut report);
     commands::check(&gateway, &mut report);
+    approval::check(&gateway, &mut report);
     sudo_rules::check(&gateway, &mut report);
     ledger::check(&gateway, &mut report);
     host::check(&gateway, &mut report);
@@ -64,15 +87,14 @@ fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)
         }
     };
     let name = first.settings().service_user.clone();
-    let service = match accounts::find(&name) {
+    let service = match programs::account(&name) {
         Ok(Some(account)) => account,
         Ok(None) => {
-            let remedy = format!("useradd --system --user-group --shell /usr/sbin/nologin {name}");
-            report.error("service-user", format!("there is no account {name}"), remedy);
+            report.error("service-user", format!("there is no account {name}"), Remedy::AddAccount(name));
             return Some((first, None));
         }
         Err(error) => {
-            report.error("service-user", format!("{error:#}"), "install libc-bin");
+            report.error("service-user", format!("{error:#}"), Remedy::Install("libc-bin"));
             return Some((first, None));
         }
     };
@@ -91,25 +113,35 @@ fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)
 
 fn settings(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let settings = gateway.settings();
+    let file = gateway.gateway.path().join("mailsudo.toml");
+    let file = file.display();
     if gateway.uses_sudo() {
         report.ok("run_via", "commands run through sudo");
     } else {
         report.warning(
             "run_via",
             "run_via = \"direct\": commands run as the caller of deliver, and nothing restricts them",
-            "set [execution] run_via = \"sudo\" before mail can reach this gateway",
+            format!("set [execution] run_via = \"sudo\" in {file} before mail can reach this gateway"),
         );
     }
     match gateway.gateway.old_keys() {
         Ok(old) => {
             for (old, new) in old {
-                report.warning("configuration", format!("{old} is an old name"), format!("write {new} instead"));
+                report.warning(
+                    "configuration",
+                    format!("{old} is an old name"),
+                    format!("write {new} instead in {file}"),
+                );
             }
         }
         Err(error) => report.broken("configuration", &error),
     }
     let expressions = settings.intake.reject.values().chain(&settings.intake.subject);
     for error in expressions.filter_map(|expression| expression.matches("").err()) {
-        report.error("intake", error, "correct it in [intake]; until then mail that needs it is deferred");
+        report.error(
+            "intake",
+            error,
+            format!("correct it in [intake] of {file}; until then mail that needs it is deferred"),
+        );
     }
 }

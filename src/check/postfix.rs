@@ -1,10 +1,13 @@
 //! Postfix: the transport that calls `deliver`, the maps that lead to it, and the mail in its queue.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::programs::output;
-use super::{CheckedGateway, Report, count, sender_auth};
+use super::{CheckedGateway, Report, acceptance, count, sender_auth};
 use crate::limits::POSTFIX_MARGIN;
+use crate::remedy::{Call, Remedy, program};
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Some(services) = services() else {
@@ -12,14 +15,18 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         return report.warning(
             "postfix",
             what,
-            "if Postfix handles the mail of this host: apt install postfix, run as root",
+            format!(
+                "if Postfix handles the mail of this host: {}; then, as root: {}",
+                Remedy::Install("postfix"),
+                Call::Check
+            ),
         );
     };
     let address = gateway.settings().address.as_str();
     let is_ours =
         |line: &&String| Path::new(&folder(line)).canonicalize().is_ok_and(|folder| folder == gateway.gateway.path());
     let Some(service) = services.iter().find(is_ours) else {
-        let remedy = "mailsudo postfix install";
+        let remedy = Call::InstallPostfix;
         return report.error(
             "postfix",
             "master.cf has no transport that calls mailsudo deliver for this gateway",
@@ -28,14 +35,44 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     };
     let name = service.split_whitespace().next().unwrap_or_default();
     let before = report.findings.len();
+    running(report);
     transport(service, name, gateway, report);
     sender_auth::transport(service, name, gateway, report);
     limits(name, gateway, report);
     map(name, address, report);
+    acceptance::check(address, report);
     if report.findings.len() == before {
         report.ok("postfix", format!("the transport {name} serves {address}"));
     }
     queue(name, address, report);
+}
+
+/// The process id in master.pid, and whether it is Postfix's; `None` where the caller may not read it.
+pub(super) fn master() -> Option<Master> {
+    let queue = output("postconf", &["-h", "queue_directory"])?;
+    let process = match fs::read_to_string(format!("{}/pid/master.pid", queue.trim())) {
+        Ok(id) => Path::new("/proc").join(id.trim()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Some(Master::Stopped),
+        Err(_) => return None,
+    };
+    // The number may be stale, and may now belong to another process.
+    let is_master = fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "master");
+    Some(if is_master { Master::Running(process) } else { Master::Stopped })
+}
+
+/// Postfix's main process.
+pub(super) enum Master {
+    /// It runs; its folder in /proc.
+    Running(PathBuf),
+    /// It does not run.
+    Stopped,
+}
+
+fn running(report: &mut Report) {
+    if let Some(Master::Stopped) = master() {
+        let what = "Postfix is not running: no mail arrives, and no reply leaves";
+        report.error("postfix", what, Remedy::StartPostfix);
+    }
 }
 
 /// The services of master.cf that call `deliver`; `None` where Postfix cannot be asked.
@@ -66,7 +103,7 @@ fn folder(line: &str) -> String {
 }
 
 fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let remedy = "mailsudo postfix install";
+    let remedy = || Call::InstallPostfix;
     let word = |key: &str| service.split_whitespace().find_map(|word| word.strip_prefix(key));
     let flags = word("flags=").unwrap_or_default();
     for (flag, why) in [
@@ -75,27 +112,27 @@ fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>, report: &m
         ('.', "lines are changed"),
     ] {
         if flags.contains(flag) {
-            report.error("postfix", format!("the transport {name} has the flag {flag}: {why}"), remedy);
+            report.error("postfix", format!("the transport {name} has the flag {flag}: {why}"), remedy());
         }
     }
     for flag in ['R', 'q'] {
         if !flags.contains(flag) {
-            report.warning("postfix", format!("the transport {name} lacks the flag {flag}"), remedy);
+            report.warning("postfix", format!("the transport {name} lacks the flag {flag}"), remedy());
         }
     }
     if word("size=").is_some() {
         let what = format!("the transport {name} has size=, which bounces large mail to senders who may be forged");
-        report.error("postfix", what, remedy);
+        report.error("postfix", what, remedy());
     }
     if word("user=").map(|user| user.split(':').next().unwrap_or_default()) != Some(&gateway.settings().service_user) {
         let what = format!("the transport {name} does not run as {}", gateway.settings().service_user);
-        report.error("postfix", what, remedy);
+        report.error("postfix", what, remedy());
     }
     if word("null_sender=").is_none() {
-        report.warning("postfix", format!("the transport {name} lacks null_sender="), remedy);
+        report.warning("postfix", format!("the transport {name} lacks null_sender="), remedy());
     }
     if !service.contains("--reply-via") {
-        report.error("postfix", format!("the transport {name} lacks --reply-via: replies would be lost"), remedy);
+        report.error("postfix", format!("the transport {name} lacks --reply-via: replies would be lost"), remedy());
     }
 }
 
@@ -105,7 +142,7 @@ fn limits(name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
         report.error(
             "postfix",
             format!("{name}_destination_recipient_limit is not 1: mail to two addresses would be one delivery"),
-            format!("postconf -e {name}_destination_recipient_limit=1"),
+            Remedy::Postconf(format!("{name}_destination_recipient_limit"), "1".to_owned()),
         );
     }
     let longest =
@@ -116,7 +153,7 @@ fn limits(name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
     if limit.as_deref().and_then(seconds).is_some_and(|limit| limit < needed) {
         let what =
             format!("{name}_time_limit is under {needed} s: Postfix would kill the delivery of the longest command");
-        report.error("postfix", what, format!("postconf -e {name}_time_limit={needed}s"));
+        report.error("postfix", what, Remedy::Postconf(format!("{name}_time_limit"), format!("{needed}s")));
     }
 }
 
@@ -137,13 +174,19 @@ fn map(name: &str, address: &str, report: &mut Report) {
         Some(next) if next.split(':').next() == Some(name) => {}
         Some(next) => {
             let what = format!("transport_maps sends {address} to {next}, not to {name}");
-            report.error("postfix", what, "correct the map, then postmap it");
+            report.error(
+                "postfix",
+                what,
+                format!(
+                    "correct the entry of {address} in the map that has it, then {} that file and {} reload",
+                    program("postmap"),
+                    program("postfix")
+                ),
+            );
         }
-        None => report.error(
-            "postfix",
-            format!("transport_maps does not send {address} to {name}"),
-            "mailsudo postfix install",
-        ),
+        None => {
+            report.error("postfix", format!("transport_maps does not send {address} to {name}"), Call::InstallPostfix);
+        }
     }
 }
 
@@ -168,7 +211,7 @@ fn queue(name: &str, address: &str, report: &mut Report) {
         mails => report.warning(
             "queue",
             format!("waiting for {name}: {}; Postfix gives up after {}", count(mails, "mail"), lifetime()),
-            "the log's event=deferred lines say why; then postqueue -f",
+            format!("the lines with event=deferred in the log say why; then {} -f", program("postqueue")),
         ),
     }
 }

@@ -3,9 +3,13 @@
 
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
 
 use crate::limits::{CHECK_PROGRAM, CHECK_PROGRAMS};
+use crate::system::accounts::{self, Account};
 use crate::system::child::{Answer, output_within};
 
 static DEADLINE: OnceLock<Instant> = OnceLock::new();
@@ -17,9 +21,20 @@ pub(super) fn begin() {
 
 /// How `command` ends and what it prints; `None` where it cannot be run or does not end in time.
 pub(super) fn ask(command: &mut Command) -> Option<Answer> {
+    output_within(command, left()).ok().flatten()
+}
+
+/// How long the next program may take.
+pub(super) fn left() -> Duration {
     let deadline = DEADLINE.get_or_init(|| Instant::now() + CHECK_PROGRAMS);
-    let left = deadline.saturating_duration_since(Instant::now());
-    output_within(command, left.min(CHECK_PROGRAM)).ok().flatten()
+    deadline.saturating_duration_since(Instant::now()).min(CHECK_PROGRAM)
+}
+
+/// The account `name`. After one look-up without an answer no other is tried: each may wait for the same service.
+pub(super) fn account(name: &str) -> Result<Option<Account>> {
+    static SILENT: AtomicBool = AtomicBool::new(false);
+    ensure!(!SILENT.load(Ordering::Relaxed), "accounts were not looked up: an earlier look-up had no answer");
+    accounts::find(name).inspect_err(|_| SILENT.store(true, Ordering::Relaxed))
 }
 
 /// What a command of Postfix prints, if it succeeds.

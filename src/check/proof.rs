@@ -11,7 +11,8 @@ use std::process::Command;
 use super::programs::ask;
 use super::{CheckedGateway, Report, count};
 use crate::authorize::Invocation;
-use crate::execute::{NOT_REPORTED, command_line, sudo_remedy};
+use crate::execute::{NOT_REPORTED, command_line, host_name, sudo_remedy};
+use crate::remedy::{Call, Remedy};
 use crate::sudoers::{FOLDER, place, sample};
 use crate::system::accounts::Account;
 
@@ -45,7 +46,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
                 "sudo did not answer in time for {}: it may look up the host's own name, or wait for syslog",
                 command.name
             );
-            report.error("sudo", what, "check whether `hostname` is in /etc/hosts: getent hosts \"$(hostname)\"");
+            report.error("sudo", what, Remedy::HostName(host_name()));
             return;
         };
         if answer.status.code() == Some(i32::from(NOT_REPORTED)) {
@@ -55,10 +56,16 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         let said = [answer.out, answer.err].join(" ");
         let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut what = format!("sudo does not start {} for {}: {words}", command.name, settings.service_user);
-        if let Some(later) = overriding(gateway) {
-            what.push_str(&format!("; a later rule is in {later}, and the last one that matches counts"));
-        }
-        let remedy = sudo_remedy(&words, settings).unwrap_or_else(|| "mailsudo sudoers --install".to_owned());
+        let known = sudo_remedy(&words, settings).filter(|remedy| *remedy != Call::Check.into());
+        let remedy = match (known, overriding(gateway)) {
+            (Some(remedy), _) => remedy,
+            (None, Some(later)) => {
+                what.push_str(&format!("; a later rule is in {later}, and the last one that matches counts"));
+                let own = place(gateway.gateway);
+                format!("remove that rule, or move it into a file whose name sorts before {}", own.display()).into()
+            }
+            (None, None) => Call::InstallSudoers.into(),
+        };
         report.error("sudoers", what, remedy);
         return;
     }

@@ -1,6 +1,7 @@
 //! What the checks found: one line for each, with its remedy.
 
 use crate::config::ConfigError;
+use crate::remedy::{Call, Remedy};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,23 +57,23 @@ impl Report {
         self.add(Level::Ok, about, what, "");
     }
 
-    pub(super) fn warning(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn warning(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<Remedy>) {
         self.add(Level::Warning, about, what, remedy);
     }
 
-    pub(super) fn error(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn error(&mut self, about: &'static str, what: impl Into<String>, remedy: impl Into<Remedy>) {
         self.add(Level::Error, about, what, remedy);
     }
 
-    fn add(&mut self, level: Level, about: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into() });
+    fn add(&mut self, level: Level, about: &'static str, what: impl Into<String>, remedy: impl Into<Remedy>) {
+        self.findings.push(Finding { level, about, what: what.into(), remedy: remedy.into().to_string() });
     }
 
     /// Something that the caller may not open, reported once for each kind.
     pub(super) fn unseen(&mut self, about: &'static str) {
         let what = "only root and the service user may read it";
         if !self.findings.iter().any(|finding| finding.about == about && finding.what == what) {
-            self.warning(about, what, "run mailsudo check as root");
+            self.warning(about, what, format!("as root: {}", Call::Check));
         }
     }
 

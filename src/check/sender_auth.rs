@@ -4,6 +4,7 @@ use super::programs::output;
 use super::{CheckedGateway, Report};
 use crate::config::{SenderRequirements, User};
 use crate::protocol::UserName;
+use crate::remedy::{Call, program};
 
 /// What is required of any user.
 struct Asked {
@@ -92,14 +93,14 @@ pub(super) fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>,
     ] {
         if is_asked && !service.split_whitespace().any(|word| word == option) {
             let what = format!("{key} is set, and the transport {name} lacks {option}: mail is deferred");
-            report.error("postfix", what, "mailsudo postfix install");
+            report.error("postfix", what, Call::InstallPostfix);
         }
     }
     if asked.sasl && values("smtpd_sasl_auth_enable").iter().all(|value| value != "yes") {
         report.warning(
             "sender-auth",
             "a user must log in, and no smtpd of this Postfix offers a login (smtpd_sasl_auth_enable)",
-            "postconf -P submission/inet/smtpd_sasl_auth_enable=yes, with the settings that SASL_README lists for it",
+            format!("{} -P submission/inet/smtpd_sasl_auth_enable=yes, with the settings that SASL_README of Postfix lists for it", program("postconf")),
         );
     }
     let filters = ["smtpd_milters", "non_smtpd_milters", "content_filter", "smtpd_proxy_filter"];
@@ -107,7 +108,7 @@ pub(super) fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>,
         report.warning(
             "sender-auth",
             "a result must confirm a From domain, and this Postfix has no filter that could write one",
-            "set smtpd_milters, unless another host of yours filters and removes forged fields",
+            "set smtpd_milters in main.cf, unless another host of yours filters and removes forged fields",
         );
     }
     if asked.clients {
@@ -125,7 +126,7 @@ fn families(gateway: &CheckedGateway<'_>, report: &mut Report) {
             report.warning(
                 "sender-auth",
                 format!("clients names {family} addresses, and inet_protocols lets none connect"),
-                "take them out, or set inet_protocols = all",
+                "take them out of `clients`, or set inet_protocols = all in main.cf",
             );
         }
     }

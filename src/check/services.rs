@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CheckedGateway, Report, postfix};
 use crate::config::{DEFAULT_FOLDER, Gateway, Trusted};
+use crate::remedy::{Call, program};
 use crate::sudoers::{FOLDER, owner, place};
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
@@ -22,7 +23,14 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         // Users of one name would share codes, lockouts and `status`.
         if settings.ledger.url == own.ledger.url {
             let what = format!("{shown} has the same ledger, in which its users would be mixed with this gateway's");
-            report.error("ledger", what, "give one of them another [ledger] url, and mailsudo ledger init");
+            report.error(
+                "ledger",
+                what,
+                format!(
+                    "give one of them another [ledger] url, and make that ledger: {} --config DIR",
+                    Call::InitLedger.words_only()
+                ),
+            );
         }
         if settings.address == own.address {
             let what = format!("{shown} has the address {} too: its mail goes to one of them only", own.address);
@@ -35,7 +43,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         report.warning(
             "sudoers",
             format!("{shown} permits what the gateway {name} may run, and no gateway here has that fragment"),
-            format!("if {name} is gone, or has a fragment elsewhere: rm {shown}"),
+            format!("if {name} is gone, or has a fragment elsewhere: {} {shown}", program("rm")),
         );
     }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::{CheckedGateway, Report, count};
 use crate::authorize::is_visible;
-use crate::config::User;
+use crate::config::{Command, User};
 use crate::protocol::{SshKey, UserName};
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let before = report.findings.len();
     for (name, user) in &gateway.users {
-        requirements(name, user, report);
+        requirements(name, user, gateway, report);
     }
     shared(gateway, report);
     commands(gateway, report);
@@ -21,7 +21,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
 }
 
-fn requirements(name: &UserName, user: &User, report: &mut Report) {
+fn requirements(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let ssh = &user.ssh;
     if ssh.require_signature && ssh.keys.is_empty() {
         report.error(
@@ -32,6 +32,14 @@ fn requirements(name: &UserName, user: &User, report: &mut Report) {
     }
     if !ssh.require_verification {
         return;
+    }
+    let must_sign = |command: &Command| command.require_signature && is_visible(command, &user.roles);
+    if !ssh.require_signature && gateway.complete && !gateway.commands.iter().any(must_sign) {
+        report.warning(
+            "ssh-keys",
+            format!("{name} has require_verification and need not sign: a request without a signature needs no PIN"),
+            format!("set require_signature = true in users.d/{name}.toml, or in the commands that need it"),
+        );
     }
     for key in ssh.keys.iter().filter(|key| !key.is_fido()) {
         report.warning(

@@ -1,12 +1,15 @@
 //! sudo: whether it works where Postfix calls it, and whether what it permits permits exactly what the commands need.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
 
-use super::programs::output;
-use super::{CheckedGateway, Report, proof};
+use super::postfix::{self, Master};
+use super::{CheckedGateway, Report, programs, proof};
+use crate::execute::new_privileges;
+use crate::remedy::{Call, Remedy};
 use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place};
 use crate::system::permissions::Permissions;
 
@@ -18,9 +21,9 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         return;
     }
     let execution = &gateway.settings().execution;
-    let tools = match Tools::find(execution) {
+    let tools = match Tools::find(execution, programs::left()) {
         Ok(tools) => tools,
-        Err(error) => return report.error("sudo", format!("{error:#}"), "apt install sudo"),
+        Err(error) => return report.error("sudo", format!("{error:#}"), Remedy::Install("sudo")),
     };
     setuid(&execution.sudo, report);
     no_new_privileges(report);
@@ -42,8 +45,8 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         Ok(None) => report.ok("sudoers", format!("{shown} permits exactly what the commands need")),
         Ok(Some(_)) => report.error(
             "sudoers",
-            format!("{shown} does not permit exactly what the commands need (`mailsudo sudoers --check` shows how)"),
-            "mailsudo sudoers --install",
+            format!("{shown} does not permit exactly what the commands need (the difference: {})", Call::CheckSudoers),
+            Call::InstallSudoers,
         ),
         Err(_) => return in_force(gateway, tools.dialect, &wanted, report),
     }
@@ -55,14 +58,14 @@ fn in_force(gateway: &CheckedGateway<'_>, dialect: Dialect, wanted: &str, report
     if report.outsider {
         return report.unseen("sudoers");
     }
-    match drift_in_force(&gateway.settings().execution.sudo, dialect, wanted) {
+    match drift_in_force(&gateway.settings().execution.sudo, dialect, wanted, programs::left()) {
         Ok(None) => report.ok("sudoers", "sudo -l lists exactly what the commands need"),
         Ok(Some(_)) => report.error(
             "sudoers",
-            "sudo -l does not list exactly what the commands need (`mailsudo sudoers --check` shows how)",
-            "mailsudo sudoers --install, as root",
+            format!("sudo -l does not list exactly what the commands need (the difference: {})", Call::CheckSudoers),
+            format!("as root: {}", Call::InstallSudoers),
         ),
-        Err(error) => report.warning("sudoers", format!("{error:#}"), "run mailsudo check as root"),
+        Err(error) => report.warning("sudoers", format!("{error:#}"), format!("as root: {}", Call::Check)),
     }
 }
 
@@ -70,28 +73,26 @@ fn setuid(sudo: &Path, report: &mut Report) {
     let shown = sudo.display();
     match fs::metadata(sudo) {
         Ok(about) if !Permissions::from(&about).is_setuid_root() => {
-            report.error("sudo", format!("{shown} is not setuid root"), "reinstall sudo");
+            report.error("sudo", format!("{shown} is not setuid root"), Remedy::Reinstall("sudo"));
         }
         _ => {}
     }
     if rustix::fs::statvfs(sudo).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOSUID)) {
         let what = format!("{shown} is on a file system mounted nosuid, where it cannot become root");
-        report.error("sudo", what, "mount it without nosuid");
+        report.error("sudo", what, Remedy::AllowSetuid(mount_of(sudo)));
     }
 }
 
 /// A service manager that sets it for Postfix removes the rights of sudo from every program that Postfix starts. In a shell that
 /// has it, sudo works for root alone.
 fn no_new_privileges(report: &mut Report) {
-    let queue = output("postconf", &["-h", "queue_directory"]).unwrap_or_default();
-    let master = fs::read_to_string(format!("{}/pid/master.pid", queue.trim())).unwrap_or_default();
-    let master = Path::new("/proc").join(master.trim());
-    // The number may be stale, and may now belong to another process.
-    if fs::read_to_string(master.join("comm")).is_ok_and(|name| name.trim() == "master") && has_flag(&master) {
+    if let Some(Master::Running(master)) = postfix::master()
+        && has_flag(&master)
+    {
         report.error(
             "sudo",
             "Postfix runs with NoNewPrivileges, under which sudo cannot become root",
-            "take NoNewPrivileges= (and what implies it, systemd.exec(5)) out of its unit: systemctl edit postfix@.service",
+            new_privileges(&master),
         );
     }
     if has_flag(Path::new("/proc/self")) {
@@ -101,6 +102,14 @@ fn no_new_privileges(report: &mut Report) {
             "where it was, sudo cannot become root: start Postfix from elsewhere",
         );
     }
+}
+
+/// Where the file system that holds `path` is mounted: the highest folder above it on the same device.
+fn mount_of(path: &Path) -> PathBuf {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let device = |place: &Path| fs::metadata(place).map(|about| about.dev()).ok();
+    let own = device(&full);
+    full.ancestors().take_while(|place| device(place) == own).last().unwrap_or(Path::new("/")).to_owned()
 }
 
 fn has_flag(process: &Path) -> bool {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{CheckedGateway, Report, count};
 use crate::authenticate::Factor;
-use crate::config::{Gateway, User};
+use crate::config::{Command, Gateway, User};
 use crate::protocol::UserName;
+use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
 
 /// Every user whose file can be read; the others are reported.
@@ -35,7 +36,11 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
     strays(gateway, report);
     if gateway.users.is_empty() && gateway.complete {
-        report.warning("users", "there are no users", "mailsudo user add NAME --address ADDRESS --role ROLE");
+        report.warning(
+            "users",
+            "there are no users",
+            format!("{} --address ADDRESS --role ROLE", Call::AddUser("NAME".to_owned())),
+        );
     } else if report.findings.len() == before {
         let what = format!("{}, each with secrets and an own address", count(gateway.users.len(), "user"));
         report.ok("users", what);
@@ -52,9 +57,13 @@ fn addresses(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report:
         report.error(
             "users",
             format!("{name} has the gateway's own address, {own}"),
-            format!("give {name} an own address in users.d/{name}.toml"),
+            format!("give {name} an own address in {}", file(name, gateway)),
         );
     }
+}
+
+fn file(name: &UserName, gateway: &CheckedGateway<'_>) -> String {
+    gateway.gateway.path().join("users.d").join(format!("{name}.toml")).display().to_string()
 }
 
 fn secrets(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) {
@@ -63,11 +72,11 @@ fn secrets(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) {
         Ok(None) => report.warning(
             "secrets",
             format!("{name} has no secrets, so all mail of {name} is refused"),
-            format!("mailsudo user remove {name}, or mailsudo user add {name} after that"),
+            Call::RemoveUser(name.to_string()),
         ),
         Ok(Some(secrets)) => {
             if let Err(what) = Factor::from_url(&secrets.totp) {
-                let remedy = format!("mailsudo user rotate {name} --totp");
+                let remedy = Call::RotateTotp(name.to_string());
                 report.error("secrets", format!("secrets.d/{name}.toml: {what}"), remedy);
             }
             readable(name, gateway, report);
@@ -83,8 +92,8 @@ fn readable(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) 
     };
     if !Permissions::from(&about).allows(service, Right::Read) {
         let group = &gateway.settings().service_user;
-        let remedy = format!("chgrp {group} {0} && chmod 0640 {0}", path.display());
-        report.error("secrets", format!("{group} cannot read {}", path.display()), remedy);
+        let what = format!("{group} cannot read {}", path.display());
+        report.error("secrets", what, Remedy::ForGroup(group.clone(), "0640", path));
     }
 }
 
@@ -99,7 +108,7 @@ fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
         report.warning(
             "secrets",
             format!("secrets.d/{name}.toml belongs to no user: a request under it is deferred"),
-            format!("mailsudo user remove {name}"),
+            Call::RemoveUser(name.to_string()),
         );
     }
 }
@@ -107,12 +116,14 @@ fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
 fn roles(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let held: BTreeSet<_> = gateway.users.iter().flat_map(|(_, user)| &user.roles).collect();
     let allowed: BTreeSet<_> = gateway.commands.iter().flat_map(|command| command.allow.keys()).collect();
+    let named: BTreeSet<_> = gateway.commands.iter().flat_map(Command::roles).collect();
     for role in allowed.difference(&held) {
-        let remedy = "give it to a user, or take it out of [allow]";
+        let remedy = "give it to a user, in `roles` in users.d, or take it out of [allow] in commands.d";
         report.warning("roles", format!("commands allow the role {role}, which no user holds"), remedy);
     }
-    for role in held.difference(&allowed) {
-        let remedy = "allow it something, or take it from its users; it may be a typing error";
+    for role in held.difference(&allowed).filter(|role| !named.contains(role.as_str())) {
+        let remedy =
+            "allow it a command, with [allow] in commands.d, or take it from its users; it may be a typing error";
         report.warning("roles", format!("users hold the role {role}, which no command allows"), remedy);
     }
 }

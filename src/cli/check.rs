@@ -9,6 +9,7 @@ use serde_json::json;
 use super::stdout::{self, Colour};
 use super::{GatewayArg, Progress, print_json};
 use crate::check::{Level, check};
+use crate::system::clock::{Clock, SystemClock};
 
 /// Check what can make a gateway fail, and print the remedies
 ///
@@ -28,7 +29,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
         let progress = Progress::show("looking");
-        let report = check(&self.gateway_arg.config);
+        let report = check(&self.gateway_arg.config, SystemClock.now());
         drop(progress);
         let shown: Vec<_> =
             report.findings.iter().filter(|finding| !stdout::is_quiet() || finding.level != Level::Ok).collect();

@@ -12,6 +12,7 @@ use super::{GatewayArg, command_change, complete, print_json};
 use crate::authorize::Invocation;
 use crate::config::{self, Gateway, Part};
 use crate::protocol::CommandName;
+use crate::remedy::Call;
 use crate::sudoers::vectors;
 
 /// Show, add, change and remove commands
@@ -90,8 +91,8 @@ impl Show {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
         let command = gateway.command(&self.name)?;
-        let command =
-            command.with_context(|| format!("there is no command {}; see `mailsudo command list`", self.name))?;
+        let command = command
+            .with_context(|| format!("there is no command {}; the commands: {}", self.name, Call::ListCommands))?;
         if self.json {
             return print_json(&about(&command, &gateway));
         }
@@ -105,6 +106,17 @@ impl Show {
         for (name, parameter) in &command.parameters {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
             outln!("parameter  {name}: {}{default}", parameter.kind)?;
+        }
+        if let Some(terms) = &command.approval {
+            outln!("approval   {} of {}", terms.needed, terms.approvers())?;
+            outln!("within     {} to approve, then {} to start", terms.within, terms.run_within)?;
+            outln!("reason     {}", if terms.reason { "required" } else { "optional" })?;
+            for role in &terms.except {
+                outln!("except     role {role}: runs at once, and every approver is told")?;
+            }
+            if !terms.show_output {
+                outln!("output     not shown to approvers")?;
+            }
         }
         if let Some(payload) = &command.payload {
             let needed = if payload.required { "required" } else { "optional" };
@@ -143,9 +155,22 @@ fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
         "payload": command.payload.as_ref().map(|payload| json!({
             "max_bytes": payload.max.bytes(), "required": payload.required, "type": payload.kind.word(),
         })),
+        "approval": command.approval.as_ref().map(approval),
         "parameters": serde_json::Value::Object(parameters.collect()),
         "allow": serde_json::Value::Object(allow.collect()),
         "argument_vectors": spelled_out(command),
+    })
+}
+
+fn approval(terms: &config::Approval) -> serde_json::Value {
+    json!({
+        "by": terms.by.iter().map(config::Approver::to_string).collect::<Vec<_>>(),
+        "needed": terms.needed,
+        "within_seconds": terms.within.as_duration().as_secs(),
+        "run_within_seconds": terms.run_within.as_duration().as_secs(),
+        "reason": terms.reason,
+        "except": terms.except,
+        "show_output": terms.show_output,
     })
 }
 

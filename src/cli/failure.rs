@@ -74,8 +74,8 @@ pub(super) fn of_line(error: &clap::Error, as_json: bool) -> ExitCode {
         let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         print(text.strip_prefix("error: ").unwrap_or(text).trim(), USAGE, true);
     } else {
-        // If standard error cannot be written, the exit status alone says it.
-        let _ = error.print();
+        // It repeats the caller's words, which may be pasted from a mail.
+        tell(format_args!("{}", error.render().to_string().trim_end()));
     }
     ExitCode::from(USAGE)
 }

@@ -13,9 +13,10 @@ use super::stdout::{self, Colour};
 use super::table::{Cell, Table};
 use super::{GatewayArg, complete, open_ledger, print_json, when};
 use crate::config::{Gateway, Span};
-use crate::ledger::{Filter, LedgerQueries, Record, State};
+use crate::ledger::{Filter, LedgerQueries, Record, State, Story};
 use crate::limits::LOG_POLL;
 use crate::protocol::{CommandName, RequestId, RunResult, Timestamp, UserName};
+use crate::remedy::Call;
 use crate::reply::stored_text;
 use crate::system::clock::{Clock, SystemClock};
 
@@ -102,6 +103,10 @@ enum StateWord {
     Refused,
     Started,
     Finished,
+    Pending,
+    Denied,
+    Lapsed,
+    Cancelled,
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
@@ -139,6 +144,10 @@ impl List {
             StateWord::Refused => State::Refused,
             StateWord::Started => State::Started,
             StateWord::Finished => State::Finished,
+            StateWord::Pending => State::Pending,
+            StateWord::Denied => State::Denied,
+            StateWord::Lapsed => State::Lapsed,
+            StateWord::Cancelled => State::Cancelled,
         });
         let filter = Filter {
             user: self.user,
@@ -185,6 +194,7 @@ fn row(record: &Record) -> [Cell; 5] {
         (State::Refused, _) => (format!("refused {}", record.reason.as_deref().unwrap_or_default()), Colour::Yellow),
         (State::Finished, Some(RunResult::Exit(0))) => ("ok".to_owned(), Colour::Green),
         (State::Finished, Some(result)) => (result.to_string(), Colour::Red),
+        (State::Denied | State::Lapsed | State::Cancelled, _) => (record.state.word().to_owned(), Colour::Yellow),
         (state, _) => (state.word().to_owned(), Colour::Cyan),
     };
     let command = format!("{} {}", record.command, record.arguments.replace('\n', " "));
@@ -243,8 +253,13 @@ impl Show {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
         let record = self.find(&gateway)?;
+        let story = open_ledger(&gateway)?.story(&record.id)?;
         if self.json {
-            return print_json(&about(&record));
+            let mut value = about(&record);
+            if let Some(fields) = value.as_object_mut() {
+                fields.extend(told(&story));
+            }
+            return print_json(&value);
         }
         let optional = |time: Option<Timestamp>| time.map(when);
         let rows = [
@@ -271,6 +286,9 @@ impl Show {
                 outln!("{label:<11} {value}")?;
             }
         }
+        for (label, value) in story_rows(&story) {
+            outln!("{label:<11} {value}")?;
+        }
         if let Some(reply) = &record.reply {
             outln!("\nreply to {}:\n\n{}", reply.to, stored_text(reply).unwrap_or_default())?;
         }
@@ -285,8 +303,69 @@ impl Show {
         }
         let short = hex::decode(&self.id).map_err(|_| usage("an id is hex digits"))?;
         let record = open_ledger(gateway)?.find(&short)?;
-        record.with_context(|| format!("there is no request {}; `mailsudo log` lists the requests", self.id))
+        record.with_context(|| format!("there is no request {}; the requests: {}", self.id, Call::Log))
     }
+}
+
+/// What is known of payload, approval, votes and notices.
+fn story_rows(story: &Story) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if let Some(payload) = &story.payload {
+        rows.push(("payload", format!("{} bytes, sha256 {}", payload.size, payload.digest)));
+    }
+    if let Some(approval) = &story.approval {
+        match &approval.exception {
+            Some(role) => rows.push(("approval", format!("not needed, by the role {role}"))),
+            None => rows.push(("approval", format!("{} needed, until {}", approval.needed, when(approval.until)))),
+        }
+        rows.push(("digest", approval.digest.to_string()));
+        rows.extend(approval.reason.iter().map(|reason| ("asked for", reason.clone())));
+    }
+    for notice in &story.notices {
+        let sent = notice.sent.map_or_else(|| "not sent yet".to_owned(), when);
+        rows.push(("notice", format!("{} to {}, {sent}", notice.kind.word(), notice.user)));
+    }
+    for vote in &story.votes {
+        let words = vote.words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+        let by = format!("by {} at {}, request {}{words}", vote.user, when(vote.at), vote.by.short());
+        rows.push((vote.kind.word(), by));
+    }
+    rows
+}
+
+fn told(story: &Story) -> serde_json::Map<String, serde_json::Value> {
+    let time = |time: Timestamp| time.to_string();
+    let votes: Vec<_> = story
+        .votes
+        .iter()
+        .map(|vote| {
+            json!({
+                "vote": vote.kind.word(), "user": vote.user, "at": time(vote.at), "request": vote.by.to_string(),
+                "reason": vote.words,
+            })
+        })
+        .collect();
+    let notices: Vec<_> = story
+        .notices
+        .iter()
+        .map(|notice| json!({ "about": notice.kind.word(), "user": notice.user, "sent": notice.sent.map(time) }))
+        .collect();
+    let payload = story.payload.as_ref();
+    let approval = story.approval.as_ref().map(|approval| {
+        json!({
+            "digest": approval.digest.to_string(), "needed": approval.needed, "until": time(approval.until),
+            "host": approval.host, "reason": approval.reason, "exception": approval.exception,
+        })
+    });
+    let mut fields = serde_json::Map::new();
+    fields.insert(
+        "payload".to_owned(),
+        json!(payload.map(|payload| json!({ "bytes": payload.size, "sha256": payload.digest.to_string() }))),
+    );
+    fields.insert("approval".to_owned(), json!(approval));
+    fields.insert("votes".to_owned(), json!(votes));
+    fields.insert("notices".to_owned(), json!(notices));
+    fields
 }
 
 fn about(record: &Record) -> serde_json::Value {

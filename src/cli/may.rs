@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::sign::argument;
 use super::{GatewayArg, complete, print_json};
-use crate::authorize::{Invocation, choose, is_visible};
-use crate::config::Gateway;
+use crate::authorize::{Invocation, choose, is_visible, split_reason};
+use crate::config::{Approval, BUILT_IN, Gateway, REASON};
 use crate::execute::command_line;
 use crate::protocol::{CommandName, ParameterName, UserName};
 
@@ -63,7 +63,7 @@ impl May {
         if !user.enabled {
             return Ok(Err(format!("{} is disabled (users.d/{}.toml)", self.user, self.user)));
         }
-        if ["help", "status"].contains(&self.command.as_str()) {
+        if BUILT_IN.contains(&self.command.as_str()) {
             return Ok(Ok(format!("{} is built in, for every enabled user", self.command)));
         }
         let Some(command) = gateway.command(&self.command)? else {
@@ -81,14 +81,30 @@ impl May {
                 return Ok(Err(format!("`{name}` is given twice")));
             }
         }
-        let decided = choose(&command, &user.roles, &self.arguments).and_then(|choice| {
+        let (arguments, reason) = split_reason(&command, &self.arguments);
+        let decided = choose(&command, &user.roles, &arguments).and_then(|choice| {
             let invocation = Invocation::new(&command, &choice.values)?;
             let role = choice.role;
             let line = command_line(&invocation, &gateway.settings().execution).join(" ");
+            let approval = approval(command.approval.as_ref(), &user.roles, reason.as_deref())?;
             let must_sign = command.require_signature || user.ssh.require_signature;
             let signed = if must_sign { ", if the request is signed with an SSH key" } else { "" };
-            Ok(format!("[allow.{role}] in commands.d/{}.toml{signed}: {line}", self.command))
+            Ok(format!("[allow.{role}] in commands.d/{}.toml{signed}: {line}{approval}", self.command))
         });
         Ok(decided.map_err(|words| format!("{words} (commands.d/{}.toml)", self.command)))
     }
+}
+
+/// Who must approve it first.
+fn approval(terms: Option<&Approval>, roles: &[String], reason: Option<&str>) -> Result<String, String> {
+    let Some(terms) = terms else {
+        return Ok(String::new());
+    };
+    if terms.reason && reason.is_none() {
+        return Err(format!("`{REASON}` is missing: the approvers need it"));
+    }
+    Ok(match terms.exception(roles) {
+        Some(role) => format!("; at once, because [approval] except has the role {role}, and every approver is told"),
+        None => format!("; after approval by {} of {}", terms.needed, terms.approvers()),
+    })
 }

@@ -3,12 +3,14 @@
 //!
 //! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 64 for a
 //! command line that is wrong (sysexits(3)), 141 if the reader of standard output has closed it (what a shell reports for
-//! SIGPIPE). `check` and `sudoers --check` describe theirs. `deliver` follows pipe(8) instead: 0, or 75 for "try again".
+//! SIGPIPE). `check` and `sudoers --check` describe theirs. `sign` exits with 75 if the code was used already. `deliver` follows
+//! pipe(8) instead: 0, or 75 for "try again".
 
 #[macro_use]
 mod stdout;
 
 mod check;
+mod code;
 mod command;
 mod command_change;
 mod complete;
@@ -51,6 +53,7 @@ use crate::config::{Command, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted}
 use crate::ledger::{LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
+use crate::remedy::Remedy;
 use crate::system::accounts;
 
 use failure::usage;
@@ -113,8 +116,7 @@ fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
         return Ok(None);
     }
     let name = &gateway.settings().service_user;
-    let remedy =
-        || format!("there is no account {name}: useradd --system --user-group --shell /usr/sbin/nologin {name}");
+    let remedy = || format!("there is no account {name}: {}", Remedy::AddAccount(name.clone()));
     accounts::find(name)?.map(Some).with_context(remedy)
 }
 

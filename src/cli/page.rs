@@ -12,6 +12,7 @@ use super::{GatewayArg, complete, stdout, tell};
 use crate::config::Gateway;
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
+use crate::remedy::Call;
 use crate::system::files::{Rights, replace};
 
 /// Print the page with which a user signs, approves and checks in a browser
@@ -71,7 +72,7 @@ fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
     let commands = super::commands(gateway)?;
     let is_known = |role: &&String| commands.iter().any(|command| command.allow.contains_key(*role));
     match roles.iter().find(|role| !is_known(role)) {
-        Some(role) => bail!("no command allows the role {role}; `mailsudo command list` shows the roles"),
+        Some(role) => bail!("no command allows the role {role}; the commands with their roles: {}", Call::ListCommands),
         None => Ok(()),
     }
 }

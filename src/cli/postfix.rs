@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 
+use super::GatewayArg;
 use super::confirm::Confirm;
-use super::{GatewayArg, stdout};
 use crate::config::{DEFAULT_FOLDER, Gateway};
 use crate::postfix::{Plan, Postfix, Wanted, plain_path};
+use crate::remedy::{Remedy, program};
 use crate::system::accounts;
 
 /// Connect the gateway to an address of this host's Postfix, show the state, or remove it
@@ -130,11 +131,11 @@ fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode>
         noteln!("nothing to change")?;
         return Ok(ExitCode::SUCCESS);
     }
-    stdout::text(&difference)?;
+    outln!("Would be changed:\n\n{}\n", difference.trim_end())?;
     let is_running = postfix.is_running();
     let folder = postfix.folder().display();
     if is_running {
-        outln!("and then: postfix -c {folder} reload")?;
+        outln!("Then would be run: {} -c {folder} reload", program("postfix"))?;
     }
     if let Some(status) = confirm.missing("Change this?")? {
         return Ok(status);
@@ -144,7 +145,7 @@ fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode>
         postfix.reload()?;
         noteln!("done")?;
     } else {
-        noteln!("done; Postfix is not running and will read this when it starts")?;
+        noteln!("done; Postfix is not running, and reads this when it starts")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -177,9 +178,8 @@ fn wanted(gateway_arg: &GatewayArg, place: &Place, program: Option<&Path>) -> Re
 /// pipe(8) refuses these accounts, and every mail would be deferred.
 fn check_service_user(gateway: &Gateway) -> Result<()> {
     let name = &gateway.settings().service_user;
-    let account = accounts::find(name)?.with_context(|| {
-        format!("service_user {name} does not exist: useradd --system --user-group --shell /usr/sbin/nologin {name}")
-    })?;
+    let account = accounts::find(name)?
+        .with_context(|| format!("service_user {name} does not exist: {}", Remedy::AddAccount(name.clone())))?;
     let owner = accounts::find("postfix")?;
     let is_refused = account.uid == 0 || account.gid == 0 || owner.is_some_and(|owner| owner.uid == account.uid);
     ensure!(!is_refused, "service_user {name} may be neither root, of group root, nor Postfix itself");

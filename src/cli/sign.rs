@@ -1,25 +1,23 @@
 //! `mailsudo sign`: makes a signed request.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
-use zeroize::Zeroizing;
 
+use super::code::{CodeFrom, not_remembered};
 use super::failure::usage;
 use super::{Progress, complete, stdout, tell, verify};
-use crate::authenticate::Factor;
 use crate::client::mailbox::Mailbox;
+use crate::client::used_step::UsedStep;
 use crate::client::verify::Finding;
 use crate::client::{self, Attachment, KeyFile};
 use crate::config::{MailAddress, Span};
-use crate::protocol::{
-    Code, CommandName, GatewayName, ParameterName, PayloadDigest, Request, RequestId, Timestamp, UnsignedRequest,
-};
-use crate::system::clock::{Clock, SystemClock};
+use crate::protocol::{CommandName, GatewayName, ParameterName, PayloadDigest, Request, RequestId, UnsignedRequest};
+use crate::system::clock::SystemClock;
 
 /// Sign a request and print it, send it, or make a mailto: link
 ///
@@ -35,6 +33,10 @@ Examples:
   mailsudo sign status --code-command 'pass otp ops'  take the code from a program
   mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
   mailsudo sign reboot --ssh-key ~/.ssh/id_ed25519_sk.pub --send
+  mailsudo sign disk --totp-secret-file code --wait   wait, if the code of this moment was used
+
+A gateway accepts each code once. ~/.local/state/mailsudo has the end of the step in which you signed last. Until then
+`sign` makes no request: it says how long to wait and exits with status 75, or waits with --wait.
 
 --totp-secret-file keeps both factors on one machine: access to that machine gives both. It is for automation on a host
 that you trust as much as the phone it replaces.")]
@@ -70,6 +72,10 @@ pub(super) struct Sign {
     #[command(flatten)]
     code: CodeFrom,
 
+    /// Wait for the next code if the one of this moment was used
+    #[arg(long, conflicts_with = "code")]
+    wait: bool,
+
     #[command(flatten)]
     form: Form,
 
@@ -87,22 +93,6 @@ pub(super) struct Sign {
     /// The sendmail that --send calls
     #[arg(long, value_name = "PROGRAM", default_value = "/usr/sbin/sendmail")]
     sendmail: PathBuf,
-}
-
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-struct CodeFrom {
-    /// The code itself; other users of this machine may see it in its process list
-    #[arg(long, value_name = "DIGITS")]
-    code: Option<String>,
-
-    /// A shell command that prints the code
-    #[arg(long, value_name = "COMMAND")]
-    code_command: Option<String>,
-
-    /// A file, mode 0600, with the otpauth URL or the base32 secret
-    #[arg(long, value_name = "FILE")]
-    totp_secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -158,7 +148,10 @@ impl Sign {
         let attachment = self.payload.as_deref().map(Attachment::read).transpose()?;
         // Read before the code is asked for, because a code does not wait.
         let ssh_key = self.ssh_key.as_deref().map(client::ssh::public_key).transpose()?;
-        let (time, code) = self.code.get(&SystemClock)?;
+        let step = UsedStep::of(&keys.gateway, &keys.user).map_err(|error| not_remembered(&error)).ok();
+        let Some((time, code)) = self.code.get(step.as_ref(), self.wait, &SystemClock)? else {
+            return Ok(ExitCode::from(TEMPORARY));
+        };
         let unsigned = UnsignedRequest {
             gateway: keys.gateway.clone(),
             user: keys.user.clone(),
@@ -168,12 +161,14 @@ impl Sign {
             arguments: self.arguments,
             payload: attachment.as_ref().map(|file| PayloadDigest::of(&file.content)),
         };
-        let block = match self.ssh_key.as_deref().zip(ssh_key) {
-            None => unsigned.sign(&keys.key)?,
+        let signed = match self.ssh_key.as_deref().zip(ssh_key) {
+            None => unsigned.sign(&keys.key).map_err(anyhow::Error::from),
             Some((path, ssh_key)) => {
-                unsigned.sign_with_ssh(&keys.key, |lines| client::ssh::sign(&self.ssh_keygen, path, &ssh_key, lines))?
+                unsigned.sign_with_ssh(&keys.key, |lines| client::ssh::sign(&self.ssh_keygen, path, &ssh_key, lines))
             }
         };
+        // There is no request then, so the code is not used.
+        let block = signed.inspect_err(|_| step.iter().for_each(UsedStep::forget))?;
         let from = match self.from {
             Some(from) => Some(from),
             None => std::env::var("EMAIL").ok().and_then(|email| MailAddress::try_from(email).ok()),
@@ -189,7 +184,7 @@ impl Sign {
             let mailbox = self.reply.mailbox()?;
             let file = attachment.as_ref();
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, file, time);
-            send(&self.sendmail, &keys.address, from.as_ref(), &message)?;
+            send(&self.sendmail, &keys.address, from.as_ref(), &message, step.as_ref())?;
             let (program, id) = (self.sendmail.display(), Request::read(&[&block])?.id());
             tell(format_args!(
                 "request {} was sent by {program}; the reply goes to the address that the gateway knows",
@@ -211,70 +206,32 @@ impl Sign {
     }
 }
 
-impl CodeFrom {
-    /// The code, and the moment that it belongs to.
-    fn get(&self, clock: &dyn Clock) -> Result<(Timestamp, Code)> {
-        let is_asked = self.code.is_none() && self.code_command.is_none() && self.totp_secret_file.is_none();
-        if is_asked && std::io::stdin().is_terminal() {
-            // The time is taken after the code, so the signed time is that at which Enter was pressed.
-            let code = super::ask_code()?;
-            return Ok((clock.now(), code));
-        }
-        let text = if let Some(code) = &self.code {
-            Zeroizing::new(code.clone())
-        } else if let Some(command) = &self.code_command {
-            output(command)?
-        } else if let Some(path) = &self.totp_secret_file {
-            let time = clock.now();
-            return Ok((time, factor(path)?.code_at(time).context("the clock stands before 1970")?));
-        } else {
-            return Err(usage(
-                "there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file",
-            ));
-        };
-        let code = super::parse_code(&text)?;
-        Ok((clock.now(), code))
-    }
-}
+/// EX_TEMPFAIL of sysexits(3): the code was used already; the next one comes soon.
+const TEMPORARY: u8 = 75;
 
-/// The first line that the user's own command prints. It runs in the user's own shell.
-fn output(command: &str) -> Result<Zeroizing<String>> {
-    let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output();
-    let output = output.context("cannot run sh")?;
-    if !output.status.success() {
-        bail!("the command for the code failed: {}", output.status);
-    }
-    Ok(Zeroizing::new(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
-}
-
-fn factor(path: &Path) -> Result<Factor> {
-    let text = client::read_private(path)?;
-    let secret = text.trim();
-    let url = if secret.starts_with("otpauth:") {
-        Zeroizing::new(secret.to_owned())
-    } else {
-        Zeroizing::new(format!("otpauth://totp/secret?secret={}", secret.replace(' ', "")))
-    };
-    Factor::from_url(&url).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))
-}
-
-fn send(program: &Path, to: &MailAddress, from: Option<&MailAddress>, message: &str) -> Result<()> {
+fn send(
+    program: &Path,
+    to: &MailAddress,
+    from: Option<&MailAddress>,
+    message: &str,
+    step: Option<&UsedStep>,
+) -> Result<()> {
     let mut command = Command::new(program);
     command.arg("-i");
     if let Some(from) = from {
         command.args(["-f", from.as_str()]);
     }
-    let mut child = command
-        .args(["--", to.as_str()])
-        .stdin(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    // The gateway gets nothing then, so the code is not used.
+    let forget = || step.into_iter().for_each(UsedStep::forget);
+    let spawned = command.args(["--", to.as_str()]).stdin(Stdio::piped()).spawn();
+    let mut child = spawned.inspect_err(|_| forget()).with_context(|| format!("cannot run {}", program.display()))?;
     let written = match child.stdin.take() {
         Some(mut pipe) => pipe.write_all(message.as_bytes()),
         None => Ok(()),
     };
     let status = child.wait()?;
     if !status.success() {
+        forget();
         bail!("{} failed: {status}; nothing was sent", program.display());
     }
     written.with_context(|| format!("{} did not take the whole message", program.display()))

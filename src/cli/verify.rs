@@ -9,11 +9,11 @@ use clap::Args;
 
 use super::message_input;
 use crate::client::KeyFile;
-use crate::client::verify::{Checked, Finding, check};
+use crate::client::verify::{Checked, Finding, Statement, check};
 use crate::protocol::{GatewayName, ReplyBlock};
 use crate::reply::visible;
 
-/// Say whether a reply is genuine, and print the authenticated text
+/// Say whether a reply or a notice is genuine, and print the authenticated text
 ///
 /// Reads a whole message or pasted text from standard input. Genuine means: the gateway wrote everything that a mail program may
 /// show of it, the subject included. It prints the authenticated text itself: read it here, and not in the mail program. Exit
@@ -55,22 +55,22 @@ impl Verify {
 /// Prints what the check of a reply has found, and the authenticated text.
 pub(super) fn print(checked: &Checked) -> Result<()> {
     match &checked.finding {
-        Finding::Genuine(block) => outln!("genuine: {}", about(block))?,
+        Finding::Genuine(block) => outln!("genuine: {}", said(block))?,
         Finding::WithMore(block) => {
-            outln!("not genuine as a whole: {}; only the text below is from the gateway", about(block))?;
+            outln!("not genuine as a whole: {}; only the text below is from the gateway", said(block))?;
             for outside in &checked.outside {
                 outln!("not from the gateway: {}", visible(outside).replace('\n', "\n    "))?;
             }
         }
         Finding::Altered(block) => {
-            outln!("genuine block, but its text was altered: {}; do not trust the text", about(block))?;
+            outln!("genuine block, but its text was altered: {}; do not trust the text", said(block))?;
         }
         Finding::OlderThanKey(block) => outln!(
             "not verified: {} (so it says), which is before your key file was written. If your key was changed since, name the \
              former key file with --key FILE",
             about(block)
         )?,
-        Finding::NotGenuine => outln!("not genuine: no reply that this key has signed")?,
+        Finding::NotGenuine => outln!("not genuine: no reply or notice that this key has signed")?,
     }
     if let Some(text) = &checked.text {
         outln!("\nThe authenticated text:\n")?;
@@ -79,6 +79,16 @@ pub(super) fn print(checked: &Checked) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn said(statement: &Statement) -> String {
+    match statement {
+        Statement::Reply(block) => about(block),
+        Statement::Notice(block) => format!(
+            "gateway {} asks {} about request {} of {} ({}), to answer until {}; digest {}",
+            block.gateway, block.user, block.request, block.from, block.command, block.until, block.digest
+        ),
+    }
 }
 
 fn about(block: &ReplyBlock) -> String {

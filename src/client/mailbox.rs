@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::verify::{Checked, Finding, check};
+use super::verify::{Checked, Finding, Statement, check};
 use super::{KeyFile, folder};
 use crate::limits::REPLY_POLL;
 use crate::protocol::RequestId;
@@ -88,7 +88,9 @@ impl Mailbox {
     fn find(&self, id: &RequestId, key: &KeyFile) -> Result<Option<Checked>> {
         let messages = if self.path.is_dir() { self.maildir()? } else { self.mbox()? };
         let is_reply = |checked: &Checked| match &checked.finding {
-            Finding::Genuine(block) | Finding::WithMore(block) | Finding::Altered(block) => block.request == *id,
+            Finding::Genuine(said) | Finding::WithMore(said) | Finding::Altered(said) => {
+                matches!(said, Statement::Reply(block) if block.request == *id)
+            }
             Finding::OlderThanKey(_) | Finding::NotGenuine => false,
         };
         let keys = std::slice::from_ref(key);

@@ -3,6 +3,7 @@
 pub mod keys;
 pub mod mailbox;
 pub mod ssh;
+pub mod used_step;
 pub mod verify;
 
 use std::fs;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::config::MailAddress;
 use crate::protocol::{GatewayName, Key, Timestamp, UserName};
+use crate::remedy::Remedy;
 use crate::system::permissions::Permissions;
 
 /// What a user holds for one gateway.
@@ -130,7 +132,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
     let file = fs::File::open(path).with_context(problem)?;
     let about = file.metadata().with_context(problem)?;
     if !Permissions::from(&about).is_private() {
-        bail!("{0} can be read by others; it is a secret: chmod 600 {0}", path.display());
+        bail!("{0} can be read by others; it is a secret: {1}", path.display(), Remedy::Chmod("600", path.to_owned()));
     }
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
     std::io::Read::read_to_string(&mut &file, &mut text).with_context(problem)?;

@@ -1,4 +1,4 @@
-//! Is a message the gateway's own reply, and nothing else? In: a message, or pasted text, and key files. Out: a [`Checked`].
+//! Is a message the gateway's own reply or notice, and nothing else? In: a message, or pasted text, and key files. Out: a [`Checked`].
 //!
 //! MUST: a message is genuine only where every part that a mail program may show is covered by the block and matches: one plain
 //! text, or HTML that can show nothing but its text; nothing but white space below the block; and the subject that the gateway
@@ -6,17 +6,65 @@
 
 use super::KeyFile;
 use crate::intake::{ShownPart, shown};
-use crate::protocol::{ReplyBlock, Timestamp, Verdict, check_reply, claimed_reply};
+use crate::protocol::{
+    CheckedText, GatewayName, Key, NoticeBlock, ReplyBlock, Timestamp, UserName, Verdict, check_notice, check_reply,
+    claimed_reply,
+};
+
+/// What the gateway says in a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// It answers a request.
+    Reply(ReplyBlock),
+    /// It asks an approver.
+    Notice(NoticeBlock),
+}
+
+impl Statement {
+    /// The gateway.
+    pub fn gateway(&self) -> &GatewayName {
+        match self {
+            Self::Reply(block) => &block.gateway,
+            Self::Notice(block) => &block.gateway,
+        }
+    }
+
+    /// The user whom it is for.
+    pub fn user(&self) -> &UserName {
+        match self {
+            Self::Reply(block) => &block.user,
+            Self::Notice(block) => &block.user,
+        }
+    }
+}
+
+/// Checks a text that may be a reply or a notice.
+fn check_text<'t>(text: &'t str, key: &Key) -> CheckedText<'t, Statement> {
+    let reply = check_reply(text, key);
+    if reply.verdict != Verdict::NotGenuine {
+        return stated(reply, Statement::Reply);
+    }
+    stated(check_notice(text, key), Statement::Notice)
+}
+
+fn stated<B>(checked: CheckedText<'_, B>, statement: fn(B) -> Statement) -> CheckedText<'_, Statement> {
+    let verdict = match checked.verdict {
+        Verdict::Genuine(block) => Verdict::Genuine(statement(block)),
+        Verdict::Altered(block) => Verdict::Altered(statement(block)),
+        Verdict::NotGenuine => Verdict::NotGenuine,
+    };
+    CheckedText { verdict, above: checked.above, below: checked.below }
+}
 
 /// The finding about a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// The gateway wrote all of it.
-    Genuine(ReplyBlock),
+    Genuine(Statement),
     /// It holds a text of the gateway, and other text too.
-    WithMore(ReplyBlock),
+    WithMore(Statement),
     /// The gateway wrote the block, but not the text above it in this form.
-    Altered(ReplyBlock),
+    Altered(Statement),
     /// It holds a reply block for this user that was signed before the key file was written, under another key.
     OlderThanKey(ReplyBlock),
     /// No reply that one of the keys has signed.
@@ -75,17 +123,17 @@ fn check_part(
         ShownPart::Plain(text) | ShownPart::Html { text, .. } => text,
         ShownPart::Other(_) => return None,
     };
-    let checked = check_reply(text, &key.key);
+    let checked = check_text(text, &key.key);
     let block = match checked.verdict {
-        Verdict::Genuine(block) if is_for(&block, key) => block,
-        Verdict::Altered(block) if is_for(&block, key) => {
+        Verdict::Genuine(block) if is_for(block.gateway(), block.user(), key) => block,
+        Verdict::Altered(block) if is_for(block.gateway(), block.user(), key) => {
             return Some(Checked { finding: Finding::Altered(block), text: None, outside: Vec::new() });
         }
         _ => return None,
     };
     let mut outside = Vec::new();
     if let Some(subject) = subject
-        && !is_own_subject(subject, checked.above, &block)
+        && !is_own_subject(subject, checked.above, block.gateway())
     {
         outside.push(format!("its Subject is not the gateway's: {subject}"));
     }
@@ -104,13 +152,13 @@ fn check_part(
 }
 
 /// What another part shows besides the authenticated text; nothing where it is empty, or that text once more.
-fn remark(part: &ShownPart, key: &crate::protocol::Key) -> Option<String> {
+fn remark(part: &ShownPart, key: &Key) -> Option<String> {
     let (kind, text, is_bare) = match part {
         ShownPart::Other(what) => return Some((*what).to_owned()),
         ShownPart::Plain(text) => ("another plain text", text, true),
         ShownPart::Html { text, is_bare } => ("another text, in HTML", text, *is_bare),
     };
-    let checked = check_reply(text, key);
+    let checked = check_text(text, key);
     let is_same = matches!(checked.verdict, Verdict::Genuine(_)) && checked.below.trim().is_empty();
     match (text.trim(), is_bare) {
         ("", true) => None,
@@ -120,17 +168,17 @@ fn remark(part: &ShownPart, key: &crate::protocol::Key) -> Option<String> {
     }
 }
 
-fn is_for(block: &ReplyBlock, key: &KeyFile) -> bool {
-    block.gateway == key.gateway && block.user == key.user
+fn is_for(gateway: &GatewayName, user: &UserName, key: &KeyFile) -> bool {
+    *gateway == key.gateway && *user == key.user
 }
 
 /// Whether the gateway wrote this subject for the reply `text`: `[GATEWAY] COMMAND: OUTCOME`, where the text begins with
 /// `OUTCOME: COMMAND`, longer commands cut by an ellipsis. White space is not compared, because mail systems fold it.
-fn is_own_subject(subject: &str, text: &str, block: &ReplyBlock) -> bool {
+fn is_own_subject(subject: &str, text: &str, gateway: &GatewayName) -> bool {
     let bare = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace()).collect() };
     let (subject, text) = (bare(subject), bare(text));
     let parts = subject
-        .strip_prefix(&format!("[{}]", block.gateway))
+        .strip_prefix(&format!("[{gateway}]"))
         .and_then(|rest| rest.rsplit_once(':'))
         .filter(|(_, outcome)| !outcome.is_empty());
     let Some((command, outcome)) = parts else {
@@ -161,6 +209,6 @@ fn older(parts: &[ShownPart], keys: &[KeyFile]) -> Finding {
     let is_older = |written: Option<Timestamp>, block: &ReplyBlock| written.is_some_and(|written| block.time < written);
     texts
         .filter_map(|text| claimed_reply(text))
-        .find(|block| keys.iter().any(|key| is_for(block, key) && is_older(key.written, block)))
+        .find(|block| keys.iter().any(|key| is_for(&block.gateway, &block.user, key) && is_older(key.written, block)))
         .map_or(Finding::NotGenuine, Finding::OlderThanKey)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::approval::Approval;
 use super::parameter::{Kind, Parameter, Scalar};
 use super::payload::PayloadRule;
 use super::settings::{RunVia, Settings};
@@ -41,6 +42,8 @@ pub struct Command {
     pub allow: BTreeMap<String, BTreeMap<ParameterName, Vec<String>>>,
     /// What it takes on standard input; `None`: nothing.
     pub payload: Option<PayloadRule>,
+    /// Who must agree before it runs; `None`: it runs at once.
+    pub approval: Option<Approval>,
 }
 
 #[derive(Deserialize)]
@@ -60,13 +63,17 @@ struct File {
     #[serde(default)]
     allow: BTreeMap<String, Spanned<BTreeMap<ParameterName, Vec<Scalar>>>>,
     payload: Option<Spanned<PayloadRule>>,
+    approval: Option<Spanned<Approval>>,
 }
 
 /// The time limit of a command that sets none.
 const DEFAULT_TIMEOUT: Span = Span::seconds(60);
 
 /// The names of the built-in commands.
-const TAKEN: [&str; 2] = ["help", "status"];
+pub const BUILT_IN: [&str; 6] = ["help", "status", "approve", "deny", "cancel", "pending"];
+
+/// The argument by which a requester gives a reason to the approvers. It is no parameter of the command.
+pub const REASON: &str = "reason";
 
 impl Command {
     pub(super) fn parse(name: &CommandName, source: &Source<'_>, settings: &Settings) -> Result<Self, ConfigError> {
@@ -75,6 +82,7 @@ impl Command {
         checks.limits(name)?;
         checks.argv()?;
         checks.allow()?;
+        checks.approval()?;
         let list = |values: Vec<Scalar>| values.iter().map(Scalar::text).collect();
         let span = file.argv.span();
         let command = Self {
@@ -94,6 +102,7 @@ impl Command {
                 .map(|(role, given)| (role, given.into_inner().into_iter().map(|(n, v)| (n, list(v))).collect()))
                 .collect(),
             payload: file.payload.map(Spanned::into_inner),
+            approval: file.approval.map(Spanned::into_inner),
         };
         if settings.execution.run_via == RunVia::Sudo {
             command
@@ -130,6 +139,11 @@ impl Command {
         Ok(())
     }
 
+    /// Every role that it names: those that may run it, may approve it, or are excepted from approval.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.allow.keys().map(String::as_str).chain(self.approval.iter().flat_map(Approval::roles))
+    }
+
     /// The absolute path of its program.
     pub fn program(&self) -> &str {
         self.argv.first().and_then(|first| first.literals().next()).unwrap_or_default()
@@ -146,7 +160,7 @@ struct Checks<'c> {
 impl Checks<'_> {
     fn limits(&self, name: &CommandName) -> Result<(), ConfigError> {
         let error = |span, what: String| Err(self.source.error(span, what));
-        if TAKEN.contains(&name.as_str()) {
+        if BUILT_IN.contains(&name.as_str()) {
             return error(None, format!("`{name}` is a built-in command; rename the file"));
         }
         let summary = self.file.summary.get_ref();
@@ -207,6 +221,20 @@ impl Checks<'_> {
             )),
             None => Ok(()),
         }
+    }
+
+    fn approval(&self) -> Result<(), ConfigError> {
+        let Some(approval) = &self.file.approval else {
+            return Ok(());
+        };
+        let error = |what: String| Err(self.source.error(Some(approval.span()), format!("[approval] {what}")));
+        if let Err(what) = approval.get_ref().check() {
+            return error(what);
+        }
+        if self.file.parameters.keys().any(|name| name.as_str() == REASON) {
+            return error(format!("takes `{REASON}` for the requester's reason; rename the parameter"));
+        }
+        Ok(())
     }
 
     fn allow(&self) -> Result<(), ConfigError> {

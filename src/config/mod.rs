@@ -7,6 +7,7 @@
 //! It must never use a file that others could have written (`trust.rs`), and never repeat a secret in an error.
 
 mod address;
+mod approval;
 mod command;
 mod expression;
 mod gateway;
@@ -28,7 +29,8 @@ mod user;
 use std::path::{Path, PathBuf};
 
 pub use address::MailAddress;
-pub use command::Command;
+pub use approval::{Approval, Approver};
+pub use command::{BUILT_IN, Command, REASON};
 pub use expression::Expression;
 pub use gateway::Gateway;
 pub use intake::Intake;

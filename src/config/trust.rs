@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use zeroize::Zeroizing;
 
 use crate::limits::CONFIG_FILE;
+use crate::remedy::Remedy;
 use crate::system::permissions::{Fault, Permissions};
 
 /// Why a file or folder is not used.
@@ -24,25 +25,25 @@ pub enum Distrust {
     Missing(PathBuf),
     /// The caller may not open it.
     #[error(
-        "{path} cannot be read by uid {uid}, which runs this: chmod 0644 {path} (0755 for a folder), or, for secrets, chgrp it to \
-         the group of the service user and chmod 0640 {path}. If that uid is not service_user, run it as the service user: the \
-         transport of `mailsudo postfix install` does, and an alias or .forward does not",
-        path = .0.display(), uid = rustix::process::geteuid().as_raw()
+        "{path} cannot be read by uid {uid}, which runs this. If that uid is that of service_user: {remedy} (a folder: 0755; secrets: mode \
+         0640 and the group of the service user). If not, run it as the service user: the transport of `mailsudo postfix install` \
+         does, and an alias or .forward does not",
+        remedy = Remedy::Chmod("0644", .0.clone()), path = .0.display(), uid = rustix::process::geteuid().as_raw()
     )]
     Closed(PathBuf, io::Error),
     /// It cannot be opened or read.
     #[error("{path}: {1}", path = .0.display())]
     Unreadable(PathBuf, io::Error),
     /// It belongs to an account that may not decide what runs.
-    #[error("{path} belongs to uid {1}, which may not own it: chown root {path}", path = .0.display())]
+    #[error("{path} belongs to uid {1}, which may not own it: {remedy}", remedy = Remedy::Chown("root".to_owned(), .0.clone()), path = .0.display())]
     Owner(PathBuf, u32),
     /// Others may write to it (or read it, if it is a secret). Holds the mode found and the one wanted.
-    #[error("{path} has mode {1:04o}, which gives others access: chmod {2} {path}", path = .0.display())]
+    #[error("{path} has mode {1:04o}, which gives others access: {remedy}", remedy = Remedy::Chmod(.2, .0.clone()), path = .0.display())]
     Mode(PathBuf, u32, &'static str),
     /// It is a secret, and a group other than the service user's may read it.
     #[error(
-        "{path} can be read by the group {1}, which is not the service user's: chgrp it, or chmod 0600 {path}",
-        path = .0.display()
+        "{path} can be read by the group {1}, which is not the service user's: {remedy}",
+        remedy = Remedy::Chmod("0600", .0.clone()), path = .0.display()
     )]
     Group(PathBuf, u32),
     /// It is not a regular file, or not a folder.

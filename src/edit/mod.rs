@@ -13,6 +13,7 @@ mod users;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -26,6 +27,9 @@ use crate::config::{Command, Gateway, RunVia};
 use crate::sudoers::{Tools, fragment};
 use crate::system::changes::Changes;
 use crate::system::files::Rights;
+
+/// How long sudo may take to say which one it is.
+const SUDO_ANSWERS: Duration = Duration::from_mins(1);
 
 /// A fragment of sudoers(5).
 const FRAGMENT: Rights = Rights { mode: 0o440, owner: None };
@@ -48,7 +52,7 @@ pub fn with_rules(folder: &Path, changes: Changes, rules: &Path) -> Result<Chang
 
 /// The change of the sudo rules in the file `rules`; the former ones are kept beside it with a ~.
 fn rules_of(gateway: &Gateway, commands: &[Command], rules: &Path, scratch: &Path) -> Result<Changes> {
-    let tools = Tools::find(&gateway.settings().execution)?;
+    let tools = Tools::find(&gateway.settings().execution, SUDO_ANSWERS)?;
     let wanted = fragment(commands, gateway.settings(), tools.dialect)?;
     let mut changes = Changes::default();
     let former = match fs::read(rules) {

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use begin::{BEGIN, BEGIN_WITH_PAYLOAD, NOT_REPORTED, begin};
 pub use capture::Captured;
-pub use sudo_fault::remedy as sudo_remedy;
+pub use sudo_fault::{host_name, new_privileges, remedy as sudo_remedy};
 
 use begin::{Begun, Report};
 use capture::Capture;

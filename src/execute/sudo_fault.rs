@@ -2,10 +2,14 @@
 //! words name one cause. In: why, and what sudo printed. Out: one text for the log.
 //!
 //! MUST: a remedy is a command that works as printed, by root, on a host where the cause is this one
-//! (tests/system/sudo_faults.rs runs each).
+//! (tests/system/sudo_faults.rs and remedies.rs run each).
+
+use std::path::Path;
 
 use super::capture::Captured;
 use crate::config::Settings;
+use crate::remedy::{Call, Remedy};
+use crate::system::unit;
 
 /// The most characters of sudo's words in the log.
 const WORDS: usize = 600;
@@ -19,21 +23,22 @@ enum Cause {
     Flag(&'static str),
     /// no_new_privs (prctl(2)) was set by a service manager.
     NoNewPrivileges,
-    /// PAM does not accept the account.
+    /// PAM does not accept the account: it has expired, or a PAM module refuses it. sudo has the same words for both.
     Account,
     /// The host's own name cannot be resolved.
     HostName,
 }
 
-/// Messages of sudo and sudo-rs, and what they mean. The first match counts.
-const CAUSES: [(&str, Cause); 12] = [
+/// Messages of sudo (lib/, plugins/sudoers/auth/pam.c) and sudo-rs, and what they mean. The first match counts.
+const CAUSES: [(&str, Cause); 13] = [
     ("failed to run command", Cause::Flag("intercept")),
     ("Defaults log_input", Cause::Flag("log_input")),
     ("must have a tty", Cause::Flag("requiretty")),
     ("no new privileges", Cause::NoNewPrivileges),
+    ("Account expired or PAM config lacks", Cause::Account),
     ("account validation failure", Cause::Account),
-    ("account has expired", Cause::Account),
-    ("account or password is expired", Cause::Account),
+    ("assword expired", Cause::Account),
+    ("PAM account management error", Cause::Account),
     ("password is required", Cause::Rule),
     ("authentication is required", Cause::Rule),
     ("is not allowed to execute", Cause::Rule),
@@ -50,35 +55,46 @@ pub(super) fn explain(why: &str, output: &Captured, settings: &Settings) -> Stri
         let cut: String = words.chars().take(WORDS).collect();
         text.push_str(&format!("; it printed: {cut}"));
     }
-    // The usual cause of a slow start is the look-up of the host's own name.
-    let slow = || why.contains("cannot start it any more").then(|| remedy_of(Cause::HostName, settings));
-    if let Some(remedy) = remedy(&words, settings).or_else(slow) {
-        text.push_str(&format!("; remedy, as root: {remedy}"));
+    match remedy(&words, settings) {
+        Some(remedy) => text.push_str(&format!("; remedy, as root: {remedy}")),
+        None if why.contains("cannot start it any more") => text.push_str(&format!(
+            "; usual cause: the host's own name cannot be resolved; remedy for that, as root: {}",
+            remedy_of(Cause::HostName, settings)
+        )),
+        None => {}
     }
     text
 }
 
-/// The remedy for what sudo's words mean, where they name one cause: a command for root.
-pub fn remedy(words: &str, settings: &Settings) -> Option<String> {
+/// The remedy for what sudo's words mean, where they name one cause.
+pub fn remedy(words: &str, settings: &Settings) -> Option<Remedy> {
     let (_, cause) = CAUSES.iter().find(|(said, _)| words.contains(said))?;
     Some(remedy_of(*cause, settings))
 }
 
-fn remedy_of(cause: Cause, settings: &Settings) -> String {
-    let program = settings.execution.mailsudo.display();
-    let user = &settings.service_user;
+fn remedy_of(cause: Cause, settings: &Settings) -> Remedy {
+    let user = settings.service_user.clone();
     match cause {
-        Cause::Rule => format!("{program} check -q names the rule that is missing, or the file that overrides it"),
-        // The last setting counts (sudoers(5)), and files are read in the order of their names.
-        Cause::Flag(flag) => format!(
-            "echo 'Defaults:{user} !{flag}' >>/etc/sudoers.d/zzz-{user}; chmod 0440 /etc/sudoers.d/zzz-{user}; visudo -c"
-        ),
-        Cause::NoNewPrivileges => {
-            "set NoNewPrivileges=no in the service of the mail server: systemctl edit postfix".to_owned()
-        }
-        Cause::Account => format!("chage -l {user}; passwd -S {user}"),
-        Cause::HostName => {
-            "echo \"127.0.1.1 $(hostname)\" >>/etc/hosts, if the host's own name cannot be resolved".to_owned()
+        // It names the rule that is missing, or the file that overrides it.
+        Cause::Rule => Call::Check.into(),
+        Cause::Flag(flag) => Remedy::SudoersFlag { user, flag },
+        Cause::NoNewPrivileges => new_privileges(Path::new("/proc/self")),
+        Cause::Account => Remedy::NeverExpire(user),
+        Cause::HostName => Remedy::HostName(host_name()),
+    }
+}
+
+/// The remedy where a program that the process with this folder in /proc starts cannot gain privileges.
+pub fn new_privileges(process: &Path) -> Remedy {
+    match unit::of(process) {
+        Some(unit) => Remedy::NewPrivileges(unit),
+        None => {
+            "start the mail server without no_new_privs (NoNewPrivileges= of systemd, --no-new-privs of setpriv)".into()
         }
     }
+}
+
+/// The host's own name (uname(2)).
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

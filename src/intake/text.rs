@@ -74,7 +74,10 @@ fn base64_with_more(leaf: &Leaf<'_>) -> String {
     match run.as_ref().and_then(|run| Some((run, run.decoded.as_deref()?))) {
         Some((run, bytes)) => {
             let plain = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            [plain(&run.above), in_charset(leaf, bytes), plain(&run.below)].join("\n")
+            let text = in_charset(leaf, bytes);
+            // The byte order mark was the first character of what the sender wrote (reader's rule 3).
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+            [plain(&run.above), text, plain(&run.below)].join("\n")
         }
         None => in_charset(leaf, leaf.body),
     }

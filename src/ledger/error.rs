@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use crate::config::Distrust;
 use crate::error::{Deferral, Stop};
+use crate::remedy::Call;
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// There is none. Opening a ledger does not create it.
     #[error(
-        "there is no ledger at {}; mount the missing file system, restore a backup, or make a new ledger with `mailsudo ledger init`",
-        .0.display()
+        "there is no ledger at {}: mount the missing file system, or restore a backup; if there was never one: {}",
+        .0.display(), Call::InitLedger
     )]
     Missing(PathBuf),
     /// Others could have written to it.
@@ -19,18 +20,18 @@ pub enum LedgerError {
     Distrust(Distrust),
     /// It is not a ledger of mailsudo.
     #[error(
-        "{} is not a ledger of mailsudo, or was not finished; move it away and run `mailsudo ledger init`",
-        .0.display()
+        "{} is not a ledger of mailsudo, or was not finished: move it away; then {}",
+        .0.display(), Call::InitLedger
     )]
     Foreign(PathBuf),
     /// A newer mailsudo wrote it, in this schema.
     #[error("a newer mailsudo wrote the ledger (schema {0}); install that version again")]
     Newer(i64),
     /// The database has no ledger.
-    #[error("the database has no ledger of mailsudo; make one with `mailsudo ledger init`")]
+    #[error("the database has no ledger of mailsudo; to make one: {}", Call::InitLedger)]
     NotMade,
     /// An older mailsudo made it, in this schema.
-    #[error("the ledger has schema {0}, which is older than this mailsudo; run `mailsudo ledger migrate`")]
+    #[error("the ledger has schema {0}, which is older than this mailsudo; to change it: {remedy}", remedy = Call::MigrateLedger)]
     Older(i64),
     /// It is the ledger of this gateway, and not of the one that opens it.
     #[error("the database has the ledger of the gateway {0}; give each gateway a database of its own ([ledger] url)")]

@@ -14,6 +14,7 @@
 //!    signed time that it removes (docs/decisions/0012).
 //! 6. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
 
+mod approval;
 mod contract;
 mod error;
 mod postgres;
@@ -25,6 +26,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+pub use approval::{
+    ApprovalQueries, ApprovalRecord, ApprovalTransaction, Notice, NoticeKind, PayloadRecord, Story, Vote, VoteKind,
+};
 pub use error::LedgerError;
 pub use postgres::Postgres;
 pub use queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally};
@@ -48,7 +52,7 @@ impl fmt::Debug for RequestLock {
 }
 
 /// A backend. The module's list says what it MUST guarantee.
-pub trait Ledger {
+pub trait Ledger: ApprovalQueries {
     /// Locks a request for this process; `None` while another living process holds the lock.
     fn lock(&self, id: &RequestId) -> Result<Option<RequestLock>, LedgerError>;
 
@@ -78,14 +82,14 @@ pub trait Ledger {
     /// Ends the user's lockout, and lets no wrong code up to `now` count. Returns whether the user was locked out.
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError>;
 
-    /// The newest request of `user` other than `except`, or the one with an id that begins with the bytes `short`. Of requests that
-    /// used a step, the newest is the one of the last step.
+    /// The newest request of `user` other than `except`, or the one with an id that begins with the bytes `short`. The newest is the
+    /// one that was recorded last: after a change of the TOTP period, steps do not show that.
     fn look_up(&self, user: &UserName, except: &RequestId, short: Option<&[u8]>)
     -> Result<Option<Record>, LedgerError>;
 }
 
 /// A write transaction about one request, in which everything about it is decided and recorded.
-pub trait Transaction {
+pub trait Transaction: ApprovalTransaction {
     /// The request's record, if there is one.
     fn record(&self) -> Result<Option<Record>, LedgerError>;
 

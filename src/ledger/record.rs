@@ -15,11 +15,28 @@ pub enum State {
     Started,
     /// Its command has ended, or its outcome is recorded as unknown; its reply is stored.
     Finished,
+    /// It waits for approval; the reply that says so is stored.
+    Pending,
+    /// An approver denied it; its final reply is stored.
+    Denied,
+    /// It was not approved in time, or would not run any more as it was shown; its final reply is stored.
+    Lapsed,
+    /// Its user cancelled it; its final reply is stored.
+    Cancelled,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Waiting, Self::Refused, Self::Started, Self::Finished];
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Refused,
+        Self::Started,
+        Self::Finished,
+        Self::Pending,
+        Self::Denied,
+        Self::Lapsed,
+        Self::Cancelled,
+    ];
 
     /// The state's word in the ledger and in output.
     pub fn word(self) -> &'static str {
@@ -28,6 +45,10 @@ impl State {
             Self::Refused => "refused",
             Self::Started => "started",
             Self::Finished => "finished",
+            Self::Pending => "pending",
+            Self::Denied => "denied",
+            Self::Lapsed => "lapsed",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -1,12 +1,14 @@
-//! The built-in commands, `help` and `status`: requests like any other, which run nothing. In: the user.
-//! Out: text for the reply. They say what the user may do and has done, and nothing about other users.
+//! The built-in commands that only answer, `help`, `status` and `pending`: requests like any other, which run nothing. In: the user.
+//! Out: text for the reply. They say what the user may do, has done and may decide, and nothing else about other users.
 
 use crate::authenticate::Identified;
-use crate::authorize::{is_visible, wanted};
-use crate::config::{Command, Gateway};
-use crate::ledger::{Ledger, LedgerError, Record};
-use crate::protocol::{ParameterName, RequestId};
-use crate::reply::stored_text;
+use crate::authorize::{Person, is_visible, wanted};
+use crate::config::{Command, Gateway, REASON};
+use crate::error::Stop;
+use crate::ledger::{ApprovalRecord, Ledger, LedgerError, Record, State, Story};
+use crate::limits::PENDING;
+use crate::protocol::{CommandName, ParameterName, RequestId, Timestamp, UserName};
+use crate::reply::{history, stored_text};
 
 /// The commands that the user may run, each with its parameters and an example. A broken file is left out, because its
 /// command cannot be run either.
@@ -22,7 +24,11 @@ pub(super) fn help(gateway: &Gateway, roles: &[String]) -> String {
     text.push_str(
         "help\n    This list\n    for example: mailsudo sign help\n\n\
          status [id=…]\n    What became of your latest request, or of the one with that short id\n    \
-         for example: mailsudo sign status\n",
+         for example: mailsudo sign status\n\n\
+         pending\n    What waits for your approval, and what of yours waits for others\n\n\
+         approve id=… digest=…\n    Approve a request, as its notice shows it\n\n\
+         deny id=… digest=… reason=…\n    Deny it, for good\n\n\
+         cancel id=…\n    Take back a request of yours, or your approval, that has not run\n",
     );
     text
 }
@@ -48,9 +54,18 @@ fn describe(command: &Command, roles: &[String], text: &mut String) {
         let optional = if payload.required { "" } else { ", if you give one" };
         text.push_str(&format!("    payload: {}{optional}\n", payload.wanted()));
     }
+    if let Some(terms) = &command.approval {
+        let at_once = terms.exception(roles).map(|role| format!("; you run it at once, by the role {role}"));
+        let reason = if terms.reason { "; give a reason=…" } else { "" };
+        let (needed, by) = (terms.needed, terms.approvers());
+        text.push_str(&format!("    needs approval: {needed} of {by}{reason}{}\n", at_once.unwrap_or_default()));
+    }
     text.push_str(&format!("    for example: mailsudo sign {}", command.name));
     for name in command.parameters.keys() {
         text.push_str(&format!(" {name}={}", example(command, roles, name)));
+    }
+    if command.approval.as_ref().is_some_and(|terms| terms.reason) {
+        text.push_str(" reason=…");
     }
     if command.payload.as_ref().is_some_and(|payload| payload.required) {
         text.push_str(" --payload FILE");
@@ -79,11 +94,83 @@ pub(super) fn status(
     let record = ledger.look_up(identified.user(), &identified.id(), short.map(<[u8; 6]>::as_slice))?;
     Ok(match record {
         None => "You have no such request.\n".to_owned(),
-        Some(record) => report(&record),
+        Some(record) => report(&record, &ledger.story(&record.id)?),
     })
 }
 
-fn report(record: &Record) -> String {
+/// What waits for the user's approval, and what of the user's waits for others.
+///
+/// # Errors
+///
+/// A deferral: the ledger, or a file that it needs, cannot be read.
+pub(super) fn pending(
+    ledger: &dyn Ledger,
+    gateway: &Gateway,
+    identified: &Identified,
+    now: Timestamp,
+) -> Result<String, Stop> {
+    let (mut own, mut others) = (String::new(), String::new());
+    let Some(user) = Person::find(gateway, identified.user())? else {
+        return Ok(String::new());
+    };
+    for record in ledger.pending(PENDING)? {
+        let story = ledger.story(&record.id)?;
+        let Some(approval) = story.approval.as_ref().filter(|approval| now <= approval.until) else {
+            continue;
+        };
+        if record.user == user.name.as_str() {
+            own.push_str(&entry(&record, &story, approval));
+        } else if may_judge(gateway, &user, &record)? {
+            others.push_str(&entry(&record, &story, approval));
+        }
+    }
+    let or_none = |text: String| if text.is_empty() { "Nothing.\n\n".to_owned() } else { text };
+    Ok(format!("For you to judge:\n\n{}Yours, for others to judge:\n\n{}", or_none(others), or_none(own)))
+}
+
+/// Whether `user` may judge the request: with the right of now, and not the requester under another name.
+fn may_judge(gateway: &Gateway, user: &Person, record: &Record) -> Result<bool, Stop> {
+    let Ok(command) = CommandName::try_from(record.command.as_str()) else {
+        return Ok(false);
+    };
+    // A broken file of a command is reported by `check`, and must not hide the other requests.
+    let terms = gateway.command(&command).ok().flatten().and_then(|command| command.approval);
+    if !terms.is_some_and(|terms| terms.permits(&user.name, &user.user)) {
+        return Ok(false);
+    }
+    let requester = match UserName::try_from(record.user.as_str()) {
+        Ok(name) => Person::find(gateway, &name)?,
+        Err(_) => None,
+    };
+    Ok(!requester.is_some_and(|requester| requester.is(user)))
+}
+
+fn entry(record: &Record, story: &Story, approval: &ApprovalRecord) -> String {
+    let mut text = format!("{} by {}\n", title(record), record.user);
+    let reason = approval.reason.as_ref().map(|reason| ("reason", reason.clone()));
+    let facts = [
+        ("id", record.id.to_string()),
+        ("digest", approval.digest.to_string()),
+        ("run as", record.run_as.clone().unwrap_or_default()),
+        ("argv", record.argv.clone().unwrap_or_default().replace('\n', " ")),
+        ("until", approval.until.to_string()),
+        ("needed", approval.needed.to_string()),
+    ];
+    for (label, value) in facts.into_iter().chain(reason).chain(history(&story.votes)) {
+        text.push_str(&format!("    {label:<8} {value}\n"));
+    }
+    text.push('\n');
+    text
+}
+
+/// The command and its arguments, without the reason.
+fn title(record: &Record) -> String {
+    let is_reason = |line: &&str| line.split_once('=').is_some_and(|(name, _)| name == REASON);
+    let arguments: Vec<_> = record.arguments.lines().filter(|line| !is_reason(line)).collect();
+    format!("{} {}", record.command, arguments.join(" ")).trim_end().to_owned()
+}
+
+fn report(record: &Record, story: &Story) -> String {
     let mut text = format!("request  {}\n", record.id.short());
     let mut fact = |label: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -96,6 +183,13 @@ fn report(record: &Record) -> String {
     fact("result", record.result.map(|result| result.to_string()));
     fact("reason", record.reason.clone());
     fact("seen", Some(record.first_seen.to_string()));
+    if let (State::Pending, Some(approval)) = (record.state, &story.approval) {
+        fact("needed", Some(approval.needed.to_string()));
+        fact("until", Some(approval.until.to_string()));
+    }
+    for (kind, by) in history(&story.votes) {
+        fact(kind, Some(by));
+    }
     fact("started", record.started.map(|time| time.to_string()));
     fact("ended", record.finished.map(|time| time.to_string()));
     fact("replied", record.replied.map(|time| time.to_string()));

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::approval::Target;
 use super::builtin;
 use super::context::Context;
 use super::observer::{Observer, Step};
@@ -10,17 +11,19 @@ use crate::authenticate::Identified;
 use crate::error::{Deferral, Refusal, Stop};
 use crate::execute;
 use crate::intake::Message;
-use crate::ledger::{Ledger, Record, StoredReply, Transaction};
+use crate::ledger::{Ledger, Record, State, StoredReply, Transaction};
 use crate::limits::EXCLUSIVE_POLL;
-use crate::protocol::{RequestId, Timestamp};
-use crate::reply::{ReplyComposer, ReplyTransport};
+use crate::protocol::{RunResult, Timestamp};
+use crate::reply::{ReplyComposer, about, history};
 
 /// A delivery whose request is identified.
 pub(super) struct Delivery<'d> {
-    context: &'d Context<'d>,
-    identified: &'d Identified,
-    composer: ReplyComposer<'d>,
-    observer: &'d mut dyn Observer,
+    pub(super) context: &'d Context<'d>,
+    pub(super) identified: &'d Identified,
+    pub(super) composer: ReplyComposer<'d>,
+    pub(super) observer: &'d mut dyn Observer,
+    /// When the delivery began.
+    pub(super) begun: Instant,
 }
 
 impl<'d> Delivery<'d> {
@@ -29,9 +32,10 @@ impl<'d> Delivery<'d> {
         identified: &'d Identified,
         message: &'d Message,
         observer: &'d mut dyn Observer,
+        begun: Instant,
     ) -> Self {
         let composer = ReplyComposer::new(context.gateway.settings(), identified, message);
-        Self { context, identified, composer, observer }
+        Self { context, identified, composer, observer, begun }
     }
 
     /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.
@@ -39,7 +43,7 @@ impl<'d> Delivery<'d> {
         &mut self,
         ledger: &mut dyn Ledger,
         admission: Admission<'p>,
-    ) -> Result<Admitted<'p>, Stop> {
+    ) -> Result<Box<Admitted<'p>>, Stop> {
         self.observer.note(Step::Admitted(self.identified));
         let mut waiting = match admission {
             Admission::Admitted(admitted) => return Ok(admitted),
@@ -72,12 +76,37 @@ impl<'d> Delivery<'d> {
                 execute::answer(&builtin::help(self.context.gateway, self.identified.roles()), limit)
             }
             AdmittedAction::Status(short) => execute::answer(&builtin::status(ledger, self.identified, short)?, limit),
+            AdmittedAction::Pending => {
+                let now = self.context.clock.now();
+                execute::answer(&builtin::pending(ledger, self.context.gateway, self.identified, now)?, limit)
+            }
         };
         self.observer.note(Step::Finished(&outcome));
         let now = self.context.clock.now();
-        let reply = self.composer.outcome(&admitted, &outcome, now);
-        admission::finish(ledger, admitted, outcome.result(), reply.clone(), self.observer.lost(), now)?;
+        let (reply, final_reply) = self.replies(&admitted, &outcome, now)?;
+        admission::finish(ledger, admitted, outcome.result(), reply.clone(), final_reply, self.observer.lost(), now)?;
         Ok(reply)
+    }
+
+    /// The reply to this request and, where it is the vote that ran another one, the final reply to that.
+    fn replies(
+        &self,
+        admitted: &Admitted<'_>,
+        outcome: &execute::Outcome,
+        now: Timestamp,
+    ) -> Result<(StoredReply, Option<StoredReply>), Stop> {
+        let Some(claimed) = admitted.claimed() else {
+            return Ok((self.composer.outcome(admitted, outcome, Vec::new(), now), None));
+        };
+        let asked = claimed.record();
+        let votes = history(claimed.votes());
+        let own = if claimed.shows_output() {
+            self.composer.outcome(admitted, outcome, vec![about(asked)], now)
+        } else {
+            self.composer.ran_unseen(asked, outcome, now)
+        };
+        let compose = |composer: ReplyComposer<'_>| composer.outcome(admitted, outcome, votes, now);
+        Ok((own, self.for_requester(asked, compose)?))
     }
 
     /// Records a refusal with its finished reply, if it has one.
@@ -100,36 +129,43 @@ impl<'d> Delivery<'d> {
         &mut self,
         transaction: Box<dyn Transaction + '_>,
         record: Record,
+        target: Option<&Target>,
     ) -> Result<Option<StoredReply>, Stop> {
         self.observer.note(Step::Resumed(&record));
+        // Its messages about the other request are sent too.
+        target.map_or(Ok(()), Target::require_lock)?;
         if record.reply.is_some() {
             return Ok(record.reply);
         }
         let now = self.context.clock.now();
-        let reply = self.composer.unknown(&record, now);
+        let voted_on = transaction.voted_on(&record.id)?;
+        if let Some(asked) = voted_on.map(|id| transaction.record_of(&id)).transpose()?.flatten() {
+            return self.resume_vote(transaction, record, asked, now).map(Some);
+        }
+        let story = transaction.story_of(&record.id)?;
+        let reply = self.composer.unknown(&record, &story, now);
         admission::give_up(transaction, record, reply.clone(), now)?;
         Ok(Some(reply))
     }
-}
 
-/// Sends the stored reply and records that. After that nothing may defer, because the user has the reply.
-pub(super) fn send(
-    context: &Context<'_>,
-    transport: &ReplyTransport,
-    ledger: &mut dyn Ledger,
-    id: &RequestId,
-    reply: &StoredReply,
-    begun: Instant,
-    observer: &mut dyn Observer,
-) -> Result<(), Stop> {
-    transport.send(reply, &context.timeouts)?;
-    observer.note(Step::Replied(&reply.to));
-    let retention = context.gateway.settings().retention.as_duration();
-    // Nothing else waits after this. It uses what the other waits leave of the time that Postfix allows.
-    let left = context.timeouts.total().saturating_sub(begun.elapsed()).max(context.timeouts.transaction);
-    let now = context.clock.now();
-    if let Err(error) = admission::mark_replied(ledger, id, observer.lost(), retention, left, now) {
-        observer.note(Step::NotRecorded(&error));
+    /// The same for a vote that had started a run.
+    fn resume_vote(
+        &mut self,
+        transaction: Box<dyn Transaction + '_>,
+        record: Record,
+        asked: Record,
+        now: Timestamp,
+    ) -> Result<StoredReply, Stop> {
+        let reply = self.composer.vote_resumed(&asked, now);
+        let result = asked.result.unwrap_or(RunResult::Unknown);
+        let asked = if asked.state == State::Started {
+            let story = transaction.story_of(&asked.id)?;
+            let final_reply = self.for_requester(&asked, |composer| composer.unknown(&asked, &story, now))?;
+            Some((asked, final_reply))
+        } else {
+            None
+        };
+        admission::give_up_claimed(transaction, record, reply.clone(), asked, result, now)?;
+        Ok(reply)
     }
-    Ok(())
 }

@@ -1,10 +1,12 @@
 //! `deliver`'s observer: the steps that the audit log shows, as log lines.
 
 use super::observer::{Observer, Step};
+use crate::admission::Announcement;
 use crate::audit::{Audit, Event, Line};
 use crate::authenticate::Identified;
 use crate::error::Deferral;
 use crate::execute::Outcome;
+use crate::ledger::Record;
 
 impl Observer for Audit {
     fn require(&mut self, step: Step<'_>) -> Result<(), Deferral> {
@@ -49,14 +51,31 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         Step::Deferred(deferral) => {
             Line::new(Event::Deferred).field("part", deferral.part).field("detail", &deferral.detail)
         }
+        Step::Asked(identified, announcement) => request_fields(Line::new(Event::Pending), identified)
+            .field("digest", short(&announcement.approval().digest.to_string()))
+            .field("until", announcement.approval().until)
+            .field("asked", names(announcement)),
+        Step::Exception(role, announcement) => {
+            Line::new(Event::Exception).field("role", role).field("told", names(announcement))
+        }
+        Step::Voted(record, what) => voted(record, what),
+        Step::Claimed(record) => voted(record, "approved").field("run", "now"),
+        Step::Lapsed(record, why) => Line::new(Event::Lapsed)
+            .field("request", record.id.short())
+            .field("requester", &record.user)
+            .field("detail", why),
+        Step::Noticed(notice, to) => {
+            Line::new(Event::Noticed).field("approver", &notice.user).field("about", notice.kind.word()).field("to", to)
+        }
         Step::Screened(_)
         | Step::Read(_)
         | Step::MacVerified(_)
         | Step::Identified(_)
-        | Step::Recorded(_)
+        | Step::Recorded(..)
         | Step::Judging { .. }
         | Step::Authenticated(_)
-        | Step::Authorized(_) => return None,
+        | Step::Authorized(..)
+        | Step::Judged(_) => return None,
     })
 }
 
@@ -64,16 +83,38 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
 const LOGGED_DIGEST: usize = 32;
 
 fn admitted(identified: &Identified) -> Line {
+    request_fields(Line::new(Event::Admitted), identified)
+}
+
+/// A vote on the request `record`.
+fn voted(record: &Record, what: &str) -> Line {
+    Line::new(Event::Voted)
+        .field("vote", what)
+        .field("request", record.id.short())
+        .field("requester", &record.user)
+        .field("command", &record.command)
+}
+
+fn names(announcement: &Announcement) -> String {
+    announcement.notices().iter().map(|notice| notice.user.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..LOGGED_DIGEST).unwrap_or_default()
+}
+
+/// What was requested.
+fn request_fields(line: Line, identified: &Identified) -> Line {
     let request = identified.request();
-    let mut line = Line::new(Event::Admitted).field("command", request.command());
+    let mut line = line.field("command", request.command());
     if let Some(signed_by) = identified.signed_by() {
         line = line.field("ssh_key", signed_by.fingerprint());
     }
     let line = match identified.payload().and_then(|found| found.payload.as_ref().ok()) {
         // A whole digest would be masked like a mac.
-        Some(payload) => line
-            .field("payload", payload.content().len())
-            .field("sha256", payload.digest().to_string().get(..LOGGED_DIGEST).unwrap_or_default()),
+        Some(payload) => {
+            line.field("payload", payload.content().len()).field("sha256", short(&payload.digest().to_string()))
+        }
         None => line,
     };
     let arguments = request.arguments().unwrap_or_default();

@@ -11,12 +11,15 @@
 //! `deliver` and `explain` are this same function. `deliver` has effects and an observer that writes the log; `explain` has no
 //! effect and an observer that collects what to print ([`Trace`]).
 
+mod approval;
 mod builtin;
 mod context;
 mod delivery;
+mod judge;
 mod log;
 mod observer;
 mod resume;
+mod send;
 mod trace;
 
 use std::io::Read;
@@ -28,15 +31,19 @@ pub use observer::{Observer, Step};
 pub use resume::{Resumed, resume};
 pub use trace::Trace;
 
+use approval::{Target, Voted};
 use delivery::Delivery;
+use judge::{Judge, Judgement};
+use send::Sender;
 
-use crate::admission::{self, PendingRecord};
+use crate::admission::{self, Announcement, PendingRecord};
 use crate::authenticate::{self, Identified};
-use crate::authorize::{self, Authorized};
+use crate::authorize::{self, Action, Authorized, Ballot};
 use crate::config::Command;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{self, Message};
-use crate::ledger::{self, Ledger, Record, RequestLock, State, Transaction};
+use crate::ledger::{self, Ledger, Record, RequestLock, State, Story, Transaction};
+use crate::limits::MAX_AGE;
 use crate::protocol::{Request, RequestId, Timestamp};
 use crate::reply::ReplyTransport;
 
@@ -108,11 +115,17 @@ fn stages(
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
     let _lock = lock(ledger.as_ref(), &identified.id(), mode)?;
+    let has_effects = matches!(mode, Mode::Deliver(_));
+    let target = Target::of(identified.request(), ledger.as_ref(), context, has_effects)?;
     // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is decided.
     let command = gateway.command(identified.request().command());
     let transaction = ledger.transaction(&identified.id(), identified.user())?;
     let record = transaction.record()?;
-    observer.note(Step::Recorded(record.as_ref()));
+    let story = match (mode, &record) {
+        (Mode::Explain, Some(_)) => transaction.story_of(&identified.id())?,
+        _ => Story::default(),
+    };
+    observer.note(Step::Recorded(record.as_ref(), &story));
     if record.as_ref().is_some_and(Record::is_closed) {
         return Err(Refusal::new(Reason::Duplicate, "this request has been answered").into());
     }
@@ -123,7 +136,7 @@ fn stages(
         new_or_waiting => {
             let pending = PendingRecord::of(new_or_waiting, &identified, context.queue_id(), now);
             match decide(context, &identified, transaction.as_ref(), &pending, command?, now, observer) {
-                Ok(authorized) => Decision::Admit(authorized, pending),
+                Ok((authorized, announcement)) => Decision::of(authorized, pending, announcement, target.as_ref()),
                 Err(Stop::Refusal(refusal)) if refusal.reason().effect().recorded => Decision::Refuse(refusal, pending),
                 Err(stop) => return Err(stop),
             }
@@ -133,21 +146,41 @@ fn stages(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let mut delivery = Delivery::new(context, &identified, &message, observer);
+    let mut delivery = Delivery::new(context, &identified, &message, observer, begun);
+    let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
-        Decision::Resume(record) => delivery.resume(transaction, record)?,
+        Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,
         Decision::Refuse(refusal, pending) => delivery.refuse(transaction, pending, refusal, now)?,
-        Decision::Admit(authorized, pending) => {
-            let admission = admission::admit(transaction, authorized, pending, context.longest(), now)?;
+        Decision::Ask(authorized, pending, announcement) => {
+            delivery.ask(transaction, &authorized, pending, &announcement, now)?
+        }
+        Decision::Vote(authorized, pending, target) => {
+            let voted = delivery.vote(transaction, authorized, pending, target, now)?;
+            match delivery.vote_until_decided(ledger.as_mut(), voted, target)? {
+                Voted::Done(reply) => reply,
+                Voted::Run(admitted) => Some(delivery.execute(ledger.as_mut(), *admitted)?),
+                Voted::Held(..) => None,
+            }
+        }
+        Decision::Admit(authorized, pending, announcement) => {
+            delivery.exception(authorized.required(), announcement.as_ref())?;
+            let admission = admission::admit(transaction, authorized, pending, announcement, context.longest(), now)?;
             let admitted = delivery.wait_until_admitted(ledger.as_mut(), admission)?;
-            Some(delivery.execute(ledger.as_mut(), admitted)?)
+            Some(delivery.execute(ledger.as_mut(), *admitted)?)
         }
     };
     let id = identified.id();
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
+    let mut sender = Sender::new(context, transport, ledger.as_mut(), observer, begun);
+    if may_have_notices {
+        sender.about(&id, true)?;
+    }
+    if let Some(target) = target.as_ref().filter(|target| target.is_locked()) {
+        sender.about(&target.id, false)?;
+    }
     if let Some(reply) = reply {
-        delivery::send(context, transport, ledger.as_mut(), &id, &reply, begun, observer)?;
+        sender.own(&id, &reply)?;
     }
     Ok(End::Handled)
 }
@@ -172,10 +205,29 @@ fn requests(message: &Message) -> Result<Vec<Request>, Refusal> {
 enum Decision<'p> {
     /// It was admitted or refused before, and its reply was not sent.
     Resume(Record),
-    /// It may run.
-    Admit(Authorized<'p>, PendingRecord),
+    /// It may run. The announcement is of an exception from approval.
+    Admit(Authorized<'p>, PendingRecord, Option<Announcement>),
+    /// It must wait for approval.
+    Ask(Authorized<'p>, PendingRecord, Announcement),
+    /// It is a vote on another request.
+    Vote(Authorized<'p>, PendingRecord, &'p Target),
     /// It is refused, and the refusal is recorded.
     Refuse(Refusal, PendingRecord),
+}
+
+impl<'p> Decision<'p> {
+    fn of(
+        authorized: Authorized<'p>,
+        pending: PendingRecord,
+        announcement: Option<Announcement>,
+        target: Option<&'p Target>,
+    ) -> Self {
+        match (announcement, target) {
+            (Some(announcement), _) if approval::must_wait(&authorized) => Self::Ask(authorized, pending, announcement),
+            (None, Some(target)) => Self::Vote(authorized, pending, target),
+            (announcement, _) => Self::Admit(authorized, pending, announcement),
+        }
+    }
 }
 
 /// Decides about a request that is new or has waited: authentication, then authorization.
@@ -187,9 +239,13 @@ fn decide<'p>(
     command: Option<Command>,
     now: Timestamp,
     observer: &mut dyn Observer,
-) -> Result<Authorized<'p>, Stop> {
+) -> Result<(Authorized<'p>, Option<Announcement>), Stop> {
     let settings = context.gateway.settings();
-    let max_age = authorize::max_age(command.as_ref(), identified.roles(), settings);
+    let max_age = match pending.waiting() {
+        // How long an approved request may wait is judged with the vote.
+        Some(record) if is_vote(record) => MAX_AGE,
+        _ => authorize::max_age(command.as_ref(), identified.roles(), settings),
+    };
     let must_sign = authorize::must_sign(command.as_ref(), identified.roles());
     observer.note(Step::Judging { identified, max_age, now });
     let waiting = pending.waiting();
@@ -197,8 +253,13 @@ fn decide<'p>(
         authenticate::authenticate(identified, transaction, waiting, settings, max_age, must_sign, now)?;
     observer.note(Step::Authenticated(&authenticated));
     let authorized = authorize::authorize(authenticated, command)?;
-    observer.note(Step::Authorized(&authorized));
-    Ok(authorized)
+    let announcement = approval::announcement(context.gateway, &authorized, now)?;
+    observer.note(Step::Authorized(&authorized, announcement.as_ref()));
+    Ok((authorized, announcement))
+}
+
+fn is_vote(record: &Record) -> bool {
+    Ballot::read(&record.command, &Vec::new()).is_some()
 }
 
 /// `explain`: what `deliver` would do now.
@@ -215,13 +276,26 @@ fn predict(
             Ok(End::WouldNotRun)
         }
         Decision::Refuse(refusal, _) => Err(refusal.into()),
-        Decision::Admit(authorized, _) => match admission::held_by(transaction, &authorized, context.longest(), now)? {
-            Some(hold) => {
-                observer.note(Step::Waiting(Some(&hold)));
-                Ok(End::WouldNotRun)
+        Decision::Ask(..) => Ok(End::WouldNotRun),
+        Decision::Vote(authorized, _, _) => {
+            let Action::Vote(ballot) = authorized.action() else {
+                return Ok(End::WouldNotRun);
+            };
+            let identified = authorized.identified();
+            let (gateway, vote, voter) = (context.gateway, identified.id(), identified.user());
+            let judgement = Judge { gateway, transaction, vote, voter, now }.judge(ballot)?;
+            observer.note(Step::Judged(&judgement.words()));
+            Ok(if matches!(judgement, Judgement::Run(..)) { End::WouldRun } else { End::WouldNotRun })
+        }
+        Decision::Admit(authorized, _, _) => {
+            match admission::held_by(transaction, &authorized, context.longest(), now)? {
+                Some(hold) => {
+                    observer.note(Step::Waiting(Some(&hold)));
+                    Ok(End::WouldNotRun)
+                }
+                None => Ok(End::WouldRun),
             }
-            None => Ok(End::WouldRun),
-        },
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::admission::Announcement;
 use crate::authenticate::{Authenticated, Identified, MacVerified};
 use crate::authorize::Authorized;
 use crate::error::{Deferral, Refusal};
 use crate::execute::Outcome;
 use crate::intake::{Envelope, Message};
-use crate::ledger::{ExclusiveHold, Record};
+use crate::ledger::{ExclusiveHold, Notice, Record, Story};
 use crate::protocol::{Request, Timestamp};
 
 /// A step in the processing of a message. Each step has happened already, except [`Step::Received`] and [`Step::Started`].
@@ -22,8 +23,8 @@ pub enum Step<'s> {
     MacVerified(&'s MacVerified),
     /// The user's requests are accepted from this sender.
     Identified(&'s Identified),
-    /// The request's record was read from the ledger.
-    Recorded(Option<&'s Record>),
+    /// The request's record was read from the ledger; `explain` reads what is known of its approval too.
+    Recorded(Option<&'s Record>, &'s Story),
     /// It is new or has waited; now it is checked.
     Judging {
         /// The request.
@@ -36,7 +37,21 @@ pub enum Step<'s> {
     /// The code is right too.
     Authenticated(&'s Authenticated<'s>),
     /// The user may do it.
-    Authorized(&'s Authorized<'s>),
+    Authorized(&'s Authorized<'s>, Option<&'s Announcement>),
+    /// `explain`: what the vote would change.
+    Judged(&'s str),
+    /// It waits for approval.
+    Asked(&'s Identified, &'s Announcement),
+    /// It runs without approval, by this role.
+    Exception(&'s str, &'s Announcement),
+    /// The vote was recorded, about this request: `approved`, `denied`, `withdrew` or `cancelled`.
+    Voted(&'s Record, &'static str),
+    /// The vote was the last one needed, and has claimed this request.
+    Claimed(&'s Record),
+    /// This request has lapsed, and why.
+    Lapsed(&'s Record, &'s str),
+    /// A notice was sent to this address.
+    Noticed(&'s Notice, &'s str),
     /// It is recorded as admitted.
     Admitted(&'s Identified),
     /// It waits. The run that holds its exclusive command is given where it is known.

@@ -6,15 +6,17 @@
 
 use std::time::{Duration, Instant};
 
+use super::Context;
 use super::observer::{Observer, Step};
-use super::{Context, delivery};
+use super::send::Sender;
 use crate::admission::{self, PendingRecord};
 use crate::audit::Audit;
+use crate::authorize::{Ballot, Person};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::ledger::{self, Filter, Record, State, StoredReply, Transaction};
-use crate::limits::RESUME;
-use crate::protocol::{CommandName, Timestamp, UserName};
+use crate::limits::{MAX_AGE, RESUME};
+use crate::protocol::{CommandName, ParameterName, RequestId, RunResult, Timestamp, UserName};
 use crate::reply::{ReplyComposer, ReplyTransport};
 
 /// What became of the requests without a sent reply.
@@ -56,10 +58,10 @@ fn each(
     let mut unsent = Vec::new();
     let filter = Filter { unsent: true, limit: Some(RESUME), ..Filter::default() };
     ledger.list(&filter, &mut |record| {
-        unsent.push((record.id, record.user));
+        unsent.push((record.id, record.user.clone(), voted_on(&record)));
         Ok(())
     })?;
-    for (id, user) in unsent {
+    for (id, user, target) in unsent {
         let begun = Instant::now();
         let Ok(user) = UserName::try_from(user) else {
             resumed.orphaned += 1;
@@ -69,6 +71,12 @@ fn each(
             resumed.left += 1;
             continue;
         };
+        // A vote's messages about the other request are sent too.
+        let target_lock = target.map(|target| ledger.lock(&target)).transpose()?;
+        if matches!(target_lock, Some(None)) {
+            resumed.left += 1;
+            continue;
+        }
         let transaction = ledger.transaction(&id, &user)?;
         let Some(record) = transaction.record()?.filter(|record| !record.is_closed()) else {
             continue;
@@ -77,7 +85,12 @@ fn each(
         Observer::note(audit, Step::Resumed(&record));
         match reply_to(context, transaction, record, &user)? {
             Found::Reply(reply) => {
-                delivery::send(context, transport, ledger.as_mut(), &id, &reply, begun, audit)?;
+                let mut sender = Sender::new(context, transport, ledger.as_mut(), audit, begun);
+                sender.about(&id, true)?;
+                if let Some(target) = target {
+                    sender.about(&target, false)?;
+                }
+                sender.own(&id, &reply)?;
                 resumed.sent += 1;
             }
             Found::Waits => resumed.left += 1,
@@ -107,17 +120,62 @@ fn reply_to(
     if record.state == State::Waiting && now <= record.first_seen.plus(max_age(gateway, &record)) {
         return Ok(Found::Waits);
     }
-    let (Ok(about), Some(secrets)) = (gateway.user(user), gateway.secrets(user)?) else {
+    let Some(person) = Person::find(gateway, user)? else {
         return Ok(Found::NoUser);
     };
-    let composer = ReplyComposer::of_record(gateway.settings(), &record, user.clone(), &about.address, &secrets.key);
+    let composer = ReplyComposer::of_record(gateway.settings(), &person, &record);
     if record.state != State::Waiting {
-        let reply = composer.unknown(&record, now);
+        if let Some(asked) =
+            transaction.voted_on(&record.id)?.map(|id| transaction.record_of(&id)).transpose()?.flatten()
+        {
+            return give_up_vote(context, transaction, record, asked, &composer, now).map(Found::Reply);
+        }
+        let story = transaction.story_of(&record.id)?;
+        let reply = composer.unknown(&record, &story, now);
         admission::give_up(transaction, record, reply.clone(), now)?;
         return Ok(Found::Reply(reply));
     }
     let (_, reply) = give_up_waiting(context, transaction, record, now, &composer)?;
     Ok(reply.map_or(Found::Waits, Found::Reply))
+}
+
+/// The request that a recorded vote is about.
+fn voted_on(record: &Record) -> Option<RequestId> {
+    let argument = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        Some((ParameterName::try_from(name).ok()?, value.to_owned()))
+    };
+    let arguments = record.arguments.lines().filter_map(argument).collect();
+    Ballot::read(&record.command, &arguments)?.ok().map(|ballot| ballot.request())
+}
+
+/// Ends a vote whose delivery died after it had started the run, and that run.
+fn give_up_vote(
+    context: &Context<'_>,
+    transaction: Box<dyn Transaction + '_>,
+    record: Record,
+    asked: Record,
+    composer: &ReplyComposer<'_>,
+    now: Timestamp,
+) -> Result<StoredReply, Stop> {
+    let reply = composer.vote_resumed(&asked, now);
+    let result = asked.result.unwrap_or(RunResult::Unknown);
+    let ended = if asked.state == State::Started {
+        let story = transaction.story_of(&asked.id)?;
+        let requester = match UserName::try_from(asked.user.as_str()) {
+            Ok(name) => Person::find(context.gateway, &name)?,
+            Err(_) => None,
+        };
+        let settings = context.gateway.settings();
+        let compose =
+            |person: &Person| ReplyComposer::for_requester(settings, person, &asked).unknown(&asked, &story, now);
+        let final_reply = requester.as_ref().map(compose);
+        Some((asked, final_reply))
+    } else {
+        None
+    };
+    admission::give_up_claimed(transaction, record, reply.clone(), ended, result, now)?;
+    Ok(reply)
 }
 
 /// Refuses a request that has waited too long; its own delivery would do the same.
@@ -137,6 +195,10 @@ fn give_up_waiting(
 
 /// How long a request for this command may wait.
 fn max_age(gateway: &Gateway, record: &Record) -> Duration {
+    // How long an approved request may wait is judged with its votes.
+    if voted_on(record).is_some() {
+        return MAX_AGE;
+    }
     let command =
         CommandName::try_from(record.command.clone()).ok().and_then(|name| gateway.command(&name).ok().flatten());
     let own = command.and_then(|command| command.max_age);

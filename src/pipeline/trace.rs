@@ -2,15 +2,17 @@
 //! terminal is slow to take them.
 
 use super::observer::{Observer, Step};
+use crate::admission::Announcement;
 use crate::authenticate::{Identified, SignedBy};
 use crate::authorize::{Action, Authorized};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal};
 use crate::execute::command_line;
 use crate::intake::Message;
-use crate::ledger::{Record, State};
+use crate::ledger::{Record, State, Story};
 use crate::protocol::{CommandName, Request, UserName};
-use crate::reply::visible;
+use crate::remedy::{Call, program};
+use crate::reply::{history, visible};
 
 /// What `explain` prints.
 pub struct Trace<'g> {
@@ -82,12 +84,15 @@ impl<'g> Trace<'g> {
         }
     }
 
-    fn recorded(&mut self, record: Option<&Record>) {
+    fn recorded(&mut self, record: Option<&Record>, story: &Story) {
         match record {
             None => self.say("ledger: this request is new"),
             Some(record) => {
                 self.say(format!("ledger: on record, {}, seen at {}", record.state.word(), record.first_seen));
             }
+        }
+        for (kind, by) in history(&story.votes) {
+            self.say(format!("{kind}: {by}"));
         }
         if let Some(record) = record.filter(|record| record.state != State::Waiting) {
             let reply = if record.is_closed() { "its reply has been sent" } else { "its reply would be sent" };
@@ -95,7 +100,7 @@ impl<'g> Trace<'g> {
         }
     }
 
-    fn authorized(&mut self, authorized: &Authorized<'_>) {
+    fn authorized(&mut self, authorized: &Authorized<'_>, announcement: Option<&Announcement>) {
         if let Some(role) = authorized.role() {
             self.say(format!("role: {role} permits it"));
         }
@@ -105,8 +110,22 @@ impl<'g> Trace<'g> {
                 self.say(format!("command: {} as {}", invocation.argv().join(" "), invocation.run_as()));
                 self.say(format!("would run: {}", command_line(invocation, execution).join(" ")));
             }
-            Action::Help | Action::Status(_) => self.say("command: built in; it would be answered"),
+            Action::Help | Action::Status(_) | Action::Pending => self.say("command: built in; it would be answered"),
+            Action::Vote(ballot) => {
+                self.say(format!("command: built in; about the request {}", ballot.request().short()));
+            }
         }
+        let Some((required, announcement)) = authorized.required().zip(announcement) else {
+            return;
+        };
+        let told: Vec<_> = announcement.notices().iter().map(|notice| notice.user.as_str()).collect();
+        let told = told.join(", ");
+        if let Some(role) = required.exception() {
+            return self.say(format!("approval: not needed, by the role {role}; a notice would go to {told}"));
+        }
+        let (needed, by) = (required.terms().needed, required.terms().approvers());
+        self.say(format!("digest: {}", required.digest()));
+        self.say(format!("approval: {needed} of {by} must approve it; it would wait, and a notice would go to {told}"));
     }
 
     fn refused(&mut self, refusal: &Refusal) {
@@ -125,10 +144,11 @@ impl<'g> Trace<'g> {
             yes(effect.answered),
         ));
         if refusal.reason() == Reason::NotARequest {
-            self.say(
-                "next: no text of it has a line `mailsudo: 1`; check the texts above, and the mail itself: postcat -qbh ID, or \
-                 in the mailbox. An attachment and a forwarded message do not count",
-            );
+            self.say(format!(
+                "next: no text of it has a line `mailsudo: 1`; check the texts above, and the mail itself, in the mailbox or, \
+                 with its queue id: {} -qbh ID. An attachment and a forwarded message do not count",
+                program("postcat")
+            ));
         }
         let requested = self.requested.as_ref();
         if let Some(advice) = requested.and_then(|(user, command)| advice(refusal, self.gateway, user, command)) {
@@ -152,7 +172,7 @@ impl Observer for Trace<'_> {
                 self.say(format!("mac: right, under the {which} key of {}", verified.user()));
             }
             Step::Identified(identified) => self.identified(identified),
-            Step::Recorded(record) => self.recorded(record),
+            Step::Recorded(record, story) => self.recorded(record, story),
             Step::Judging { identified, max_age, now } => {
                 self.say(match now.seconds() - identified.request().time().seconds() {
                     age @ 0.. => format!("age: {age} s, of at most {} s", max_age.as_secs()),
@@ -163,7 +183,8 @@ impl Observer for Trace<'_> {
                 let step = authenticated.step().map_or_else(|| "its own".to_owned(), |step| step.to_string());
                 self.say(format!("code: right, step {step}, not used before"));
             }
-            Step::Authorized(authorized) => self.authorized(authorized),
+            Step::Authorized(authorized, announcement) => self.authorized(authorized, announcement),
+            Step::Judged(words) => self.say(format!("vote: {words}")),
             Step::Waiting(Some(hold)) => {
                 self.say(match hold.holder {
                     Some(holder) => {
@@ -187,7 +208,13 @@ impl Observer for Trace<'_> {
             | Step::Finished(_)
             | Step::Resumed(_)
             | Step::Replied(_)
-            | Step::NotRecorded(_) => {}
+            | Step::NotRecorded(_)
+            | Step::Asked(..)
+            | Step::Exception(..)
+            | Step::Voted(..)
+            | Step::Claimed(_)
+            | Step::Lapsed(..)
+            | Step::Noticed(..) => {}
         }
     }
 }
@@ -206,24 +233,31 @@ fn signature(signed_by: &SignedBy) -> String {
 fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &CommandName) -> Option<String> {
     Some(match refusal.reason() {
         Reason::BadMac if matches!(gateway.secrets(user), Ok(None)) => {
-            format!("this gateway has no secrets of {user}; `mailsudo user list` shows its users")
+            format!("this gateway has no secrets of {user}; its users: {}", Call::ListUsers)
         }
         Reason::BadMac => format!(
-            "{user} is known, so the block was changed in transit or signed under another key; `mailsudo user show {user}` \
-             shows a rotation"
+            "{user} is known, so the block was changed in transit or signed under another key; whether the key was rotated: {}",
+            Call::ShowUser(user.to_string())
         ),
-        Reason::Disabled => format!("mailsudo user enable {user}"),
-        Reason::ForeignFrom => format!("if it is the user's, add it to `from` in users.d/{user}.toml"),
-        Reason::NoSignature => format!("`mailsudo user show {user}` shows the user's SSH keys"),
-        Reason::ForeignSignature => format!("if the key is the user's: mailsudo user rotate {user} --ssh-key FILE.pub"),
-        Reason::BadCode => format!("`mailsudo user test {user}` shows whether the clock or the secret is wrong"),
-        Reason::LockedOut => format!("mailsudo user unlock {user}"),
+        Reason::Disabled => Call::EnableUser(user.to_string()).to_string(),
+        Reason::ForeignFrom => {
+            format!("if it is the user's, add it to `from` in {}/users.d/{user}.toml", gateway.path().display())
+        }
+        Reason::NoSignature => format!("the user's SSH keys: {}", Call::ShowUser(user.to_string())),
+        Reason::ForeignSignature => {
+            format!("if the key is the user's: {} --ssh-key FILE.pub", Call::RotateUser(user.to_string()))
+        }
+        Reason::BadCode => format!("whether the clock or the secret is wrong: {}", Call::TestUser(user.to_string())),
+        Reason::LockedOut => Call::UnlockUser(user.to_string()).to_string(),
         Reason::Stale | Reason::Future => {
             "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }
-        Reason::FailedOver => "sign a new request; `mailsudo ledger status` shows until when".to_owned(),
+        Reason::NotPermitted if matches!(gateway.command(command), Ok(None)) => {
+            format!("this gateway has no command {command}; its commands: {}", Call::ListCommands)
+        }
+        Reason::FailedOver => format!("sign a new request; until when that lasts: {}", Call::LedgerStatus),
         Reason::NotPermitted | Reason::BadParameter => {
-            format!("`mailsudo command show {command}` and `mailsudo may {user} {command} ...` show the rules")
+            format!("the rules of the command: {}", Call::ShowCommand(command.to_string()))
         }
         _ => return None,
     })

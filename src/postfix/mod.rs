@@ -14,8 +14,8 @@ mod settings;
 
 use anyhow::{Result, bail, ensure};
 
-pub use address::Notes;
-pub use settings::{Postfix, plain_path};
+pub use address::{Acceptance, Notes, acceptance, rewritten};
+pub use settings::{Asking, Postfix, plain_path};
 
 use settings::SIGNATURE;
 

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::system::child::Answer;
 use crate::system::trace;
+
+/// Runs a program of Postfix to its end, or to the end of the time that it has.
+pub type Asking = fn(&mut Command) -> Result<Answer>;
 
 /// How the map begins. Only a map that begins so is written over or removed.
 pub(super) const SIGNATURE: &str =
@@ -20,6 +24,7 @@ const OLD_SIGNATURE: &str =
 #[derive(Debug)]
 pub struct Postfix {
     folder: PathBuf,
+    asking: Asking,
 }
 
 impl Postfix {
@@ -29,13 +34,22 @@ impl Postfix {
     ///
     /// Postfix is not installed or not set up, or main.cf could not hold the folder's name.
     pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_with(folder, ask)
+    }
+
+    /// The same, with another way to run its programs.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::open`].
+    pub fn open_with(folder: &Path, asking: Asking) -> Result<Self> {
         plain_path(folder)?;
         ensure!(
             folder.join("main.cf").is_file() && folder.join("master.cf").is_file(),
             "{} has no main.cf and master.cf: set Postfix up first",
             folder.display()
         );
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), asking })
     }
 
     /// The folder.
@@ -73,23 +87,23 @@ impl Postfix {
     /// know.
     pub(super) fn in_force(&self, parameter: &str) -> Result<String> {
         let output = self.postconf(&["-hx", parameter])?;
-        Ok(if output.status.success() { text(&output.stdout) } else { String::new() })
+        Ok(if output.status.success() { output.out.trim().to_owned() } else { String::new() })
     }
 
     /// The value of a parameter as it is written, or its default.
     pub(super) fn in_file(&self, parameter: &str) -> Result<String> {
-        done(self.postconf(&["-h", parameter])?, "postconf").map(|output| text(&output.stdout))
+        done(self.postconf(&["-h", parameter])?, "postconf").map(|output| output.out.trim().to_owned())
     }
 
     /// The default of a parameter.
     pub(super) fn default(&self, parameter: &str) -> Result<String> {
-        done(self.postconf(&["-dh", parameter])?, "postconf").map(|output| text(&output.stdout))
+        done(self.postconf(&["-dh", parameter])?, "postconf").map(|output| output.out.trim().to_owned())
     }
 
     /// The line of master.cf for a transport, on one line.
     pub(super) fn service(&self, transport: &str) -> Result<Option<String>> {
         let output = self.postconf(&["-M", &format!("{transport}/unix")])?;
-        let line = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = output.out.split_whitespace().collect::<Vec<_>>().join(" ");
         Ok(Some(line).filter(|line| output.status.success() && !line.is_empty()))
     }
 
@@ -97,7 +111,7 @@ impl Postfix {
     pub(super) fn lookup(&self, key: &str, map: &str) -> Result<Option<String>> {
         let map = map.strip_prefix("proxy:").unwrap_or(map);
         let output = self.run("postmap", &["-q", key, map])?;
-        Ok(output.status.success().then(|| text(&output.stdout)))
+        Ok(output.status.success().then(|| output.out.trim().to_owned()))
     }
 
     /// The first value of one of `keys` in the maps of a parameter, other than `own`.
@@ -136,35 +150,33 @@ impl Postfix {
         done(self.run("postfix", &["reload"])?, "postfix reload").map(drop)
     }
 
-    pub(super) fn postconf(&self, arguments: &[&str]) -> Result<Output> {
+    pub(super) fn postconf(&self, arguments: &[&str]) -> Result<Answer> {
         self.run("postconf", arguments)
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) -> Result<Output> {
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<Answer> {
         // Where these programs are, which is often not on a user's PATH.
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(program);
-        command
-            .arg("-c")
-            .arg(&self.folder)
-            .args(arguments)
-            .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-            .stdin(Stdio::null());
+        command.arg("-c").arg(&self.folder).args(arguments).env("PATH", format!("{path}:/usr/sbin:/sbin"));
         trace::program(&command);
-        command.output().with_context(|| format!("cannot run {program}: install Postfix first"))
+        (self.asking)(command.stdin(Stdio::null()))
+            .with_context(|| format!("cannot run {program}: install Postfix first"))
     }
+}
+
+fn ask(command: &mut Command) -> Result<Answer> {
+    let output = command.output()?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Answer { status: output.status, out: text(output.stdout), err: text(output.stderr) })
 }
 
 /// The output of a program that must succeed.
-pub(super) fn done(output: Output, program: &str) -> Result<Output> {
+pub(super) fn done(output: Answer, program: &str) -> Result<Answer> {
     if !output.status.success() {
-        bail!("{program}: {}", text(&output.stderr));
+        bail!("{program}: {}", output.err.trim());
     }
     Ok(output)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
 /// Refuses a path that main.cf or master.cf cannot hold: they split at spaces and expand dollars.

@@ -33,11 +33,12 @@ pub enum Unreadable {
     },
 }
 
-/// The two kinds of block. Each has its own start line.
+/// The kinds of block. Each has its own start line.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Request,
     Reply,
+    Notice,
 }
 
 impl Kind {
@@ -46,11 +47,12 @@ impl Kind {
         match self {
             Self::Request => "mailsudo",
             Self::Reply => "mailsudo-reply",
+            Self::Notice => "mailsudo-notice",
         }
     }
 }
 
-/// A reply's block, and the text above and below it.
+/// A block of the gateway, and the text above and below it.
 pub(super) struct Found<'t> {
     pub(super) above: &'t str,
     pub(super) block: Block<'t>,
@@ -77,14 +79,14 @@ impl<'t> Block<'t> {
         Self::read(&start, Kind::Request)
     }
 
-    /// Every readable block of a reply in `text`, in order.
-    pub(super) fn replies(text: &'t str) -> Vec<Found<'t>> {
+    /// Every readable block of this kind in `text`, in order.
+    pub(super) fn all(text: &'t str, kind: Kind) -> Vec<Found<'t>> {
         let read = |start: Start<'t>| {
-            let (block, length) = Self::read_to(&start, Kind::Reply).ok()?;
+            let (block, length) = Self::read_to(&start, kind).ok()?;
             let below = start.rest.get(length..).unwrap_or_default();
             Some(Found { above: text.get(..start.offset).unwrap_or_default(), block, below })
         };
-        starts(text, Kind::Reply).filter_map(read).collect()
+        starts(text, kind).filter_map(read).collect()
     }
 
     fn read(start: &Start<'t>, kind: Kind) -> Result<Self, Unreadable> {
@@ -116,8 +118,8 @@ impl<'t> Block<'t> {
                 return Ok((Self { fields, signed, mac }, offset + raw.len()));
             }
             // A request's fields are bounded by its message. A reply's text may hold many imitations of a block.
-            if matches!(kind, Kind::Reply) && fields.len() >= MOST_REPLY_FIELDS {
-                return Err(malformed("more lines than a reply's block has"));
+            if !matches!(kind, Kind::Request) && fields.len() >= MOST_REPLY_FIELDS {
+                return Err(malformed("more lines than such a block has"));
             }
             push_line(&mut signed, &key, value);
             fields.push((key, value));
@@ -129,7 +131,7 @@ impl<'t> Block<'t> {
 /// Twice the size of most blocks, in octets.
 const USUAL_BLOCK: usize = 1024;
 
-/// More than the fields of any reply's block.
+/// More than the fields of any block of a gateway.
 const MOST_REPLY_FIELDS: usize = 16;
 
 const TOO_LONG: &str = "longer than 998 octets";

@@ -42,6 +42,11 @@ impl Key {
         Zeroizing::new(hex::encode(**self.0))
     }
 
+    /// Whether it is the same key.
+    pub fn is(&self, other: &Self) -> bool {
+        **self.0 == **other.0
+    }
+
     /// The key's fingerprint: the first 16 hex digits of the SHA-256 over `mailsudo-key-1` LF and the 32 bytes. It names a key, and
     /// the key cannot be found from it.
     pub fn fingerprint(&self) -> String {
@@ -124,7 +129,7 @@ impl RequestId {
     }
 
     /// Reads 64 lower-case hex digits.
-    pub(super) fn from_hex(text: &str) -> Option<Self> {
+    pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok()?;
         (!text.bytes().any(|byte| byte.is_ascii_uppercase())).then_some(Self(bytes))

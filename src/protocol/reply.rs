@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::block::{Block, Kind, line};
 use super::mac::{Key, RequestId};
 use super::name::{GatewayName, UserName};
+use super::notice::NoticeBlock;
 use super::time::Timestamp;
 
 /// The outcome of a request, as the reply's `result` line gives it.
@@ -23,6 +24,14 @@ pub enum RunResult {
     Refused,
     /// It was started, and its end was not seen; it is not run again.
     Unknown,
+    /// It waits for approval.
+    Pending,
+    /// An approver denied it; nothing was run.
+    Denied,
+    /// It was not approved in time, or would not run any more as it was shown; nothing was run.
+    Lapsed,
+    /// Its user cancelled it; nothing was run.
+    Cancelled,
 }
 
 impl RunResult {
@@ -35,6 +44,10 @@ impl RunResult {
                 "timed-out" => Self::TimedOut,
                 "refused" => Self::Refused,
                 "unknown" => Self::Unknown,
+                "pending" => Self::Pending,
+                "denied" => Self::Denied,
+                "lapsed" => Self::Lapsed,
+                "cancelled" => Self::Cancelled,
                 _ => return None,
             },
         };
@@ -50,6 +63,10 @@ impl fmt::Display for RunResult {
             Self::TimedOut => f.write_str("timed-out"),
             Self::Refused => f.write_str("refused"),
             Self::Unknown => f.write_str("unknown"),
+            Self::Pending => f.write_str("pending"),
+            Self::Denied => f.write_str("denied"),
+            Self::Lapsed => f.write_str("lapsed"),
+            Self::Cancelled => f.write_str("cancelled"),
         }
     }
 }
@@ -83,6 +100,19 @@ impl ReplyBlock {
         block += &line("mac", &mac);
         block
     }
+}
+
+/// A block that a gateway signs for one of its users.
+pub(super) trait SignedBlock: Sized {
+    /// Its kind.
+    const KIND: Kind;
+
+    /// Reads a block's fields; also returns the hash of the text above it.
+    fn read(block: &Block<'_>) -> Option<(Self, String)>;
+}
+
+impl SignedBlock for ReplyBlock {
+    const KIND: Kind = Kind::Reply;
 
     fn read(block: &Block<'_>) -> Option<(Self, String)> {
         let keys = ["gateway", "user", "request", "time", "result", "output"];
@@ -101,22 +131,22 @@ impl ReplyBlock {
     }
 }
 
-/// What a reader may conclude about a reply's text.
+/// What a reader may conclude about the text of a reply or a notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Verdict<B = ReplyBlock> {
     /// The gateway wrote the block, and the text above it.
-    Genuine(ReplyBlock),
+    Genuine(B),
     /// The gateway wrote the block, but not the text above it in this form.
-    Altered(ReplyBlock),
+    Altered(B),
     /// No block that this key has signed.
     NotGenuine,
 }
 
-/// A reply's text, checked under a user's key.
+/// The text of a reply or a notice, checked under a user's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedText<'t> {
+pub struct CheckedText<'t, B = ReplyBlock> {
     /// The conclusion.
-    pub verdict: Verdict,
+    pub verdict: Verdict<B>,
     /// The text above the block, which the block's `output` covers if the verdict is genuine.
     pub above: &'t str,
     /// The text below the block. The block covers none of it.
@@ -126,13 +156,22 @@ pub struct CheckedText<'t> {
 /// Checks a reply's text under the user's key. The last block that the key has signed counts: a command's output may hold an
 /// imitation, and is above it.
 pub fn check_reply<'t>(text: &'t str, key: &Key) -> CheckedText<'t> {
-    for found in Block::replies(text).into_iter().rev() {
+    check(text, key)
+}
+
+/// Checks a notice's text in the same way.
+pub fn check_notice<'t>(text: &'t str, key: &Key) -> CheckedText<'t, NoticeBlock> {
+    check(text, key)
+}
+
+fn check<'t, B: SignedBlock>(text: &'t str, key: &Key) -> CheckedText<'t, B> {
+    for found in Block::all(text, B::KIND).into_iter().rev() {
         if !key.verifies(&found.block.signed, &found.block.mac) {
             continue;
         }
-        let verdict = match ReplyBlock::read(&found.block) {
-            Some((reply, hash)) if hash == text_hash(found.above) => Verdict::Genuine(reply),
-            Some((reply, _)) => Verdict::Altered(reply),
+        let verdict = match B::read(&found.block) {
+            Some((block, hash)) if hash == text_hash(found.above) => Verdict::Genuine(block),
+            Some((block, _)) => Verdict::Altered(block),
             None => continue,
         };
         return CheckedText { verdict, above: found.above, below: found.below };
@@ -142,7 +181,7 @@ pub fn check_reply<'t>(text: &'t str, key: &Key) -> CheckedText<'t> {
 
 /// What the last readable reply block of a text says, whether its signature is right or not.
 pub fn claimed_reply(text: &str) -> Option<ReplyBlock> {
-    Block::replies(text).iter().rev().find_map(|found| ReplyBlock::read(&found.block)).map(|(reply, _)| reply)
+    Block::all(text, Kind::Reply).iter().rev().find_map(|found| ReplyBlock::read(&found.block)).map(|(reply, _)| reply)
 }
 
 /// The verdict on a reply's text alone.
@@ -151,7 +190,7 @@ pub fn verify_reply(text: &str, key: &Key) -> Verdict {
 }
 
 /// The SHA-256 of `text` without white space (Unicode `White_Space`) and U+FEFF, which mail systems change.
-fn text_hash(text: &str) -> String {
+pub(super) fn text_hash(text: &str) -> String {
     let bare: String = text.chars().filter(|c| !c.is_whitespace() && *c != '\u{feff}').collect();
     hex::encode(Sha256::digest(bare))
 }
@@ -202,7 +241,18 @@ mod tests {
 
     #[test]
     fn results_are_read_as_they_are_written() {
-        for text in ["exit-0", "exit-255", "signal-9", "timed-out", "refused", "unknown"] {
+        for text in [
+            "exit-0",
+            "exit-255",
+            "signal-9",
+            "timed-out",
+            "refused",
+            "unknown",
+            "pending",
+            "denied",
+            "lapsed",
+            "cancelled",
+        ] {
             assert_eq!(RunResult::parse(text).map(|r| r.to_string()).as_deref(), Some(text));
         }
         for text in ["exit-256", "exit-00", "exit--1", "signal-+9", "ok", ""] {

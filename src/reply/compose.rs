@@ -8,34 +8,38 @@ use mail_builder::headers::date::Date;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
 
-use super::text::{shorten, visible};
+use super::history::history;
+use super::text::{shorten, title, visible};
 use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
-use crate::authorize::Invocation;
+use crate::authorize::{Invocation, Person};
 use crate::config::{MailAddress, RunVia, Settings};
 use crate::error::{Reason, Refusal};
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
-use crate::ledger::{Record, StoredReply};
+use crate::ledger::{Record, StoredReply, Story};
 use crate::limits::{FIRST_LINE, SUBJECT};
 use crate::protocol::{Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
 
 /// Composes the replies to one request. It holds what they have in common.
+#[derive(Clone)]
 pub struct ReplyComposer<'p> {
     settings: &'p Settings,
-    id: RequestId,
-    user: UserName,
+    user: &'p UserName,
     address: &'p MailAddress,
     key: &'p Key,
+    id: RequestId,
+    /// The command and its arguments as a user writes them.
     title: String,
-    message_id: Option<&'p str>,
+    /// The Message-ID of the mail that is answered.
+    answers: Option<String>,
 }
 
 /// The parts that differ between replies.
-struct Content<'c> {
-    result: RunResult,
-    facts: Vec<(&'c str, String)>,
-    body: String,
+pub(super) struct Content<'c> {
+    pub(super) result: RunResult,
+    pub(super) facts: Vec<(&'c str, String)>,
+    pub(super) body: String,
 }
 
 impl<'p> ReplyComposer<'p> {
@@ -43,33 +47,47 @@ impl<'p> ReplyComposer<'p> {
     pub fn new(settings: &'p Settings, identified: &'p Identified, message: &'p Message) -> Self {
         let request = identified.request();
         let arguments = request.arguments().unwrap_or_default();
-        let arguments = arguments.iter().map(|(name, value)| format!("{name}={value}"));
+        let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Self {
             settings,
-            id: identified.id(),
-            user: identified.user().clone(),
+            user: identified.user(),
             address: identified.address(),
             key: identified.key(),
-            title: title(request.command().as_str(), arguments),
-            message_id: message.message_id(),
+            id: identified.id(),
+            title: title(request.command().as_str(), &arguments.join("\n")),
+            answers: message.message_id().map(str::to_owned),
         }
     }
 
-    /// A composer for a recorded request, whose message is not at hand. `key` is the user's.
-    pub fn of_record(
-        settings: &'p Settings,
-        record: &Record,
-        user: UserName,
-        address: &'p MailAddress,
-        key: &'p Key,
-    ) -> Self {
-        let title = title(&record.command, record.arguments.lines().map(str::to_owned));
-        Self { settings, id: record.id, user, address, key, title, message_id: None }
+    /// A composer for a recorded request, whose message is not at hand, signed under its user's current key.
+    pub fn of_record(settings: &'p Settings, user: &'p Person, record: &Record) -> Self {
+        Self {
+            settings,
+            user: &user.name,
+            address: &user.user.address,
+            key: &user.secrets.key,
+            id: record.id,
+            title: title(&record.command, &record.arguments),
+            answers: None,
+        }
     }
 
-    /// The reply to a request that was run.
-    pub fn outcome(&self, admitted: &Admitted<'_>, outcome: &Outcome, now: Timestamp) -> StoredReply {
+    /// The same for the final reply to a request that waited for approval. It answers the reply that said so.
+    pub fn for_requester(settings: &'p Settings, requester: &'p Person, record: &Record) -> Self {
+        let answers = Some(message_id(&record.id, Some("pending"), settings));
+        Self { answers, ..Self::of_record(settings, requester, record) }
+    }
+
+    /// The reply to a request that was run. `more` are facts about its approval.
+    pub fn outcome(
+        &self,
+        admitted: &Admitted<'_>,
+        outcome: &Outcome,
+        more: Vec<(&'static str, String)>,
+        now: Timestamp,
+    ) -> StoredReply {
         let mut facts = vec![("host", host())];
+        facts.extend(more);
         if let AdmittedAction::Run(command) = admitted.action() {
             facts.push(("run as", self.run_as(command.invocation())));
             facts.extend(command.payload().map(|payload| ("payload", payload.to_string())));
@@ -84,6 +102,10 @@ impl<'p> ReplyComposer<'p> {
             RunResult::Unknown => format!("{UNKNOWN}{}", output(outcome)),
             _ => output(outcome),
         };
+        let body = match admitted.required().and_then(|required| required.exception()) {
+            Some(role) if outcome.result() != RunResult::Refused => format!("{}{body}", without_approval(role)),
+            _ => body,
+        };
         self.write(Content { result: outcome.result(), facts, body }, now)
     }
 
@@ -96,7 +118,7 @@ impl<'p> ReplyComposer<'p> {
     }
 
     /// The reply to a request of which the end was not seen.
-    pub fn unknown(&self, record: &Record, now: Timestamp) -> StoredReply {
+    pub fn unknown(&self, record: &Record, story: &Story, now: Timestamp) -> StoredReply {
         let mut facts = vec![("host", host())];
         if let Some(started) = record.started {
             facts.push(("started", started.to_string()));
@@ -104,19 +126,16 @@ impl<'p> ReplyComposer<'p> {
         // A built-in command has no argument vector, and changes nothing.
         let body =
             if record.argv.is_some() { UNKNOWN } else { "The gateway stopped while it wrote its answer. Ask again.\n" };
-        self.write(Content { result: RunResult::Unknown, facts, body: body.to_owned() }, now)
+        facts.extend(history(&story.votes));
+        let exception = story.approval.as_ref().and_then(|approval| approval.exception.as_deref());
+        let body = format!("{}{body}", exception.map(without_approval).unwrap_or_default());
+        self.write(Content { result: RunResult::Unknown, facts, body }, now)
     }
 
-    fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
+    pub(super) fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
         let gateway = &self.settings.gateway;
-        let title = &self.title;
         let outcome = words(content.result);
-        let mut text = format!("{outcome}: {}\n\n", shorten(title, FIRST_LINE));
-        let request = [("gateway", gateway.to_string()), ("request", self.id.short())];
-        for (label, value) in content.facts.iter().chain(&request) {
-            text.push_str(&format!("{label:<8} {}\n", visible(value)));
-        }
-        text.push('\n');
+        let mut text = head(&outcome, &self.title, &content.facts, gateway.as_str(), &self.id.short());
         text.push_str(&content.body);
         text.push('\n');
         let block = ReplyBlock {
@@ -127,37 +146,15 @@ impl<'p> ReplyComposer<'p> {
             result: content.result,
         };
         text += &block.sign(&text, self.key);
-        let subject = format!("[{gateway}] {}: {outcome}", shorten(title, SUBJECT));
-        StoredReply { to: self.address.to_string(), message: self.message(subject, text, now) }
-    }
-
-    fn message(&self, subject: String, text: String, now: Timestamp) -> Vec<u8> {
-        let address = &self.settings.address;
-        let mut builder = MessageBuilder::new()
-            .from(address.as_str())
-            .to(self.address.as_str())
-            .subject(subject)
-            .date(Date::new(now.seconds()))
-            // A request has one reply, so its id is unique: every copy of the reply bears the same Message-ID.
-            .message_id(format!("{}@{}", self.id, address.domain()));
-        if let Some(id) = self.message_id {
-            builder = builder.in_reply_to(id).references(id);
-        }
-        let builder = if text.lines().any(is_changed_in_mbox) {
-            let kind = ContentType::new("text/plain").attribute("charset", "utf-8");
-            let encoded = guarded(&text);
-            builder.body(MimePart::new(kind, encoded).transfer_encoding("quoted-printable"))
-        } else {
-            builder.text_body(text)
+        let kind = (content.result == RunResult::Pending).then_some("pending");
+        let envelope = Envelope {
+            to: self.address,
+            subject: subject(gateway.as_str(), &self.title, &outcome),
+            // A request has one reply of each kind, so its id is unique: every copy of the reply has the same Message-ID.
+            id: message_id(&self.id, kind, self.settings),
+            answers: self.answers.as_deref(),
         };
-        let message = builder
-            .header("Auto-Submitted", Raw::new("auto-replied"))
-            .header("X-Auto-Response-Suppress", Raw::new("All"))
-            .header(LOOP_FIELD, Raw::new(self.settings.gateway.as_str()))
-            .write_to_vec()
-            // Writing to memory fails only if the allocation fails. Even a reply without text does not lose the outcome.
-            .unwrap_or_default();
-        without_cr(&message)
+        StoredReply { to: self.address.to_string(), message: message(envelope, text, self.settings, now) }
     }
 
     fn run_as(&self, invocation: &Invocation) -> String {
@@ -168,13 +165,69 @@ impl<'p> ReplyComposer<'p> {
     }
 }
 
-/// The command and its arguments as a user writes them.
-fn title(command: &str, arguments: impl Iterator<Item = String>) -> String {
-    let mut title = command.to_owned();
-    for argument in arguments {
-        title.push_str(&format!(" {}", visible(&argument)));
+/// The first lines of a text: outcome, command and facts.
+pub(super) fn head(outcome: &str, title: &str, facts: &[(&str, String)], gateway: &str, request: &str) -> String {
+    let mut text = format!("{outcome}: {}\n\n", shorten(title, FIRST_LINE));
+    let last = [("gateway", gateway.to_owned()), ("request", request.to_owned())];
+    for (label, value) in facts.iter().chain(&last) {
+        text.push_str(&format!("{label:<8} {}\n", visible(value)));
     }
-    title
+    text.push('\n');
+    text
+}
+
+/// The subject that goes with [`head`].
+pub(super) fn subject(gateway: &str, title: &str, outcome: &str) -> String {
+    format!("[{gateway}] {}: {outcome}", shorten(title, SUBJECT))
+}
+
+/// The Message-ID of a message about the request, without angle brackets: `ID@DOMAIN`, or `ID.KIND@DOMAIN`.
+pub(super) fn message_id(id: &RequestId, kind: Option<&str>, settings: &Settings) -> String {
+    let kind = kind.map(|kind| format!(".{kind}")).unwrap_or_default();
+    format!("{id}{kind}@{}", settings.address.domain())
+}
+
+/// The header fields that differ between messages.
+pub(super) struct Envelope<'e> {
+    pub(super) to: &'e MailAddress,
+    pub(super) subject: String,
+    /// The Message-ID without angle brackets.
+    pub(super) id: String,
+    /// The Message-ID that this message answers.
+    pub(super) answers: Option<&'e str>,
+}
+
+/// A whole message of the gateway (RFC 5322), lines ended by LF. It is the same to the byte for the same arguments.
+pub(super) fn message(envelope: Envelope<'_>, text: String, settings: &Settings, now: Timestamp) -> Vec<u8> {
+    let mut builder = MessageBuilder::new()
+        .from(settings.address.as_str())
+        .to(envelope.to.as_str())
+        .subject(envelope.subject)
+        .date(Date::new(now.seconds()))
+        .message_id(envelope.id);
+    if let Some(id) = envelope.answers {
+        builder = builder.in_reply_to(id).references(id);
+    }
+    let builder = if text.lines().any(is_changed_in_mbox) {
+        let kind = ContentType::new("text/plain").attribute("charset", "utf-8");
+        let encoded = guarded(&text);
+        builder.body(MimePart::new(kind, encoded).transfer_encoding("quoted-printable"))
+    } else {
+        builder.text_body(text)
+    };
+    let message = builder
+        .header("Auto-Submitted", Raw::new("auto-replied"))
+        .header("X-Auto-Response-Suppress", Raw::new("All"))
+        .header(LOOP_FIELD, Raw::new(settings.gateway.as_str()))
+        .write_to_vec()
+        // Writing to memory fails only if the allocation fails. Even a reply without text does not lose the outcome.
+        .unwrap_or_default();
+    without_cr(&message)
+}
+
+/// How a reply to a request that ran by an exception begins.
+fn without_approval(role: &str) -> String {
+    format!("This was started WITHOUT APPROVAL, because you have the role {role}. Every approver is told.\n\n")
 }
 
 const UNKNOWN: &str = "The command was started, and the gateway did not see it end. It may have done all, some or none of \
@@ -188,6 +241,10 @@ fn words(result: RunResult) -> String {
         RunResult::TimedOut => "timed out".to_owned(),
         RunResult::Refused => "refused".to_owned(),
         RunResult::Unknown => "outcome unknown".to_owned(),
+        RunResult::Pending => "waits for approval".to_owned(),
+        RunResult::Denied => "denied".to_owned(),
+        RunResult::Lapsed => "lapsed".to_owned(),
+        RunResult::Cancelled => "cancelled".to_owned(),
     }
 }
 
@@ -203,7 +260,8 @@ fn seconds(took: Duration) -> String {
     format!("{:.1} s", took.as_secs_f64())
 }
 
-fn host() -> String {
+/// The name of this host.
+pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -30,6 +30,15 @@ pub(super) fn shorten(text: &str, most: usize) -> String {
     }
 }
 
+/// The command and its arguments as a user writes them; `arguments` are `name=value`, one on a line.
+pub(super) fn title(command: &str, arguments: &str) -> String {
+    let mut title = command.to_owned();
+    for argument in arguments.lines() {
+        title.push_str(&format!(" {}", visible(argument)));
+    }
+    title
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

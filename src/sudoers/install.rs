@@ -5,11 +5,13 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::dialect::Dialect;
 use crate::config::{DEFAULT_FOLDER, Execution, Gateway};
+use crate::system::child::output_within;
 use crate::system::files::{Rights, replace};
 use crate::system::trace;
 
@@ -47,16 +49,16 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds out which sudo `execution` names.
+    /// Finds out which sudo `execution` names. It may take as long as `within`.
     ///
     /// # Errors
     ///
-    /// It is missing, or does not say which one it is.
-    pub fn find(execution: &Execution) -> Result<Self> {
+    /// It is missing, does not answer in time, or does not say which one it is.
+    pub fn find(execution: &Execution, within: Duration) -> Result<Self> {
         let sudo = &execution.sudo;
-        let output = Command::new(sudo).arg("--version").output();
-        let output = output.with_context(|| format!("cannot run {}; is sudo installed?", sudo.display()))?;
-        let said = String::from_utf8_lossy(&output.stdout);
+        let answer = output_within(Command::new(sudo).arg("--version").stdin(Stdio::null()), within);
+        let answer = answer.with_context(|| format!("cannot run {}; is sudo installed?", sudo.display()))?;
+        let said = answer.with_context(|| format!("{} --version did not end in time", sudo.display()))?.out;
         let dialect = if said.starts_with("sudo-rs") {
             Dialect::SudoRs
         } else if said.starts_with("Sudo version") {

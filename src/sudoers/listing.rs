@@ -6,23 +6,27 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::Dialect;
+use crate::system::child::output_within;
 
 /// The difference between what sudo permits the caller and what the fragment `wanted` permits; `None` if they are the same.
 ///
 /// # Errors
 ///
-/// sudo does not list what it permits, for example because it permits nothing without a password.
-pub fn drift_in_force(sudo: &Path, dialect: Dialect, wanted: &str) -> Result<Option<String>> {
-    let output = Command::new(sudo).args(["-n", "-l"]).env("LC_ALL", "C").stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("cannot run {}", sudo.display()))?;
+/// sudo does not answer `within` this time, or does not list what it permits, for example because it permits nothing without a password.
+pub fn drift_in_force(sudo: &Path, dialect: Dialect, wanted: &str, within: Duration) -> Result<Option<String>> {
+    let mut list = Command::new(sudo);
+    let answer = output_within(list.args(["-n", "-l"]).env("LC_ALL", "C").stdin(Stdio::null()), within);
+    let output = answer.with_context(|| format!("cannot run {}", sudo.display()))?;
+    let output = output.with_context(|| format!("{} -l did not end in time", sudo.display()))?;
     if !output.status.success() {
-        bail!("sudo -l: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("sudo -l: {}", output.err.trim());
     }
-    let (wanted, found) = (of_fragment(wanted, dialect), of_listing(&String::from_utf8_lossy(&output.stdout)));
+    let (wanted, found) = (of_fragment(wanted, dialect), of_listing(&output.out));
     if wanted == found {
         return Ok(None);
     }

@@ -10,3 +10,4 @@ pub mod files;
 pub mod hardening;
 pub mod permissions;
 pub mod trace;
+pub mod unit;

@@ -298,10 +298,14 @@ pub fn deliver(
 
 /// What `explain` says of `mail`, and whether its command would run.
 pub fn explain(test_gateway: &TestGateway, mail: &str) -> (bool, Vec<String>) {
+    explain_bytes(test_gateway, mail.as_bytes())
+}
+
+pub fn explain_bytes(test_gateway: &TestGateway, mut mail: &[u8]) -> (bool, Vec<String>) {
     let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
     let context = context(&gateway, &test_gateway.envelope, &test_gateway.clock, Timeouts::DEFAULT);
     let mut trace = Trace::new(&gateway);
-    let end = pipeline::run(&context, &mut mail.as_bytes(), Mode::Explain, &mut trace);
+    let end = pipeline::run(&context, &mut mail, Mode::Explain, &mut trace);
     (matches!(end, Ok(End::WouldRun)), trace.lines().to_vec())
 }
 

@@ -7,6 +7,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use mailsudo::protocol::Timestamp;
+use mailsudo::system::clock::{Clock, SystemClock};
+
 use crate::cli::{CliGateway, Said, mode, said};
 
 /// Neither a missing glibc nor another version of it can keep a gateway from starting (docs/decisions/0017-static-glibc.md).
@@ -42,7 +45,7 @@ fn a_request_is_signed_delivered_answered_and_verified() {
     assert!(verified.out.contains("altered"), "{}", verified.out);
     assert_eq!(
         test_gateway.run_with(&["verify", "--key", "alice.key"], &request).out,
-        "not genuine: no reply that this key has signed\n"
+        "not genuine: no reply or notice that this key has signed\n"
     );
 
     let again = test_gateway.run_with(&["deliver"], &request);
@@ -183,6 +186,7 @@ fn the_signer_takes_the_code_from_where_it_is_told() {
         test_gateway.run(&all)
     };
     assert!(code(&["--code", "123456"]).out.contains("\ntotp: 123456\n"));
+    assert!(code(&["--code", " 123 456"]).out.contains("\ntotp: 123456\n"), "as authenticators show it");
     assert!(code(&["--code-command", "echo 12345678; exit 0"]).out.contains("\ntotp: 12345678\n"));
     let failed = code(&["--code-command", "exit 3"]);
     assert_eq!((failed.status, failed.out.as_str()), (1, ""));
@@ -328,15 +332,65 @@ fn a_code_is_asked_for_without_echo() {
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
         .current_dir(test_gateway.folder.path())
+        .env("XDG_STATE_HOME", test_gateway.path("state"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("script(1), which makes a terminal (package bsdutils)");
-    terminal.stdin.take().expect("a pipe").write_all(b"123456\n").expect("typed");
+    terminal.stdin.take().expect("a pipe").write_all(b"12345\n123 456\n").expect("typed");
     let screen = said(terminal.wait_with_output().expect("its end"));
-    assert!(screen.out.contains("Code: "), "{}", screen.out);
+    assert_eq!(screen.out.matches("Code: ").count(), 2, "asked again: {}", screen.out);
+    assert!(screen.out.contains("a code is 6 to 8 digits: try again"), "{}", screen.out);
     assert_eq!(screen.out.matches("123456").count(), 1, "only in the block: {}", screen.out);
     assert!(screen.out.contains("totp: 123456"), "{}", screen.out);
+}
+
+#[test]
+fn a_code_is_signed_with_once() {
+    let test_gateway = CliGateway::new();
+    let record = test_gateway.path("state/mailsudo/berlin-alice");
+    let phone = ["--totp-secret-file", "phone"];
+    let sign = |words: &[&str]| {
+        let mut command = test_gateway.command(&[&["sign", "help", "--key", "alice.key"], words].concat());
+        said(command.env("XDG_STATE_HOME", test_gateway.path("state")).output().expect("the program"))
+    };
+    let used_until = |seconds: i64| {
+        let until = Timestamp::from_seconds(SystemClock.now().seconds() + seconds);
+        fs::write(&record, format!("{until}\n")).expect("a record");
+    };
+    assert_eq!(sign(&phone).status, 0);
+    assert_eq!((mode(&record), mode(record.parent().expect("a folder"))), (0o600, 0o700));
+    let kept = fs::read_to_string(&record).expect("a record");
+    assert!(Timestamp::parse(kept.trim_end()).is_some_and(|end| end.seconds() % 30 == 0), "{kept}");
+
+    used_until(29);
+    let again = sign(&phone);
+    assert_eq!((again.status, again.out.as_str()), (75, ""));
+    let starts = again.err.starts_with("This code was used already. The next one comes in 2");
+    assert!(starts && again.err.ends_with(" s: wait, or use --wait\n"), "{}", again.err);
+    let given = sign(&["--code", "123456"]);
+    assert_eq!((given.status, given.out.as_str()), (75, ""));
+    assert!(given.err.starts_with("A code was used in this step already. "), "{}", given.err);
+    assert_eq!(sign(&["--code", "123456", "--wait"]).status, 2, "the same code is still used after the wait");
+
+    used_until(1);
+    let waited = sign(&[&phone[..], &["--wait"]].concat());
+    assert_eq!(waited.status, 0, "{}", waited.err);
+    assert!(waited.err.is_empty() || waited.err == "waiting 1 s for the next code\n", "{}", waited.err);
+    assert!(waited.out.contains("\ntotp: "), "{}", waited.out);
+
+    // What was not sent has not used its code.
+    fs::remove_file(&record).expect("removed");
+    let failed = sign(&[&phone[..], &["--send", "--sendmail", "/bin/false"]].concat());
+    assert!(failed.status == 1 && failed.err.contains("nothing was sent"), "{}", failed.err);
+    assert_eq!(sign(&[&phone[..], &["--send", "--sendmail", "/nonexistent"]].concat()).status, 1);
+    assert!(!record.exists());
+
+    fs::remove_dir_all(test_gateway.path("state")).expect("removed");
+    fs::write(test_gateway.path("state"), "not a folder").expect("written");
+    let not_recorded = sign(&phone);
+    assert_eq!(not_recorded.status, 0, "an emergency does not wait for a home folder");
+    assert!(not_recorded.err.contains("the use of this code cannot be recorded"), "{}", not_recorded.err);
 }
 
 #[test]

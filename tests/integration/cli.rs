@@ -5,8 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
+
+static CALLS: AtomicU32 = AtomicU32::new(0);
 
 /// A gateway without sudo, made by the built binary, with the user alice.
 pub(crate) struct CliGateway {
@@ -84,6 +87,8 @@ impl CliGateway {
             .current_dir(self.folder.path())
             .env_clear()
             .env("HOME", self.folder.path())
+            // A folder for each call: a test may sign twice in one step.
+            .env("XDG_STATE_HOME", self.path(&format!("state-{}", CALLS.fetch_add(1, Ordering::Relaxed))))
             .env("PATH", "/usr/bin:/bin");
         command
     }

@@ -238,7 +238,9 @@ fn exclusive_requests_run_one_after_the_other() {
     let mails = exclusive(&test_gateway);
     let ended = deliver_until_done(&test_gateway, &mails);
     assert!(ended.iter().any(|ended| ended.log.contains("event=waiting")), "they ran at the same time");
-    assert!(ended.iter().all(|ended| ended.status == 0 || ended.deferred("busy")), "{ended:?}");
+    // On a busy host a delivery may also wait too long for the ledger; it is delivered again like the others.
+    let is_put_off = |ended: &Ended| ended.deferred("busy") || ended.log.contains("database is locked");
+    assert!(ended.iter().all(|ended| ended.status == 0 || is_put_off(ended)), "{ended:?}");
     assert_each_ran_once(&test_gateway);
 }
 

@@ -257,10 +257,10 @@ fn a_refusal_by_sudo_is_told_from_the_commands_own_exit_1() {
     std::fs::remove_file(test_gateway.path("denied")).expect("no mark");
 
     for (words, remedy) in [
-        ("sudo: a password is required", "/mailsudo check -q"),
-        ("sudo: interactive authentication is required", "/mailsudo check -q"),
+        ("sudo: a password is required", " check --quiet"),
+        ("sudo: interactive authentication is required", " check --quiet"),
         ("sudo: sorry, you must have a tty to run sudo", "Defaults:mailsudo !requiretty"),
-        ("sudo: The \"no new privileges\" flag is set", "NoNewPrivileges=no"),
+        ("sudo: The \"no new privileges\" flag is set", "NoNewPrivileges="),
         ("sudo: unable to resolve host berlin", "/etc/hosts"),
     ] {
         test_gateway.write("says", 0o644, words);
@@ -280,7 +280,7 @@ fn with_run_via_sudo_a_missing_ledger_defers_and_is_not_made() {
     std::fs::remove_file(test_gateway.path("ledger/ledger.db")).expect("removed");
     let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
     assert_eq!(ended.deferred, Some("ledger"));
-    assert!(ended.log.join("\n").contains("mailsudo ledger init"), "{ended:?}");
+    assert!(ended.log.join("\n").contains(" ledger init"), "{ended:?}");
     assert!(!test_gateway.path("ledger/ledger.db").exists());
 }
 

@@ -3,6 +3,7 @@
 
 use crate::common::{KEY, OTHER_KEY, TOTP, TestGateway, block, explain, factor, mail};
 use mailsudo::protocol::Timestamp;
+use mailsudo::remedy::program;
 use mailsudo::system::clock::Clock;
 
 const FROM: &str = "alice@example.com";
@@ -19,6 +20,9 @@ impl Answers {
         let test_gateway = &self.test_gateway;
         let (would_run, lines) = explain(test_gateway, mail);
         let said = lines.join("\n").replace(&test_gateway.folder.path().display().to_string(), "/GATEWAY");
+        // The program is this test here.
+        let own = std::env::current_exe().expect("a path").display().to_string();
+        let said = said.replace(&own, "/usr/bin/mailsudo").replace(&program("postcat"), "/usr/sbin/postcat");
         let end = if would_run { "it would run" } else { "it would not run" };
         self.text.push_str(&format!("## {title}: {end}\n\n{said}\n\n"));
     }

@@ -9,8 +9,11 @@ mod common;
 #[path = "../common/database.rs"]
 mod database;
 
+mod cases;
+mod check;
 mod cli;
 
+mod approval;
 mod binary;
 mod cli_conventions;
 mod concurrency;
@@ -34,6 +37,7 @@ mod sender_auth;
 mod smtp;
 mod ssh_cli;
 mod ssh_signature;
+mod statements;
 mod sysadmin;
 mod time;
 mod timing;

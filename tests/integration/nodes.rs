@@ -128,7 +128,13 @@ fn a_ledger_moves_into_postgresql_and_what_ran_does_not_run_again() {
     let owner = server().url(OWNER, &database);
     in_database(&cli, &database);
     let early = cli.run(&["ledger", "copy", &from, &owner]);
-    assert!(early.status == 1 && early.err.contains("make one with `mailsudo ledger init`"), "{}", early.err);
+    assert!(
+        early.status == 1
+            && early.err.contains("to make one: ")
+            && early.err.contains("mailsudo ledger init --config "),
+        "{}",
+        early.err
+    );
     let made = cli.run(&["ledger", "init", "--owner-url", &owner]);
     assert!(made.status == 0 && made.out.contains("is made"), "{} {}", made.out, made.err);
     assert!(cli.run(&["ledger", "init", "--owner-url", &owner]).out.contains("exists already"));

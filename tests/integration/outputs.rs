@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::cli::CliGateway;
 
 /// The characters in `text` that could act on a terminal or hide something.
-fn unsafe_characters(text: &str) -> Vec<char> {
+pub(crate) fn unsafe_characters(text: &str) -> Vec<char> {
     text.chars().filter(|c| *c != '\n' && *c != '\t' && is_unsafe(*c)).collect()
 }
 
@@ -88,6 +88,85 @@ fn verify_shows_no_control_character_of_a_mail() {
             let said = test_gateway.run_with(&["verify", "--key", "alice.key"], &mail);
             prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{}", said.out);
             prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{}", said.err);
+        }
+    });
+}
+
+/// The sysadmin's own files, perhaps copied from elsewhere: each text in them, through each command that shows one.
+#[test]
+fn no_command_shows_a_control_character_of_the_gateways_files() {
+    let test_gateway = CliGateway::new();
+    let request = test_gateway.eml(&["say"]);
+    let say = std::fs::read_to_string(test_gateway.path("commands.d/say.toml")).expect("a command");
+    let alice = std::fs::read_to_string(test_gateway.path("users.d/alice.toml")).expect("a user");
+    let settings = std::fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("settings");
+    proptest!(ProptestConfig::with_cases(8), |(text in hostile())| {
+        // A JSON string is a basic string of TOML, except for DEL.
+        let string = serde_json::to_string(&text.replace('\u{7f}', "\u{80}")).expect("text");
+        test_gateway.write("commands.d/say.toml", &say.replace("\"Say it\"", &string).replace("\"nobody\"", &string));
+        test_gateway.write("commands.d/odd.toml", &say.replace("\"heard: {what}\"", &string));
+        test_gateway.write("users.d/alice.toml", &alice.replace("\"web\"", &string));
+        test_gateway.write("users.d/odd.toml", &alice.replace("\"alice@example.com\"", &string));
+        for (words, input) in [
+            (&["user", "list"][..], ""),
+            (&["user", "list", "--json"], ""),
+            (&["user", "show", "alice"], ""),
+            (&["user", "show", "alice", "--json"], ""),
+            (&["user", "show", "odd"], ""),
+            (&["command", "list"], ""),
+            (&["command", "list", "--json"], ""),
+            (&["command", "show", "say"], ""),
+            (&["command", "show", "odd"], ""),
+            (&["may", "alice", "say"], ""),
+            (&["sudoers"], ""),
+            (&["check"], ""),
+            (&["check", "--json"], ""),
+            (&["explain"], &request),
+            (&["deliver"], "From: a@b\n\nhello\n"),
+        ] {
+            let said = test_gateway.run_with(words, input);
+            prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);
+            prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{:?}: {}", words, said.err);
+        }
+        let file = settings.replace("\"ops@example.com\"", &string);
+        test_gateway.write("mailsudo.toml", &file);
+        for words in [&["config", "get", "address"][..], &["check"], &["log"]] {
+            let said = test_gateway.run(words);
+            prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);
+            prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{:?}: {}", words, said.err);
+        }
+        test_gateway.write("mailsudo.toml", &settings);
+    });
+}
+
+/// A word of the command line, for instance one that was pasted from a mail.
+#[test]
+fn no_command_shows_a_control_character_of_its_arguments() {
+    let test_gateway = CliGateway::new();
+    proptest!(ProptestConfig::with_cases(8), |(text in hostile())| {
+        let word = text.replace('\0', "x");
+        for words in [
+            &[word.as_str()][..],
+            &["user", "show", &word],
+            &["user", "add", "bob", "--address", &word],
+            &["user", "add", "bob", "--address", "b@example.com", "--role", &word],
+            &["user", "unlock", "alice", &word],
+            &["command", "show", &word],
+            &["may", "alice", "say", &format!("what={word}")],
+            &["may", "alice", "say", &word],
+            &["log", "--user", &word],
+            &["log", "--since", &word],
+            &["log", "show", &word],
+            &["ledger", "prune", "--older-than", &word],
+            &["config", "get", &word],
+            &["postfix", "show", "--transport", &word],
+            &["sign", &word, "--key", "alice.key", "--code", "123456"],
+            &["sign", "say", "--key", &word, "--code", "123456"],
+            &["verify", "--key", &word],
+        ] {
+            let said = test_gateway.run(words);
+            prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);
+            prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{:?}: {}", words, said.err);
         }
     });
 }

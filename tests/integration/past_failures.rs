@@ -29,7 +29,14 @@ fn every_test_that_the_documents_name_is_there() {
         [checkout.join("src"), checkout.join("tests")].iter().flat_map(|at| files(at, "rs")).collect();
     let texts: Vec<_> = sources.iter().map(|path| (path, fs::read_to_string(path).expect("a source"))).collect();
     let mut named = BTreeSet::new();
-    for paper in ["docs/past-failures.md", "docs/threat-model.md", "docs/measurements.md", "SECURITY.md"] {
+    for paper in [
+        "docs/past-failures.md",
+        "docs/threat-model.md",
+        "docs/measurements.md",
+        "docs/statements.md",
+        "tests/cases/README.md",
+        "SECURITY.md",
+    ] {
         let text = fs::read_to_string(checkout.join(paper)).unwrap_or_else(|error| panic!("{paper}: {error}"));
         let quoted = text.split('`').skip(1).step_by(2);
         let is_test = |word: &&str| {

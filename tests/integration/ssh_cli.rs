@@ -276,6 +276,7 @@ fn check_finds_keys_that_do_not_do() {
         "{}",
         findings()
     );
+    assert!(findings().contains("bob has require_verification and need not sign"), "{}", findings());
     test_gateway.write("users.d/bob.toml", bob);
     test_gateway.write("users.d/alice.toml", "address = \"alice@example.com\"\nroles = [\"web\"]\n");
     let text = fs::read_to_string(test_gateway.path("commands.d/say.toml")).expect("a command");

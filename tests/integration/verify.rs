@@ -43,7 +43,7 @@ const REPLIES: &[(&str, i32, &str)] = &[
     ("attachment", 1, "an attachment"),
     ("image-only-html", 1, "HTML without text, which may show images"),
     ("message-inside", 1, "a message inside the message"),
-    ("content-type-twice", 1, "not genuine: no reply that this key has signed"),
+    ("content-type-twice", 1, "not genuine: no reply or notice that this key has signed"),
     ("text-altered", 1, "its text was altered"),
 ];
 

@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod manglings;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -158,6 +159,7 @@ const MAILS: &[(&str, &str)] = &[
     ("from-twice", "bad-from"),
     ("from-missing", "bad-from"),
     ("from-another", "foreign-from"),
+    ("from-utf-8-local-part", "foreign-from"), // SMTPUTF8 (RFC 6531)
     ("from-address-as-name", "foreign-from"),
     ("sender-and-reply-to", "ran"), // the reply goes to alice
     ("subject-encoded", "ran"),

@@ -47,7 +47,7 @@ pub(crate) struct Finding {
     pub(crate) level: Level,
     pub(crate) about: String,
     pub(crate) what: String,
-    remedy: String,
+    pub(crate) remedy: String,
 }
 
 /// What `check --json` prints, and its exit status.

@@ -39,6 +39,7 @@ mod red_commands;
 mod red_team;
 mod red_team_local;
 mod refused;
+mod remedies;
 mod resumed;
 mod sender_auth;
 mod setup;

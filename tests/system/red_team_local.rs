@@ -130,7 +130,7 @@ fn a_users_own_gateway_has_only_that_users_rights() {
     let made = second();
     poll::until_true("the next second", || second() > made);
     let script = format!(
-        "set -e; m() {{ {PROGRAM} \"$@\" --config {folder}; }}
+        "set -e; export XDG_STATE_HOME={HOME}/state-of-sign; m() {{ {PROGRAM} \"$@\" --config {folder}; }}
          m user add eve --address eve@users.example --role operator --key-file key | grep -o 'otpauth:.*' >phone
          chmod 600 phone; {PROGRAM} sign own --key key --totp-secret-file phone --eml --from eve@users.example >mail
          m deliver <mail"

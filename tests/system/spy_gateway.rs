@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::process::{self, run};
 use crate::system_env::{self, PROGRAM, SERVICE};
-use crate::{commands, poll};
+use crate::{commands, poll, user};
 
 pub(crate) const FOLDER: &str = "/srv/spy-gateway";
 /// What the delivery's parent leaves open in it, to read and to write.
@@ -75,7 +75,7 @@ impl SpyGateway {
         let form = ["--totp-secret-file", PHONE, "--key", KEY, "--eml", "--from", "ann@users.example"];
         let begun = fs::metadata(format!("{LEDGER}/ledger.db")).and_then(|about| about.modified()).expect("a ledger");
         poll::until_true("the ledger's second second", || begun.elapsed().is_ok_and(|age| age.as_secs() > 1));
-        run(PROGRAM, &[&["sign", "stay"][..], &form].concat())
+        user::sign(PROGRAM, &[&["stay"][..], &form].concat())
     }
 
     /// Gives the command to the main gateway too: the rule in sudoers is the same.

@@ -8,15 +8,89 @@ use crate::process::{self, run};
 use crate::user::{User, in_block};
 use crate::{poll, syslog, system_env};
 
-const LATER: &str = "/etc/sudoers.d/zz-test";
+/// It sorts after the usual names, so an exception for the service user in such a file would not count.
+const LATER: &str = "/etc/sudoers.d/zzzz-test";
 
-/// What is put into a later file of sudoers, sudo's words for it in the log, and whether the log has a remedy to run.
-const FAULTS: [(&str, &str, &str, bool); 5] = [
-    ("requiretty", "Defaults requiretty\n", "you must have a tty to run sudo", true),
-    ("intercept", "Defaults intercept\n", "failed to run command", true),
-    ("loginput", "Defaults log_input\n", "Defaults log_input", true),
-    ("shadowed", "%mailsudo ALL=(ALL:ALL) ALL\n", "a password is required", false),
-    ("denied", "mailsudo ALL=(ALL:ALL) !ALL\n", "a password is required", false),
+/// Something that keeps sudo from starting a command.
+struct Fault {
+    name: &'static str,
+    /// What makes it, and what takes it back: for sh(1).
+    by: &'static str,
+    undo: &'static str,
+    /// sudo's words, as the log has them.
+    words: &'static str,
+    /// A part of the remedy; and whether running it is enough.
+    remedy: &'static str,
+    is_enough: bool,
+}
+
+const fn fault(name: &'static str, by: &'static str, undo: &'static str, words: &'static str) -> Fault {
+    Fault { name, by, undo, words, remedy: "check --quiet", is_enough: false }
+}
+
+/// A flag of `Defaults` in a later file.
+const fn flag(name: &'static str, by: &'static str, words: &'static str, remedy: &'static str) -> Fault {
+    let undo = "rm -f /etc/sudoers.d/zzzz-test /etc/sudoers.d/~mailsudo";
+    Fault { name, by, undo, words, remedy, is_enough: true }
+}
+
+const FAULTS: [Fault; 9] = [
+    flag(
+        "requiretty",
+        "echo 'Defaults requiretty' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "you must have a tty to run sudo",
+        "Defaults:mailsudo !requiretty",
+    ),
+    flag(
+        "intercept",
+        "echo 'Defaults intercept' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "failed to run command",
+        "Defaults:mailsudo !intercept",
+    ),
+    flag(
+        "loginput",
+        "echo 'Defaults log_input' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "Defaults log_input",
+        "Defaults:mailsudo !log_input",
+    ),
+    fault(
+        "shadowed",
+        "echo '%mailsudo ALL=(ALL:ALL) ALL' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "rm /etc/sudoers.d/zzzz-test",
+        "a password is required",
+    ),
+    fault(
+        "denied",
+        "echo 'mailsudo ALL=(ALL:ALL) !ALL' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "rm /etc/sudoers.d/zzzz-test",
+        "a password is required",
+    ),
+    fault(
+        "missing",
+        "mv /etc/sudoers.d/mailsudo /root/rules",
+        "mv /root/rules /etc/sudoers.d/mailsudo",
+        "a password is required",
+    ),
+    fault(
+        "nopasswd",
+        "cp -p /etc/sudoers.d/mailsudo /root/rules; sed -i s/NOPASSWD:// /etc/sudoers.d/mailsudo",
+        "mv /root/rules /etc/sudoers.d/mailsudo",
+        "a password is required",
+    ),
+    Fault {
+        remedy: "--expiredate -1 mailsudo",
+        is_enough: true,
+        ..fault("expired", "chage -E 1 mailsudo", "chage -E -1 mailsudo", "account validation failure")
+    },
+    Fault {
+        remedy: "--status mailsudo",
+        ..fault(
+            "pamdeny",
+            "cp -p /etc/pam.d/sudo /root/pam; sed -i '1i account required pam_deny.so' /etc/pam.d/sudo",
+            "mv /root/pam /etc/pam.d/sudo",
+            "account validation failure",
+        )
+    },
 ];
 
 /// The log line of the end of a run.
@@ -27,36 +101,44 @@ fn finished(id: &str) -> String {
 }
 
 fn remedy(line: &str) -> String {
-    let (_, remedy) = line.split_once("; remedy, as root: ").expect("a remedy");
-    remedy.trim_end_matches('"').replace("\\\"", "\"")
+    let (_, remedy) = line.split_once("; remedy, as root: ").unwrap_or_else(|| panic!("no remedy: {line}"));
+    remedy.trim_end_matches('"').replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
 #[test]
 fn nothing_is_run_and_the_remedy_works() {
     system_env::enter();
-    for (name, lines, words, has_remedy) in FAULTS {
+    for fault in FAULTS {
+        let name = fault.name;
         let user = User::enrol(name);
-        let later = Later::write(lines);
+        run("sh", &["-ec", fault.by]);
         let id = user.send(&user.request(&["note", &format!("text={name}first")]));
         let reply = user.mailbox().single();
         assert_eq!(in_block(&reply, "result"), "refused", "{name}: {reply}");
+        assert!(reply.replace("=\n", "").contains("Nothing was run."), "{name}: {reply}");
         let line = finished(&id);
-        assert!(line.contains("sudo did not start the command") && line.contains(words), "{name}: {line}");
-        if has_remedy {
-            run("sh", &["-ec", &remedy(&line)]);
-        } else {
-            assert!(remedy(&line).contains("check -q"), "{name}: {line}");
-            process::remove(LATER);
+        assert!(line.contains("sudo did not start the command") && line.contains(fault.words), "{name}: {line}");
+        let remedy = remedy(&line);
+        assert!(remedy.contains(fault.remedy), "{name}: {remedy}");
+        // `check` finds something, which is its purpose here.
+        let ended = Command::new("sh").args(["-ec", &remedy]).output().expect("a shell");
+        let expected = if remedy.contains(" check ") { Some(2) } else { Some(0) };
+        assert_eq!(ended.status.code(), expected, "{name}: {remedy}: {ended:?}");
+        if !fault.is_enough {
+            run("sh", &["-ec", fault.undo]);
         }
         let user = User::enrol(&format!("{name}2"));
         let id = user.send(&user.request(&["note", &format!("text={name}second")]));
         let reply = user.mailbox().single();
         assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: after the remedy: {reply}{}", finished(&id));
-        drop(later);
+        if fault.is_enough {
+            run("sh", &["-ec", fault.undo]);
+        }
+        assert!(!process::text(NOTES).contains(&format!("{name}first")), "{name}: it ran later");
     }
 }
 
-/// A later file of sudoers, and the one that a remedy makes. Dropping it removes both.
+/// A later file of sudoers. Dropping it removes it.
 struct Later;
 
 impl Later {
@@ -69,8 +151,27 @@ impl Later {
 impl Drop for Later {
     fn drop(&mut self) {
         process::remove(LATER);
-        process::remove("/etc/sudoers.d/zzz-mailsudo");
     }
+}
+
+/// `deliver` is called here, because Postfix runs without the flag.
+#[test]
+fn under_no_new_privs_nothing_is_run() {
+    system_env::enter();
+    let user = User::enrol("nonewprivs");
+    process::write("/srv/nonewprivs.eml", 0o644, &user.mail(&user.request(&["note", "text=nonewprivs"])));
+    let ids = ["--reuid=mailsudo", "--regid=mailsudo", "--clear-groups", "--no-new-privs", "--"];
+    let script = format!("exec {} deliver </srv/nonewprivs.eml", system_env::PROGRAM);
+    let output = Command::new("setpriv").args(ids).args(["sh", "-c", &script]).output().expect("setpriv");
+    let reply = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(in_block(&reply, "result"), "refused", "{reply}{output:?}");
+    let log = syslog::authpriv();
+    let line = log.lines().rev().find(|line| line.contains("event=finished")).expect("the run's end");
+    // Where the tests run below a service of systemd, the remedy is for its unit.
+    let remedy = remedy(line);
+    assert!(remedy.contains("no_new_privs") || remedy.contains("NoNewPrivileges=no"), "{line}");
+    assert!(line.contains("no new privileges"), "{line}");
+    assert!(!process::text(NOTES).contains("nonewprivs"));
 }
 
 /// These change nothing.

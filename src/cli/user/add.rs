@@ -10,10 +10,11 @@ use clap::Args;
 use super::{UserArg, default_key_file, known, say_key_file, show_totp, ssh_keys};
 use crate::cli::{qr, service_account, sign::address};
 use crate::client::read_private;
-use crate::config::{Gateway, MailAddress};
+use crate::config::{Command, Gateway, MailAddress};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
+use crate::remedy::Call;
 use crate::system::files::{Rights, create};
 
 /// Enrol a user: make the secrets, write the gateway's two files and the user's key file
@@ -70,7 +71,7 @@ fn role(text: &str) -> Result<String, String> {
 /// Refuses a role that no command allows, where there are commands: most often it is a typing error.
 fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
     let commands = super::super::commands(gateway)?;
-    let known: BTreeSet<&str> = commands.iter().flat_map(|command| command.allow.keys().map(String::as_str)).collect();
+    let known: BTreeSet<&str> = commands.iter().flat_map(Command::roles).collect();
     let unknown = roles.iter().find(|role| !known.contains(role.as_str()));
     match unknown {
         Some(role) if !known.is_empty() => bail!(
@@ -101,7 +102,9 @@ impl Add {
         }
         if enrolment.file("users.d", &name).exists() {
             bail!(
-                "{name} exists already: `mailsudo user rotate {name}` makes new secrets, `mailsudo user show {name}` shows the rest"
+                "{name} exists already: {} shows it, and {} makes a new TOTP secret",
+                Call::ShowUser(name.to_string()),
+                Call::RotateTotp(name.to_string())
             );
         }
         if key_file.exists() {

@@ -8,6 +8,7 @@ use clap::Args;
 use super::{DryRun, UserArg, known};
 use crate::cli::{confirm::Confirm, open_ledger, service_account};
 use crate::enrolment::Enrolment;
+use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
 
 /// Refuse a user from the next message on; the files stay
@@ -83,7 +84,7 @@ impl Unlock {
         let gateway = self.user_arg.gateway_arg.open()?;
         known(&gateway, &self.user_arg.name)?;
         if self.dry_run.is_all(&format!(
-            "the lockout of {} would end, and the wrong codes would no longer count",
+            "a lockout of {} would end, and the wrong codes up to now would no longer count",
             self.user_arg.name
         ))? {
             return Ok(ExitCode::SUCCESS);
@@ -107,10 +108,10 @@ impl Remove {
         let files = ["secrets.d", "users.d"].map(|folder| enrolment.file(folder, &self.user_arg.name));
         let there: Vec<_> = files.iter().filter(|file| !file.try_exists().is_ok_and(|exists| !exists)).collect();
         if there.is_empty() {
-            bail!("there is no user {}; `mailsudo user list` shows the users", self.user_arg.name);
+            bail!("there is no user {}; the users: {}", self.user_arg.name, Call::ListUsers);
         }
         for file in there {
-            outln!("{} goes", file.display())?;
+            outln!("{} would be removed", file.display())?;
         }
         if let Some(status) = self.confirm.missing(&format!("Remove {}?", self.user_arg.name))? {
             return Ok(status);

@@ -22,6 +22,7 @@ use super::{GatewayArg, complete, qr};
 use crate::client;
 use crate::config::{Gateway, User as Known};
 use crate::protocol::{Key, SshKey, UserName};
+use crate::remedy::Call;
 
 /// The gateway, and one of its users.
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ struct UserArg {
 pub(super) fn known(gateway: &Gateway, name: &UserName) -> Result<Known> {
     match gateway.user(name) {
         Err(error) if error.is_missing() => {
-            Err(error).with_context(|| format!("there is no user {name}; `mailsudo user list` shows the users"))
+            Err(error).with_context(|| format!("there is no user {name}; the users: {}", Call::ListUsers))
         }
         other => Ok(other?),
     }

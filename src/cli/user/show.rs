@@ -13,6 +13,7 @@ use crate::config::MailAddress;
 use crate::enrolment::Enrolment;
 use crate::ledger::{Ledger, Lockout};
 use crate::protocol::{SshKey, UserName};
+use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
 
 /// List the users
@@ -60,7 +61,10 @@ impl List {
         }
         table.print()?;
         if rows.is_empty() {
-            outln!("There are no users yet: `mailsudo user add` enrols one.")?;
+            outln!(
+                "There are no users yet. To enrol one: {} --address ADDRESS --role ROLE",
+                Call::AddUser("NAME".to_owned())
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -123,7 +127,7 @@ impl Show {
         }
         match lockout {
             Ok(Some(lockout)) => {
-                outln!("lockout  until {}; `mailsudo user unlock {name}` ends it", when(lockout.until))?;
+                outln!("lockout  until {}; to end it: {}", when(lockout.until), Call::UnlockUser(name.to_string()))?;
             }
             Ok(None) => outln!("lockout  none")?,
             Err(error) => outln!("lockout  unknown: {error:#}")?,

@@ -9,6 +9,7 @@ use super::{UserArg, known};
 use crate::authenticate::Factor;
 use crate::cli::ask_code;
 use crate::enrolment::Enrolment;
+use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
 
 /// The largest clock error that this finds: the steps of an hour at 30 s, in each direction.
@@ -55,9 +56,10 @@ impl Test {
                 ExitCode::FAILURE,
             ),
             None => (
-                "no code of this secret within an hour: a typing error, or the phone holds another secret \
-                 (`mailsudo user rotate --totp`)"
-                    .to_owned(),
+                format!(
+                    "no code of this secret within an hour: a typing error, or the phone holds another secret. For a new one: {}",
+                    Call::RotateTotp(name.to_string())
+                ),
                 ExitCode::FAILURE,
             ),
         };

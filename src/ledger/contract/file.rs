@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::stand::{SqliteStand, Stand};
-use super::{alice, at, id, record, write};
+use super::{alice, at, id, read, record, write};
 use crate::config::Trusted;
-use crate::ledger::{LedgerError, Record, Sqlite};
+use crate::ledger::{ApprovalQueries, LedgerError, Record, Sqlite};
 use crate::limits::Timeouts;
 
 fn opened(folder: &Path) -> Result<Sqlite, LedgerError> {
@@ -56,4 +56,29 @@ fn a_planted_trigger_is_an_error() {
         drop(database);
         assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))), "{planted}");
     }
+}
+
+/// Item 6: an older ledger is brought up to date by opening it, whole, and keeps what it holds.
+#[test]
+fn a_ledger_of_the_first_schema_is_migrated_when_it_is_opened() {
+    let SqliteStand(folder) = SqliteStand::new();
+    let path = folder.path().join("ledger.db");
+    write(&mut opened(folder.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
+    let database = rusqlite::Connection::open(&path).expect("the database");
+    let back =
+        "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1";
+    database.execute_batch(back).expect("the first schema");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| opened(folder.path()).expect("the ledger, migrated once"));
+        }
+    });
+    let mut ledger = opened(folder.path()).expect("the ledger");
+    assert_eq!(read(&mut ledger, 1), Some(record(1, 1000)));
+    assert_eq!(ledger.pending(10).expect("a list"), []);
+    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
+    assert_eq!(found, 2);
+    // What mailsudo did not make is not migrated.
+    database.execute_batch(&format!("{back}; CREATE VIEW v AS SELECT 1")).expect("planted");
+    assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))));
 }

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod approval;
 mod file;
 mod queries;
 mod stand;
@@ -14,6 +15,10 @@ use std::time::Duration;
 use super::{Ledger, LedgerError, Lockout, Record, State, StoredReply};
 use crate::protocol::{RequestId, RunResult, Timestamp, UserName};
 
+use approval::{
+    a_pending_request_is_claimed_once, what_is_asked_and_voted_is_kept,
+    what_is_pending_is_listed_and_pruned_with_its_request,
+};
 use queries::what_sysadmins_ask_is_answered_alike;
 use stand::{PostgresStand, SqliteStand, Stand};
 
@@ -48,6 +53,9 @@ contract! {
     a_transaction_waits_for_the_one_before
     a_transaction_that_waits_too_long_is_an_error
     what_sysadmins_ask_is_answered_alike
+    what_is_asked_and_voted_is_kept
+    a_pending_request_is_claimed_once
+    what_is_pending_is_listed_and_pruned_with_its_request
 }
 
 fn id(n: u8) -> RequestId {

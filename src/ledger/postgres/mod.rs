@@ -5,6 +5,7 @@
 //!
 //! MUST: any doubt about a commit is an error, and so a deferral; the next delivery finds out.
 
+mod approval;
 mod connect;
 mod locks;
 mod queries;
@@ -200,7 +201,7 @@ impl Ledger for Postgres {
         timeout: Duration,
     ) -> Result<(), LedgerError> {
         let sql = "UPDATE mailsudo.requests SET replied = $2, audit_lost = greatest(audit_lost, $3)
-             WHERE id = $1 AND replied IS NULL AND state IN ('refused', 'finished')";
+             WHERE id = $1 AND replied IS NULL AND state NOT IN ('waiting', 'started')";
         let seen = "INSERT INTO mailsudo.nodes AS known (name, version, clock, last_seen) VALUES ($1, $2, $3, clock_timestamp())
              ON CONFLICT (name) DO UPDATE SET version = $2, clock = $3, last_seen = clock_timestamp()
              WHERE known.version <> $2 OR known.last_seen < clock_timestamp() - $4 * interval '1 second'";

@@ -36,6 +36,18 @@ pub(super) fn update_sql() -> String {
     )
 }
 
+/// Changes the record of any request, if its state is `$15`.
+pub(super) fn claim_sql() -> String {
+    format!(
+        "UPDATE mailsudo.requests SET state = $2, reason = $3, run_as = $4, argv = $5, started = $6, finished = $7,
+             result = $8, reply_to = $9, reply = $10, replied = $11, audit_lost = $12, holds_until = $13,
+             hold_ends = CASE WHEN $14::bigint IS NULL THEN NULL ELSE coalesce(hold_ends, {}) END,
+             node = $16, token = $17, written = written + 1
+         WHERE id = $1 AND state = $15",
+        hold_ends(14)
+    )
+}
+
 /// A record's values that have a form of their own in the row.
 pub(super) struct Written<'r> {
     record: &'r Record,
@@ -82,6 +94,17 @@ impl<'r> Written<'r> {
             node.into(),
             token.into(),
             written.into(),
+        ]
+    }
+
+    /// The values for [`claim_sql`].
+    pub(super) fn claim<'v>(&'v self, from: &'v str, node: &'v str, token: &'v [u8]) -> [Value<'v>; 17] {
+        let [id, state, reason, run_as, argv, started, finished, result, to, reply, replied, lost, until, hold, ..] =
+            self.change((token, 0), node, token, 0);
+        let (from, node, token) = (from.into(), node.into(), token.into());
+        [
+            id, state, reason, run_as, argv, started, finished, result, to, reply, replied, lost, until, hold, from,
+            node, token,
         ]
     }
 

@@ -8,13 +8,14 @@ use crate::ledger::LedgerError;
 use crate::protocol::Timestamp;
 
 /// The migrations, the first one first. A ledger of schema N has had the first N of them.
-const MIGRATIONS: [&str; 1] = [include_str!("schema-1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// The schema that this mailsudo writes.
-pub(super) const SCHEMA: i64 = 1;
+pub(super) const SCHEMA: i64 = 2;
 
-/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`].
-const READABLE_FROM: i64 = 1;
+/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 1 knows no approvals, and would
+/// refuse an approver's vote for good.
+const READABLE_FROM: i64 = 2;
 
 /// The columns of a request that the role of `deliver` may change. What was signed and what it used are not among them.
 const CHANGEABLE: &str = "state, reason, run_as, argv, started, finished, result, reply_to, reply, replied, audit_lost, \
@@ -123,7 +124,11 @@ pub(super) fn grant(wire: &mut Wire, role: &str) -> Result<(), LedgerError> {
     let sql = format!(
         "GRANT USAGE ON SCHEMA mailsudo TO {quoted};
          GRANT SELECT, INSERT ON mailsudo.requests, mailsudo.locks, mailsudo.lockouts, mailsudo.nodes TO {quoted};
+         GRANT SELECT, INSERT ON mailsudo.approvals, mailsudo.payloads, mailsudo.votes, mailsudo.notices TO {quoted};
          GRANT UPDATE ({CHANGEABLE}) ON mailsudo.requests TO {quoted};
+         GRANT UPDATE (is_open) ON mailsudo.approvals TO {quoted};
+         GRANT UPDATE (content) ON mailsudo.payloads TO {quoted};
+         GRANT UPDATE (sent) ON mailsudo.notices TO {quoted};
          GRANT UPDATE ON mailsudo.locks, mailsudo.lockouts, mailsudo.nodes TO {quoted};
          GRANT SELECT, UPDATE (lost_until, quiet_until, system_id, timeline) ON mailsudo.ledger TO {quoted};
          GRANT EXECUTE ON FUNCTION mailsudo.prune(bigint, bigint) TO {quoted};"

@@ -144,7 +144,17 @@ impl PostgresTransaction {
         Ok(())
     }
 
-    fn one(&self, sql: &str, values: &[Value<'_>]) -> Result<Answer, Fault> {
+    /// The node and the token that a row which this delivery changes gets.
+    pub(super) fn node(&self) -> &str {
+        &self.terms.node
+    }
+
+    /// The same.
+    pub(super) fn token(&self) -> &[u8] {
+        &self.terms.token
+    }
+
+    pub(super) fn one(&self, sql: &str, values: &[Value<'_>]) -> Result<Answer, Fault> {
         let mut session = self.session.borrow_mut();
         session.wire()?.one(sql, values)
     }

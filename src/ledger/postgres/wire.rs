@@ -18,6 +18,7 @@ use super::socket::Stream;
 use super::value::{Row, Value};
 use crate::ledger::LedgerError;
 use crate::limits::{DATABASE_MESSAGE, PIPE_READ};
+use crate::remedy::Call;
 
 /// One statement with its parameters.
 pub(super) struct Statement<'s> {
@@ -96,10 +97,10 @@ impl From<Fault> for LedgerError {
             Fault::Server(said) if ["42P01", "3F000"].contains(&said.code.as_str()) => Self::NotMade,
             Fault::Server(said) => {
                 let remedy = match said.code.as_str() {
-                    "42501" => "; `mailsudo ledger init` lets the role of [ledger] url do what it must",
-                    "25006" => ": the server is a standby",
-                    "55P03" => ": other transactions take too long",
-                    _ => "",
+                    "42501" => format!("; to grant the role of [ledger] url what it needs: {}", Call::InitLedger),
+                    "25006" => ": the server is a standby".to_owned(),
+                    "55P03" => ": other transactions take too long".to_owned(),
+                    _ => String::new(),
                 };
                 Self::Backend(format!("PostgreSQL: {} ({}){remedy}", said.message, said.code))
             }

@@ -19,7 +19,10 @@ use crate::protocol::Timestamp;
 pub(super) const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
-pub(super) const SCHEMA: i64 = 1;
+pub(super) const SCHEMA: i64 = 2;
+
+/// The first schema: without approvals.
+pub(super) const FIRST_SCHEMA: i64 = 1;
 
 /// States that an executed request passes through are not in the indices: each index costs one SQLite page in two commits.
 const TABLES: &str = "
@@ -55,12 +58,51 @@ const TABLES: &str = "
     CREATE TABLE floor (signed INTEGER NOT NULL) STRICT;
 ";
 
-/// The statements of the schema, as SQLite keeps them: without the text around them.
-pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    TABLES.split(';').map(str::trim).filter(|statement| !statement.is_empty())
+/// What schema 2 adds: requests that need approval, payloads, votes about requests, and notices to approvers.
+const APPROVALS: &str = "
+    CREATE TABLE approvals (
+        name BLOB PRIMARY KEY,
+        digest BLOB NOT NULL,
+        until INTEGER NOT NULL,
+        needed INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        reason TEXT,
+        exception TEXT,
+        is_open INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX approvals_open ON approvals (until) WHERE is_open = 1;
+    CREATE TABLE payloads (name BLOB PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, content BLOB) STRICT;
+    CREATE TABLE votes (
+        vote BLOB NOT NULL UNIQUE, request BLOB NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL,
+        words TEXT
+    ) STRICT;
+    CREATE INDEX votes_request ON votes (request);
+    CREATE TABLE notices (
+        request BLOB NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, sent INTEGER, PRIMARY KEY (request, kind, user)
+    ) STRICT;
+";
+
+/// The statements of a schema, as SQLite keeps them: without the text around them.
+pub(super) fn statements(schema: i64) -> impl Iterator<Item = &'static str> {
+    let later = if schema > FIRST_SCHEMA { APPROVALS } else { "" };
+    let all = TABLES.split(';').chain(later.split(';'));
+    all.map(str::trim).filter(|statement| !statement.is_empty())
 }
 
 impl Sqlite {
+    /// Brings a ledger of the first schema to this one, whole or not at all. Another process may have done it first, so it is
+    /// checked inside the transaction.
+    pub(super) fn migrate(&self) -> Result<(), LedgerError> {
+        let transaction = self.begin()?;
+        let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found == FIRST_SCHEMA {
+            self.check_schema(found)?;
+            transaction.execute_batch(APPROVALS)?;
+            transaction.pragma_update(None, "user_version", SCHEMA)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
     /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so
     /// a delivery at the same time, or after a crash, finds all of it or nothing.
     pub(in crate::ledger) fn init(
@@ -102,6 +144,7 @@ fn create_tables(temporary: &Path, watermark: Option<Timestamp>) -> Result<(), L
     let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(APPROVALS)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     if let Some(watermark) = watermark {

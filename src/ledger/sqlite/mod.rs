@@ -1,5 +1,6 @@
 //! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit.
 
+mod approval;
 mod files;
 mod init;
 mod locks;
@@ -21,7 +22,7 @@ use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 use files::{beside, checked_path, failed, sync_folder};
-use init::{APPLICATION, SCHEMA, statements};
+use init::{APPLICATION, FIRST_SCHEMA, SCHEMA, statements};
 use record::COLUMNS;
 pub use restore::Restored;
 use transaction::SqliteTransaction;
@@ -78,8 +79,14 @@ impl Sqlite {
         let ledger = Self { connection, locks: beside(&path, "-claims"), synchronous, timeout };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => {
-                ledger.check_schema()?;
+                ledger.check_schema(SCHEMA)?;
                 ledger.keep_log_name(&path)?;
+                Ok(ledger)
+            }
+            (APPLICATION, FIRST_SCHEMA..SCHEMA) => {
+                ledger.keep_log_name(&path)?;
+                ledger.migrate()?;
+                ledger.check_schema(SCHEMA)?;
                 Ok(ledger)
             }
             (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
@@ -152,11 +159,11 @@ impl Sqlite {
     }
 
     /// Refuses a ledger with other tables than mailsudo makes: a trigger in it could change what is recorded.
-    fn check_schema(&self) -> Result<(), LedgerError> {
+    fn check_schema(&self, schema: i64) -> Result<(), LedgerError> {
         let mut statement = self.connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
         let mut rows = statement.query([])?;
         // A backup has them in another order.
-        let mut missing: Vec<&str> = statements().collect();
+        let mut missing: Vec<&str> = statements(schema).collect();
         while let Some(row) = rows.next()? {
             let found = row.get_ref(0)?.as_str().unwrap_or_default();
             let at = missing.iter().position(|statement| *statement == found);
@@ -264,6 +271,9 @@ fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u3
     let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1) WHERE ?1 IS NOT NULL", [newest])?;
     if let (0, Some(newest)) = (raised, newest) {
         transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [newest])?;
+    }
+    for (table, column) in [("approvals", "name"), ("payloads", "name"), ("votes", "request"), ("notices", "request")] {
+        transaction.execute(&format!("DELETE FROM {table} WHERE {column} IN (SELECT name {old})"), bounds)?;
     }
     let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
     transaction.commit()?;

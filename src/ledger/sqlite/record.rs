@@ -43,12 +43,13 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
     Ok(())
 }
 
-/// Updates the existing record with all that can change. A used step stays used.
-pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), LedgerError> {
-    connection.execute(
+/// Updates the existing record with all that can change, if its state is `from`, where that is given. Returns how many were
+/// changed. A used step stays used.
+pub(super) fn update(connection: &Connection, record: &Record, from: Option<State>) -> Result<usize, LedgerError> {
+    let changed = connection.execute(
         "UPDATE requests SET state = ?2, reason = ?3, run_as = ?4, argv = ?5, started = ?6, finished = ?7, result = ?8,
              reply_to = ?9, reply = ?10, handed_over = ?11, audit_lost = ?12, holds_until = ?13
-         WHERE name = ?1",
+         WHERE name = ?1 AND (?14 IS NULL OR state = ?14)",
         params![
             record.id.as_bytes(),
             record.state.word(),
@@ -63,9 +64,10 @@ pub(super) fn update(connection: &Connection, record: &Record) -> Result<(), Led
             seconds(record.replied),
             record.audit_lost,
             seconds(record.holds_until),
+            from.map(State::word),
         ],
     )?;
-    Ok(())
+    Ok(changed)
 }
 
 fn seconds(time: Option<Timestamp>) -> Option<i64> {

@@ -66,7 +66,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
-        record::update(&self.transaction, record)
+        record::update(&self.transaction, record, None).map(drop)
     }
 
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {

@@ -13,8 +13,8 @@ fn twice(
     pending: (PendingRecord, PendingRecord),
     now: Timestamp,
 ) {
-    let _ = admit(one, authorized, pending.0, Duration::ZERO, now);
-    let _ = admit(other, authorized, pending.1, Duration::ZERO, now);
+    let _ = admit(one, authorized, pending.0, None, Duration::ZERO, now);
+    let _ = admit(other, authorized, pending.1, None, Duration::ZERO, now);
 }
 
 fn main() {}

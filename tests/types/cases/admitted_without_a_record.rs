@@ -4,7 +4,7 @@ use mailsudo::authorize::Authorized;
 use mailsudo::ledger::Record;
 
 fn forge(authorized: Authorized<'_>, record: Record) -> Admitted<'_> {
-    Admitted { authorized, record }
+    Admitted { authorized, record, claimed: None }
 }
 
 fn main() {}

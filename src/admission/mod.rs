@@ -4,13 +4,20 @@
 //! MUST: nothing runs without an `Admitted`. It is made only here, only from an `Authorized`, and only after its admission is on
 //! stable storage (tests/types checks it).
 
+mod approval;
+mod refusal;
+
 use std::time::Duration;
 
+pub use approval::{
+    Announcement, Claim, Claimed, Conclusion, ask, claim, conclude, give_up_claimed, mark_concluded, still_waiting,
+};
+pub use refusal::refuse;
+
 use crate::authenticate::Identified;
-use crate::authorize::{Action, Authorized, Invocation};
-use crate::config;
-use crate::error::{Reason, Refusal};
-use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Lockout, Record, State, StoredReply, Transaction};
+use crate::authorize::{Action, Authorized, Invocation, Required};
+use crate::error::Reason;
+use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
 use crate::protocol::{Payload, RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
@@ -20,6 +27,8 @@ use crate::system::clock::Clock;
 pub struct Admitted<'p> {
     authorized: Authorized<'p>,
     record: Record,
+    /// The approved request that it runs, if it is the vote that does.
+    claimed: Option<Box<Claimed>>,
 }
 
 /// What an admitted request is for.
@@ -31,6 +40,8 @@ pub enum AdmittedAction<'a> {
     Help,
     /// The built-in `status`: of the user's latest request, or of the request with the given short id.
     Status(Option<&'a [u8; RequestId::SHORT / 2]>),
+    /// The built-in `pending`.
+    Pending,
 }
 
 /// A command that was admitted. Only [`Admitted::action`] makes one, so no built-in command reaches `execute`.
@@ -58,14 +69,32 @@ impl<'p> Admitted<'p> {
         self.authorized.identified()
     }
 
+    /// What it needed before it ran, or the exception by which it ran at once.
+    pub fn required(&self) -> Option<&Required> {
+        self.authorized.required()
+    }
+
+    /// The approved request that it runs, if it is the vote that does.
+    pub fn claimed(&self) -> Option<&Claimed> {
+        self.claimed.as_deref()
+    }
+
     /// What may be done.
     pub fn action(&self) -> AdmittedAction<'_> {
+        if let Some(approved) = self.claimed.as_ref().map(|claimed| &claimed.approved) {
+            return AdmittedAction::Run(AdmittedCommand {
+                invocation: approved.invocation(),
+                payload: approved.payload(),
+            });
+        }
         match self.authorized.action() {
             Action::Run(invocation) => {
                 AdmittedAction::Run(AdmittedCommand { invocation, payload: self.authorized.payload() })
             }
             Action::Help => AdmittedAction::Help,
             Action::Status(short) => AdmittedAction::Status(short.as_ref()),
+            // A vote runs what it has claimed, and without that nothing.
+            Action::Pending | Action::Vote(_) => AdmittedAction::Pending,
         }
     }
 }
@@ -75,6 +104,7 @@ impl<'p> Admitted<'p> {
 pub struct Waiting<'p> {
     authorized: Authorized<'p>,
     pending: PendingRecord,
+    announcement: Option<Announcement>,
 }
 
 /// The record of a request that is not decided yet: a new one, or that of a request that has waited.
@@ -111,9 +141,9 @@ impl PendingRecord {
 #[derive(Debug)]
 pub enum Admission<'p> {
     /// It may run.
-    Admitted(Admitted<'p>),
+    Admitted(Box<Admitted<'p>>),
     /// It must wait.
-    Waiting(Waiting<'p>),
+    Waiting(Box<Waiting<'p>>),
 }
 
 /// The other run that holds the exclusive command that `authorized` is for, if there is one. `longest` is the longest time limit
@@ -129,15 +159,26 @@ pub fn held_by(
     now: Timestamp,
 ) -> Result<Option<ExclusiveHold>, LedgerError> {
     match authorized.action() {
-        Action::Run(invocation) if invocation.is_exclusive() => {
-            let holds = transaction.exclusive_holds(invocation.name().as_str(), now)?;
-            Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
-        }
+        Action::Run(invocation) => held_by_invocation(transaction, invocation, longest, now),
         _ => Ok(None),
     }
 }
 
-/// Admits a request: durably recorded as started or, while another run holds its exclusive command, as waiting.
+fn held_by_invocation(
+    transaction: &dyn Transaction,
+    invocation: &Invocation,
+    longest: Duration,
+    now: Timestamp,
+) -> Result<Option<ExclusiveHold>, LedgerError> {
+    if !invocation.is_exclusive() {
+        return Ok(None);
+    }
+    let holds = transaction.exclusive_holds(invocation.name().as_str(), now)?;
+    Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
+}
+
+/// Admits a request: durably recorded as started or, while another run holds its exclusive command, as waiting. The
+/// `announcement` is of an exception from approval, and is recorded with the start.
 ///
 /// # Errors
 ///
@@ -146,6 +187,7 @@ pub fn admit<'p>(
     mut transaction: Box<dyn Transaction + '_>,
     authorized: Authorized<'p>,
     mut pending: PendingRecord,
+    announcement: Option<Announcement>,
     longest: Duration,
     now: Timestamp,
 ) -> Result<Admission<'p>, LedgerError> {
@@ -161,7 +203,7 @@ pub fn admit<'p>(
                 transaction.commit()?;
                 pending.is_new = false;
             }
-            return Ok(Admission::Waiting(Waiting { authorized, pending }));
+            return Ok(Admission::Waiting(Box::new(Waiting { authorized, pending, announcement })));
         }
         if invocation.is_exclusive() {
             pending.record.holds_until = Some(now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER));
@@ -170,8 +212,14 @@ pub fn admit<'p>(
     pending.record.state = State::Started;
     pending.record.started = Some(now);
     pending.write(transaction.as_mut())?;
+    if let (Action::Run(_), Some(payload)) = (authorized.action(), authorized.payload()) {
+        transaction.insert_payload(&pending.record.id, &approval::payload_record(payload, false))?;
+    }
+    if let Some(announcement) = &announcement {
+        announcement.write(transaction.as_mut())?;
+    }
     transaction.commit()?;
-    Ok(Admission::Admitted(Admitted { authorized, record: pending.record }))
+    Ok(Admission::Admitted(Box::new(Admitted { authorized, record: pending.record, claimed: None })))
 }
 
 /// Tries again to admit a request that waits.
@@ -181,17 +229,19 @@ pub fn admit<'p>(
 /// The ledger's error; the request stays recorded as waiting.
 pub fn retry<'p>(
     ledger: &mut dyn Ledger,
-    waiting: Waiting<'p>,
+    waiting: Box<Waiting<'p>>,
     longest: Duration,
     clock: &dyn Clock,
 ) -> Result<Admission<'p>, LedgerError> {
-    let Waiting { authorized, pending } = waiting;
+    let Waiting { authorized, pending, announcement } = *waiting;
     let transaction = ledger.transaction(&pending.record.id, authorized.identified().user())?;
+    still_waiting(transaction.as_ref())?;
     // Read only now, because the transaction may have waited.
-    admit(transaction, authorized, pending, longest, clock.now())
+    admit(transaction, authorized, pending, announcement, longest, clock.now())
 }
 
-/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on.
+/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. Where a vote ran
+/// an approved request, `claimed_reply` is the reply to that request; `None` where its user has left.
 ///
 /// # Errors
 ///
@@ -201,23 +251,29 @@ pub fn finish(
     admitted: Admitted<'_>,
     result: RunResult,
     reply: StoredReply,
+    claimed_reply: Option<StoredReply>,
     audit_lost: u32,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let Admitted { authorized, record } = admitted;
+    let Admitted { authorized, record, claimed } = admitted;
     let mut transaction = ledger.transaction(&record.id, authorized.identified().user())?;
-    let holds_until = record.holds_until.filter(|_| result == RunResult::Unknown);
-    let reason = (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned());
-    transaction.update(&Record {
+    let ended = |record: Record, reply: Option<StoredReply>| Record {
         state: State::Finished,
         finished: Some(now),
         result: Some(result),
-        reply: Some(reply),
-        reason,
+        replied: if reply.is_some() { None } else { Some(now) },
+        reply,
+        reason: (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
         audit_lost,
-        holds_until,
+        holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
         ..record
-    })?;
+    };
+    if let Some(claimed) = claimed
+        && !transaction.change(&ended(claimed.record, claimed_reply), State::Started)?
+    {
+        return Err(LedgerError::Taken);
+    }
+    transaction.update(&ended(record, Some(reply)))?;
     transaction.commit()
 }
 
@@ -259,72 +315,6 @@ pub fn mark_replied(
 ) -> Result<(), LedgerError> {
     ledger.mark_replied(id, now, audit_lost, timeout)?;
     ledger.prune(now.minus(retention), PRUNE).map(drop)
-}
-
-/// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
-/// `compose` writes the reply. It gets the refusal as recorded: a wrong code that starts a lockout says so.
-///
-/// # Errors
-///
-/// The ledger's error; then nothing is recorded.
-pub fn refuse(
-    mut transaction: Box<dyn Transaction + '_>,
-    mut pending: PendingRecord,
-    refusal: Refusal,
-    limits: &config::Lockout,
-    now: Timestamp,
-    compose: impl FnOnce(&Refusal) -> StoredReply,
-) -> Result<(Refusal, Option<StoredReply>), LedgerError> {
-    let effect = refusal.reason().effect();
-    if !effect.recorded {
-        return Ok((refusal, None));
-    }
-    let mut refusal = refusal;
-    let mut answered = effect.answered;
-    if effect.counts {
-        refusal = count(transaction.as_mut(), refusal, limits, now)?;
-    }
-    if refusal.reason() == Reason::LockedOut
-        && let Some(lockout) = transaction.lockout()?
-    {
-        answered = !lockout.told;
-        transaction.set_lockout(&Lockout { told: true, ..lockout })?;
-    }
-    let reply = answered.then(|| compose(&refusal));
-    pending.record = Record {
-        state: State::Refused,
-        reason: Some(refusal.reason().code().to_owned()),
-        step: refusal.step(),
-        result: Some(RunResult::Refused),
-        finished: Some(now),
-        reply: reply.clone(),
-        replied: if answered { None } else { Some(now) },
-        ..pending.record
-    };
-    pending.write(transaction.as_mut())?;
-    transaction.commit()?;
-    Ok((refusal, reply))
-}
-
-/// Counts a wrong code. The code that reaches the limit locks the user out.
-fn count(
-    transaction: &mut dyn Transaction,
-    refusal: Refusal,
-    limits: &config::Lockout,
-    now: Timestamp,
-) -> Result<Refusal, LedgerError> {
-    // A lockout counted in the future was set while the clock was wrong. It would stop every code from counting.
-    let counted_to = transaction.lockout()?.map(|lockout| lockout.counted_to).filter(|counted| *counted <= now);
-    let window = now.minus(limits.within.as_duration());
-    let since = counted_to.map_or(window, |counted| counted.max(window));
-    let count = transaction.wrong_codes(since, now)?.saturating_add(1);
-    if count < limits.wrong_codes.get() {
-        return Ok(refusal);
-    }
-    let until = now.plus(limits.lasts.as_duration());
-    transaction.set_lockout(&Lockout { until, told: false, counted_to: now })?;
-    let detail = format!("{}; that makes {count}, so you are locked out until {until}", refusal.detail());
-    Ok(Refusal::new(refusal.reason(), detail))
 }
 
 /// A record of a request about which nothing is decided yet.

@@ -1,0 +1,74 @@
+//! What is recorded about a refusal: the table of reader's rule 9 (docs/protocol.md). In: a refusal and the open [`Transaction`]. Out:
+//! the refusal as recorded, and its reply.
+
+use super::PendingRecord;
+use crate::config;
+use crate::error::{Reason, Refusal};
+use crate::ledger::{LedgerError, Lockout, Record, State, StoredReply, Transaction};
+use crate::protocol::{RunResult, Timestamp};
+
+/// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
+/// `compose` writes the reply. It gets the refusal as recorded: a wrong code that starts a lockout says so.
+///
+/// # Errors
+///
+/// The ledger's error; then nothing is recorded.
+pub fn refuse(
+    mut transaction: Box<dyn Transaction + '_>,
+    mut pending: PendingRecord,
+    refusal: Refusal,
+    limits: &config::Lockout,
+    now: Timestamp,
+    compose: impl FnOnce(&Refusal) -> StoredReply,
+) -> Result<(Refusal, Option<StoredReply>), LedgerError> {
+    let effect = refusal.reason().effect();
+    if !effect.recorded {
+        return Ok((refusal, None));
+    }
+    let mut refusal = refusal;
+    let mut answered = effect.answered;
+    if effect.counts {
+        refusal = count(transaction.as_mut(), refusal, limits, now)?;
+    }
+    if refusal.reason() == Reason::LockedOut
+        && let Some(lockout) = transaction.lockout()?
+    {
+        answered = !lockout.told;
+        transaction.set_lockout(&Lockout { told: true, ..lockout })?;
+    }
+    let reply = answered.then(|| compose(&refusal));
+    pending.record = Record {
+        state: State::Refused,
+        reason: Some(refusal.reason().code().to_owned()),
+        step: refusal.step(),
+        result: Some(RunResult::Refused),
+        finished: Some(now),
+        reply: reply.clone(),
+        replied: if answered { None } else { Some(now) },
+        ..pending.record
+    };
+    pending.write(transaction.as_mut())?;
+    transaction.commit()?;
+    Ok((refusal, reply))
+}
+
+/// Counts a wrong code. The code that reaches the limit locks the user out.
+fn count(
+    transaction: &mut dyn Transaction,
+    refusal: Refusal,
+    limits: &config::Lockout,
+    now: Timestamp,
+) -> Result<Refusal, LedgerError> {
+    // A lockout counted in the future was set while the clock was wrong. It would stop every code from counting.
+    let counted_to = transaction.lockout()?.map(|lockout| lockout.counted_to).filter(|counted| *counted <= now);
+    let window = now.minus(limits.within.as_duration());
+    let since = counted_to.map_or(window, |counted| counted.max(window));
+    let count = transaction.wrong_codes(since, now)?.saturating_add(1);
+    if count < limits.wrong_codes.get() {
+        return Ok(refusal);
+    }
+    let until = now.plus(limits.lasts.as_duration());
+    transaction.set_lockout(&Lockout { until, told: false, counted_to: now })?;
+    let detail = format!("{}; that makes {count}, so you are locked out until {until}", refusal.detail());
+    Ok(Refusal::new(refusal.reason(), detail))
+}

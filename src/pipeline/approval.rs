@@ -1,0 +1,338 @@
+//! Approvals: a request that asks for one, and votes. Each effect is recorded before the next begins.
+
+use std::time::Instant;
+
+use super::context::Context;
+use super::delivery::Delivery;
+use super::judge::{Asked, Judge, Judgement};
+use super::observer::Step;
+use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
+use crate::authorize::{Action, Authorized, Ballot, Person, Required, approvers};
+use crate::config::Gateway;
+use crate::error::{Deferral, Reason, Refusal, Stop};
+use crate::ledger::{Ledger, Notice, NoticeKind, Record, RequestLock, State, StoredReply, Transaction, Vote};
+use crate::limits::{APPROVERS, BEFORE_RUN, EXCLUSIVE_POLL};
+use crate::protocol::{Request, RequestId, RunResult, Timestamp};
+use crate::reply::{ReplyComposer, host};
+
+/// The request that a vote is about, and whether this process works on it alone.
+pub(super) struct Target {
+    /// The request.
+    pub(super) id: RequestId,
+    lock: Option<RequestLock>,
+    /// Until when the delivery of the vote may wait, for the lock and for the command.
+    deadline: Instant,
+}
+
+impl Target {
+    /// The request that `request` votes on, if it is a vote, locked for this process. While another delivery works on it, this
+    /// one waits until it is decided. `explain`, which has no effects, locks nothing.
+    pub(super) fn of(
+        request: &Request,
+        ledger: &dyn Ledger,
+        context: &Context<'_>,
+        has_effects: bool,
+    ) -> Result<Option<Self>, Stop> {
+        let arguments = request.arguments().unwrap_or_default();
+        let Some(Ok(ballot)) = Ballot::read(request.command().as_str(), &arguments) else {
+            return Ok(None);
+        };
+        let id = ballot.request();
+        let deadline: Instant = context.clock.instant() + context.timeouts.exclusive_wait;
+        if !has_effects {
+            return Ok(Some(Self { id, lock: None, deadline }));
+        }
+        loop {
+            let lock = ledger.lock(&id)?;
+            let is_pending = || Ok::<_, Stop>(ledger.record(&id)?.is_some_and(|record| record.state == State::Pending));
+            if lock.is_some() || context.clock.instant() >= deadline || !is_pending()? {
+                return Ok(Some(Self { id, lock, deadline }));
+            }
+            context.clock.sleep(EXCLUSIVE_POLL);
+        }
+    }
+
+    /// Whether this process alone works on it.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Requires that this process alone works on it.
+    ///
+    /// # Errors
+    ///
+    /// A deferral: another one does.
+    pub(super) fn require_lock(&self) -> Result<(), Deferral> {
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(Deferral::new("busy", "another delivery works on the request that this vote is about")),
+        }
+    }
+}
+
+/// What is recorded for a request that needs approval; `None` where it needs none.
+///
+/// # Errors
+///
+/// A refusal where too few users could approve it; a deferral where their files cannot be read.
+pub(super) fn announcement(
+    gateway: &Gateway,
+    authorized: &Authorized<'_>,
+    now: Timestamp,
+) -> Result<Option<Announcement>, Stop> {
+    let Some(required) = authorized.required() else {
+        return Ok(None);
+    };
+    let identified = authorized.identified();
+    let lost = || Deferral::new("configuration", format!("the files of {} are gone", identified.user()));
+    let requester = Person::find(gateway, identified.user())?.ok_or_else(lost)?;
+    let mut names = approvers(gateway, required.terms(), &requester)?;
+    names.truncate(APPROVERS);
+    let needed = usize::try_from(required.terms().needed.get()).unwrap_or(usize::MAX);
+    if required.exception().is_none() && names.len() < needed {
+        let detail =
+            format!("{needed} must approve it, and {} could; the gateway's sysadmin must correct it", names.len());
+        return Err(Refusal::new(Reason::NoApprover, detail).with_step(authorized.step()).into());
+    }
+    Ok(Some(Announcement::new(identified.id(), required, &names, host(), now)))
+}
+
+/// Whether the request must wait for approval.
+pub(super) fn must_wait(authorized: &Authorized<'_>) -> bool {
+    authorized.required().is_some_and(|required| required.exception().is_none())
+}
+
+/// What became of a vote, so far.
+pub(super) enum Voted<'p> {
+    /// It is recorded, with its reply.
+    Done(Option<StoredReply>),
+    /// It was the last one needed: this runs now.
+    Run(Box<Admitted<'p>>),
+    /// It was the last one needed, and another run holds the command.
+    Held(Box<(Authorized<'p>, PendingRecord)>),
+}
+
+impl Delivery<'_> {
+    /// Records a request as pending.
+    pub(super) fn ask(
+        &mut self,
+        transaction: Box<dyn Transaction + '_>,
+        authorized: &Authorized<'_>,
+        pending: PendingRecord,
+        announcement: &Announcement,
+        now: Timestamp,
+    ) -> Result<Option<StoredReply>, Stop> {
+        let (Action::Run(invocation), Some(required)) = (authorized.action(), authorized.required()) else {
+            return Ok(None);
+        };
+        let id = self.identified.id();
+        let reply = self.composer.pending(invocation, required, announcement, &id, now);
+        admission::ask(transaction, authorized, pending, announcement, reply.clone())?;
+        self.observer.note(Step::Asked(self.identified, announcement));
+        Ok(Some(reply))
+    }
+
+    /// Tells the log that a request runs without approval.
+    pub(super) fn exception(
+        &mut self,
+        required: Option<&Required>,
+        announcement: Option<&Announcement>,
+    ) -> Result<(), Stop> {
+        if let (Some(role), Some(announcement)) = (required.and_then(Required::exception), announcement) {
+            self.observer.require(Step::Exception(role, announcement))?;
+        }
+        Ok(())
+    }
+
+    /// Judges a vote, and records what it changes.
+    pub(super) fn vote<'p>(
+        &mut self,
+        transaction: Box<dyn Transaction + '_>,
+        authorized: Authorized<'p>,
+        pending: PendingRecord,
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<Voted<'p>, Stop> {
+        let Action::Vote(ballot) = authorized.action() else {
+            return Err(Deferral::new("panic", "a vote without a ballot").into());
+        };
+        let judge = Judge {
+            gateway: self.context.gateway,
+            transaction: transaction.as_ref(),
+            vote: self.identified.id(),
+            voter: self.identified.user(),
+            now,
+        };
+        let judgement = judge.judge(ballot)?;
+        if !matches!(judgement, Judgement::Refuse(_)) {
+            target.require_lock()?;
+        }
+        let done = |reply: StoredReply| Ok(Voted::Done(Some(reply)));
+        match judgement {
+            Judgement::Refuse(refusal) => {
+                let refusal = refusal.with_step(authorized.step());
+                self.refuse(transaction, pending, refusal, now).map(Voted::Done)
+            }
+            Judgement::Run(asked, vote, approved) => {
+                self.still_in_time()?;
+                let longest = self.context.longest();
+                let record = (asked.record, asked.story.votes);
+                let claim = admission::claim(transaction, authorized, *approved, pending, record, vote, longest, now)?;
+                Ok(match claim {
+                    Claim::Admitted(admitted) => {
+                        if let Some(claimed) = admitted.claimed() {
+                            self.observer.note(Step::Claimed(claimed.record()));
+                        }
+                        Voted::Run(admitted)
+                    }
+                    Claim::Held(held) => Voted::Held(held),
+                })
+            }
+            Judgement::Counted(asked, vote, found, needed) => {
+                let what = format!("Your approval counts: {found} of {needed}. It does not run yet.");
+                let reply = self.composer.counted(&asked.record, &what, now);
+                self.observer.note(Step::Voted(&asked.record, "approved"));
+                let conclusion = Conclusion { vote, ..plain(reply.clone()) };
+                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                done(reply)
+            }
+            Judgement::Withdrawn(asked, vote) => {
+                let reply = self.composer.counted(&asked.record, "Your approval is taken back.", now);
+                self.observer.note(Step::Voted(&asked.record, "withdrew"));
+                let conclusion = Conclusion { vote: Some(vote), ..plain(reply.clone()) };
+                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                done(reply)
+            }
+            Judgement::Denied(asked, vote) => {
+                let reply = self.composer.counted(&asked.record, "You have denied it. It will not run.", now);
+                let why = format!("{} denied it.", self.identified.user());
+                let conclusion = self.concluded(&asked, State::Denied, Some(vote), &why, reply.clone(), now)?;
+                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                self.observer.note(Step::Voted(&asked.record, "denied"));
+                done(reply)
+            }
+            Judgement::Cancelled(asked, vote) => {
+                let reply = self.composer.counted(&asked.record, "It is cancelled, and will not run.", now);
+                let why = "You cancelled it.";
+                let conclusion = self.concluded(&asked, State::Cancelled, Some(vote), why, reply.clone(), now)?;
+                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                self.observer.note(Step::Voted(&asked.record, "cancelled"));
+                done(reply)
+            }
+            Judgement::Expired(asked, why) => {
+                let refusal = Refusal::new(Reason::NotPending, format!("it has lapsed. {}", why.trim_end_matches('.')));
+                let reply = self.composer.refusal(&refusal, now);
+                let lapsed = self.concluded(&asked, State::Lapsed, None, &why, reply.clone(), now)?;
+                let result = RunResult::Refused;
+                let conclusion = Conclusion { refused: Some(Reason::NotPending), result, ..lapsed };
+                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                self.observer.note(Step::Lapsed(&asked.record, &why));
+                self.observer.note(Step::Refused(&refusal));
+                done(reply)
+            }
+            Judgement::Lapsed(asked, vote, why) => {
+                let why = format!("It was approved, but {why}.");
+                let reply = self.composer.not_run(&asked.record, &why, now);
+                let lapsed = self.concluded(&asked, State::Lapsed, vote, &why, reply.clone(), now)?;
+                let conclusion =
+                    Conclusion { notices: self.told_of_lapse(&asked), result: RunResult::Lapsed, ..lapsed };
+                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                self.observer.note(Step::Lapsed(&asked.record, &why));
+                done(reply)
+            }
+        }
+    }
+
+    /// A run that a vote starts begins no later in its delivery than any other run may, so that it ends within the time that Postfix
+    /// allows (docs/decisions/0030).
+    fn still_in_time(&self) -> Result<(), Deferral> {
+        let timeouts = &self.context.timeouts;
+        let latest = timeouts.exclusive_wait.saturating_add(timeouts.transaction.saturating_mul(BEFORE_RUN));
+        if self.begun.elapsed() <= latest {
+            return Ok(());
+        }
+        Err(Deferral::new("busy", "the ledger took too long before the run could begin; the next delivery begins it"))
+    }
+
+    /// Waits for the exclusive command of an approved request, and judges the vote again each time.
+    pub(super) fn vote_until_decided<'p>(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        mut voted: Voted<'p>,
+        target: &Target,
+    ) -> Result<Voted<'p>, Stop> {
+        let clock = self.context.clock;
+        loop {
+            let (authorized, pending) = match voted {
+                Voted::Held(held) => *held,
+                decided => return Ok(decided),
+            };
+            if clock.instant() >= target.deadline {
+                let what = "another run holds the exclusive command of the approved request; the vote stays recorded";
+                return Err(Deferral::new("busy", what).into());
+            }
+            self.observer.note(Step::Waiting(None));
+            clock.sleep(EXCLUSIVE_POLL);
+            let transaction = ledger.transaction(&self.identified.id(), self.identified.user())?;
+            admission::still_waiting(transaction.as_ref())?;
+            voted = self.vote(transaction, authorized, pending, target, clock.now())?;
+        }
+    }
+
+    /// What a vote changes that ends its request without a run.
+    fn concluded(
+        &self,
+        asked: &Asked,
+        state: State,
+        vote: Option<Vote>,
+        why: &str,
+        reply: StoredReply,
+        now: Timestamp,
+    ) -> Result<Conclusion, Stop> {
+        let result = match state {
+            State::Denied => RunResult::Denied,
+            State::Cancelled => RunResult::Cancelled,
+            _ => RunResult::Lapsed,
+        };
+        let mut votes = asked.story.votes.clone();
+        votes.extend(vote.clone());
+        let compose = |composer: ReplyComposer<'_>| composer.concluded(result, &votes, why, now);
+        let final_reply = self.for_requester(&asked.record, compose)?;
+        let concluded = Record {
+            state,
+            result: Some(result),
+            finished: Some(now),
+            replied: if final_reply.is_some() { None } else { Some(now) },
+            reply: final_reply,
+            ..asked.record.clone()
+        };
+        Ok(Conclusion { vote, concluded: Some(concluded), ..plain(reply) })
+    }
+
+    /// The message that `compose` writes to the user of `record`; `None` where that user has left.
+    pub(super) fn for_requester(
+        &self,
+        record: &Record,
+        compose: impl FnOnce(ReplyComposer<'_>) -> StoredReply,
+    ) -> Result<Option<StoredReply>, Stop> {
+        let gateway = self.context.gateway;
+        let requester = match crate::protocol::UserName::try_from(record.user.as_str()) {
+            Ok(name) => Person::find(gateway, &name)?,
+            Err(_) => None,
+        };
+        Ok(requester.map(|requester| compose(ReplyComposer::for_requester(gateway.settings(), &requester, record))))
+    }
+
+    /// Everyone who was asked, but the user whose vote found out: that one gets a reply.
+    fn told_of_lapse(&self, asked: &Asked) -> Vec<Notice> {
+        let own = self.identified.user().as_str();
+        let asked = asked.story.notices.iter().filter(|notice| notice.kind == NoticeKind::Ask && notice.user != own);
+        asked.map(|notice| Notice { user: notice.user.clone(), kind: NoticeKind::Lapsed, sent: None }).collect()
+    }
+}
+
+/// A vote that changes nothing but itself.
+fn plain(reply: StoredReply) -> Conclusion {
+    let result = RunResult::Exit(0);
+    Conclusion { vote: None, concluded: None, notices: Vec::new(), refused: None, result, reply }
+}

@@ -1,0 +1,123 @@
+//! What one delivery sends: notices to approvers, the final reply to a request that was voted on, and last its own reply. Each is
+//! marked when it was sent, so that the next delivery of the same mail sends only the rest. The own reply comes last: after it
+//! the mail is a duplicate.
+//!
+//! MUST: all messages of one delivery share the time of one (docs/decisions/0030). No key is in memory while sendmail runs.
+
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::observer::{Observer, Step};
+use crate::admission;
+use crate::authorize::Person;
+use crate::error::{Deferral, Stop};
+use crate::ledger::{Ledger, Notice, NoticeKind, Record, State, StoredReply, Story};
+use crate::limits::Timeouts;
+use crate::protocol::{RequestId, UserName};
+use crate::reply::{ReplyTransport, notice};
+
+/// What reading a ledger that works takes, many times over.
+const READING: Duration = Duration::from_secs(1);
+
+/// Sends what one delivery has to send.
+pub(super) struct Sender<'s> {
+    context: &'s Context<'s>,
+    transport: &'s ReplyTransport,
+    ledger: &'s mut dyn Ledger,
+    observer: &'s mut dyn Observer,
+    /// When the delivery began.
+    begun: Instant,
+    /// When the time for messages is over.
+    deadline: Instant,
+}
+
+impl<'s> Sender<'s> {
+    pub(super) fn new(
+        context: &'s Context<'s>,
+        transport: &'s ReplyTransport,
+        ledger: &'s mut dyn Ledger,
+        observer: &'s mut dyn Observer,
+        begun: Instant,
+    ) -> Self {
+        let deadline = Instant::now() + context.timeouts.reply;
+        Self { context, transport, ledger, observer, begun, deadline }
+    }
+
+    /// Sends what is left to send about the request `id` besides its own delivery's reply: notices, and, where a vote on it is
+    /// delivered, its final reply.
+    pub(super) fn about(&mut self, id: &RequestId, is_own: bool) -> Result<(), Stop> {
+        self.left_for_reading()?;
+        let Some(record) = self.ledger.record(id)? else {
+            return Ok(());
+        };
+        self.left_for_reading()?;
+        let story = self.ledger.story(id)?;
+        if let (false, None, Some(reply)) = (is_own, record.replied, &record.reply) {
+            self.send(reply)?;
+            let now = self.context.clock.now();
+            let left = self.left()?;
+            admission::mark_concluded(self.ledger, id, left, now)?;
+            self.observer.note(Step::Replied(&reply.to));
+        }
+        for one in story.notices.iter().filter(|notice| notice.sent.is_none()) {
+            if let Some(message) = self.notice(&record, &story, one)? {
+                self.send(&message)?;
+                self.observer.note(Step::Noticed(one, &message.to));
+            }
+            let left = self.left()?;
+            self.ledger.mark_noticed(id, one, self.context.clock.now(), left)?;
+        }
+        Ok(())
+    }
+
+    /// The notice; `None` where it must not be sent any more.
+    fn notice(&self, record: &Record, story: &Story, one: &Notice) -> Result<Option<StoredReply>, Stop> {
+        if one.kind == NoticeKind::Ask && record.state != State::Pending {
+            return Ok(None);
+        }
+        let gateway = self.context.gateway;
+        let approver = match UserName::try_from(one.user.as_str()) {
+            Ok(name) => Person::find(gateway, &name)?,
+            Err(_) => None,
+        };
+        let approver = approver.filter(|approver| approver.user.enabled);
+        Ok(approver.and_then(|approver| notice(gateway.settings(), &approver, record, story, one.kind)))
+    }
+
+    /// Sends the delivery's own reply and records that. After that nothing may defer, because the user has the reply.
+    pub(super) fn own(&mut self, id: &RequestId, reply: &StoredReply) -> Result<(), Stop> {
+        self.send(reply)?;
+        self.observer.note(Step::Replied(&reply.to));
+        let context = self.context;
+        let retention = context.gateway.settings().retention.as_duration();
+        // Nothing else waits after this. It uses what the other waits leave of the time that Postfix allows.
+        let left = context.timeouts.total().saturating_sub(self.begun.elapsed()).max(context.timeouts.transaction);
+        let (lost, now) = (self.observer.lost(), context.clock.now());
+        if let Err(error) = admission::mark_replied(self.ledger, id, lost, retention, left, now) {
+            self.observer.note(Step::NotRecorded(&error));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, message: &StoredReply) -> Result<(), Deferral> {
+        let left = self.left()?;
+        self.transport.send(message, &Timeouts { reply: left, ..self.context.timeouts })
+    }
+
+    /// The time that is left.
+    fn left(&self) -> Result<Duration, Deferral> {
+        let over = || Deferral::new("sendmail", "the time for messages is over; the next delivery sends the rest");
+        self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or_else(over)
+    }
+
+    /// Whether enough time is left to read the ledger once.
+    fn left_for_reading(&self) -> Result<(), Deferral> {
+        let needed = self.context.timeouts.transaction.min(self.context.timeouts.reply);
+        match self.left()? {
+            left if left + READING < needed => {
+                Err(Deferral::new("ledger", "it is slow; the next delivery sends the messages that are left"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

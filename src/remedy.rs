@@ -1,0 +1,336 @@
+//! What a sysadmin can do about a fault. Every remedy that the program prints is made here, so that each kind can be tried
+//! (tests/system/remedies.rs). In: the kind, with its names and paths. Out: one line.
+//!
+//! MUST: a remedy that is a command works as printed in a shell of root, with the full path of each program. What no single
+//! command does is [`Remedy::Words`].
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where programs are looked for, in this order.
+const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+
+/// The file of sudoers for exceptions. sudo reads files in the order of their bytes, and `~` comes after all letters: so this
+/// one counts, whatever a file before it sets for all users (sudoers(5); a setting for one user does not override a later one
+/// for all, docs/measurements.md).
+pub const LAST_SUDOERS_FILE: &str = "/etc/sudoers.d/~mailsudo";
+
+/// What to do about a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Nothing, or what no single command does.
+    Words(String),
+    /// A subcommand of mailsudo.
+    Call(Call),
+    /// chmod(1).
+    Chmod(&'static str, PathBuf),
+    /// chown(1).
+    Chown(String, PathBuf),
+    /// chgrp(1) and chmod(1), for what only the service user and root may read.
+    ForGroup(String, &'static str, PathBuf),
+    /// useradd(8) for a service account.
+    AddAccount(String),
+    /// apt(8), where there is one.
+    Install(&'static str),
+    /// apt(8) for a package of which a file has been changed.
+    Reinstall(&'static str),
+    /// Starts a service.
+    Start(&'static str),
+    /// Lets systemd keep the clock right.
+    SynchroniseClock,
+    /// A line in hosts(5) for the host's own name.
+    HostName(String),
+    /// Sets a parameter of main.cf to a value.
+    Postconf(String, String),
+    /// Starts Postfix.
+    StartPostfix,
+    /// Excepts a user from a flag of `Defaults` in sudoers(5).
+    SudoersFlag {
+        /// The user.
+        user: String,
+        /// The flag.
+        flag: &'static str,
+    },
+    /// Makes a service unit of systemd let its programs gain privileges.
+    NewPrivileges(String),
+    /// Makes an account never expire, and shows its state.
+    NeverExpire(String),
+    /// Mounts a file system again, with set-user-ID programs.
+    AllowSetuid(PathBuf),
+}
+
+/// A subcommand of mailsudo. It works on the gateway that this process works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// `check --quiet`
+    Check,
+    /// `sudoers --install`
+    InstallSudoers,
+    /// `postfix install`
+    InstallPostfix,
+    /// `ledger init`
+    InitLedger,
+    /// `user list`
+    ListUsers,
+    /// `user add NAME`, which needs `--address ADDRESS` too
+    AddUser(String),
+    /// `user show NAME`
+    ShowUser(String),
+    /// `user enable NAME`
+    EnableUser(String),
+    /// `user unlock NAME`
+    UnlockUser(String),
+    /// `user remove NAME`
+    RemoveUser(String),
+    /// `user rotate NAME`, which needs an option that says what
+    RotateUser(String),
+    /// `user rotate NAME --totp`
+    RotateTotp(String),
+    /// `user test NAME`
+    TestUser(String),
+    /// `command list`
+    ListCommands,
+    /// `ledger migrate`
+    MigrateLedger,
+    /// `sudoers --check`
+    CheckSudoers,
+    /// `ledger nodes`
+    LedgerNodes,
+    /// `ledger status`
+    LedgerStatus,
+    /// `log`
+    Log,
+    /// `command show NAME`
+    ShowCommand(String),
+}
+
+impl Call {
+    /// The arguments.
+    pub fn words(&self) -> Vec<&str> {
+        match self {
+            Self::Check => vec!["check", "--quiet"],
+            Self::InstallSudoers => vec!["sudoers", "--install"],
+            Self::InstallPostfix => vec!["postfix", "install"],
+            Self::InitLedger => vec!["ledger", "init"],
+            Self::ListCommands => vec!["command", "list"],
+            Self::MigrateLedger => vec!["ledger", "migrate"],
+            Self::CheckSudoers => vec!["sudoers", "--check"],
+            Self::LedgerNodes => vec!["ledger", "nodes"],
+            Self::LedgerStatus => vec!["ledger", "status"],
+            Self::Log => vec!["log"],
+            Self::ListUsers => vec!["user", "list"],
+            Self::AddUser(name) => vec!["user", "add", name],
+            Self::ShowUser(name) => vec!["user", "show", name],
+            Self::EnableUser(name) => vec!["user", "enable", name],
+            Self::UnlockUser(name) => vec!["user", "unlock", name],
+            Self::RemoveUser(name) => vec!["user", "remove", name],
+            Self::RotateUser(name) => vec!["user", "rotate", name],
+            Self::RotateTotp(name) => vec!["user", "rotate", name, "--totp"],
+            Self::TestUser(name) => vec!["user", "test", name],
+            Self::ShowCommand(name) => vec!["command", "show", name],
+        }
+    }
+}
+
+impl Call {
+    /// The command line without `--config`, for another gateway.
+    pub fn words_only(&self) -> String {
+        format!("{} {}", own_program(), self.words().join(" "))
+    }
+}
+
+impl fmt::Display for Call {
+    /// The command line, with this program's full path and this process's `--config`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words_only())?;
+        match own_folder() {
+            Some(folder) => write!(f, " --config {}", quoted(&folder)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn own_program() -> String {
+    quoted(&std::env::current_exe().unwrap_or_else(|_| "/usr/bin/mailsudo".into()))
+}
+
+/// The gateway's folder, where this process was started with `--config`.
+fn own_folder() -> Option<PathBuf> {
+    let mut words = std::env::args_os().skip(1);
+    let folder = loop {
+        let word = words.next()?;
+        if word == "--config" {
+            break PathBuf::from(words.next()?);
+        }
+        if let Some(folder) = word.to_str().and_then(|word| word.strip_prefix("--config=")) {
+            break folder.into();
+        }
+    };
+    Some(folder.canonicalize().unwrap_or(folder))
+}
+
+impl Remedy {
+    /// Whether it is a command, and not an explanation.
+    pub fn is_command(&self) -> bool {
+        !matches!(self, Self::Words(_))
+    }
+
+    /// One of each kind, for tests: for a user, a command and an account of these names.
+    pub fn each_kind(user: &str, command: &str, account: &str, path: &Path) -> Vec<Self> {
+        let (user, command, account, path) = (user.to_owned(), command.to_owned(), account.to_owned(), path.to_owned());
+        let calls = [
+            Call::Check,
+            Call::InstallSudoers,
+            Call::InstallPostfix,
+            Call::InitLedger,
+            Call::ListUsers,
+            Call::ListCommands,
+            Call::MigrateLedger,
+            Call::CheckSudoers,
+            Call::LedgerNodes,
+            Call::LedgerStatus,
+            Call::Log,
+            Call::AddUser(format!("{user}-new")),
+            Call::ShowUser(user.clone()),
+            Call::EnableUser(user.clone()),
+            Call::UnlockUser(user.clone()),
+            Call::RotateTotp(user.clone()),
+            Call::RotateUser(user.clone()),
+            Call::TestUser(user.clone()),
+            Call::RemoveUser(user),
+            Call::ShowCommand(command),
+        ];
+        let mut all: Vec<_> = calls.into_iter().map(Self::Call).collect();
+        all.extend([
+            Self::Words("correct it".to_owned()),
+            Self::Chmod("0644", path.clone()),
+            Self::Chown("root".to_owned(), path.clone()),
+            Self::ForGroup(account.clone(), "0640", path),
+            Self::AddAccount(format!("{account}-new")),
+            Self::Install("rsyslog"),
+            Self::Reinstall("sudo"),
+            Self::Start("rsyslog"),
+            Self::SynchroniseClock,
+            Self::HostName("a-name".to_owned()),
+            Self::Postconf("mailsudo_time_limit".to_owned(), "780s".to_owned()),
+            Self::StartPostfix,
+            Self::SudoersFlag { user: account.clone(), flag: "requiretty" },
+            Self::NewPrivileges("postfix@-.service".to_owned()),
+            Self::NeverExpire(account),
+            Self::AllowSetuid("/".into()),
+        ]);
+        all
+    }
+}
+
+impl From<&str> for Remedy {
+    fn from(words: &str) -> Self {
+        Self::Words(words.to_owned())
+    }
+}
+
+impl From<String> for Remedy {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
+}
+
+impl From<Call> for Remedy {
+    fn from(call: Call) -> Self {
+        Self::Call(call)
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(words) => f.write_str(words),
+            Self::Call(call) => call.fmt(f),
+            Self::Chmod(mode, path) => write!(f, "{} {mode} {}", program("chmod"), quoted(path)),
+            Self::Chown(owner, path) => write!(f, "{} {owner} {}", program("chown"), quoted(path)),
+            Self::ForGroup(group, mode, path) => {
+                let path = quoted(path);
+                write!(f, "{} {group} {path} && {} {mode} {path}", program("chgrp"), program("chmod"))
+            }
+            Self::AddAccount(name) => {
+                write!(f, "{} --system --user-group --shell /usr/sbin/nologin {name}", program("useradd"))
+            }
+            Self::Install(package) if has("apt") => write!(f, "{} install {package}", program("apt")),
+            Self::Install(package) => write!(f, "install the package {package}"),
+            Self::Reinstall(package) if has("apt") => write!(f, "{} install --reinstall {package}", program("apt")),
+            Self::Reinstall(package) => write!(f, "install the package {package} again"),
+            Self::Start(service) => write!(f, "{} restart {service}", program("systemctl")),
+            Self::SynchroniseClock => write!(f, "{} set-ntp true", program("timedatectl")),
+            Self::HostName(name) => write!(f, "echo '127.0.1.1 {name}' >>/etc/hosts"),
+            Self::Postconf(parameter, value) => {
+                write!(f, "{} -e '{parameter} = {value}' && {} reload", program("postconf"), program("postfix"))
+            }
+            Self::StartPostfix => write!(f, "{} start", program("postfix")),
+            Self::SudoersFlag { user, flag } => write!(
+                f,
+                "echo 'Defaults:{user} !{flag}' >>{LAST_SUDOERS_FILE} && {} 0440 {LAST_SUDOERS_FILE} && {} -c -f {LAST_SUDOERS_FILE}",
+                program("chmod"),
+                program("visudo")
+            ),
+            Self::NewPrivileges(unit) => write!(
+                f,
+                "{} -p /etc/systemd/system/{unit}.d && printf '[Service]\\nNoNewPrivileges=no\\n' \
+                 >/etc/systemd/system/{unit}.d/mailsudo.conf && {systemctl} daemon-reload && {systemctl} restart {unit}",
+                program("mkdir"),
+                systemctl = program("systemctl")
+            ),
+            Self::NeverExpire(account) => {
+                write!(f, "{} --expiredate -1 {account} && {} --status {account}", program("chage"), program("passwd"))
+            }
+            Self::AllowSetuid(place) => write!(f, "{} -o remount,suid {}", program("mount"), quoted(place)),
+        }
+    }
+}
+
+fn found(name: &str) -> Option<String> {
+    FOLDERS.iter().map(|folder| format!("{folder}/{name}")).find(|path| Path::new(path).exists())
+}
+
+/// Whether this host has a program.
+pub fn has(name: &str) -> bool {
+    found(name).is_some()
+}
+
+/// The full path of a program.
+pub fn program(name: &str) -> String {
+    found(name).unwrap_or_else(|| format!("/usr/bin/{name}"))
+}
+
+/// A path as a word of sh(1).
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_names_programs_by_their_full_path() {
+        let all = Remedy::each_kind("alice", "restart", "mailsudo", Path::new("/etc/it's here"));
+        for remedy in all.iter().filter(|remedy| remedy.is_command()) {
+            let line = remedy.to_string();
+            for command in line.split(" && ") {
+                let program = command.split(' ').next().unwrap_or_default();
+                assert!(program.starts_with('/') || ["echo", "printf"].contains(&program), "{line}");
+            }
+        }
+        assert_eq!(quoted(Path::new("/etc/it's here")), r"'/etc/it'\''s here'");
+    }
+
+    #[test]
+    fn the_exceptions_are_read_last() {
+        for other in ["/etc/sudoers.d/zzz", "/etc/sudoers.d/mailsudo", "/etc/sudoers.d/README"] {
+            assert!(LAST_SUDOERS_FILE > other);
+        }
+        // sudo ignores names that end with a tilde or hold a dot (sudoers(5)).
+        assert!(!LAST_SUDOERS_FILE.ends_with('~') && !LAST_SUDOERS_FILE.contains("/~mailsudo."));
+    }
+}

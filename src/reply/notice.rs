@@ -1,0 +1,156 @@
+//! Notices to approvers. In: the records of a request, and the approver. Out: a finished message, signed under the approver's own
+//! key. It is the same to the byte whenever it is composed, because it holds nothing but what is recorded.
+//!
+//! MUST: a notice approves nothing by itself: it holds no link, and no request.
+
+use super::compose::{Envelope, head, message, message_id, subject};
+use super::text::{title, visible};
+use crate::authorize::Person;
+use crate::config::{REASON, Settings};
+use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredReply, Story};
+use crate::limits::NOTICE_PAYLOAD;
+use crate::protocol::{CommandName, NoticeBlock, UserName};
+
+/// How wide quoted text is, in characters, so that no mail program wraps it into something that looks like the notice's own.
+const QUOTED: usize = 68;
+
+/// The notice of this kind to `approver`; `None` where the records do not hold what it needs.
+pub fn notice(
+    settings: &Settings,
+    approver: &Person,
+    record: &Record,
+    story: &Story,
+    kind: NoticeKind,
+) -> Option<StoredReply> {
+    let approval = story.approval.as_ref()?;
+    let arguments: Vec<_> = record.arguments.lines().filter(|line| !is_reason(line)).collect();
+    let title = title(&record.command, &arguments.join("\n"));
+    let outcome = match kind {
+        NoticeKind::Ask => "to approve",
+        NoticeKind::Exception => "RAN WITHOUT APPROVAL",
+        NoticeKind::Lapsed => "lapsed",
+    };
+    let gateway = settings.gateway.as_str();
+    let mut facts = vec![
+        ("host", approval.host.clone()),
+        ("from", record.user.clone()),
+        ("run as", record.run_as.clone().unwrap_or_default()),
+        ("seen", record.first_seen.to_string()),
+    ];
+    if kind == NoticeKind::Ask {
+        facts.push(("needed", approval.needed.to_string()));
+        facts.push(("until", approval.until.to_string()));
+    }
+    let mut text = head(outcome, &title, &facts, gateway, &record.id.to_string());
+    text.push_str(&question(record, approval, kind));
+    for argument in record.argv.as_deref().unwrap_or_default().split('\n') {
+        text.push_str(&format!("    {}\n", shown(argument)));
+    }
+    text.push('\n');
+    match &approval.reason {
+        Some(reason) => text.push_str(&format!("The reason that {} gives:\n\n{}\n", record.user, quoted(reason))),
+        None => text.push_str(&format!("{} gives no reason.\n\n", record.user)),
+    }
+    if let Some(payload) = &story.payload {
+        text.push_str(&input(payload));
+    }
+    if kind == NoticeKind::Ask {
+        text.push_str(&format!(
+            "To answer, sign a request of your own, with a code of your own:\n\n\
+             \x20   approve id={id}\n        digest={digest}\n\
+             \x20   deny id={id}\n        digest={digest}\n        reason=...\n\n\
+             An answer to this mail does nothing. One denial is final.\n\n",
+            id = record.id,
+            digest = approval.digest
+        ));
+    }
+    let block = NoticeBlock {
+        gateway: settings.gateway.clone(),
+        user: approver.name.clone(),
+        request: record.id,
+        from: UserName::try_from(record.user.as_str()).ok()?,
+        command: CommandName::try_from(record.command.as_str()).ok()?,
+        digest: approval.digest,
+        until: approval.until,
+    };
+    text += &block.sign(&text, &approver.secrets.key);
+    let word = if kind == NoticeKind::Lapsed { "lapsed" } else { "notice" };
+    let envelope = Envelope {
+        to: &approver.user.address,
+        subject: subject(gateway, &title, outcome),
+        id: message_id(&record.id, Some(&format!("{word}.{}", approver.name)), settings),
+        answers: None,
+    };
+    let to = approver.user.address.to_string();
+    Some(StoredReply { to, message: message(envelope, text, settings, record.first_seen) })
+}
+
+fn is_reason(line: &str) -> bool {
+    line.split_once('=').is_some_and(|(name, _)| name == REASON)
+}
+
+fn question(record: &Record, approval: &ApprovalRecord, kind: NoticeKind) -> String {
+    let (user, gateway) = (&record.user, "as one argument on each line");
+    match kind {
+        NoticeKind::Ask => format!("{user} asks to run this command ({gateway}):\n\n"),
+        NoticeKind::Exception => format!(
+            "{user} has run this command ({gateway}). Nobody was asked, because {user} has the role {}:\n\n",
+            approval.exception.as_deref().unwrap_or_default()
+        ),
+        NoticeKind::Lapsed => format!(
+            "{user} asked to run this command ({gateway}). It was approved, but the configuration has changed since, and \
+             something else would have run. So nothing was run:\n\n"
+        ),
+    }
+}
+
+/// An argument as it is. In quotation marks where a reader could mistake where it begins or ends.
+fn shown(argument: &str) -> String {
+    let plain = !argument.is_empty() && !argument.contains(|c: char| c.is_whitespace() || c == '"');
+    if plain { visible(argument) } else { format!("{:?}", visible(argument)) }
+}
+
+/// Text of others, each line marked.
+fn quoted(text: &str) -> String {
+    let mut marked = String::new();
+    for line in visible(text).lines() {
+        let characters: Vec<char> = line.chars().collect();
+        if characters.is_empty() {
+            marked.push_str("|\n");
+        }
+        for part in characters.chunks(QUOTED) {
+            marked.push_str(&format!("| {}\n", part.iter().collect::<String>()));
+        }
+    }
+    marked
+}
+
+fn input(payload: &PayloadRecord) -> String {
+    let mut text = format!("It gets {} bytes on standard input, sha256 {}", payload.size, payload.digest);
+    let Some(content) = payload.content.as_deref().and_then(|content| std::str::from_utf8(content).ok()) else {
+        text.push_str(".\n\n");
+        return text;
+    };
+    let end = content.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= NOTICE_PAYLOAD).last();
+    let first = content.get(..end.unwrap_or(0)).unwrap_or_default();
+    let rest = content.len() - first.len();
+    let more = if rest > 0 { format!("[{rest} more bytes are not shown]\n") } else { String::new() };
+    text.push_str(&format!(":\n\n{}{more}\n", quoted(first)));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_argument_and_no_text_looks_like_something_else() {
+        assert_eq!(shown("restart"), "restart");
+        assert_eq!(shown(""), "\"\"");
+        assert_eq!(shown("a b "), "\"a b \"");
+        assert_eq!(shown("say \"x\""), "\"say \\\"x\\\"\"");
+        let long = "x".repeat(2 * QUOTED + 1);
+        assert!(quoted(&format!("{long}\n\nmailsudo-notice: 1")).lines().all(|line| line.starts_with('|')));
+        assert_eq!(quoted(&long).lines().count(), 3);
+    }
+}

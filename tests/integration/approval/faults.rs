@@ -1,0 +1,278 @@
+//! Deliveries about approvals that die, are repeated, or come at the same time.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use mailsudo::config::Trusted;
+use mailsudo::ledger;
+use mailsudo::limits::Timeouts;
+use mailsudo::protocol::{RequestId, Timestamp};
+use mailsudo::system::clock::{Clock, SystemClock};
+
+use super::{Asked, CAROL, DAVE, Site, message_to, recipients, result, text};
+use crate::common::{block, mail};
+
+/// Lets sendmail take so many messages more, and refuse all after them.
+fn take(site: &Site, messages: usize) {
+    let home = site.gateway.folder.path().display();
+    let sent = std::fs::read_dir(site.gateway.path("replies")).expect("replies").count();
+    site.gateway.write(
+        "sendmail",
+        0o755,
+        &format!(
+            "#!/bin/sh\nn=$(ls {home}/replies | wc -l)\n[ $n -lt {} ] || exit 75\ncat > \"{home}/replies/$n\"\n",
+            sent + messages
+        ),
+    );
+}
+
+#[test]
+fn notices_are_sent_again_byte_for_byte_and_only_those_that_are_missing() {
+    let mut undisturbed = Site::new("");
+    let mail = undisturbed.mail("alice", "risky", &[("what", "a")]);
+    let whole = undisturbed.gateway.deliver(&mail).replies;
+    for taken in 0..4 {
+        let mut site = Site::new("");
+        let mail = site.mail("alice", "risky", &[("what", "a")]);
+        take(&site, taken);
+        let first = site.gateway.deliver(&mail);
+        assert_eq!((first.deferred, first.replies.len()), (Some("sendmail"), taken), "{first:?}");
+        take(&site, 10);
+        site.gateway.clock.forward(3600);
+        let second = site.gateway.deliver(&mail);
+        let all: Vec<_> = first.replies.iter().chain(&second.replies).cloned().collect();
+        // The two gateways are in two folders.
+        let plain = |messages: &[String], site: &Site| {
+            let home = site.gateway.folder.path().display().to_string();
+            messages.iter().map(|message| text(message).replace(&home, "/GATEWAY")).collect::<Vec<_>>()
+        };
+        assert_eq!(recipients(&all), ["bob", "carol", "dave", "alice"], "each once");
+        for (one, other) in plain(&all, &site).iter().zip(plain(&whole, &undisturbed)) {
+            let above = |text: &str| text.split_once("mailsudo-").expect("a block").0.to_owned();
+            let bare =
+                |text: &str| above(text).lines().filter(|line| !line.contains("digest")).collect::<Vec<_>>().join("\n");
+            assert_eq!(bare(one), bare(&other));
+        }
+        assert!(site.gateway.deliver(&mail).refused("duplicate"));
+        assert_eq!(site.open_messages(), (0, 0));
+    }
+    // A notice that was sent, but not marked as sent, is the same to the byte the second time.
+    let mut site = Site::new("");
+    let mail = site.mail("alice", "risky", &[("what", "a")]);
+    let first = site.gateway.deliver(&mail);
+    site.gateway.ledger().execute("UPDATE notices SET sent = NULL", []).expect("changed");
+    site.gateway.ledger().execute("UPDATE requests SET handed_over = NULL", []).expect("changed");
+    site.gateway.clock.forward(3600);
+    assert_eq!(site.gateway.deliver(&mail).replies, first.replies);
+}
+
+#[test]
+fn a_notice_that_comes_too_late_is_not_sent() {
+    let mut site = Site::new("");
+    let mail = site.mail("alice", "risky", &[("what", "a")]);
+    take(&site, 2);
+    let first = site.gateway.deliver(&mail);
+    assert_eq!(recipients(&first.replies), ["bob", "carol"]);
+    take(&site, 10);
+    let carol = message_to(&first.replies, "carol");
+    let asked = Asked { id: super::field(&carol, "request: "), digest: super::field(&carol, "digest: "), mail };
+    let ended = site.approve("carol", &asked);
+    assert_eq!((recipients(&ended.replies), site.runs()), (vec!["alice".into(), "carol".into()], 1));
+    let ended = site.gateway.deliver(&asked.mail);
+    assert!(ended.refused("duplicate") && ended.replies.is_empty(), "its final reply was sent: {ended:?}");
+    assert_eq!(site.open_messages(), (0, 0));
+}
+
+/// As a delivery of the last approval leaves it that died after it had claimed the run.
+fn orphan(site: &Site, asked: &Asked) {
+    let started =
+        "UPDATE requests SET state = 'started', result = NULL, reply = NULL, reply_to = NULL, finished = NULL,
+                   handed_over = NULL WHERE name = ?1 OR command = 'approve'";
+    let id = hex::decode(&asked.id).expect("an id");
+    assert_eq!(site.gateway.ledger().execute(started, [id]).expect("changed"), 2);
+}
+
+#[test]
+fn an_approving_delivery_that_dies_leaves_an_unknown_outcome_that_both_are_told_once() {
+    for requester_first in [true, false] {
+        let mut site = Site::new("");
+        let asked = site.asked();
+        let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
+        site.gateway.deliver(&approval);
+        orphan(&site, &asked);
+        let mails = if requester_first { [&asked.mail, &approval] } else { [&approval, &asked.mail] };
+        let mut replies = Vec::new();
+        for mail in mails {
+            replies.extend(site.gateway.deliver(mail).replies);
+        }
+        let mut to = recipients(&replies);
+        to.sort_unstable();
+        assert_eq!(to, ["alice", "carol"], "each once: {replies:#?}");
+        let last = message_to(&replies, "alice");
+        assert!(last.starts_with("outcome unknown: risky what=a\n"), "{last}");
+        let own = message_to(&replies, "carol");
+        assert!(own.contains("was the last one needed, and the command was started"), "{own}");
+        assert_eq!((result(&last), result(&own)), ("unknown".to_owned(), "unknown".to_owned()));
+        for mail in mails {
+            assert!(site.gateway.deliver(mail).refused("duplicate"));
+        }
+        assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)), "it is not run again");
+    }
+}
+
+#[test]
+fn replies_that_could_not_be_sent_are_sent_by_the_next_delivery_of_either_mail() {
+    for (taken, first) in [(0, true), (0, false), (1, true)] {
+        let mut site = Site::new("");
+        let asked = site.asked();
+        let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
+        take(&site, taken);
+        let ended = site.gateway.deliver(&approval);
+        assert_eq!((ended.deferred, site.runs()), (Some("sendmail"), 1), "{ended:?}");
+        let mut replies = ended.replies;
+        take(&site, 10);
+        let mails = if first { [&approval, &asked.mail] } else { [&asked.mail, &approval] };
+        for mail in mails {
+            replies.extend(site.gateway.deliver(mail).replies);
+        }
+        let mut to = recipients(&replies);
+        to.sort_unstable();
+        assert_eq!(to, ["alice", "carol"], "{taken} {first}: {replies:#?}");
+        assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
+    }
+}
+
+#[test]
+fn while_another_delivery_works_on_the_request_a_vote_waits_or_is_deferred() {
+    let mut site = Site::new("");
+    let asked = site.asked();
+    let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
+    let path = site.gateway.path("ledger/ledger.db");
+    let gateway = mailsudo::config::Gateway::open(site.gateway.folder.path(), Trusted::caller()).expect("a gateway");
+    let other = ledger::open(gateway.settings(), Trusted::caller(), Timeouts::DEFAULT.transaction).expect("the ledger");
+    assert!(path.exists());
+    let mut id = [0; 32];
+    hex::decode_to_slice(&asked.id, &mut id).expect("an id");
+    let id = RequestId::from_bytes(id);
+    let lock = other.lock(&id).expect("asked").expect("a lock");
+    let ended = site.gateway.deliver(&approval);
+    assert_eq!((ended.deferred, site.runs()), (Some("busy"), 0), "{ended:?}");
+    assert_eq!(other.story(&id).expect("read").votes, []);
+    drop(lock);
+    let ended = site.gateway.deliver(&approval);
+    assert_eq!((recipients(&ended.replies), site.runs()), (vec!["alice".into(), "carol".into()], 1));
+}
+
+/// Processes of the program, all started before any has its mail. Returns whether none of the mails was deferred.
+fn deliver_at_once(site: &Site, mails: &[String]) -> bool {
+    let mut children: Vec<_> = mails
+        .iter()
+        .map(|_| {
+            Command::new(env!("CARGO_BIN_EXE_mailsudo"))
+                .args(["deliver", "--config"])
+                .arg(site.gateway.folder.path())
+                .arg("--reply-via")
+                .arg(site.gateway.path("sendmail"))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the program")
+        })
+        .collect();
+    for (child, mail) in children.iter_mut().zip(mails) {
+        child.stdin.take().expect("a pipe").write_all(mail.as_bytes()).expect("written");
+    }
+    let mut all_handled = true;
+    for child in &mut children {
+        let status = child.wait().expect("its end");
+        assert!(matches!(status.code(), Some(0 | 75)), "{status}");
+        all_handled &= status.code() == Some(0);
+    }
+    all_handled
+}
+
+#[test]
+fn two_approvals_a_denial_and_a_replay_in_the_same_moment_run_it_at_most_once() {
+    for round in 0..6 {
+        let needed = if round % 2 == 0 { "needed = 1" } else { "needed = 2" };
+        let site = Site::new(needed);
+        let home = site.gateway.folder.path().display().to_string();
+        // Nothing here reads the log's socket, and a full one defers each delivery.
+        let toml = std::fs::read_to_string(site.gateway.path("mailsudo.toml")).expect("the settings");
+        site.gateway.write("mailsudo.toml", 0o644, &toml.replace(&format!("\"{home}/log\""), "\"stderr\""));
+        // Several of them run at once here.
+        site.gateway.write(
+            "sendmail",
+            0o755,
+            &format!("#!/bin/sh\nt=$(mktemp {home}/spool.XXXXXX)\ncat > $t && mv $t {home}/replies/$(basename $t)\n"),
+        );
+        site.gateway.clock.set(SystemClock.now());
+        let now = site.gateway.clock.now();
+        let signed = |seconds: i64| Timestamp::from_seconds(now.seconds() - seconds);
+        let request =
+            mail("alice@example.com", &block("alice", crate::common::KEY, signed(60), "risky", &[("what", "a")], None));
+        assert!(deliver_at_once(&site, std::slice::from_ref(&request)));
+        let read = |site: &Site| -> Vec<String> {
+            let entries = std::fs::read_dir(site.gateway.path("replies")).expect("replies");
+            entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a reply")).collect()
+        };
+        let notice = message_to(&read(&site), "carol");
+        let (id, digest) = (super::field(&notice, "request: "), super::field(&notice, "digest: "));
+        let arguments = [("id", id.as_str()), ("digest", digest.as_str())];
+        let vote = |user: &str, key: &str| {
+            mail(&format!("{user}@example.com"), &block(user, key, signed(30), "approve", &arguments, None))
+        };
+        let mut mails = vec![vote("carol", CAROL), vote("dave", DAVE), vote("carol", CAROL), request.clone()];
+        if round >= 4 {
+            let arguments = [arguments[0], arguments[1], ("reason", "no")];
+            let deny = block("bob", crate::common::OTHER_KEY, signed(30), "deny", &arguments, None);
+            mails.push(mail("bob@example.com", &deny));
+        }
+        deliver_at_once(&site, &mails);
+        // What was deferred comes again, as often as on a slow host the others hold the lock.
+        assert!((0..20).any(|_| deliver_at_once(&site, &mails)), "{round}");
+        let replies = read(&site);
+        let last: Vec<_> = replies
+            .iter()
+            .filter(|message| message.contains(&format!("\nMessage-ID: <{id}@example.com>\n")))
+            .map(|message| result(&text(message)))
+            .collect();
+        assert_eq!(last.len(), 1, "one final reply: {replies:#?}");
+        match last[0].as_str() {
+            "exit-0" => assert_eq!(site.runs(), 1, "{round}"),
+            "denied" if round >= 4 => assert_eq!(site.runs(), 0, "{round}"),
+            other => panic!("{round}: {other}"),
+        }
+        assert_eq!(site.open_messages(), (0, 0), "{round}");
+    }
+}
+
+#[test]
+fn an_exception_whose_delivery_died_is_still_marked_and_everyone_is_told() {
+    let mut site = Site::new("except = [\"breakglass\"]");
+    site.gateway.user("alice", crate::common::KEY, "web\", \"breakglass");
+    let mail = site.mail("alice", "risky", &[("what", "a")]);
+    site.gateway.deliver(&mail);
+    let died = "UPDATE requests SET state = 'started', result = NULL, reply = NULL, reply_to = NULL, finished = NULL,
+                handed_over = NULL";
+    site.gateway.ledger().execute(died, []).expect("changed");
+    site.gateway.ledger().execute("UPDATE notices SET sent = NULL", []).expect("changed");
+    let ended = site.gateway.deliver(&mail);
+    assert_eq!(recipients(&ended.replies), ["bob", "carol", "dave", "alice"]);
+    let own = message_to(&ended.replies, "alice");
+    assert!(own.starts_with("outcome unknown: risky") && own.contains("This was started WITHOUT APPROVAL"), "{own}");
+    assert!(message_to(&ended.replies, "carol").starts_with("RAN WITHOUT APPROVAL"));
+    assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
+}
+
+#[test]
+fn a_request_that_was_recorded_while_the_clock_was_wrong_does_not_wait_for_years() {
+    let mut site = Site::new("");
+    let asked = site.asked();
+    let year = 365 * 86_400;
+    site.gateway.ledger().execute("UPDATE approvals SET until = until + ?1", [year]).expect("changed");
+    let ended = site.approve("carol", &asked);
+    assert!(ended.refused("not-pending"), "{ended:?}");
+    assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "lapsed"));
+}

@@ -1,0 +1,221 @@
+//! `mailsudo check` with a Postfix of scripts: whether the address is accepted, whether Postfix runs, who is locked out; and
+//! programs that never answer. The real programs are in tests/system/check.rs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cli::{CliGateway, said};
+
+/// Answers from the files in HOME/main; checks that it is asked in a known way.
+const POSTCONF: &str = r#"#!/bin/sh
+[ "$1" != -c ] || shift 2
+case $1 in
+-M) cat HOME/master ;;
+-P) ;;
+-h|-hx) cat "HOME/main/$2" 2>/dev/null || exit 1 ;;
+*) exit 64 ;;
+esac
+"#;
+
+/// `postmap -q KEY MAP`, with a map of lines `KEY VALUE`.
+const POSTMAP: &str = r#"#!/bin/sh
+[ "$1" != -c ] || shift 2
+[ "$1" = -q ] || exit 64
+awk -v key="$2" '$1 == key { print $2; found = 1 } END { exit !found }' "${3#texthash:}"
+"#;
+
+const ADDRESS: &str = "ops@gateway.example";
+
+struct Postfix {
+    gateway: CliGateway,
+}
+
+#[derive(Debug)]
+struct Finding {
+    level: String,
+    text: String,
+}
+
+impl Postfix {
+    /// A Postfix that accepts the address and runs.
+    fn new() -> Self {
+        let gateway = CliGateway::new();
+        let home = gateway.folder.path().canonicalize().expect("a path").display().to_string();
+        for name in ["bin", "main", "queue", "queue/pid"] {
+            fs::create_dir(gateway.path(name)).expect("a folder");
+        }
+        let postfix = Self { gateway };
+        postfix.program("postconf", &POSTCONF.replace("HOME", &home));
+        postfix.program("postmap", POSTMAP);
+        postfix.program("postqueue", "#!/bin/sh\n");
+        let settings = fs::read_to_string(postfix.gateway.path("mailsudo.toml")).expect("settings");
+        postfix.gateway.write("mailsudo.toml", &settings.replace("ops@example.com", ADDRESS));
+        let line = format!(
+            "mailsudo unix - n n - 4 pipe flags=Rq user=mailsudo null_sender= argv=/usr/bin/mailsudo deliver --config {home} \
+             --reply-via /usr/sbin/sendmail --sender=${{sender}}\n"
+        );
+        postfix.gateway.write("master", &line);
+        for name in ["main.cf", "master.cf"] {
+            postfix.gateway.write(name, "");
+        }
+        for (parameter, value) in [
+            ("config_directory", home.as_str()),
+            ("queue_directory", &format!("{home}/queue")),
+            ("mailsudo_destination_recipient_limit", "1"),
+            ("mailsudo_time_limit", "780s"),
+            ("maximal_queue_lifetime", "5d"),
+            ("transport_maps", &format!("texthash:{home}/transports")),
+            ("mydestination", "localhost, gateway.example"),
+            ("local_recipient_maps", &format!("texthash:{home}/recipients")),
+            ("virtual_alias_domains", ""),
+            ("virtual_mailbox_domains", ""),
+            ("relay_domains", ""),
+            ("virtual_alias_maps", ""),
+        ] {
+            postfix.set(parameter, value);
+        }
+        postfix.gateway.write("transports", &format!("{ADDRESS} mailsudo:\n"));
+        postfix.gateway.write("recipients", &format!("{ADDRESS} mailsudo:\n"));
+        postfix
+    }
+
+    fn set(&self, parameter: &str, value: &str) {
+        self.gateway.write(&format!("main/{parameter}"), &format!("{value}\n"));
+    }
+
+    fn program(&self, name: &str, script: &str) {
+        let path = self.gateway.path(&format!("bin/{name}"));
+        fs::write(&path, script).expect("a program");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+
+    /// The findings about `about` that are not ok.
+    fn found(&self, about: &str) -> Vec<Finding> {
+        let mut command = self.gateway.command(&["check", "--json", "--config", "."]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.gateway.path("bin").display()));
+        let said = said(command.output().expect("the program"));
+        let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out));
+        let all = report["findings"].as_array().expect("a list").iter();
+        all.filter(|one| one["about"] == about && one["level"] != "ok")
+            // The gateways of other tests lie beside this one.
+            .filter(|one| !one["what"].as_str().is_some_and(|what| what.contains(" too: ")))
+            .map(|one| Finding {
+                level: one["level"].as_str().expect("a word").to_owned(),
+                text: format!("{} -> {}", one["what"].as_str().expect("text"), one["remedy"].as_str().expect("text")),
+            })
+            .collect()
+    }
+
+    /// The one finding about Postfix; Postfix itself does not run here.
+    fn one(&self) -> Finding {
+        let mut found = self.found("postfix");
+        found.retain(|finding| !finding.text.contains("is not running"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+}
+
+#[test]
+fn an_address_that_postfix_refuses_is_found_with_its_class() {
+    let postfix = Postfix::new();
+    let stopped = postfix.found("postfix");
+    assert_eq!(stopped.len(), 1, "{stopped:?}");
+    assert_eq!(stopped[0].level, "error");
+    assert!(stopped[0].text.contains("Postfix is not running") && stopped[0].text.ends_with("postfix start"));
+
+    postfix.gateway.write("recipients", "root x\n");
+    let unknown = postfix.one();
+    assert_eq!(unknown.level, "error");
+    for words in ["not in local_recipient_maps", "User unknown", " postfix install --config "] {
+        assert!(unknown.text.contains(words), "{unknown:?}");
+    }
+    postfix.set("local_recipient_maps", "");
+    assert_eq!(postfix.found("postfix").len(), 1, "an empty list accepts each address");
+
+    postfix.set("mydestination", "localhost, !gateway.example");
+    let foreign = postfix.one();
+    assert_eq!(foreign.level, "warning");
+    for words in ["gateway.example is in none of mydestination, virtual_alias_domains", "Relay access denied"] {
+        assert!(foreign.text.contains(words), "{foreign:?}");
+    }
+    postfix.set("virtual_alias_domains", "gateway.example");
+    let aliases = postfix.one();
+    assert!(aliases.level == "error" && aliases.text.contains("transport_maps does not count"), "{aliases:?}");
+    postfix.set("virtual_alias_domains", "");
+    postfix.set("relay_domains", "example");
+    postfix.set("relay_recipient_maps", &format!("texthash:{}", postfix.gateway.path("recipients").display()));
+    let relayed = postfix.one();
+    assert!(relayed.text.contains("not in relay_recipient_maps"), "{relayed:?}");
+
+    postfix.set("mydestination", "gateway.example");
+    postfix.gateway.write("aliases", &format!("{ADDRESS} root@other.example\n"));
+    postfix.set("virtual_alias_maps", &format!("texthash:{}", postfix.gateway.path("aliases").display()));
+    let rewritten = postfix.one();
+    assert!(rewritten.text.contains(&format!("turns {ADDRESS} into root@other.example")), "{rewritten:?}");
+}
+
+#[test]
+fn a_number_that_postfix_left_behind_is_no_postfix() {
+    let postfix = Postfix::new();
+    postfix.gateway.write("queue/pid/master.pid", &format!("{:>10}\n", std::process::id()));
+    assert!(postfix.found("postfix")[0].text.contains("is not running"), "this process is a test");
+}
+
+#[test]
+fn the_examples_address_is_a_placeholder() {
+    let postfix = Postfix::new();
+    assert!(postfix.found("address").is_empty());
+    let settings = fs::read_to_string(postfix.gateway.path("mailsudo.toml")).expect("settings");
+    for address in ["ops@example.com", "ops@mail.EXAMPLE.org"] {
+        postfix.gateway.write("mailsudo.toml", &settings.replace(ADDRESS, address));
+        let found = postfix.found("address");
+        assert!(found.len() == 1 && found[0].level == "warning", "{found:?}");
+        assert!(found[0].text.contains("placeholder") && found[0].text.contains("mailsudo.toml"), "{found:?}");
+    }
+    let example =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/mailsudo.toml")).expect("the example");
+    assert!(example.contains("address = \"ops@example.com\""), "this one is meant");
+}
+
+#[test]
+fn a_user_who_is_locked_out_is_found() {
+    let postfix = Postfix::new();
+    assert!(postfix.found("lockout").is_empty());
+    for n in 0..5 {
+        let code = format!("{n}{n}{n}{n}{n}{n}99");
+        let words = ["sign", "say", "--key", "alice.key", "--code", &code, "--eml", "--from", "alice@example.com"];
+        postfix.gateway.run_with(&["deliver"], &postfix.gateway.run(&words).out);
+    }
+    let found = postfix.found("lockout");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].text.starts_with("alice is locked out until 20"), "{found:?}");
+    let (_, remedy) = found[0].text.split_once(" -> ").expect("a remedy");
+    // It works as it is printed.
+    let run = said(postfix.gateway.command(&[]).arg("--version").output().expect("the program"));
+    assert_eq!(run.status, 0);
+    let ended = std::process::Command::new("sh").args(["-ec", remedy]).output().expect("a shell");
+    assert!(ended.status.success(), "{remedy}: {ended:?}");
+    assert!(postfix.found("lockout").is_empty());
+}
+
+/// docs/threat-model.md: it ends within 20 s, whatever hangs.
+#[test]
+fn programs_that_never_answer_do_not_hold_it_up() {
+    let postfix = Postfix::new();
+    let hangs = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n";
+    for name in ["postconf", "postmap", "postqueue", "getent", "timedatectl", "setpriv", "visudo", "sudo"] {
+        postfix.program(name, hangs);
+    }
+    let settings = fs::read_to_string(postfix.gateway.path("mailsudo.toml")).expect("settings");
+    let sudo = postfix.gateway.path("bin/sudo").display().to_string();
+    let via_sudo = settings.replace("run_via = \"direct\"", &format!("run_via = \"sudo\"\nsudo = \"{sudo}\""));
+    postfix.gateway.write("mailsudo.toml", &via_sudo);
+    let begun = Instant::now();
+    let sudo = postfix.found("sudo");
+    let took = begun.elapsed();
+    assert!(sudo.iter().any(|finding| finding.text.contains("--version did not end in time")), "{sudo:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}

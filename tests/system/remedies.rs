@@ -1,0 +1,156 @@
+//! Every remedy that the program prints: each kind is run as it is printed, and those of `check` make its finding go away.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use mailsudo::remedy::{Call, LAST_SUDOERS_FILE, Remedy};
+
+use crate::gateway::{Gateway, Level};
+use crate::process::{self, run};
+use crate::system_env::PROGRAM;
+
+/// Runs a command line at a terminal, where each question is answered with yes. Returns the exit status and what was shown.
+fn at_terminal(line: &str) -> (Option<i32>, String) {
+    let mut script = Command::new("script")
+        .args(["--quiet", "--return", "--command", line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script(1), which makes a terminal (package bsdutils)");
+    // A command that asks nothing may have ended already.
+    let _ = script.stdin.take().expect("a pipe").write_all(b"y\n");
+    let output = script.wait_with_output().expect("its end");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The text as the installed program prints it: the library is in the test's executable here.
+fn printed(remedy: &Remedy) -> String {
+    let own = std::env::current_exe().expect("a path").display().to_string();
+    remedy.to_string().replace(&own, PROGRAM)
+}
+
+/// What one kind needs before it can be run, and what takes it back; for sh(1).
+fn around(remedy: &Remedy) -> (&'static str, &'static str) {
+    match remedy {
+        Remedy::AddAccount(_) => ("", "userdel mailsudo-new"),
+        Remedy::HostName(_) => ("cp /etc/hosts /root/hosts", "cp /root/hosts /etc/hosts"),
+        Remedy::Postconf(..) => ("cp /etc/postfix/main.cf /root/main.cf", "cp /root/main.cf /etc/postfix/main.cf"),
+        Remedy::StartPostfix => ("postfix stop", ""),
+        Remedy::SudoersFlag { .. } => ("", "rm /etc/sudoers.d/~mailsudo"),
+        Remedy::NeverExpire(_) => ("chage -E 1 mailsudo", "chage -l mailsudo | grep 'Account expires.*never'"),
+        Remedy::AllowSetuid(_) => (
+            "mkdir -p /srv/nosuid; mount -t tmpfs -o nosuid tmpfs /srv/nosuid",
+            "! grep ' /srv/nosuid .*nosuid' /proc/self/mounts; umount /srv/nosuid",
+        ),
+        _ => ("", ""),
+    }
+}
+
+#[test]
+fn each_kind_works_as_it_is_printed() {
+    let _gateway = Gateway::make();
+    let file = "/srv/a file of the gateway.toml";
+    process::write(file, 0o600, "");
+    for remedy in Remedy::each_kind("checker", "own", "mailsudo", Path::new(file)) {
+        let remedy =
+            if let Remedy::AllowSetuid(_) = remedy { Remedy::AllowSetuid("/srv/nosuid".into()) } else { remedy };
+        let mut line = printed(&remedy);
+        let program = line.split(' ').next().unwrap_or_default();
+        assert!(!remedy.is_command() || program == "echo" || Path::new(program).is_file(), "{line}");
+        let expected = match &remedy {
+            // No network and no systemd here: that the programs are there is all that is tried.
+            Remedy::Words(_)
+            | Remedy::Install(_)
+            | Remedy::Reinstall(_)
+            | Remedy::Start(_)
+            | Remedy::SynchroniseClock => continue,
+            Remedy::NewPrivileges(unit) => {
+                let before = line.split(" && ").take(2).collect::<Vec<_>>().join(" && ");
+                run("sh", &["-ec", &before]);
+                let written = process::text(format!("/etc/systemd/system/{unit}.d/mailsudo.conf"));
+                assert_eq!(written, "[Service]\nNoNewPrivileges=no\n");
+                process::remove(&format!("/etc/systemd/system/{unit}.d"));
+                continue;
+            }
+            Remedy::Call(Call::AddUser(_)) => {
+                line.push_str(" --address new@users.example --role operator --key-file /root/new.key");
+                0
+            }
+            Remedy::Call(Call::RotateUser(_)) => {
+                line.push_str(" --hmac --key-file /root/new-hmac.key");
+                0
+            }
+
+            // Check finds something in the sandbox; the others are for PostgreSQL, and say so.
+            Remedy::Call(Call::Check | Call::MigrateLedger | Call::LedgerNodes) => 1,
+            Remedy::Call(Call::TestUser(_)) => {
+                line.push_str(" --code 00000000");
+                1
+            }
+            _ => 0,
+        };
+        let (before, after) = around(&remedy);
+        run("sh", &["-ec", before]);
+        let (status, shown) = at_terminal(&line);
+        assert_eq!(status, Some(expected), "{line}: {shown}");
+        run("sh", &["-ec", after]);
+    }
+    process::remove("/root/new.key");
+    process::remove("/root/new-hmac.key");
+    assert!(!Path::new(LAST_SUDOERS_FILE).exists());
+}
+
+/// What breaks it; the finding; and what takes back the rest after the remedy.
+const CASES: [(&str, &str, &str, &str); 18] = [
+    ("chmod 0600 mailsudo.toml", "configuration", "mailsudo cannot read", ""),
+    ("chmod 0600 users.d/checker.toml", "users", "mailsudo cannot read", ""),
+    ("chmod 0700 commands.d", "commands", "mailsudo cannot open files in", ""),
+    ("chgrp root secrets.d", "secrets", "mailsudo cannot open files in", ""),
+    ("chmod 0600 $SECRETS", "secrets", "mailsudo cannot read", ""),
+    ("chmod 0644 /usr/local/libexec/own", "programs", "cannot be executed", ""),
+    ("chmod 0777 /usr/local/libexec/own", "programs", "changed by others", ""),
+    ("chmod 0777 /usr/local/libexec", "programs", "others can replace it", ""),
+    ("chown worker /usr/local/libexec/own", "programs", "belongs to the account", ""),
+    ("chown root:root $LEDGER", "ledger", "mailsudo cannot write to", ""),
+    ("echo '# more' >>$RULES", "sudoers", "does not permit exactly", ""),
+    (
+        "echo 'Defaults requiretty' >/etc/sudoers.d/zzzz; chmod 0440 /etc/sudoers.d/zzzz",
+        "sudoers",
+        "have a tty",
+        "rm /etc/sudoers.d/zzzz /etc/sudoers.d/~mailsudo",
+    ),
+    ("chage -E 1 mailsudo", "sudoers", "does not start", ""),
+    (
+        "cp /etc/hosts /srv/hosts; echo '127.0.0.1 localhost' >/etc/hosts",
+        "host-name",
+        "cannot be resolved",
+        "cp /srv/hosts /etc/hosts",
+    ),
+    ("postconf -e mailsudo_destination_recipient_limit=50", "postfix", "recipient_limit is not 1", ""),
+    (
+        "postconf -e mailsudo_time_limit=60s",
+        "postfix",
+        "mailsudo_time_limit is under",
+        "postconf -e mailsudo_time_limit=780s",
+    ),
+    ("postconf -MX mailsudo/unix", "postfix", "no transport", ""),
+    ("postfix stop", "postfix", "Postfix is not running", ""),
+];
+
+#[test]
+fn a_remedy_of_check_makes_its_finding_go_away() {
+    let gateway = Gateway::make();
+    let good = gateway.check();
+    for (by, about, named, rest) in CASES {
+        gateway.sh(by);
+        let found = gateway.check();
+        let finding = found.findings.iter().find(|finding| finding.about == about && finding.what.contains(named));
+        let Some(finding) = finding else { panic!("`{by}` is not named: {:#?}", found.complaints()) };
+        assert_ne!(finding.level, Level::Ok);
+        let (status, shown) = at_terminal(&finding.remedy);
+        assert_eq!(status, Some(0), "`{by}`: {}: {shown}", finding.remedy);
+        gateway.sh(rest);
+        assert_eq!(gateway.check(), good, "after `{by}` and its remedy {}", finding.remedy);
+    }
+}
