@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::failure::usage;
 use super::tell;
 use crate::authenticate::Factor;
 use crate::client;
@@ -70,7 +71,10 @@ impl CodeFrom {
             Self { code_command: Some(command), .. } => Source::Command(command),
             Self { totp_secret_file: Some(path), .. } => Source::File(factor(path)?),
             _ if io::stdin().is_terminal() => Source::Terminal,
-            _ => bail!("there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file"),
+            _ => {
+                let what = "there is no terminal to ask for the code: use --code, --code-command or --totp-secret-file";
+                return Err(usage(what));
+            }
         })
     }
 

@@ -224,8 +224,8 @@ fn rotation_overlaps_for_ssh_keys() {
     assert!(again.status == 0 && !again.out.contains("The SSH keys before"), "{}", again.out);
     let explained = test_gateway.run_with(&["explain"], &old);
     assert!(explained.out.contains("refused: foreign-signature"), "{}", explained.out);
-    assert_eq!(test_gateway.run(&["user", "rotate", "alice", "--ssh-key", "new.pub", "--totp"]).status, 2);
-    assert_eq!(test_gateway.run(&["user", "rotate", "alice", "--ssh-key", "new.pub", "--key-file", "x"]).status, 2);
+    assert_eq!(test_gateway.run(&["user", "rotate", "alice", "--ssh-key", "new.pub", "--totp"]).status, 64);
+    assert_eq!(test_gateway.run(&["user", "rotate", "alice", "--ssh-key", "new.pub", "--key-file", "x"]).status, 64);
 }
 
 #[test]

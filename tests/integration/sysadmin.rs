@@ -367,7 +367,7 @@ fn a_plan_reads_as_a_plan() {
         }
     }
     let asked = test_gateway.run(&["user", "remove", "bob"]);
-    assert!(asked.status == 1 && asked.out.contains("users.d/bob.toml would be removed"), "{}", asked.out);
+    assert!(asked.status == 64 && asked.out.contains("users.d/bob.toml would be removed"), "{}", asked.out);
     assert!(test_gateway.path("users.d/bob.toml").exists() && !test_gateway.path("rules").exists());
 }
 
