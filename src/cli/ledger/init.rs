@@ -16,7 +16,7 @@ use crate::system::clock::{Clock, SystemClock};
 /// Make an empty ledger where mailsudo.toml says; an existing one stays unchanged
 ///
 /// A new ledger refuses all requests that were signed before it was made. It may replace a lost ledger, and must not run
-/// again what that one recorded. In PostgreSQL, it also lets the role of [ledger] url do what deliver needs.
+/// again what that one recorded. In PostgreSQL, it also lets the role of `[ledger] url` do what deliver needs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +53,7 @@ pub(in crate::cli) struct Migrate {
 /// As which role the tables of a ledger in PostgreSQL are made or changed.
 #[derive(Debug, Args)]
 pub(super) struct OwnerArg {
-    /// PostgreSQL: the role that owns the tables, and the server, as in [ledger] url; without it, those of [ledger] url
+    /// PostgreSQL: the role that owns the tables, and the server, as in `[ledger] url`; without it, those of `[ledger] url`
     #[arg(long, value_name = "URL", value_parser = postgres_url)]
     owner_url: Option<PostgresUrl>,
 

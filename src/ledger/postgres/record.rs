@@ -5,7 +5,7 @@ use crate::ledger::{LedgerError, Record, State, StoredReply};
 use crate::limits::HOLD_MARGIN;
 use crate::protocol::{RequestId, RunResult};
 
-/// The columns of a record, in the order of [`read`] and [`insert`].
+/// The columns of a record, in the order of [`read`] and [`insert_sql`].
 pub(super) const COLUMNS: &str = "id, user_name, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
      started, finished, result, reply_to, reply, replied, queue_id, audit_lost, holds_until";
 
