@@ -49,7 +49,7 @@ pub(super) struct Setup {
     #[arg(long, value_name = "NAME")]
     gateway: Option<GatewayName>,
 
-    /// The gateway's address [default: that in mailsudo.toml, or ops@ the mail server's first domain]
+    /// The gateway's address (default: that in mailsudo.toml, or ops at the first domain of the mail server)
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     address: Option<MailAddress>,
 

@@ -45,7 +45,7 @@ impl UsedStep {
 
     /// The record in `folder`.
     pub fn in_folder(folder: &Path, gateway: &GatewayName, user: &UserName) -> Self {
-        Self { path: folder.join(format!("{gateway}-{user}")) }
+        Self { path: folder.join(format!("{user}@{gateway}")) }
     }
 
     /// The end of the step that was signed in, where that is later than `now`.

@@ -348,7 +348,7 @@ fn a_code_is_asked_for_without_echo() {
 #[test]
 fn a_code_is_signed_with_once() {
     let test_gateway = CliGateway::new();
-    let record = test_gateway.path("state/mailsudo/berlin-alice");
+    let record = test_gateway.path("state/mailsudo/alice@berlin");
     let phone = ["--totp-secret-file", "phone"];
     let sign = |words: &[&str]| {
         let mut command = test_gateway.command(&[&["sign", "help", "--key", "alice.key"], words].concat());

@@ -23,7 +23,6 @@ use crate::protocol::RequestId;
 /// The lock need not be durable by itself: a commit of the record, which is, makes it so.
 pub(super) const ASYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'off', true)";
 
-/// Step `lock` of the model.
 pub(super) fn lock(
     session: &Rc<RefCell<Session>>,
     terms: &Rc<Terms>,
@@ -92,7 +91,6 @@ struct Held {
 }
 
 impl Drop for Held {
-    /// Step `unlock` of the model.
     fn drop(&mut self) {
         let Ok(mut session) = self.session.try_borrow_mut() else { return };
         let sql = "UPDATE mailsudo.locks SET ends = '-infinity' WHERE id = $1 AND token = $2";

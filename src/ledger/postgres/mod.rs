@@ -192,7 +192,6 @@ impl Ledger for Postgres {
         Ok(Box::new(PostgresTransaction::begin(session, terms, id, user)?))
     }
 
-    /// Step `mark` of the model.
     fn mark_replied(
         &mut self,
         id: &RequestId,

@@ -2,7 +2,7 @@
 //! In: a connection. Out: a commit that is proven, or an error.
 //!
 //! MUST: a commit counts when the answer is COMMIT, no warning came with it, and the row that is read back has this delivery's token
-//! (docs/decisions/0038). The names of the steps are those of the model (tests/model).
+//! (docs/decisions/0038).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -50,7 +50,7 @@ pub(super) struct PostgresTransaction {
 }
 
 impl PostgresTransaction {
-    /// Begins one: step `begin` of the model.
+    /// Begins one.
     pub(super) fn begin(
         session: Rc<RefCell<Session>>,
         terms: Rc<Terms>,
@@ -122,7 +122,7 @@ impl PostgresTransaction {
         if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
     }
 
-    /// The server is another one, or has become another one: step `recognise` of the model. What it lost may have run: it must not
+    /// The server is another one, or has become another one. What it lost may have run: it must not
     /// run again, and exclusive commands must not run beside it.
     fn recognise(&mut self, stored: &(String, String), found: &(String, String)) -> Result<(), LedgerError> {
         let lost = stored.0 != found.0 || self.terms.synchronous == Synchronous::Warn;
@@ -163,7 +163,7 @@ impl PostgresTransaction {
         self.one(sql, values)?.row().ok_or(LedgerError::Corrupt("answer"))
     }
 
-    /// Reads back what was committed: step `read back` of the model.
+    /// Reads back what was committed.
     fn read_back(&self, written: i64) -> Result<(), LedgerError> {
         let sql =
             "SELECT token, written, current_setting('synchronous_standby_names') FROM mailsudo.requests WHERE id = $1";
@@ -228,7 +228,6 @@ impl Transaction for PostgresTransaction {
         Ok(holds)
     }
 
-    /// Step `claim` of the model.
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
         let row = Written::new(record);
         let values = row.first(&self.terms.node, &self.terms.token, 1);
@@ -241,7 +240,7 @@ impl Transaction for PostgresTransaction {
         }
     }
 
-    /// Steps `finish` and `give up` of the model. A delivery that has not read the record in this transaction changes only what it
+    /// A delivery that has not read the record in this transaction changes only what it
     /// has written itself.
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
         let Some((_, token, count)) = &self.record else {
@@ -268,7 +267,6 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
-    /// Step `commit` of the model.
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
         let answered = {
             let mut session = self.session.borrow_mut();
