@@ -126,27 +126,33 @@ impl Report {
     }
 
     /// Reads what has arrived.
-    pub(super) fn read(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// It could not be read: whether the command has begun is not known.
+    pub(super) fn read(&mut self) -> io::Result<()> {
         let mut buffer = [0; 8];
         while self.is_open {
             match self.socket.read(&mut buffer) {
                 Ok(0) => self.close(),
                 Ok(read) => buffer.get(..read).unwrap_or_default().iter().for_each(|&byte| self.take(byte)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // ECONNRESET: the other end was closed with something unread in it.
-                Err(_) => self.close(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                // The other end was closed with something unread in it. All that it wrote was read before.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => self.close(),
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// Forbids the command to begin, unless it has begun already: no byte can be written after this (unix(7), shutdown(2)), and
     /// `mailsudo begin` executes nothing without having written it.
     pub(super) fn forbid(&mut self) -> io::Result<()> {
-        self.read();
+        self.read()?;
         if self.begun == Begun::NotYet {
             self.socket.shutdown(Shutdown::Read)?;
-            self.read();
+            self.read()?;
         }
         Ok(())
     }
@@ -184,7 +190,7 @@ mod tests {
         if close {
             drop(theirs);
         }
-        report.read();
+        report.read().expect("read");
         report.begun()
     }
 

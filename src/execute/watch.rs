@@ -101,7 +101,7 @@ impl<'w> Watch<'w> {
         readable.extend(self.report.as_ref().and_then(Report::waits_on));
         let has_ended = self.watcher.wait(&mut self.child, &readable, timeout)?;
         if let Some(report) = &mut self.report {
-            report.read();
+            report.read()?;
         }
         self.is_open = self.is_open && drain(&self.pipe, if has_ended { PIPE_READS } else { 1 }, self.capture)?;
         Ok(has_ended)

@@ -105,10 +105,12 @@ impl Case {
                 site.test_gateway.break_sendmail(false);
             }
             Self::Orphaned => {
-                let call = Call { name: "pidfd_open".to_owned(), nth: 1, ..Call::default() };
+                // It waits for the command that has ended. Earlier, the command may not have begun, and then never does.
+                let call = Call { name: "wait4".to_owned(), nth: 1, ..Call::default() };
                 let ended = site.deliver(&strace::kill(&site.trace(), &call), |_| false)?;
                 ensure!(ended.signal == Some(9), "{ended:?}");
                 site.wait_for_children()?;
+                ensure!(site.test_gateway.runs().len() == 1, "the command did not run");
                 site.result = "unknown";
             }
             Self::Waiting => site.hold()?,
