@@ -99,8 +99,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("\\x{byte:02x}"))
 }
 
-/// Whether the last run's `call` was in fact made to fail.
-pub fn was_injected(trace: &Path, call: &Call) -> bool {
+/// The line of the last run's `call` that was made to fail; empty if none was.
+pub fn injected(trace: &Path, call: &Call) -> String {
     let listing = fs::read_to_string(trace).expect("what strace wrote");
-    listing.lines().any(|line| line.ends_with("(INJECTED)") && line.starts_with(&format!("{}(", call.name)))
+    let name = format!("{}(", call.name);
+    listing.lines().find(|line| line.ends_with("(INJECTED)") && line.starts_with(&name)).unwrap_or_default().to_owned()
 }
