@@ -1,6 +1,5 @@
 //! `mailsudo setup`: asks, shows, does, and proves that the gateway answers.
 
-use std::io::stdin;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,9 +8,10 @@ use clap::Args;
 
 use super::confirm::Confirm;
 use super::failure::usage;
+use super::setup_words::{ask_line, check, hand_over, show};
 use super::sign::address;
-use super::stdout::{self, Colour};
-use super::user::{say_key_file, show_totp};
+use super::stdout;
+use super::user::show_totp;
 use super::{GatewayArg, Progress, ask_code, tell};
 use crate::authenticate::Factor;
 use crate::config::MailAddress;
@@ -19,9 +19,7 @@ use crate::protocol::{GatewayName, UserName};
 use crate::setup::{
     Answers, Enrolled, Fetcher, FirstCommand, Found, MailServer, Mailbox, Plan, Undo, configured, look,
 };
-use crate::system::child::output_within;
 use crate::system::clock::{Clock, SystemClock};
-use crate::system::trace;
 
 /// Set up the gateway: ask, show one difference of all files, do it, and prove it by a signed request
 ///
@@ -49,7 +47,7 @@ pub(super) struct Setup {
     #[arg(long, value_name = "NAME")]
     gateway: Option<GatewayName>,
 
-    /// The gateway's address (default: that in mailsudo.toml, or ops at the first domain of the mail server)
+    /// The gateway's address [default: that in mailsudo.toml, or `ops` in the mail server's first domain]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     address: Option<MailAddress>,
 
@@ -313,65 +311,4 @@ impl Setup {
         noteln!("done")?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn ask_line(question: &str) -> Result<String> {
-    stdout::text(question)?;
-    let mut line = String::new();
-    if stdin().read_line(&mut line).context("cannot read standard input")? == 0 {
-        bail!("there is no answer: nothing was changed");
-    }
-    Ok(line.trim().to_owned())
-}
-
-fn show(found: &Found) -> Result<()> {
-    let server = match found.server {
-        Some((server, true)) => server.name().to_owned(),
-        Some((server, false)) => format!("{}, not running", server.name()),
-        None => "none".to_owned(),
-    };
-    noteln!("mail server  {server}")?;
-    noteln!("sudo         {}", found.sudo.as_deref().unwrap_or("none"))?;
-    noteln!("syslog       {}", if found.has_syslog { "/dev/log takes messages" } else { "none" })?;
-    let clock = match found.is_clock_synchronised {
-        Some(true) => "synchronised",
-        Some(false) => "not synchronised",
-        None => "no program here says whether it is synchronised",
-    };
-    noteln!("clock        {clock}")?;
-    for missing in &found.missing {
-        let colour = if missing.is_needed { Colour::Red } else { Colour::Yellow };
-        stdout::coloured("", colour, "missing", &format!("      {}: {}", missing.what, missing.remedy))?;
-    }
-    Ok(())
-}
-
-/// What `mailsudo check` finds, as the service user sees the gateway.
-fn check(plan: &Plan) -> Result<()> {
-    let mut check = plan.check_as_service()?;
-    trace::program(&check);
-    let answer = output_within(&mut check, crate::limits::SETUP_PROGRAM).context("mailsudo check")?;
-    if let Some(answer) = answer.filter(|answer| !answer.status.success()) {
-        outln!("What `mailsudo check` finds, as the service user:")?;
-        stdout::text(&answer.out)?;
-    }
-    Ok(())
-}
-
-/// The lines for the user.
-fn hand_over(plan: &Plan, answers: &Answers) -> Result<()> {
-    let Some(Enrolled { name, key_file, key, .. }) = &plan.enrolled else {
-        return Ok(());
-    };
-    say_key_file(key_file, key, &plan.gateway()?)?;
-    let file = key_file.file_name().unwrap_or_default().to_string_lossy();
-    noteln!("For {name}, on their own machine:\n  mailsudo key import {file} && rm {file}")?;
-    let (_, from) = answers.user.as_ref().context("there is no user")?;
-    let first = match &answers.command {
-        FirstCommand::Disk => "disk",
-        FirstCommand::Restart(_) => "restart",
-        FirstCommand::Script(_) | FirstCommand::None => "help",
-    };
-    noteln!("  mailsudo sign {first} --send --from {from}")?;
-    Ok(())
 }

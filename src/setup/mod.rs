@@ -1,5 +1,5 @@
 //! `mailsudo setup`: from an installed package to a gateway that answers. In: what is found on the host, and the sysadmin's
-//! answers. Out: a [`Plan`], which is shown as one difference, applied, and undone by `mailsudo setup --undo`.
+//! answers. Out: a [`Plan`], which is shown as one difference, applied, and undone by [`Undo`].
 //!
 //! MUST: it installs and removes no package; nothing is changed before the difference was shown; a second run with the same
 //! answers changes nothing; if a step fails, everything is as it was.
