@@ -63,7 +63,7 @@ fn the_timer_writes_the_metrics_where_the_exporter_reads() {
     let (said, complaint) = (String::from_utf8_lossy(&parsed.stdout), String::from_utf8_lossy(&parsed.stderr));
     assert!(parsed.status.success(), "Prometheus's parser (package python3-prometheus-client): {complaint}\n{text}");
     for family in [
-        "mailsudo_requests gauge 4",
+        "mailsudo_requests gauge 8",
         "mailsudo_refusals gauge ",
         "mailsudo_lockouts gauge 1",
         "mailsudo_oldest_unfinished_seconds gauge 1",
