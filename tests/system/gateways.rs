@@ -65,11 +65,13 @@ fn install(options: &[&str]) -> Output {
     Command::new(PROGRAM).args(words).stdin(Stdio::null()).output().expect("the program")
 }
 
-/// The findings but for the clock's, about which no program in the sandbox knows.
+/// The findings but for two that are always there: no program in the sandbox knows about the clock, and the gateways' addresses are
+/// in example.com, which receives no mail from outside.
 fn complaints(folder: &str) -> String {
     let output = Command::new(PROGRAM).args(["check", "--quiet", "--config", folder]).stdin(Stdio::null()).output();
     let said = String::from_utf8_lossy(&output.expect("the program is installed").stdout).into_owned();
-    let lines: Vec<_> = said.lines().filter(|line| !line.starts_with(' ') && !line.contains("clock: ")).collect();
+    let is_usual = |line: &str| line.contains("clock: ") || line.contains("is the placeholder of the example");
+    let lines: Vec<_> = said.lines().filter(|line| !line.starts_with(' ') && !is_usual(line)).collect();
     lines.join("\n")
 }
 
