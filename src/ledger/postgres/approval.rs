@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::record::{self, COLUMNS, Written};
+use super::record::{self, COLUMNS, Written, record_of};
 use super::transaction::PostgresTransaction;
 use super::value::{Row, Value};
 use super::wire::{Answer, statement};
-use super::{ASYNCHRONOUS, Postgres, record_of};
+use super::{ASYNCHRONOUS, Postgres};
 use crate::ledger::{
     ApprovalQueries, ApprovalRecord, ApprovalTransaction, LedgerError, Notice, NoticeKind, PayloadRecord, Record,
     State, Story, Vote, VoteKind,

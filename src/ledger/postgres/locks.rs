@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use rustix::process::{Pid, test_kill_process};
 
-use super::Terms;
 use super::session::Session;
+use super::terms::Terms;
 use super::wire::statement;
 use crate::ledger::{LedgerError, RequestLock};
 use crate::limits::{POSTFIX_MARGIN, UNLOCK};

@@ -14,6 +14,7 @@ mod schema;
 mod server;
 mod session;
 mod socket;
+mod terms;
 mod transaction;
 mod value;
 mod wire;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::{Ledger, LedgerError, Lockout, Owner, Record, RequestLock, Transaction};
-use crate::config::{Folder, LedgerUrl, PostgresUrl, Settings, Synchronous, Trusted};
+use crate::config::{Folder, LedgerUrl, PostgresUrl, Settings, Trusted};
 use crate::limits::{NODE_SEEN, Timeouts};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -34,6 +35,7 @@ use connect::{Target, connect};
 use locks::ASYNCHRONOUS;
 use record::COLUMNS;
 use session::Session;
+use terms::Terms;
 use value::Row;
 
 use transaction::{LOCKOUT, PostgresTransaction, SET_LOCKOUT, lockout_from, lockout_values};
@@ -43,20 +45,6 @@ use wire::{Answer, statement};
 pub struct Postgres {
     session: Rc<RefCell<Session>>,
     terms: Rc<Terms>,
-}
-
-/// What one delivery knows.
-struct Terms {
-    /// The gateway whose ledger it must be.
-    gateway: String,
-    /// This host's name.
-    node: String,
-    /// Of this delivery alone, and random.
-    token: [u8; 16],
-    timeout: Duration,
-    synchronous: Synchronous,
-    max_future: Duration,
-    longest: Duration,
 }
 
 impl Postgres {
@@ -171,11 +159,6 @@ fn read(file: &Path, trusted: Trusted, is_secret: bool) -> Result<Zeroizing<Stri
 /// This host's name.
 fn node() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// The request with this id.
-fn record_of(id: &[u8]) -> Result<RequestId, LedgerError> {
-    id.try_into().map(RequestId::from_bytes).map_err(|_| LedgerError::Corrupt("id"))
 }
 
 impl Ledger for Postgres {

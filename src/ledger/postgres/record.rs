@@ -9,6 +9,11 @@ use crate::protocol::{RequestId, RunResult};
 pub(super) const COLUMNS: &str = "id, user_name, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
      started, finished, result, reply_to, reply, replied, queue_id, audit_lost, holds_until";
 
+/// The request with this id.
+pub(super) fn record_of(id: &[u8]) -> Result<RequestId, LedgerError> {
+    id.try_into().map(RequestId::from_bytes).map_err(|_| LedgerError::Corrupt("id"))
+}
+
 /// The moment at which a hold of `$n` seconds ends, by the database's clock.
 fn hold_ends(n: u32) -> String {
     format!("clock_timestamp() + ${n}::bigint * interval '1 second'")

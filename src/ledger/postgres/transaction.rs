@@ -8,12 +8,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::record::{self, COLUMNS, Written};
+use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
+use super::terms::Terms;
 use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
-use super::{Terms, record_of};
 use crate::config::Synchronous;
 use crate::error::Reason;
 use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, Transaction};

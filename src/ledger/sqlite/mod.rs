@@ -7,6 +7,7 @@ mod locks;
 mod queries;
 mod record;
 mod restore;
+mod schema;
 mod transaction;
 
 use std::io::ErrorKind;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 use super::{Ledger, LedgerError, Lockout, Record, RequestLock, Transaction};
 use crate::config::Trusted;
@@ -22,14 +23,10 @@ use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 use files::{beside, checked_path, failed, sync_folder};
-use init::{APPLICATION, FIRST_SCHEMA, SCHEMA, statements};
 use record::COLUMNS;
 pub use restore::Restored;
+use schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, statements};
 use transaction::SqliteTransaction;
-
-/// Opening never makes a file, and never follows a link.
-const FLAGS: OpenFlags =
-    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
 /// An open SQLite ledger.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 use rustix::fs::{CWD, RenameFlags};
 
+use super::Sqlite;
 use super::files::{beside, checked_path, failed, sync_folder};
-use super::{APPLICATION, FLAGS, SCHEMA, Sqlite};
+use super::schema::{APPLICATION, FLAGS, SCHEMA};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
 use crate::limits::Timeouts;
