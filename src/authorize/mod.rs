@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use approval::{Approved, Ballot, Requested, Required, reauthorize, split_reason};
 pub use invocation::{Invocation, prefix};
 pub(crate) use parameters::wanted;
-pub use parameters::{Choice, Values, choose};
+pub use parameters::{Choice, Values, choose, is_visible};
 pub use person::{Person, approvers, shares_address};
 
 use crate::authenticate::{Authenticated, Identified};
@@ -88,11 +88,6 @@ pub fn max_age(command: Option<&Command>, roles: &[String], settings: &Settings)
 /// Whether a request for `command` must have an SSH signature. As with [`max_age`], only for those who may run it at all.
 pub fn must_sign(command: Option<&Command>, roles: &[String]) -> bool {
     command.is_some_and(|command| command.require_signature && is_visible(command, roles))
-}
-
-/// Whether any of `roles` may run `command` with some values.
-pub fn is_visible(command: &Command, roles: &[String]) -> bool {
-    roles.iter().any(|role| command.allow.contains_key(role))
 }
 
 /// Authorizes what the user may do. `command` is the configured command of the name that was requested, if there is one.

@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 use crate::config::{Command, Parameter};
 use crate::protocol::{Arguments, ParameterName};
 
+/// Whether any of `roles` may run `command` with some values.
+pub fn is_visible(command: &Command, roles: &[String]) -> bool {
+    roles.iter().any(|role| command.allow.contains_key(role))
+}
+
 /// A value for each of a command's parameters.
 pub type Values = BTreeMap<ParameterName, String>;
 

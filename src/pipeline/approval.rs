@@ -1,74 +1,17 @@
 //! Approvals: a request that asks for one, and votes. Each effect is recorded before the next begins.
 
-use std::time::Instant;
-
-use super::context::Context;
 use super::delivery::Delivery;
 use super::judge::{Asked, Judge, Judgement};
 use super::observer::Step;
+use super::target::Target;
 use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
-use crate::authorize::{Action, Authorized, Ballot, Person, Required, approvers};
+use crate::authorize::{Action, Authorized, Person, Required, approvers};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::ledger::{Ledger, Notice, NoticeKind, Record, RequestLock, State, StoredReply, Transaction, Vote};
+use crate::ledger::{Ledger, Notice, NoticeKind, Record, State, StoredReply, Transaction, Vote};
 use crate::limits::{APPROVERS, BEFORE_RUN, EXCLUSIVE_POLL};
-use crate::protocol::{Request, RequestId, RunResult, Timestamp};
+use crate::protocol::{RunResult, Timestamp};
 use crate::reply::{ReplyComposer, host};
-
-/// The request that a vote is about, and whether this process works on it alone.
-pub(super) struct Target {
-    /// The request.
-    pub(super) id: RequestId,
-    lock: Option<RequestLock>,
-    /// Until when the delivery of the vote may wait, for the lock and for the command.
-    deadline: Instant,
-}
-
-impl Target {
-    /// The request that `request` votes on, if it is a vote, locked for this process. While another delivery works on it, this
-    /// one waits until it is decided. `explain`, which has no effects, locks nothing.
-    pub(super) fn of(
-        request: &Request,
-        ledger: &dyn Ledger,
-        context: &Context<'_>,
-        has_effects: bool,
-    ) -> Result<Option<Self>, Stop> {
-        let arguments = request.arguments().unwrap_or_default();
-        let Some(Ok(ballot)) = Ballot::read(request.command().as_str(), &arguments) else {
-            return Ok(None);
-        };
-        let id = ballot.request();
-        let deadline: Instant = context.clock.instant() + context.timeouts.exclusive_wait;
-        if !has_effects {
-            return Ok(Some(Self { id, lock: None, deadline }));
-        }
-        loop {
-            let lock = ledger.lock(&id)?;
-            let is_pending = || Ok::<_, Stop>(ledger.record(&id)?.is_some_and(|record| record.state == State::Pending));
-            if lock.is_some() || context.clock.instant() >= deadline || !is_pending()? {
-                return Ok(Some(Self { id, lock, deadline }));
-            }
-            context.clock.sleep(EXCLUSIVE_POLL);
-        }
-    }
-
-    /// Whether this process alone works on it.
-    pub(super) fn is_locked(&self) -> bool {
-        self.lock.is_some()
-    }
-
-    /// Requires that this process alone works on it.
-    ///
-    /// # Errors
-    ///
-    /// A deferral: another one does.
-    pub(super) fn require_lock(&self) -> Result<(), Deferral> {
-        match self.lock {
-            Some(_) => Ok(()),
-            None => Err(Deferral::new("busy", "another delivery works on the request that this vote is about")),
-        }
-    }
-}
 
 /// What is recorded for a request that needs approval; `None` where it needs none.
 ///

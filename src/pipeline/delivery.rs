@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::approval::Target;
 use super::builtin;
 use super::context::Context;
 use super::observer::{Observer, Step};
+use super::target::Target;
 use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord};
 use crate::authenticate::Identified;
 use crate::error::{Deferral, Refusal, Stop};

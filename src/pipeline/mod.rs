@@ -20,6 +20,7 @@ mod log;
 mod observer;
 mod resume;
 mod send;
+mod target;
 mod trace;
 
 use std::io::Read;
@@ -31,10 +32,11 @@ pub use observer::{Observer, Step};
 pub use resume::{Resumed, resume};
 pub use trace::Trace;
 
-use approval::{Target, Voted};
+use approval::Voted;
 use delivery::Delivery;
 use judge::{Judge, Judgement};
 use send::Sender;
+use target::Target;
 
 use crate::admission::{self, Announcement, PendingRecord};
 use crate::authenticate::{self, Identified};

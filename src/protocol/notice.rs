@@ -4,7 +4,7 @@
 use super::block::{Block, Kind, line};
 use super::mac::{Key, RequestId};
 use super::name::{CommandName, GatewayName, UserName};
-use super::reply::{SignedBlock, text_hash};
+use super::reply::{CheckedText, SignedBlock, check, text_hash};
 use super::run_digest::RunDigest;
 use super::time::Timestamp;
 
@@ -45,6 +45,11 @@ impl NoticeBlock {
     }
 }
 
+/// Checks a notice's text under the approver's key, as [`check_reply`](super::check_reply) checks a reply's.
+pub fn check_notice<'t>(text: &'t str, key: &Key) -> CheckedText<'t, NoticeBlock> {
+    check(text, key)
+}
+
 impl SignedBlock for NoticeBlock {
     const KIND: Kind = Kind::Notice;
 
@@ -70,7 +75,7 @@ impl SignedBlock for NoticeBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{CheckedText, Verdict, check_notice, check_reply};
+    use crate::protocol::{Verdict, check_reply};
 
     #[test]
     fn a_notice_is_no_reply_and_holds_under_one_key() {

@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use super::block::{Block, Kind, line};
 use super::mac::{Key, RequestId};
 use super::name::{GatewayName, UserName};
-use super::notice::NoticeBlock;
 use super::time::Timestamp;
 
 /// The outcome of a request, as the reply's `result` line gives it.
@@ -159,12 +158,7 @@ pub fn check_reply<'t>(text: &'t str, key: &Key) -> CheckedText<'t> {
     check(text, key)
 }
 
-/// Checks a notice's text in the same way.
-pub fn check_notice<'t>(text: &'t str, key: &Key) -> CheckedText<'t, NoticeBlock> {
-    check(text, key)
-}
-
-fn check<'t, B: SignedBlock>(text: &'t str, key: &Key) -> CheckedText<'t, B> {
+pub(super) fn check<'t, B: SignedBlock>(text: &'t str, key: &Key) -> CheckedText<'t, B> {
     for found in Block::all(text, B::KIND).into_iter().rev() {
         if !key.verifies(&found.block.signed, &found.block.mac) {
             continue;
