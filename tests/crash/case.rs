@@ -29,8 +29,10 @@ pub enum Case {
     Refused,
     /// The command was run, and sendmail took no reply.
     Unanswered,
-    /// A delivery died after it had started the command.
+    /// A delivery died after the command had ended.
     Orphaned,
+    /// A delivery died as soon as it had started sudo: the command has begun by itself, or never does.
+    OrphanedAtStart,
     /// The command is held by another run, which ends while the delivery waits.
     Waiting,
     /// An earlier delivery waited and was deferred.
@@ -44,7 +46,7 @@ pub enum Case {
 }
 
 impl Case {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Exclusive,
         Self::Shared,
         Self::Exit1,
@@ -53,6 +55,7 @@ impl Case {
         Self::Refused,
         Self::Unanswered,
         Self::Orphaned,
+        Self::OrphanedAtStart,
         Self::Waiting,
         Self::Waited,
         Self::First,
@@ -66,7 +69,7 @@ impl Case {
 
     /// A gateway that is about to get the case's mail.
     pub fn site(self) -> Result<Site> {
-        let via_sudo = [Self::Exclusive, Self::Exit1, Self::SudoRefuses].contains(&self);
+        let via_sudo = [Self::Exclusive, Self::Exit1, Self::SudoRefuses, Self::OrphanedAtStart].contains(&self);
         let mut site = Site::new(if via_sudo { RunVia::Sudo } else { RunVia::Direct });
         let now = SystemClock.now();
         let (command, arguments): (_, &[_]) = match self {
@@ -104,14 +107,16 @@ impl Case {
                 ensure!(ended.status == Some(75), "{ended:?}");
                 site.test_gateway.break_sendmail(false);
             }
-            Self::Orphaned => {
-                // It waits for the command that has ended. Earlier, the command may not have begun, and then never does.
-                let call = Call { name: "wait4".to_owned(), nth: 1, ..Call::default() };
+            Self::Orphaned | Self::OrphanedAtStart => {
+                // The call before which it has started the child, or by which it learns that the child has ended.
+                let name = if self == Self::Orphaned { "wait4" } else { "pidfd_open" };
+                let call = Call { name: name.to_owned(), nth: 1, ..Call::default() };
                 let ended = site.deliver(&strace::kill(&site.trace(), &call), |_| false)?;
                 ensure!(ended.signal == Some(9), "{ended:?}");
                 site.wait_for_children()?;
-                ensure!(site.test_gateway.runs().len() == 1, "the command did not run");
-                site.result = "unknown";
+                let runs = site.test_gateway.runs().len();
+                ensure!(runs == 1 || (runs == 0 && self == Self::OrphanedAtStart), "the command ran {runs} times");
+                (site.result, site.runs) = ("unknown", runs);
             }
             Self::Waiting => site.hold()?,
             Self::Waited => {

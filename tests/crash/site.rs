@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use mailsudo::config::RunVia;
+use mailsudo::limits::POSTFIX_MARGIN;
 use mailsudo::protocol::Timestamp;
 use mailsudo::system::child::wait_until;
 use mailsudo::system::clock::{Clock, SystemClock};
@@ -19,8 +20,9 @@ use tempfile::TempDir;
 use crate::common::TestGateway;
 use crate::strace;
 
-/// A delivery that takes longer hangs. A bound, far above what any takes.
-const TIMEOUT: Duration = Duration::from_mins(2);
+/// A delivery that takes longer hangs: Postfix ends it then. Its last wait, for the ledger to take that the reply was sent, may
+/// use all that the other waits leave of this.
+const TIMEOUT: Duration = POSTFIX_MARGIN;
 
 /// Takes a message whole or not at all, as postdrop(1) does, and only with the documented words.
 const SENDMAIL: &str = r#"#!/bin/sh

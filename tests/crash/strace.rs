@@ -28,7 +28,7 @@ pub struct Call {
     pub after_ledger: bool,
     /// Whether a child may have been started by then.
     pub after_start: bool,
-    /// Whether it gives a lock up.
+    /// Whether SQLite gives a lock up by it.
     pub unlocks: bool,
 }
 
@@ -88,7 +88,7 @@ pub fn calls(trace: &Path, ledger: &Path) -> Vec<Call> {
             nth: *nth,
             after_ledger,
             after_start,
-            unlocks: line.contains("F_UNLCK"),
+            unlocks: line.contains(", F_SETLK, {l_type=F_UNLCK"),
         });
     }
     calls

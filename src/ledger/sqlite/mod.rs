@@ -9,6 +9,7 @@ mod record;
 mod restore;
 mod schema;
 mod transaction;
+mod turn;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use record::COLUMNS;
 pub use restore::Restored;
 use schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, statements};
 use transaction::SqliteTransaction;
+use turn::Turn;
 
 /// An open SQLite ledger.
 #[derive(Debug)]
@@ -106,21 +108,25 @@ impl Sqlite {
         })
     }
 
-    /// Tries `work` until no other transaction is open, or `timeout` is over. SQLite itself would sleep between its
-    /// attempts for up to a tenth of a second, many times as long as a transaction is open.
+    /// Tries `work`, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself would sleep between
+    /// its attempts for up to a tenth of a second, many times as long as a transaction is open, and would keep no order.
     fn wait_while_busy<T>(
         &self,
         timeout: Duration,
         mut work: impl FnMut() -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
         let deadline = Instant::now() + timeout;
+        let is_over = |done: &rusqlite::Result<T>| !done.as_ref().is_err_and(is_busy) || Instant::now() >= deadline;
         self.connection.busy_timeout(Duration::ZERO)?;
-        let done = loop {
-            match work() {
-                Err(error) if is_busy(&error) && Instant::now() < deadline => std::thread::sleep(LEDGER_POLL),
-                other => break other,
+        let mut done = work();
+        if !is_over(&done) {
+            let _turn = Turn::wait(&self.locks, deadline);
+            done = work();
+            while !is_over(&done) {
+                std::thread::sleep(LEDGER_POLL);
+                done = work();
             }
-        };
+        }
         self.connection.busy_timeout(self.timeout)?;
         Ok(done?)
     }
@@ -169,6 +175,33 @@ impl Sqlite {
         if missing.is_empty() { Ok(()) } else { Err(LedgerError::Corrupt("lack of a table or index")) }
     }
 
+    /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and raises the
+    /// watermark to the newest signed time among them.
+    fn prune_replied(&self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+        let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
+        let bounds = params![before.seconds(), most];
+        // A short query first, because most deliveries find nothing to prune.
+        let any = "SELECT 1 FROM requests WHERE handed_over < ?1";
+        if self.connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
+            return Ok(0);
+        }
+        let transaction = self.begin()?;
+        let newest = format!("SELECT max(signed) FROM (SELECT signed {old})");
+        let newest: Option<i64> = transaction.query_row(&newest, bounds, |row| row.get(0))?;
+        let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1) WHERE ?1 IS NOT NULL", [newest])?;
+        if let (0, Some(newest)) = (raised, newest) {
+            transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [newest])?;
+        }
+        for (table, column) in
+            [("approvals", "name"), ("payloads", "name"), ("votes", "request"), ("notices", "request")]
+        {
+            transaction.execute(&format!("DELETE FROM {table} WHERE {column} IN (SELECT name {old})"), bounds)?;
+        }
+        let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
+        transaction.commit()?;
+        Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+    }
+
     fn schema(&self) -> Result<(i64, i64), LedgerError> {
         let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
         Ok((pragma("application_id")?, pragma("user_version")?))
@@ -213,7 +246,7 @@ impl Ledger for Sqlite {
     fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
         // If a power failure undoes it, the watermark is undone with it.
         self.set(Synchronous::Normal)?;
-        prune(&mut self.connection, before, most)
+        self.prune_replied(before, most)
     }
 
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {
@@ -222,7 +255,7 @@ impl Ledger for Sqlite {
 
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError> {
         self.set(Synchronous::Full)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         let before = transaction::lockout_of(&transaction, user.as_str())?;
         transaction::set_lockout(&transaction, user.as_str(), &Lockout { until: now, told: true, counted_to: now })?;
         transaction.commit()?;
@@ -250,29 +283,4 @@ impl Ledger for Sqlite {
         };
         record.transpose()
     }
-}
-
-/// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and raises the
-/// watermark to the newest signed time among them.
-fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
-    let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
-    let bounds = params![before.seconds(), most];
-    // A short query first, because most deliveries find nothing to prune.
-    let any = "SELECT 1 FROM requests WHERE handed_over < ?1";
-    if connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
-        return Ok(0);
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let newest = format!("SELECT max(signed) FROM (SELECT signed {old})");
-    let newest: Option<i64> = transaction.query_row(&newest, bounds, |row| row.get(0))?;
-    let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1) WHERE ?1 IS NOT NULL", [newest])?;
-    if let (0, Some(newest)) = (raised, newest) {
-        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [newest])?;
-    }
-    for (table, column) in [("approvals", "name"), ("payloads", "name"), ("votes", "request"), ("notices", "request")] {
-        transaction.execute(&format!("DELETE FROM {table} WHERE {column} IN (SELECT name {old})"), bounds)?;
-    }
-    let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
-    transaction.commit()?;
-    Ok(u32::try_from(gone).unwrap_or(u32::MAX))
 }
