@@ -32,7 +32,8 @@ pub const SYSLOG_LEAST: Duration = Duration::from_millis(1);
 /// How long timeout(1) waits between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
 
-/// How long sudo may take to start a command. sudo that waits for DNS takes 40 s (docs/measurements.md).
+/// How long sudo may take to start a command. sudo that waits for DNS takes 40 s
+/// (docs/measurements.md#sudo-looks-its-host-name-up).
 pub const SUDO_START: Duration = Duration::from_secs(10);
 
 /// How often a request that waits for an exclusive command checks whether it is free.
@@ -166,7 +167,8 @@ pub const LOG_VALUE: usize = 1000;
 /// The most bytes of a value in a log line after escaping.
 pub const LOG_QUOTED: usize = 3000;
 
-/// The most bytes of a log line before another field is left out. rsyslog cuts a line near 8 KiB (docs/measurements.md).
+/// The most bytes of a log line before another field is left out. rsyslog cuts a line near 8 KiB
+/// (docs/measurements.md#length-of-a-line).
 pub const LOG_LINE: usize = 4500;
 
 /// How much of a command's output is read at once, in bytes: what a pipe holds.
@@ -176,13 +178,13 @@ pub const PIPE_READ: usize = 1 << 16;
 pub const PIPE_READS: usize = (1 << 20) / PIPE_READ;
 
 /// The longest regular expression in sudoers that is written, in bytes. sudo 1.9.13 and 1.9.16 match none of 1,036
-/// (docs/measurements.md).
+/// (docs/measurements.md#length-of-an-expression).
 pub const SUDO_EXPRESSION: usize = 1000;
 
 /// How many argument vectors of one command are written into sudoers one by one.
 pub const ARGUMENT_VECTORS: usize = 256;
 
-/// The longest word that sudo-rs reads in sudoers, in bytes (docs/measurements.md).
+/// The longest word that sudo-rs reads in sudoers, in bytes (docs/measurements.md#sudo-rs).
 pub const SUDO_RS_WORD: usize = 1024;
 
 /// The longest reply of a mail server that is read, in bytes. RFC 5321 section 4.5.3.1.5 has 512 for a line.

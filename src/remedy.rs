@@ -12,7 +12,7 @@ const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
 /// The file of sudoers for exceptions. sudo reads files in the order of their bytes, and `~` comes after all letters: so this
 /// one counts, whatever a file before it sets for all users (sudoers(5); a setting for one user does not override a later one
-/// for all, docs/measurements.md).
+/// for all, docs/measurements.md#a-setting-of-defaults-for-one-user).
 pub const LAST_SUDOERS_FILE: &str = "/etc/sudoers.d/~mailsudo";
 
 /// What to do about a fault.

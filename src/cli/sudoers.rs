@@ -102,7 +102,7 @@ impl Sudoers {
     }
 }
 
-/// How long sudo may take to answer: one that waits for DNS takes 40 s (docs/measurements.md).
+/// How long sudo may take to answer: one that waits for DNS takes 40 s (docs/measurements.md#sudo-looks-its-host-name-up).
 const SUDO_ANSWERS: Duration = Duration::from_mins(1);
 
 /// The exit status of `--check` if the answer is not known.

@@ -140,7 +140,8 @@ fn start(
     let mut words = line.iter();
     let mut command = isolated(Path::new(words.next().map_or("", String::as_str)));
     command.args(words).stdin(stdin).stdout(writer.try_clone()?).stderr(writer);
-    // Postfix's umask of 077 would pass through sudo to root's command (docs/measurements.md).
+    // Postfix's umask of 077 would pass through sudo to root's command
+    // (docs/measurements.md#what-a-command-inherits-from-sudo).
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let spawned = command.spawn();
     rustix::process::umask(before);

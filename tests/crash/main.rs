@@ -53,11 +53,9 @@ fn calls(case: Case) -> Vec<Call> {
 ///
 /// exit_group(2) has no error; close(2) has, but the descriptor is gone even then, which strace(1) cannot do. Rust's runtime
 /// looks by poll(2) whether descriptors 0 to 2 are open, before main, and aborts at errors that poll(2) does not have; the
-/// program itself waits by ppoll(2). SQLite does not look whether a lock was given up, and then waits for what it holds
-/// itself as long as it would for another process, minutes in the end: once through is enough, and for the soak.
-fn can_fail(case: Case, call: &Call) -> bool {
-    let once = is_soak() && case == Case::Exclusive;
-    !["close", "exit_group", "poll"].contains(&call.name.as_str()) && (!call.unlocks || once)
+/// program itself waits by ppoll(2).
+fn can_fail(call: &Call) -> bool {
+    !["close", "exit_group", "poll"].contains(&call.name.as_str())
 }
 
 /// Delivers with the disturbance, then without until the mail is consumed, and judges what became of it.
@@ -105,13 +103,9 @@ fn a_delivery_may_die_at_any_call() {
 fn any_call_of_a_delivery_may_fail() {
     let cases: &[Case] = if is_soak() { &Case::ALL } else { &Case::MAIN };
     let points = |&case: &Case| {
-        let calls: Vec<_> = calls(case).into_iter().filter(|call| can_fail(case, call)).collect();
+        let calls: Vec<_> = calls(case).into_iter().filter(|call| can_fail(call)).collect();
         let points = calls.into_iter().enumerate().flat_map(|(n, call)| {
-            let errors = match (is_soak(), call.unlocks) {
-                (true, false) => &ERRORS[..],
-                (true, true) => &ERRORS[..1],
-                (false, _) => &ERRORS[n % ERRORS.len()..][..1],
-            };
+            let errors = if is_soak() { &ERRORS[..] } else { &ERRORS[n % ERRORS.len()..][..1] };
             errors.iter().map(move |&error| Point { case, call: call.clone(), error: Some(error) })
         });
         (case, points.collect())

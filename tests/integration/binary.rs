@@ -481,7 +481,7 @@ fn a_file_that_the_caller_may_not_read_is_named_with_the_chmod() {
     }
 }
 
-/// A parent that ignores SIGCHLD leaves wait(2) with ECHILD (docs/measurements.md).
+/// A parent that ignores SIGCHLD leaves wait(2) with ECHILD (docs/measurements.md#waiting-for-a-child).
 #[test]
 fn what_the_parent_ignores_changes_nothing() {
     let test_gateway = CliGateway::new();

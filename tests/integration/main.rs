@@ -15,6 +15,7 @@ mod cli;
 
 mod approval;
 mod binary;
+mod citations;
 mod cli_conventions;
 mod concurrency;
 mod editing;
