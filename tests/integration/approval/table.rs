@@ -43,14 +43,19 @@ fn counts(told: &[&'static str], state: &'static str) -> Found {
     Found { refused: "", told: told.to_vec(), state, runs: usize::from(state == "finished") }
 }
 
-#[test]
-fn each_vote_is_recorded_uses_its_step_counts_to_no_lockout_and_is_answered() {
-    let row = |finding, needed, before, vote, found| Row { finding, needed, before, vote, found };
-    let lapse: fn(&mut Site, &Asked) = |site, _| {
-        site.command("", "exclusive = false");
-        site.gateway.clock.forward(3 * 3600);
-    };
-    let rows = [
+fn row(
+    finding: &'static str,
+    needed: u32,
+    before: fn(&mut Site, &Asked),
+    vote: fn(&Site, &Asked) -> String,
+    found: Found,
+) -> Row {
+    Row { finding, needed, before, vote, found }
+}
+
+/// Votes on what is not the voter's to judge.
+fn not_theirs() -> Vec<Row> {
+    vec![
         row(
             "the requester approves",
             1,
@@ -103,9 +108,23 @@ fn each_vote_is_recorded_uses_its_step_counts_to_no_lockout_and_is_answered() {
             |s, a| vote(s, "carol", "approve", a),
             refused("own-request", "carol", "pending"),
         ),
-        row("lapsed", 1, lapse, |s, a| vote(s, "carol", "approve", a), {
-            Found { refused: "not-pending", told: vec!["alice", "carol"], state: "lapsed", runs: 0 }
-        }),
+    ]
+}
+
+/// Votes on what is decided already.
+fn too_late() -> Vec<Row> {
+    let lapse: fn(&mut Site, &Asked) = |site, _| {
+        site.command("", "exclusive = false");
+        site.gateway.clock.forward(3 * 3600);
+    };
+    vec![row("lapsed", 1, lapse, |s, a| vote(s, "carol", "approve", a), {
+        Found { refused: "not-pending", told: vec!["alice", "carol"], state: "lapsed", runs: 0 }
+    })]
+}
+
+/// Votes on a pending request, by a user who may judge it.
+fn in_time() -> Vec<Row> {
+    vec![
         row(
             "denied before",
             1,
@@ -176,8 +195,12 @@ fn each_vote_is_recorded_uses_its_step_counts_to_no_lockout_and_is_answered() {
             |s, a| vote(s, "carol", "approve", a),
             counts(&["bob", "dave", "alice", "carol"], "lapsed"),
         ),
-    ];
-    for row in rows {
+    ]
+}
+
+#[test]
+fn each_vote_is_recorded_uses_its_step_counts_to_no_lockout_and_is_answered() {
+    for row in [not_theirs(), too_late(), in_time()].into_iter().flatten() {
         let mut site = Site::new(&format!("needed = {}", row.needed));
         let asked = site.asked();
         (row.before)(&mut site, &asked);
