@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use super::{Admitted, PendingRecord, held_by_invocation};
+use super::{Admitted, PendingRecord, counted, held_by_invocation};
 use crate::authorize::{Action, Approved, Authorized, Required};
 use crate::error::Reason;
 use crate::ledger::{
-    ApprovalRecord, Ledger, LedgerError, Notice, NoticeKind, PayloadRecord, Record, State, StoredReply, Transaction,
-    Vote,
+    ApprovalRecord, Counts, Ledger, LedgerError, Notice, NoticeKind, PayloadRecord, Record, Series, State, StoredReply,
+    Transaction, Vote,
 };
 use crate::limits::{KILL_AFTER, SUDO_START};
 use crate::protocol::{Payload, RequestId, RunResult, Timestamp, UserName};
@@ -51,7 +51,9 @@ impl Announcement {
         &self.notices
     }
 
-    pub(super) fn write(&self, transaction: &mut dyn Transaction) -> Result<(), LedgerError> {
+    pub(super) fn write(&self, transaction: &mut dyn Transaction, now: Timestamp) -> Result<(), LedgerError> {
+        let event = if self.approval.exception.is_some() { "exception" } else { "asked" };
+        count(transaction, Series::Approval(event), now);
         transaction.insert_approval(&self.approval)?;
         self.notices.iter().try_for_each(|notice| transaction.insert_notice(&self.approval.request, notice))
     }
@@ -77,6 +79,7 @@ pub fn ask(
     mut pending: PendingRecord,
     announcement: &Announcement,
     reply: StoredReply,
+    now: Timestamp,
 ) -> Result<(), LedgerError> {
     if let Action::Run(invocation) = authorized.action() {
         pending.record.run_as = Some(invocation.run_as().to_string());
@@ -90,7 +93,7 @@ pub fn ask(
     if let Some(payload) = authorized.payload() {
         transaction.insert_payload(&pending.record.id, &payload_record(payload, true))?;
     }
-    announcement.write(transaction.as_mut())?;
+    announcement.write(transaction.as_mut(), now)?;
     transaction.commit()
 }
 
@@ -133,11 +136,14 @@ pub fn conclude(
         ..pending.record
     };
     pending.write(transaction.as_mut())?;
+    transaction.count(counted::ended(&pending.record), now);
     if let Some(vote) = &conclusion.vote {
         transaction.insert_vote(vote)?;
+        count(transaction.as_mut(), Series::Approval(vote.kind.word()), now);
     }
     if let Some(concluded) = &conclusion.concluded {
         take(transaction.as_mut(), concluded)?;
+        transaction.count(counted::ended(concluded), now);
         for notice in &conclusion.notices {
             transaction.insert_notice(&concluded.id, notice)?;
         }
@@ -151,6 +157,12 @@ fn take(transaction: &mut dyn Transaction, record: &Record) -> Result<(), Ledger
         return Err(LedgerError::Taken);
     }
     transaction.close_approval(&record.id)
+}
+
+fn count(transaction: &mut dyn Transaction, series: Series<'_>, now: Timestamp) {
+    let mut counts = Counts::default();
+    counts.one(series);
+    transaction.count(counts, now);
 }
 
 /// A request that waits is only changed by the delivery that has read it as waiting.
@@ -220,6 +232,7 @@ pub fn claim<'p>(
     let is_held = held_by_invocation(transaction.as_ref(), invocation, longest, now)?.is_some();
     if let Some(vote) = &vote {
         transaction.insert_vote(vote)?;
+        count(transaction.as_mut(), Series::Approval(vote.kind.word()), now);
     }
     if is_held {
         if pending.is_new {
@@ -277,14 +290,12 @@ pub fn give_up_claimed(
         if !transaction.change(&ended, State::Started)? {
             return Err(LedgerError::Taken);
         }
+        transaction.count(counted::ended(&ended), now);
     }
-    transaction.update(&Record {
-        state: State::Finished,
-        result: Some(result),
-        reply: Some(vote_reply),
-        finished: Some(now),
-        ..vote
-    })?;
+    let vote =
+        Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
+    transaction.update(&vote)?;
+    transaction.count(counted::ended(&vote), now);
     transaction.commit()
 }
 

@@ -5,6 +5,7 @@
 //! stable storage (tests/types checks it).
 
 mod approval;
+mod counted;
 mod refusal;
 
 use std::time::Duration;
@@ -216,7 +217,7 @@ pub fn admit<'p>(
         transaction.insert_payload(&pending.record.id, &approval::payload_record(payload, false))?;
     }
     if let Some(announcement) = &announcement {
-        announcement.write(transaction.as_mut())?;
+        announcement.write(transaction.as_mut(), now)?;
     }
     transaction.commit()?;
     Ok(Admission::Admitted(Box::new(Admitted { authorized, record: pending.record, claimed: None })))
@@ -268,12 +269,16 @@ pub fn finish(
         holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
         ..record
     };
-    if let Some(claimed) = claimed
-        && !transaction.change(&ended(claimed.record, claimed_reply), State::Started)?
-    {
-        return Err(LedgerError::Taken);
+    if let Some(claimed) = claimed {
+        let claimed = ended(claimed.record, claimed_reply);
+        if !transaction.change(&claimed, State::Started)? {
+            return Err(LedgerError::Taken);
+        }
+        transaction.count(counted::ended(&claimed), now);
     }
-    transaction.update(&ended(record, Some(reply)))?;
+    let record = ended(record, Some(reply));
+    transaction.update(&record)?;
+    transaction.count(counted::ended(&record), now);
     transaction.commit()
 }
 
@@ -290,13 +295,9 @@ pub fn give_up(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let result = Some(RunResult::Unknown);
-    transaction.update(&Record {
-        state: State::Finished,
-        result,
-        reply: Some(reply),
-        finished: Some(now),
-        ..record
-    })?;
+    let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
+    transaction.update(&record)?;
+    transaction.count(counted::ended(&record), now);
     transaction.commit()
 }
 
