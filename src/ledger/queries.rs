@@ -135,6 +135,12 @@ pub trait LedgerQueries: Ledger {
         Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
     }
 
+    /// Takes over the counters of another ledger, but for those of records, which [`import`](LedgerQueries::import) counts. A counter
+    /// that is higher stays, so that a copy may be repeated.
+    fn import_counters(&mut self, _: &[Counter]) -> Result<(), LedgerError> {
+        Err(LedgerError::Elsewhere("counters are copied into PostgreSQL only"))
+    }
+
     /// The mail servers that use it, where there can be several.
     fn nodes(&self) -> Result<Vec<Node>, LedgerError> {
         Ok(Vec::new())

@@ -15,6 +15,11 @@ pub(super) const REPLIED: &str = "WITH marked AS (
      )
      UPDATE mailsudo.counters SET value = value + 1 WHERE series = 'replied' AND EXISTS (SELECT FROM marked)";
 
+/// Takes over a counter of another ledger.
+pub(super) const IMPORT: &str = "INSERT INTO mailsudo.counters AS known (series, value, since) VALUES ($1, $2, $3)
+     ON CONFLICT (series) DO UPDATE SET value = greatest(known.value, excluded.value),
+         since = least(known.since, excluded.since)";
+
 /// The statement that adds `counts`, for the values of [`values`]. All writers have the series in the same order, so that two which
 /// write at once do not wait for each other.
 pub(super) fn add_sql(counts: &Counts) -> String {

@@ -8,7 +8,7 @@ use super::value::{Row, Value};
 use super::{Answer, Postgres, count, server, statement};
 use crate::ledger::count::held;
 use crate::ledger::queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally, bounds};
-use crate::ledger::{Counts, LedgerError, Lockout, Record, Series, State};
+use crate::ledger::{Counter, Counts, LedgerError, Lockout, Record, Series, State};
 use crate::protocol::Timestamp;
 
 /// How many records are read at once, so that none of the answers is large.
@@ -140,6 +140,20 @@ impl LedgerQueries for Postgres {
             let sql = "INSERT INTO mailsudo.lockouts (user_name, until, told, counted_to) VALUES ($1, $2, $3 = 1, $4)
                  ON CONFLICT DO NOTHING";
             self.one(sql, &lockout_values(user, lockout))?;
+        }
+        Ok(())
+    }
+
+    fn import_counters(&mut self, counters: &[Counter]) -> Result<(), LedgerError> {
+        let of_records = [Series::Recorded.to_string(), Series::Pruned.to_string()];
+        for counter in counters {
+            let series = counter.words.join(" ");
+            if of_records.contains(&series) {
+                continue;
+            }
+            let value = i64::try_from(counter.value).unwrap_or(i64::MAX);
+            let since = counter.since.map_or(0, Timestamp::seconds);
+            self.one(count::IMPORT, &[series.as_str().into(), value.into(), since.into()])?;
         }
         Ok(())
     }
