@@ -27,6 +27,13 @@ pub(super) fn ended(record: &Record) -> Counts {
     counts
 }
 
+/// One of `series`.
+pub(super) fn one(series: Series<'_>) -> Counts {
+    let mut counts = Counts::default();
+    counts.one(series);
+    counts
+}
+
 /// How a request has ended, in few words: a number of statuses and signals would make as many series.
 fn result(record: &Record) -> Option<&'static str> {
     match record.state {

@@ -1,10 +1,11 @@
 //! What is recorded about a refusal: the table of reader's rule 9 (docs/protocol.md). In: a refusal and the open [`Transaction`]. Out:
 //! the refusal as recorded, and its reply.
 
-use super::{PendingRecord, counted};
+use super::counted;
+use super::pending_record::PendingRecord;
 use crate::config;
 use crate::error::{Reason, Refusal};
-use crate::ledger::{Counts, LedgerError, Lockout, Record, Series, State, StoredReply, Transaction};
+use crate::ledger::{LedgerError, Lockout, Record, Series, State, StoredReply, Transaction};
 use crate::protocol::{RunResult, Timestamp};
 
 /// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
@@ -70,9 +71,7 @@ fn count(
     }
     let until = now.plus(limits.lasts.as_duration());
     transaction.set_lockout(&Lockout { until, told: false, counted_to: now })?;
-    let mut counts = Counts::default();
-    counts.one(Series::LockedOut);
-    transaction.count(counts, now);
+    transaction.count(counted::one(Series::LockedOut), now);
     let detail = format!("{}; that makes {count}, so you are locked out until {until}", refusal.detail());
     Ok(Refusal::new(refusal.reason(), detail))
 }
