@@ -8,7 +8,7 @@ use regex_lite::Regex;
 
 use crate::import_order::checkout;
 
-/// Written by programs, not by us.
+/// Not written by us, or not text.
 const OTHERS: [&str; 6] = [".git", "target", "node_modules", "corpus", "mail", "performance"];
 
 /// The files below `folder` with one of these endings.
@@ -68,6 +68,27 @@ fn each_link_of_the_documents_leads_somewhere() {
     }
     assert!(seen > 150, "the links are not found: {seen}");
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn each_make_target_that_the_documents_name_is_there() {
+    // In a line of text, or a line of a session.
+    let command = regex(r"(?m)(?:`make ([a-z-]+)|^make ([a-z-]+)(?:$| +#))");
+    let targets = fs::read_to_string(checkout("Makefile")).expect("the Makefile");
+    let is_target = |name: &str| targets.lines().any(|line| line.starts_with(&format!("{name}:")));
+    let (mut seen, mut missing) = (0, Vec::new());
+    for page in all(&[".md"]) {
+        let text = fs::read_to_string(&page).expect("a page");
+        for found in command.captures_iter(&text) {
+            seen += 1;
+            let name = found.get(1).or(found.get(2)).expect("one of the two").as_str();
+            if !is_target(name) {
+                missing.push(format!("{}: {}", page.display(), &found[0]));
+            }
+        }
+    }
+    assert!(seen > 40, "the commands are not found: {seen}");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 #[test]
