@@ -103,7 +103,7 @@ fn a_delivery_may_die_at_any_call() {
 fn any_call_of_a_delivery_may_fail() {
     let cases: &[Case] = if is_soak() { &Case::ALL } else { &Case::MAIN };
     let points = |&case: &Case| {
-        let calls: Vec<_> = calls(case).into_iter().filter(|call| can_fail(call)).collect();
+        let calls: Vec<_> = calls(case).into_iter().filter(can_fail).collect();
         let points = calls.into_iter().enumerate().flat_map(|(n, call)| {
             let errors = if is_soak() { &ERRORS[..] } else { &ERRORS[n % ERRORS.len()..][..1] };
             errors.iter().map(move |&error| Point { case, call: call.clone(), error: Some(error) })
