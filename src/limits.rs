@@ -39,6 +39,13 @@ pub const SUDO_START: Duration = Duration::from_secs(10);
 /// How often a request that waits for an exclusive command checks whether it is free.
 pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
 
+/// What reading a ledger that works takes, many times over.
+pub const LEDGER_READ: Duration = Duration::from_secs(1);
+
+/// How much shorter than its time limit a run may seem that timeout(1) has ended: it counts from its own start, which is after sudo's
+/// and shortly before the command's.
+pub const RUN_START: Duration = Duration::from_secs(1);
+
 /// How often a transaction that waits for another one tries to begin: a fraction of what a transaction takes.
 pub const LEDGER_POLL: Duration = Duration::from_millis(1);
 
@@ -48,8 +55,30 @@ pub const SETUP_PROGRAM: Duration = Duration::from_mins(2);
 /// How long setup waits for the reply to its own request.
 pub const SETUP_REPLY: Duration = Duration::from_mins(1);
 
+/// How long a program that setup asks for an answer may take, such as journalctl.
+pub const SETUP_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long the mail server may take to answer on its port.
+pub const SETUP_GREETING: Duration = Duration::from_secs(3);
+
+/// How often setup looks whether the reply to its own request is sent.
+pub const SETUP_POLL: Duration = Duration::from_millis(500);
+
+/// The longest that setup waits for the second to end in which it made a ledger, and how often it looks.
+pub const NEW_LEDGER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(100));
+
+/// How long sudo and visudo may take to answer a sysadmin's command. sudo that waits for DNS takes 40 s
+/// (docs/measurements.md#sudo-looks-its-host-name-up).
+pub const SUDO_ANSWER: Duration = Duration::from_mins(1);
+
 /// How often `mailsudo sign --wait-reply` looks into the user's mailbox.
 pub const REPLY_POLL: Duration = Duration::from_secs(1);
+
+/// How much earlier than the clock a file's time may be: file systems keep times with less precision.
+pub const FILE_TIME: Duration = Duration::from_secs(2);
+
+/// How often the seconds that a long command has taken are shown.
+pub const PROGRESS: Duration = Duration::from_secs(1);
 
 /// How often `mailsudo log --follow` looks for new requests.
 pub const LOG_POLL: Duration = Duration::from_secs(1);
@@ -59,6 +88,9 @@ pub const CHILD_POLL: Duration = Duration::from_millis(5);
 
 /// How long getent(1) may take to find an account: the services that nsswitch.conf names, such as LDAP. No delivery asks.
 pub const ACCOUNT_LOOKUP: Duration = Duration::from_secs(5);
+
+/// How long `check` waits for a delivery that writes to the ledger.
+pub const CHECK_LEDGER: Duration = Duration::from_secs(2);
 
 /// How long one program that `check` runs may take, and all of them in total.
 pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::verify::{Checked, Finding, Statement, check};
 use super::{KeyFile, folder};
-use crate::limits::REPLY_POLL;
+use crate::limits::{FILE_TIME, REPLY_POLL};
 use crate::protocol::RequestId;
 use crate::system::clock::Clock;
 
@@ -56,8 +56,7 @@ impl Mailbox {
             path.display()
         );
         let size = about.filter(fs::Metadata::is_file).map_or(0, |about| about.len());
-        // File systems keep times with less precision than the clock.
-        let since = SystemTime::now().checked_sub(Duration::from_secs(2)).unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = SystemTime::now().checked_sub(FILE_TIME).unwrap_or(SystemTime::UNIX_EPOCH);
         Ok(Self { path, size, since })
     }
 

@@ -12,12 +12,9 @@ use crate::admission;
 use crate::authorize::Person;
 use crate::error::{Deferral, Stop};
 use crate::ledger::{Ledger, Notice, NoticeKind, Record, State, StoredReply, Story};
-use crate::limits::Timeouts;
+use crate::limits::{LEDGER_READ, Timeouts};
 use crate::protocol::{RequestId, UserName};
 use crate::reply::{ReplyTransport, notice};
-
-/// What reading a ledger that works takes, many times over.
-const READING: Duration = Duration::from_secs(1);
 
 /// Sends what one delivery has to send.
 pub(super) struct Sender<'s> {
@@ -114,7 +111,7 @@ impl<'s> Sender<'s> {
     fn left_for_reading(&self) -> Result<(), Deferral> {
         let needed = self.context.timeouts.transaction.min(self.context.timeouts.reply);
         match self.left()? {
-            left if left + READING < needed => {
+            left if left + LEDGER_READ < needed => {
                 Err(Deferral::new("ledger", "it is slow; the next delivery sends the messages that are left"))
             }
             _ => Ok(()),

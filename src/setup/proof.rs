@@ -3,7 +3,6 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -13,7 +12,7 @@ use crate::client::{self, KeyFile};
 use crate::config::{Gateway, Trusted};
 use crate::enrolment::Enrolment;
 use crate::ledger;
-use crate::limits::{SETUP_REPLY, Timeouts};
+use crate::limits::{NEW_LEDGER, SETUP_ANSWER, SETUP_POLL, SETUP_REPLY, Timeouts};
 use crate::protocol::{CommandName, Request, RequestId, UnsignedRequest, UserName};
 use crate::system::child::output_within;
 use crate::system::clock::Clock;
@@ -61,9 +60,10 @@ pub(super) fn send(gateway: &Gateway, user: &UserName, trusted: &Trusted, clock:
 fn wait_for_new_ledger(gateway: &Gateway, trusted: &Trusted, clock: &dyn Clock) -> Result<()> {
     let ledger = ledger::open(gateway.settings(), trusted.clone(), Timeouts::DEFAULT.transaction)?;
     let watermark = ledger.health()?.watermark;
-    let deadline = clock.instant() + Duration::from_secs(2);
+    let (longest, poll) = NEW_LEDGER;
+    let deadline = clock.instant() + longest;
     while watermark.is_some_and(|watermark| clock.now() <= watermark) && clock.instant() < deadline {
-        clock.sleep(Duration::from_millis(100));
+        clock.sleep(poll);
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ pub(super) fn wait(gateway: &Gateway, id: &RequestId, trusted: &Trusted, clock: 
         if clock.instant() >= deadline {
             bail!("no reply after {} s: {}", SETUP_REPLY.as_secs(), why());
         }
-        clock.sleep(Duration::from_millis(500));
+        clock.sleep(SETUP_POLL);
     }
 }
 
@@ -112,7 +112,7 @@ fn genuine(gateway: &Gateway, user: &str, message: &[u8]) -> Result<String> {
 /// The newest deferral in the log, or in Postfix's queue.
 fn why() -> String {
     let said = |command: &mut Command| {
-        let answer = output_within(command.stdin(Stdio::null()), Duration::from_secs(5)).ok().flatten();
+        let answer = output_within(command.stdin(Stdio::null()), SETUP_ANSWER).ok().flatten();
         answer.map(|answer| answer.out).unwrap_or_default()
     };
     let journal = said(Command::new("journalctl").args(["-t", "mailsudo", "-n", "50", "-o", "cat", "--no-pager"]));

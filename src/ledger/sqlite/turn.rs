@@ -8,12 +8,13 @@
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::locks::{Held, TURN};
+use crate::limits::LEDGER_POLL;
 
 /// The stack of the thread that waits, in bytes: it makes one system call.
 const STACK: usize = 64 << 10;
@@ -39,13 +40,15 @@ impl Turn {
             let _ = sender.send(held);
         };
         thread::Builder::new().stack_size(STACK).spawn(wait).ok()?;
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let left = deadline.saturating_duration_since(Instant::now()).max(LEDGER_POLL);
         receiver.recv_timeout(left).ok().map(|held| Self { _held: held })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn wait(locks: &Path, timeout: Duration) -> Option<Turn> {
