@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::admitted::Admitted;
+use super::counted;
 use crate::error::Reason;
 use crate::ledger::{Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::{OUTCOME_POLL, PRUNE};
@@ -56,7 +57,7 @@ pub fn finish(
     loop {
         // A transaction that did not begin has changed nothing; one that did is not tried twice.
         let error = match ledger.transaction(&own.id, user) {
-            Ok(transaction) => return record_end(transaction, &own, claimed.as_ref()),
+            Ok(transaction) => return record_end(transaction, &own, claimed.as_ref(), end.at),
             Err(error) => error,
         };
         if clock.instant() >= until {
@@ -70,13 +71,16 @@ fn record_end(
     mut transaction: Box<dyn Transaction + '_>,
     own: &Record,
     claimed: Option<&Record>,
+    now: Timestamp,
 ) -> Result<(), LedgerError> {
-    if let Some(claimed) = claimed
-        && !transaction.change(claimed, State::Started)?
-    {
-        return Err(LedgerError::Taken);
+    if let Some(claimed) = claimed {
+        if !transaction.change(claimed, State::Started)? {
+            return Err(LedgerError::Taken);
+        }
+        transaction.count(counted::ended(claimed), now);
     }
     transaction.update(own)?;
+    transaction.count(counted::ended(own), now);
     transaction.commit()
 }
 
@@ -93,13 +97,9 @@ pub fn give_up(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let result = Some(RunResult::Unknown);
-    transaction.update(&Record {
-        state: State::Finished,
-        result,
-        reply: Some(reply),
-        finished: Some(now),
-        ..record
-    })?;
+    let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
+    transaction.update(&record)?;
+    transaction.count(counted::ended(&record), now);
     transaction.commit()
 }
 
@@ -130,14 +130,12 @@ pub fn give_up_claimed(
         if !transaction.change(&ended, State::Started)? {
             return Err(LedgerError::Taken);
         }
+        transaction.count(counted::ended(&ended), now);
     }
-    transaction.update(&Record {
-        state: State::Finished,
-        result: Some(result),
-        reply: Some(vote_reply),
-        finished: Some(now),
-        ..vote
-    })?;
+    let vote =
+        Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
+    transaction.update(&vote)?;
+    transaction.count(counted::ended(&vote), now);
     transaction.commit()
 }
 
