@@ -10,8 +10,8 @@ use super::{Admitted, PendingRecord, held_by_invocation};
 use crate::authorize::{Action, Approved, Authorized, Required};
 use crate::error::Reason;
 use crate::ledger::{
-    ApprovalRecord, Ledger, LedgerError, Notice, NoticeKind, PayloadRecord, Record, State, StoredReply, Transaction,
-    Vote,
+    ApprovalRecord, AuditEvent, EventKind, Ledger, LedgerError, Notice, NoticeKind, PayloadRecord, Record, State,
+    StoredReply, Transaction, Vote, VoteKind,
 };
 use crate::limits::{KILL_AFTER, SUDO_START};
 use crate::protocol::{Payload, RequestId, RunResult, Timestamp, UserName};
@@ -77,6 +77,7 @@ pub fn ask(
     mut pending: PendingRecord,
     announcement: &Announcement,
     reply: StoredReply,
+    now: Timestamp,
 ) -> Result<(), LedgerError> {
     if let Action::Run(invocation) = authorized.action() {
         pending.record.run_as = Some(invocation.run_as().to_string());
@@ -86,7 +87,7 @@ pub fn ask(
     pending.record.state = State::Pending;
     pending.record.result = Some(RunResult::Pending);
     pending.record.reply = Some(reply);
-    pending.write(transaction.as_mut())?;
+    pending.write(transaction.as_mut(), EventKind::Pending, now)?;
     if let Some(payload) = authorized.payload() {
         transaction.insert_payload(&pending.record.id, &payload_record(payload, true))?;
     }
@@ -132,7 +133,18 @@ pub fn conclude(
         reply: Some(conclusion.reply),
         ..pending.record
     };
-    pending.write(transaction.as_mut())?;
+    let kind = match &conclusion.vote {
+        _ if conclusion.refused.is_some() => EventKind::Refused,
+        Some(vote) => event_of(vote.kind),
+        None => EventKind::Finished,
+    };
+    let event = AuditEvent::of(kind, &pending.record, now);
+    let event = match (&conclusion.concluded, &conclusion.vote) {
+        (Some(concluded), _) => event.about(&concluded.id, concluded.state),
+        (None, Some(vote)) => event.about(&vote.request, State::Pending),
+        (None, None) => event,
+    };
+    pending.write_with(transaction.as_mut(), &event)?;
     if let Some(vote) = &conclusion.vote {
         transaction.insert_vote(vote)?;
     }
@@ -143,6 +155,16 @@ pub fn conclude(
         }
     }
     transaction.commit()
+}
+
+/// The event that a vote is.
+fn event_of(kind: VoteKind) -> EventKind {
+    match kind {
+        VoteKind::Approve => EventKind::Approved,
+        VoteKind::Deny => EventKind::Denied,
+        VoteKind::Withdraw => EventKind::Withdrew,
+        VoteKind::Cancel => EventKind::Cancelled,
+    }
 }
 
 /// Replaces the record of a pending request: the one conditional update that claims it.
@@ -224,7 +246,8 @@ pub fn claim<'p>(
     if is_held {
         if pending.is_new {
             pending.record.state = State::Waiting;
-            pending.write(transaction.as_mut())?;
+            let event = AuditEvent::of(EventKind::Admitted, &pending.record, now).about(&asked.id, State::Pending);
+            pending.write_with(transaction.as_mut(), &event)?;
             transaction.commit()?;
             pending.is_new = false;
         }
@@ -243,7 +266,8 @@ pub fn claim<'p>(
     take(transaction.as_mut(), &record)?;
     pending.record.state = State::Started;
     pending.record.started = Some(now);
-    pending.write(transaction.as_mut())?;
+    let event = AuditEvent::of(EventKind::Approved, &pending.record, now).about(&record.id, State::Started);
+    pending.write_with(transaction.as_mut(), &event)?;
     transaction.commit()?;
     votes.extend(vote);
     let claimed = Some(Box::new(Claimed { approved, record, votes }));
@@ -264,6 +288,7 @@ pub fn give_up_claimed(
     result: RunResult,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
+    let about = asked.as_ref().map(|(record, _)| record.id);
     if let Some((record, reply)) = asked {
         let replied = if reply.is_some() { None } else { Some(now) };
         let ended = Record {
@@ -278,13 +303,19 @@ pub fn give_up_claimed(
             return Err(LedgerError::Taken);
         }
     }
-    transaction.update(&Record {
+    let vote = Record {
         state: State::Finished,
         result: Some(result),
         reply: Some(vote_reply),
         finished: Some(now),
         ..vote
+    };
+    let event = AuditEvent::of(EventKind::Finished, &vote, now);
+    transaction.append(&match about {
+        Some(about) => event.about(&about, State::Finished),
+        None => event,
     })?;
+    transaction.update(&vote)?;
     transaction.commit()
 }
 

@@ -17,7 +17,7 @@ pub use refusal::refuse;
 use crate::authenticate::Identified;
 use crate::authorize::{Action, Authorized, Invocation, Required};
 use crate::error::Reason;
-use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Record, State, StoredReply, Transaction};
+use crate::ledger::{AuditEvent, EventKind, ExclusiveHold, Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
 use crate::protocol::{Payload, RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
@@ -132,7 +132,13 @@ impl PendingRecord {
         (!self.is_new).then_some(&self.record)
     }
 
-    fn write(&self, transaction: &mut dyn Transaction) -> Result<(), LedgerError> {
+    /// Writes the record, and the event that has made it so.
+    fn write(&self, transaction: &mut dyn Transaction, kind: EventKind, now: Timestamp) -> Result<(), LedgerError> {
+        self.write_with(transaction, &AuditEvent::of(kind, &self.record, now))
+    }
+
+    fn write_with(&self, transaction: &mut dyn Transaction, event: &AuditEvent) -> Result<(), LedgerError> {
+        transaction.append(event)?;
         if self.is_new { transaction.insert(&self.record) } else { transaction.update(&self.record) }
     }
 }
@@ -199,7 +205,7 @@ pub fn admit<'p>(
             // Recorded once: a request that waits checks again five times a second.
             if pending.is_new {
                 pending.record.state = State::Waiting;
-                pending.write(transaction.as_mut())?;
+                pending.write(transaction.as_mut(), EventKind::Admitted, now)?;
                 transaction.commit()?;
                 pending.is_new = false;
             }
@@ -211,7 +217,7 @@ pub fn admit<'p>(
     }
     pending.record.state = State::Started;
     pending.record.started = Some(now);
-    pending.write(transaction.as_mut())?;
+    pending.write(transaction.as_mut(), EventKind::Started, now)?;
     if let (Action::Run(_), Some(payload)) = (authorized.action(), authorized.payload()) {
         transaction.insert_payload(&pending.record.id, &approval::payload_record(payload, false))?;
     }
@@ -268,12 +274,19 @@ pub fn finish(
         holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
         ..record
     };
+    let about = claimed.as_ref().map(|claimed| claimed.record.id);
     if let Some(claimed) = claimed
         && !transaction.change(&ended(claimed.record, claimed_reply), State::Started)?
     {
         return Err(LedgerError::Taken);
     }
-    transaction.update(&ended(record, Some(reply)))?;
+    let record = ended(record, Some(reply));
+    let event = AuditEvent::of(EventKind::Finished, &record, now);
+    transaction.append(&match about {
+        Some(about) => event.about(&about, State::Finished),
+        None => event,
+    })?;
+    transaction.update(&record)?;
     transaction.commit()
 }
 
@@ -290,13 +303,9 @@ pub fn give_up(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let result = Some(RunResult::Unknown);
-    transaction.update(&Record {
-        state: State::Finished,
-        result,
-        reply: Some(reply),
-        finished: Some(now),
-        ..record
-    })?;
+    let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
+    transaction.append(&AuditEvent::of(EventKind::Finished, &record, now))?;
+    transaction.update(&record)?;
     transaction.commit()
 }
 
@@ -314,7 +323,7 @@ pub fn mark_replied(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     ledger.mark_replied(id, now, audit_lost, timeout)?;
-    ledger.prune(now.minus(retention), PRUNE).map(drop)
+    ledger.prune(now.minus(retention), PRUNE, now).map(drop)
 }
 
 /// A record of a request about which nothing is decided yet.

@@ -12,11 +12,15 @@
 //!    where a backend cannot see that a process died on another host, the lock ends later than Postfix lets a delivery live.
 //! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the newest
 //!    signed time that it removes (docs/decisions/0012).
-//! 6. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
+//! 6. Every change that a transaction, [`Ledger::mark_replied`] or [`Ledger::prune`] makes has its event in the audit chain, in the same
+//!    commit. An event's head follows from the one before it, in the order of the commits, and no event is ever changed
+//!    (docs/decisions/0047).
+//! 7. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
 
 mod approval;
 mod contract;
 mod error;
+mod event;
 mod interface;
 mod postgres;
 mod queries;
@@ -30,6 +34,7 @@ pub use approval::{
     ApprovalQueries, ApprovalRecord, ApprovalTransaction, Notice, NoticeKind, PayloadRecord, Story, Vote, VoteKind,
 };
 pub use error::LedgerError;
+pub use event::{AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKind};
 pub use interface::{Ledger, Owner, RequestLock, Transaction};
 pub use postgres::Postgres;
 pub use queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally};
@@ -52,7 +57,7 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
             if settings.execution.run_via == RunVia::Direct && !path.exists() {
                 init(path, trusted.clone(), None)?;
             }
-            Ok(Box::new(Sqlite::open(path, trusted, timeout)?))
+            Ok(Box::new(Sqlite::open(path, trusted, timeout)?.of(&settings.gateway)))
         }
         LedgerUrl::Postgres(url) => Ok(Box::new(Postgres::open(url, settings, trusted, timeout)?)),
     }

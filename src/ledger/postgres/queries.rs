@@ -7,7 +7,7 @@ use super::transaction::{lockout_from, lockout_values};
 use super::value::Row;
 use super::{Answer, Postgres, server, statement};
 use crate::ledger::queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally, bounds};
-use crate::ledger::{LedgerError, Lockout, Record, State};
+use crate::ledger::{ChainRow, Checkpoint, LedgerError, Lockout, Record, State};
 use crate::protocol::{Timestamp, UserName};
 
 /// How many records are read at once, so that none of the answers is large.
@@ -126,6 +126,30 @@ impl LedgerQueries for Postgres {
         let sql = "SELECT user_name, until, told, counted_to FROM mailsudo.lockouts ORDER BY user_name";
         let rows = self.one(sql, &[])?.rows;
         rows.into_iter().map(|mut row| Ok((row.text("user")?, lockout_from(&mut row)?))).collect()
+    }
+
+    fn freeze(&self) -> Result<(), LedgerError> {
+        self.one("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", &[]).map(drop)
+    }
+
+    fn thaw(&self) -> Result<(), LedgerError> {
+        // A new connection, where the old one broke, has no transaction.
+        let row = self.one("SELECT current_setting('transaction_isolation') = 'repeatable read'", &[])?.row();
+        let is_whole = row.ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?;
+        self.one("ROLLBACK", &[])?;
+        is_whole.then_some(()).ok_or_else(|| LedgerError::Lost("while it was read; try again".to_owned()))
+    }
+
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError> {
+        self.checkpoint_row()
+    }
+
+    fn events(
+        &self,
+        after: u64,
+        each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        self.each_event(after, each)
     }
 
     fn import(&mut self, records: &[Record]) -> Result<u64, LedgerError> {

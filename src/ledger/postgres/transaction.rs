@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::chain::{self, NewEvent};
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
@@ -16,7 +17,7 @@ use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, Transaction};
+use crate::ledger::{AuditEvent, ChainPoint, ExclusiveHold, LedgerError, Lockout, Record, Transaction};
 use crate::limits::{HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -46,6 +47,10 @@ pub(super) struct PostgresTransaction {
     lockout: Option<Lockout>,
     /// What the row must say after the commit.
     written: Option<i64>,
+    /// The newest event of the audit chain.
+    chain: Option<ChainPoint>,
+    /// The event that is written with the commit.
+    event: Option<NewEvent>,
     is_open: bool,
 }
 
@@ -73,6 +78,7 @@ impl PostgresTransaction {
                 statement(&identity, &[]),
                 statement(&known, &[id.as_bytes().as_slice().into()]),
                 statement(LOCKOUT, &[user.as_str().into()]),
+                statement(chain::END, &[]),
             ],
             deadline,
         )?;
@@ -88,6 +94,8 @@ impl PostgresTransaction {
             was_read: Cell::new(false),
             lockout: None,
             written: None,
+            chain: None,
+            event: None,
             is_open: true,
         };
         transaction.take(begun)?;
@@ -119,6 +127,7 @@ impl PostgresTransaction {
             None => None,
         };
         self.lockout = rows.next().flatten().map(|mut row| lockout_from(&mut row)).transpose()?;
+        self.chain = Some(chain::end(rows.next().flatten())?);
         if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
     }
 
@@ -161,6 +170,16 @@ impl PostgresTransaction {
 
     fn first(&self, sql: &str, values: &[Value<'_>]) -> Result<Row, LedgerError> {
         self.one(sql, values)?.row().ok_or(LedgerError::Corrupt("answer"))
+    }
+
+    /// Reads back an event that was committed without a change of a request.
+    fn read_back_event(&self, event: &NewEvent) -> Result<(), LedgerError> {
+        let sql = "SELECT head FROM mailsudo.events WHERE number = $1";
+        let found = self.one(sql, &[event.number().into()])?.row();
+        match found.map(|mut row| row.bytes("head")).transpose()? {
+            Some(head) if head.as_ref() == event.point().head.as_bytes() => Ok(()),
+            _ => Err(LedgerError::Unproven("the event could not be read back".to_owned())),
+        }
     }
 
     /// Reads back what was committed.
@@ -261,6 +280,14 @@ impl Transaction for PostgresTransaction {
         }
     }
 
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        let newest = self.chain.take().ok_or(LedgerError::Corrupt("second event in one transaction"))?;
+        let event = NewEvent::new(newest, event)?;
+        let point = event.point();
+        self.event = Some(event);
+        Ok(point)
+    }
+
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {
         self.one(SET_LOCKOUT, &lockout_values(&self.user, lockout))?;
         self.lockout = Some(*lockout);
@@ -268,21 +295,29 @@ impl Transaction for PostgresTransaction {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
+        let event = self.event.take();
         let answered = {
             let mut session = self.session.borrow_mut();
             let wire = session.wire()?;
             wire.take_warnings();
             // Whatever goes wrong from here on: the commit may have been done.
             self.is_open = false;
-            let answered = wire.one("COMMIT", &[]);
+            // The event goes with the commit, which the server does only if it has taken the event.
+            let answered = match &event {
+                Some(event) => wire.run(&[statement(chain::INSERT, &event.values()), statement("COMMIT", &[])]),
+                None => wire.run(&[statement("COMMIT", &[])]),
+            };
+            self.is_open = matches!(answered, Err(Fault::Server(_)));
             match wire.take_warnings().pop() {
                 Some(warning) => Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message))),
-                None => Ok(answered?.tag),
+                None => Ok(answered?.pop().map(|answer| answer.tag).unwrap_or_default()),
             }
         };
-        match answered?.as_str() {
-            "COMMIT" => self.written.map_or(Ok(()), |written| self.read_back(written)),
-            other => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
+        match (answered?.as_str(), self.written, event) {
+            ("COMMIT", Some(written), _) => self.read_back(written),
+            ("COMMIT", None, Some(event)) => self.read_back_event(&event),
+            ("COMMIT", None, None) => Ok(()),
+            (other, ..) => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit.
 
 mod approval;
+mod chain;
 mod files;
 mod init;
 mod locks;
+mod prune;
 mod queries;
 mod record;
 mod restore;
@@ -17,10 +19,10 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use super::{Ledger, LedgerError, Lockout, Record, RequestLock, Transaction};
+use super::{AuditEvent, ChainPoint, Ledger, LedgerError, Lockout, Record, RequestLock, Transaction};
 use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
-use crate::protocol::{RequestId, Timestamp, UserName};
+use crate::protocol::{GatewayName, RequestId, Timestamp, UserName};
 
 use files::{beside, checked_path, failed, sync_folder};
 use record::COLUMNS;
@@ -35,6 +37,8 @@ pub struct Sqlite {
     locks: PathBuf,
     synchronous: Synchronous,
     timeout: Duration,
+    /// Whose chain an event may begin.
+    gateway: Option<GatewayName>,
 }
 
 /// When a commit of the write-ahead log is on stable storage (`PRAGMA synchronous`).
@@ -73,7 +77,7 @@ impl Sqlite {
         connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         let synchronous = Synchronous::Full;
         connection.pragma_update(None, "synchronous", synchronous.word())?;
-        let ledger = Self { connection, locks: beside(&path, "-claims"), synchronous, timeout };
+        let ledger = Self { connection, locks: beside(&path, "-claims"), synchronous, timeout, gateway: None };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => {
                 ledger.check_schema(SCHEMA)?;
@@ -101,7 +105,11 @@ impl Sqlite {
 
     /// Begins a write transaction when no other is open.
     fn begin(&self) -> Result<rusqlite::Transaction<'_>, LedgerError> {
-        self.wait_while_busy(self.timeout, || {
+        self.begin_within(self.timeout)
+    }
+
+    fn begin_within(&self, timeout: Duration) -> Result<rusqlite::Transaction<'_>, LedgerError> {
+        self.wait_while_busy(timeout, || {
             rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
         })
     }
@@ -193,7 +201,8 @@ impl Ledger for Sqlite {
         rustix::fs::stat(&self.locks).map_err(|errno| failed(&self.locks, errno))?;
         self.set(Synchronous::Full)?;
         let transaction = self.begin()?;
-        Ok(Box::new(SqliteTransaction { transaction, locks: &self.locks, id: *id, user: user.to_string() }))
+        let gateway = self.gateway.as_ref();
+        Ok(Box::new(SqliteTransaction { transaction, locks: &self.locks, gateway, id: *id, user: user.to_string() }))
     }
 
     fn mark_replied(
@@ -206,14 +215,21 @@ impl Ledger for Sqlite {
         self.set(Synchronous::Normal)?;
         let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
                    WHERE name = ?1 AND handed_over IS NULL";
-        let values = params![id.as_bytes(), now.seconds(), audit_lost];
-        self.wait_while_busy(timeout, || self.connection.execute(sql, values)).map(drop)
+        let transaction = self.begin_within(timeout)?;
+        if transaction.execute(sql, params![id.as_bytes(), now.seconds(), audit_lost])? == 1 {
+            chain::append(&transaction, self.gateway.as_ref(), &AuditEvent::replied(id, now))?;
+        }
+        Ok(transaction.commit()?)
     }
 
-    fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+    fn prune(&mut self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
         // If a power failure undoes it, the watermark is undone with it.
         self.set(Synchronous::Normal)?;
-        prune(&mut self.connection, before, most)
+        self.prune_old(before, most, now)
+    }
+
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        self.append_alone(event)
     }
 
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {
@@ -250,29 +266,4 @@ impl Ledger for Sqlite {
         };
         record.transpose()
     }
-}
-
-/// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and raises the
-/// watermark to the newest signed time among them.
-fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
-    let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
-    let bounds = params![before.seconds(), most];
-    // A short query first, because most deliveries find nothing to prune.
-    let any = "SELECT 1 FROM requests WHERE handed_over < ?1";
-    if connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
-        return Ok(0);
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let newest = format!("SELECT max(signed) FROM (SELECT signed {old})");
-    let newest: Option<i64> = transaction.query_row(&newest, bounds, |row| row.get(0))?;
-    let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1) WHERE ?1 IS NOT NULL", [newest])?;
-    if let (0, Some(newest)) = (raised, newest) {
-        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [newest])?;
-    }
-    for (table, column) in [("approvals", "name"), ("payloads", "name"), ("votes", "request"), ("notices", "request")] {
-        transaction.execute(&format!("DELETE FROM {table} WHERE {column} IN (SELECT name {old})"), bounds)?;
-    }
-    let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
-    transaction.commit()?;
-    Ok(u32::try_from(gone).unwrap_or(u32::MAX))
 }

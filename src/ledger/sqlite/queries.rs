@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{COLUMNS, Sqlite, record};
 use crate::ledger::queries::{BUCKETS, Filter, Health, LedgerQueries, Tally, bounds};
-use crate::ledger::{LedgerError, Lockout, Record, State};
+use crate::ledger::{ChainRow, Checkpoint, LedgerError, Lockout, Record, State};
 use crate::protocol::{Timestamp, UserName};
 
 impl LedgerQueries for Sqlite {
@@ -90,6 +90,26 @@ impl LedgerQueries for Sqlite {
             Ok((row.get(0)?, Lockout { until, told: row.get(2)?, counted_to }))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn freeze(&self) -> Result<(), LedgerError> {
+        Ok(self.connection.execute_batch("BEGIN")?)
+    }
+
+    fn thaw(&self) -> Result<(), LedgerError> {
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError> {
+        self.checkpoint_row()
+    }
+
+    fn events(
+        &self,
+        after: u64,
+        each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        self.each_event(after, each)
     }
 
     fn vacuum(&mut self) -> Result<(), LedgerError> {

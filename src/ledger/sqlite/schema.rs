@@ -6,13 +6,13 @@ use rusqlite::OpenFlags;
 pub(super) const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
-pub(super) const SCHEMA: i64 = 2;
+pub(super) const SCHEMA: i64 = 3;
 
-/// The first schema: without approvals.
+/// The first schema: without approvals and the audit chain.
 pub(super) const FIRST_SCHEMA: i64 = 1;
 
 /// States that an executed request passes through are not in the indices: each index costs one SQLite page in two commits.
-pub(super) const TABLES: &str = "
+const TABLES: &str = "
     CREATE TABLE requests (
         name BLOB NOT NULL UNIQUE,
         user TEXT NOT NULL,
@@ -46,7 +46,7 @@ pub(super) const TABLES: &str = "
 ";
 
 /// What schema 2 adds: requests that need approval, payloads, votes about requests, and notices to approvers.
-pub(super) const APPROVALS: &str = "
+const APPROVALS: &str = "
     CREATE TABLE approvals (
         name BLOB PRIMARY KEY,
         digest BLOB NOT NULL,
@@ -69,10 +69,24 @@ pub(super) const APPROVALS: &str = "
     ) STRICT;
 ";
 
+/// What schema 3 adds: the events of the audit chain, and where it begins.
+const CHAIN: &str = "
+    CREATE TABLE events (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, head BLOB NOT NULL) STRICT;
+    CREATE TABLE checkpoint (gateway TEXT NOT NULL, number INTEGER NOT NULL, head BLOB NOT NULL, until INTEGER) STRICT;
+";
+
+/// What each schema adds to the one before it, the first one first.
+pub(super) const SCHEMAS: [&str; 3] = [TABLES, APPROVALS, CHAIN];
+
+/// What is missing in a ledger of this schema.
+pub(super) fn missing_in(schema: i64) -> &'static [&'static str] {
+    usize::try_from(schema).ok().and_then(|done| SCHEMAS.get(done..)).unwrap_or_default()
+}
+
 /// The statements of a schema, as SQLite keeps them: without the text around them.
 pub(super) fn statements(schema: i64) -> impl Iterator<Item = &'static str> {
-    let later = if schema > FIRST_SCHEMA { APPROVALS } else { "" };
-    let all = TABLES.split(';').chain(later.split(';'));
+    let done = SCHEMAS.len() - missing_in(schema).len();
+    let all = SCHEMAS.iter().take(done).flat_map(|tables| tables.split(';'));
     all.map(str::trim).filter(|statement| !statement.is_empty())
 }
 

@@ -1,0 +1,137 @@
+//! The audit chain, in PostgreSQL's SQL. In: an event, under the lock of the one row of mailsudo.ledger. Out: the head after it.
+//!
+//! In a transaction the newest event is read with the lock, the hash is made here, and the event is sent together with COMMIT: it
+//! costs no further round trip while the lock is held. Where there is no transaction, the server makes the hash.
+//!
+//! MUST: the newest event is read by a statement of its own after the lock is held, so that it sees all that was committed before.
+
+use super::value::{Row, Value};
+use super::wire::{Statement, statement};
+use super::{Answer, Postgres};
+use crate::ledger::{AuditEvent, ChainPoint, ChainRow, Checkpoint, LedgerError};
+use crate::protocol::{ChainHead, Timestamp};
+
+/// The number of the newest event, and the head after it.
+pub(super) const END: &str = "SELECT number, head FROM
+     (SELECT number, head FROM mailsudo.events UNION ALL SELECT number, head FROM mailsudo.checkpoint) AS chain
+     ORDER BY number DESC LIMIT 1";
+
+/// Writes an event that was made in a transaction. The number is the table's key: no two writers can have the same one.
+pub(super) const INSERT: &str = "INSERT INTO mailsudo.events (number, at, event, head) VALUES ($1, $2, $3, $4)";
+
+/// How many events are read at once.
+const PAGE: i64 = 1000;
+
+/// What [`END`] has found.
+pub(super) fn end(answer: Option<Row>) -> Result<ChainPoint, LedgerError> {
+    let mut row = answer.ok_or(LedgerError::Corrupt("lack of a row in mailsudo.checkpoint"))?;
+    Ok(ChainPoint { number: row.count("number of an event")?, head: head(&mut row)? })
+}
+
+fn head(row: &mut Row) -> Result<ChainHead, LedgerError> {
+    let bytes = row.bytes("head")?;
+    bytes.as_ref().try_into().map(ChainHead::from_bytes).map_err(|_| LedgerError::Corrupt("head"))
+}
+
+/// An event that is to be written with the commit.
+pub(super) struct NewEvent {
+    at: Timestamp,
+    text: String,
+    point: ChainPoint,
+}
+
+impl NewEvent {
+    /// `event` after the newest one.
+    pub(super) fn new(newest: ChainPoint, event: &AuditEvent) -> Result<Self, LedgerError> {
+        let text = event.canonical();
+        let at = event.at().ok_or(LedgerError::Corrupt("event"))?;
+        Ok(Self { at, point: newest.after(&text), text })
+    }
+
+    /// Its number as PostgreSQL has it.
+    pub(super) fn number(&self) -> i64 {
+        self.point.number.cast_signed()
+    }
+
+    pub(super) fn point(&self) -> ChainPoint {
+        self.point
+    }
+
+    /// The values for [`INSERT`].
+    pub(super) fn values(&self) -> [Value<'_>; 4] {
+        [self.number().into(), self.at.into(), self.text.as_str().into(), self.point.head.as_bytes().as_slice().into()]
+    }
+}
+
+/// Does `sql`, and adds the event `$4` of the moment `$2` where that has changed a row. It may run twice, if `sql` then changes
+/// nothing. The lock must be held.
+pub(super) fn with_event(sql: &str) -> String {
+    format!(
+        "WITH changed AS ({sql} RETURNING 1), chain AS ({END})
+         INSERT INTO mailsudo.events (number, at, event, head)
+         SELECT chain.number + 1, $2, $4, sha256(chain.head || convert_to($4, 'UTF8')) FROM chain, changed"
+    )
+}
+
+/// Takes the lock that makes transactions exclude each other.
+pub(super) fn lock<'s>() -> Statement<'s> {
+    statement("SELECT FROM mailsudo.ledger FOR UPDATE", &[])
+}
+
+impl Postgres {
+    /// Adds an event in a transaction of its own. Where a connection breaks it may run twice: then the newest event is the same one.
+    pub(super) fn append_alone(&self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        let sql = format!(
+            "WITH chain AS ({END})
+             INSERT INTO mailsudo.events (number, at, event, head)
+             SELECT chain.number + 1, $1, $2, sha256(chain.head || convert_to($2, 'UTF8')) FROM chain
+             WHERE NOT EXISTS (SELECT FROM mailsudo.events e WHERE e.number = chain.number AND e.event = $2)"
+        );
+        let text = event.canonical();
+        let at = event.at().ok_or(LedgerError::Corrupt("event"))?;
+        let values = [at.into(), text.as_str().into()];
+        let answer = self.repeat(&[lock(), statement(&sql, &values), statement(END, &[])])?.pop();
+        if let Some(warning) = self.session.borrow_mut().wire()?.take_warnings().pop() {
+            return Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message)));
+        }
+        end(answer.and_then(Answer::row))
+    }
+
+    pub(super) fn checkpoint_row(&self) -> Result<Option<Checkpoint>, LedgerError> {
+        let answer = self.one("SELECT gateway, number, head, until FROM mailsudo.checkpoint", &[])?;
+        let read = |mut row: Row| {
+            Ok(Checkpoint {
+                gateway: row.text("gateway")?,
+                number: row.count("number of an event")?,
+                head: head(&mut row)?,
+                until: row.maybe_time("time of an event")?,
+            })
+        };
+        answer.row().map(read).transpose()
+    }
+
+    pub(super) fn each_event(
+        &self,
+        after: u64,
+        each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let sql = "SELECT number, at, event, head FROM mailsudo.events WHERE number > $1 ORDER BY number LIMIT $2";
+        let mut last = i64::try_from(after).unwrap_or(i64::MAX);
+        loop {
+            let rows = self.one(sql, &[last.into(), PAGE.into()])?.rows;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for mut row in rows {
+                let number = row.count("number of an event")?;
+                last = i64::try_from(number).unwrap_or(i64::MAX);
+                each(ChainRow {
+                    number,
+                    at: row.time("time of an event")?,
+                    event: row.text("event")?,
+                    head: head(&mut row)?,
+                })?;
+            }
+        }
+    }
+}
