@@ -303,13 +303,8 @@ pub fn give_up_claimed(
             return Err(LedgerError::Taken);
         }
     }
-    let vote = Record {
-        state: State::Finished,
-        result: Some(result),
-        reply: Some(vote_reply),
-        finished: Some(now),
-        ..vote
-    };
+    let vote =
+        Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
     let event = AuditEvent::of(EventKind::Finished, &vote, now);
     transaction.append(&match about {
         Some(about) => event.about(&about, State::Finished),

@@ -17,7 +17,9 @@ pub use refusal::refuse;
 use crate::authenticate::Identified;
 use crate::authorize::{Action, Authorized, Invocation, Required};
 use crate::error::Reason;
-use crate::ledger::{AuditEvent, EventKind, ExclusiveHold, Ledger, LedgerError, Record, State, StoredReply, Transaction};
+use crate::ledger::{
+    AuditEvent, EventKind, ExclusiveHold, Ledger, LedgerError, Record, State, StoredReply, Transaction,
+};
 use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
 use crate::protocol::{Payload, RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;

@@ -96,7 +96,10 @@ fn print(verified: &Verified, held: &[Compared]) -> Result<()> {
         _ => outln!("events     none yet")?,
     }
     if verified.without_event > 0 {
-        outln!("unchained  {} requests have no event: they are older than what is left of the chain", verified.without_event)?;
+        outln!(
+            "unchained  {} requests have no event: they are older than what is left of the chain",
+            verified.without_event
+        )?;
     }
     for fault in &verified.faults {
         outln!("WRONG      {fault}")?;

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::seen::{Requests, Seen, take};
-use crate::ledger::{AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKind, Filter, LedgerError, LedgerQueries, Record};
+use crate::ledger::{
+    AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKind, Filter, LedgerError, LedgerQueries, Record,
+};
 use crate::limits::{CHAIN_FAULTS, LEAST_RETENTION};
 use crate::protocol::{ChainHead, GatewayName, RequestId, Timestamp};
 
@@ -38,7 +40,10 @@ impl fmt::Display for Fault {
         match self {
             Self::Beginning => f.write_str("the chain does not begin with the name of its gateway"),
             Self::Checkpoint(number) => {
-                write!(f, "the events up to {number} are missing, and no pruning in the chain says that it removed them")
+                write!(
+                    f,
+                    "the events up to {number} are missing, and no pruning in the chain says that it removed them"
+                )
             }
             Self::Pruning(number) => write!(f, "event {number}: it says that it removed what was younger than 7 days"),
             Self::Number(before, found) => write!(f, "after event {before} comes event {found}: events are missing"),
@@ -208,8 +213,12 @@ impl Reader {
             self.fault(fault);
         }
         let is_unexplained = |seen: &Seen| !seen.has_record && self.pruned.is_none_or(|by| !seen.is_pruned_by(by));
-        let mut gone: Vec<_> =
-            self.requests.iter().filter(|(_, seen)| is_unexplained(seen)).map(|(id, seen)| (seen.last.0, *id)).collect();
+        let mut gone: Vec<_> = self
+            .requests
+            .iter()
+            .filter(|(_, seen)| is_unexplained(seen))
+            .map(|(id, seen)| (seen.last.0, *id))
+            .collect();
         gone.sort_unstable();
         for (_, id) in gone {
             self.fault(Fault::Missing(id));

@@ -86,11 +86,11 @@ fn text_of(part: ShownPart) -> Option<String> {
 fn reply(place: &str, text: &str, gateway: &Gateway) -> Option<Witness> {
     let claimed = claimed_reply(text)?;
     let secrets = gateway.secrets(&claimed.user).ok().flatten();
-    let keys = secrets.iter().flat_map(|secrets| {
+    let mut keys = secrets.iter().flat_map(|secrets| {
         let former = secrets.previous.as_ref().map(|previous| &previous.key);
         std::iter::once(&secrets.key).chain(former)
     });
-    let signed = keys.filter_map(|key| signed_block(text, key)).next();
+    let signed = keys.find_map(|key| signed_block(text, key));
     let is_signed = signed.is_some();
     let block = signed.unwrap_or(claimed);
     Some(Witness {

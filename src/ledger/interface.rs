@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ApprovalQueries, ApprovalTransaction, AuditEvent, ChainPoint, ExclusiveHold, LedgerError, Lockout, Record};
+use super::{
+    ApprovalQueries, ApprovalTransaction, AuditEvent, ChainPoint, ExclusiveHold, LedgerError, Lockout, Record,
+};
 use crate::config::{PostgresUrl, Settings, Trusted};
 use crate::protocol::{RequestId, Timestamp, UserName};
 

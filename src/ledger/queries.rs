@@ -140,11 +140,7 @@ pub trait LedgerQueries: Ledger {
     /// # Errors
     ///
     /// The ledger's error, or the first error of `each`.
-    fn events(
-        &self,
-        after: u64,
-        each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError>;
+    fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError>;
 
     /// Writes records of another ledger in one transaction. Returns how many were not there yet.
     fn import(&mut self, _records: &[Record]) -> Result<u64, LedgerError> {

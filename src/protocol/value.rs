@@ -58,7 +58,10 @@ pub fn encode_value(value: &str) -> String {
             encoded.push(char::from(byte));
         } else {
             encoded.push('~');
-            encoded.extend([byte >> 4, byte & 0xf].map(|half| char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase()));
+            encoded.extend(
+                [byte >> 4, byte & 0xf]
+                    .map(|half| char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase()),
+            );
         }
     }
     encoded

@@ -112,8 +112,10 @@ fn each_thing_that_happens_to_a_request_is_an_event() {
 #[test]
 fn an_event_says_what_was_run() {
     let test_gateway = busy(TestGateway::new());
-    let first: String =
-        test_gateway.ledger().query_row("SELECT event FROM events WHERE number = 1", [], |row| row.get(0)).expect("one");
+    let first: String = test_gateway
+        .ledger()
+        .query_row("SELECT event FROM events WHERE number = 1", [], |row| row.get(0))
+        .expect("one");
     let event = AuditEvent::parse(&first).expect("an event");
     let home = test_gateway.folder.path().display();
     for (key, wanted) in [
@@ -318,7 +320,11 @@ fn what_pruning_leaves_is_whole() {
         let request = test_gateway.request("count", &[]);
         assert_eq!(test_gateway.deliver(&request).replies.len(), 1);
         let kinds = kinds(&test_gateway);
-        assert_eq!(kinds, ["started", "finished", "replied", "pruned"], "one was never replied to, and its events are gone");
+        assert_eq!(
+            kinds,
+            ["started", "finished", "replied", "pruned"],
+            "one was never replied to, and its events are gone"
+        );
         let verified = verified(&test_gateway);
         assert_eq!((verified.faults.as_slice(), verified.without_event), (&[][..], 1));
     }

@@ -62,7 +62,8 @@ fn a_planted_trigger_is_an_error() {
 #[test]
 fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
     let second = "DROP TABLE events; DROP TABLE checkpoint; PRAGMA user_version = 2;";
-    let first = "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1;";
+    let first =
+        "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1;";
     for (older, back) in [(1, format!("{second} {first}")), (2, second.to_owned())] {
         let stand = SqliteStand::new();
         let path = stand.0.path().join("ledger.db");

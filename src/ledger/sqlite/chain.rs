@@ -24,8 +24,7 @@ pub(super) fn append(
 
 /// The newest event's place; `None` where there was never one.
 fn end(connection: &Connection) -> Result<Option<ChainPoint>, LedgerError> {
-    let read =
-        |row: &Row<'_>| Ok(ChainPoint { number: row.get(0)?, head: ChainHead::from_bytes(row.get(1)?) });
+    let read = |row: &Row<'_>| Ok(ChainPoint { number: row.get(0)?, head: ChainHead::from_bytes(row.get(1)?) });
     let newest =
         connection.query_row("SELECT number, head FROM events ORDER BY number DESC LIMIT 1", [], read).optional()?;
     match newest {

@@ -104,11 +104,7 @@ impl LedgerQueries for Sqlite {
         self.checkpoint_row()
     }
 
-    fn events(
-        &self,
-        after: u64,
-        each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
+    fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
         self.each_event(after, each)
     }
 
