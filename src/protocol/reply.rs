@@ -217,7 +217,7 @@ mod tests {
             request: RequestId::from_bytes([3; 32]),
             time: Timestamp::parse("2026-11-23T10:15:04Z")?,
             result: RunResult::Exit(0),
-            head: Some(ChainHead::from_bytes([9; 32])),
+            head: Some(ChainHead::from_bytes([0xab; 32])),
         })
     }
 
@@ -230,9 +230,9 @@ mod tests {
             assert_eq!(verify_reply(&block.sign("", &own), &own), Verdict::Genuine((*block).clone()));
         }
         let signed = with.sign("", &own);
-        let line = format!("head: {}\n", "09".repeat(32));
+        let line = format!("head: {}\n", "ab".repeat(32));
         assert!(signed.contains(&format!("{line}mac: ")), "{signed}");
-        for other in ["", "head: 09\n", &line.to_uppercase().replace("HEAD", "head")] {
+        for other in ["", "head: ab\n", &line.to_uppercase().replace("HEAD", "head")] {
             assert_eq!(verify_reply(&signed.replace(&line, other), &own), Verdict::NotGenuine, "the mac covers it");
         }
     }

@@ -7,7 +7,6 @@
 
 use super::value::{Row, Value};
 use super::wire::{Statement, statement};
-use super::{Answer, Postgres};
 use crate::ledger::{AuditEvent, ChainPoint, ChainRow, Checkpoint, LedgerError};
 use crate::protocol::{ChainHead, Timestamp};
 
@@ -20,7 +19,7 @@ pub(super) const END: &str = "SELECT number, head FROM
 pub(super) const INSERT: &str = "INSERT INTO mailsudo.events (number, at, event, head) VALUES ($1, $2, $3, $4)";
 
 /// How many events are read at once.
-const PAGE: i64 = 1000;
+pub(super) const PAGE: i64 = 1000;
 
 /// What [`END`] has found.
 pub(super) fn end(answer: Option<Row>) -> Result<ChainPoint, LedgerError> {
@@ -78,60 +77,39 @@ pub(super) fn lock<'s>() -> Statement<'s> {
     statement("SELECT FROM mailsudo.ledger FOR UPDATE", &[])
 }
 
-impl Postgres {
-    /// Adds an event in a transaction of its own. Where a connection breaks it may run twice: then the newest event is the same one.
-    pub(super) fn append_alone(&self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
-        let sql = format!(
-            "WITH chain AS ({END})
-             INSERT INTO mailsudo.events (number, at, event, head)
-             SELECT chain.number + 1, $1, $2, sha256(chain.head || convert_to($2, 'UTF8')) FROM chain
-             WHERE NOT EXISTS (SELECT FROM mailsudo.events e WHERE e.number = chain.number AND e.event = $2)"
-        );
-        let text = event.canonical();
-        let at = event.at().ok_or(LedgerError::Corrupt("event"))?;
-        let values = [at.into(), text.as_str().into()];
-        let answer = self.repeat(&[lock(), statement(&sql, &values), statement(END, &[])])?.pop();
-        if let Some(warning) = self.session.borrow_mut().wire()?.take_warnings().pop() {
-            return Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message)));
-        }
-        end(answer.and_then(Answer::row))
-    }
+/// Adds the event `$2` of the moment `$1`. It may run twice: then the newest event is the same one. The lock must be held.
+pub(super) fn append_sql() -> String {
+    format!(
+        "WITH chain AS ({END})
+         INSERT INTO mailsudo.events (number, at, event, head)
+         SELECT chain.number + 1, $1, $2, sha256(chain.head || convert_to($2, 'UTF8')) FROM chain
+         WHERE NOT EXISTS (SELECT FROM mailsudo.events e WHERE e.number = chain.number AND e.event = $2)"
+    )
+}
 
-    pub(super) fn checkpoint_row(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        let answer = self.one("SELECT gateway, number, head, until FROM mailsudo.checkpoint", &[])?;
-        let read = |mut row: Row| {
-            Ok(Checkpoint {
-                gateway: row.text("gateway")?,
-                number: row.count("number of an event")?,
-                head: head(&mut row)?,
-                until: row.maybe_time("time of an event")?,
-            })
-        };
-        answer.row().map(read).transpose()
-    }
+/// The beginning of the chain, for [`checkpoint`].
+pub(super) const CHECKPOINT: &str = "SELECT gateway, number, head, until FROM mailsudo.checkpoint";
 
-    pub(super) fn each_event(
-        &self,
-        after: u64,
-        each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
-        let sql = "SELECT number, at, event, head FROM mailsudo.events WHERE number > $1 ORDER BY number LIMIT $2";
-        let mut last = i64::try_from(after).unwrap_or(i64::MAX);
-        loop {
-            let rows = self.one(sql, &[last.into(), PAGE.into()])?.rows;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            for mut row in rows {
-                let number = row.count("number of an event")?;
-                last = i64::try_from(number).unwrap_or(i64::MAX);
-                each(ChainRow {
-                    number,
-                    at: row.time("time of an event")?,
-                    event: row.text("event")?,
-                    head: head(&mut row)?,
-                })?;
-            }
-        }
-    }
+/// Reads the answer to [`CHECKPOINT`].
+pub(super) fn checkpoint(mut row: Row) -> Result<Checkpoint, LedgerError> {
+    Ok(Checkpoint {
+        gateway: row.text("gateway")?,
+        number: row.count("number of an event")?,
+        head: head(&mut row)?,
+        until: row.maybe_time("time of an event")?,
+    })
+}
+
+/// `$2` events after the number `$1`, for [`event`].
+pub(super) const EVENTS: &str =
+    "SELECT number, at, event, head FROM mailsudo.events WHERE number > $1 ORDER BY number LIMIT $2";
+
+/// Reads a row of [`EVENTS`].
+pub(super) fn event(mut row: Row) -> Result<ChainRow, LedgerError> {
+    Ok(ChainRow {
+        number: row.count("number of an event")?,
+        at: row.time("time of an event")?,
+        event: row.text("event")?,
+        head: head(&mut row)?,
+    })
 }

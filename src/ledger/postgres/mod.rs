@@ -209,7 +209,15 @@ impl Ledger for Postgres {
     }
 
     fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
-        self.append_alone(event)
+        let sql = chain::append_sql();
+        let text = event.canonical();
+        let at = event.at().ok_or(LedgerError::Corrupt("event"))?;
+        let values = [at.into(), text.as_str().into()];
+        let answer = self.repeat(&[chain::lock(), statement(&sql, &values), statement(chain::END, &[])])?.pop();
+        if let Some(warning) = self.session.borrow_mut().wire()?.take_warnings().pop() {
+            return Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message)));
+        }
+        chain::end(answer.and_then(Answer::row))
     }
 
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {

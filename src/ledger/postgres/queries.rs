@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::chain;
 use super::record::{self, COLUMNS, Written};
 use super::transaction::{lockout_from, lockout_values};
 use super::value::Row;
@@ -141,11 +142,22 @@ impl LedgerQueries for Postgres {
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        self.checkpoint_row()
+        self.one(chain::CHECKPOINT, &[])?.row().map(chain::checkpoint).transpose()
     }
 
     fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
-        self.each_event(after, each)
+        let mut last = i64::try_from(after).unwrap_or(i64::MAX);
+        loop {
+            let rows = self.one(chain::EVENTS, &[last.into(), chain::PAGE.into()])?.rows;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                let event = chain::event(row)?;
+                last = i64::try_from(event.number).unwrap_or(i64::MAX);
+                each(event)?;
+            }
+        }
     }
 
     fn import(&mut self, records: &[Record]) -> Result<u64, LedgerError> {

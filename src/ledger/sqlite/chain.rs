@@ -4,7 +4,6 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Sqlite, Synchronous};
 use crate::ledger::{AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKind, LedgerError};
 use crate::limits::PRUNE_EVENTS;
 use crate::protocol::{ChainHead, GatewayName, Timestamp};
@@ -108,51 +107,36 @@ pub(super) fn prune(
     append(connection, gateway, &event).map(drop)
 }
 
-impl Sqlite {
-    /// The same ledger, as that of `gateway`: only then can an event begin its chain.
-    pub(in crate::ledger) fn of(mut self, gateway: &GatewayName) -> Self {
-        self.gateway = Some(gateway.clone());
-        self
-    }
+/// Where the chain begins.
+pub(super) fn checkpoint(connection: &Connection) -> Result<Option<Checkpoint>, LedgerError> {
+    let read = |row: &Row<'_>| {
+        let until: Option<i64> = row.get(3)?;
+        Ok(Checkpoint {
+            gateway: row.get(0)?,
+            number: row.get(1)?,
+            head: ChainHead::from_bytes(row.get(2)?),
+            until: until.map(Timestamp::from_seconds),
+        })
+    };
+    Ok(connection.query_row("SELECT gateway, number, head, until FROM checkpoint", [], read).optional()?)
+}
 
-    pub(super) fn append_alone(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
-        self.set(Synchronous::Full)?;
-        let transaction = self.begin()?;
-        let point = append(&transaction, self.gateway.as_ref(), event)?;
-        transaction.commit()?;
-        Ok(point)
+/// Calls `each` with the events after the number `after`.
+pub(super) fn events(
+    connection: &Connection,
+    after: u64,
+    each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
+    let sql = "SELECT number, at, event, head FROM events WHERE number > ?1 ORDER BY number";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)])?;
+    while let Some(row) = rows.next()? {
+        each(ChainRow {
+            number: row.get(0)?,
+            at: Timestamp::from_seconds(row.get(1)?),
+            event: row.get(2)?,
+            head: ChainHead::from_bytes(row.get(3)?),
+        })?;
     }
-
-    pub(super) fn checkpoint_row(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        let sql = "SELECT gateway, number, head, until FROM checkpoint";
-        let read = |row: &Row<'_>| {
-            let until: Option<i64> = row.get(3)?;
-            Ok(Checkpoint {
-                gateway: row.get(0)?,
-                number: row.get(1)?,
-                head: ChainHead::from_bytes(row.get(2)?),
-                until: until.map(Timestamp::from_seconds),
-            })
-        };
-        Ok(self.connection.query_row(sql, [], read).optional()?)
-    }
-
-    pub(super) fn each_event(
-        &self,
-        after: u64,
-        each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
-        let sql = "SELECT number, at, event, head FROM events WHERE number > ?1 ORDER BY number";
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)])?;
-        while let Some(row) = rows.next()? {
-            each(ChainRow {
-                number: row.get(0)?,
-                at: Timestamp::from_seconds(row.get(1)?),
-                event: row.get(2)?,
-                head: ChainHead::from_bytes(row.get(3)?),
-            })?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

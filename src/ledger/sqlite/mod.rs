@@ -95,6 +95,12 @@ impl Sqlite {
         }
     }
 
+    /// The same ledger, as that of `gateway`: only then can an event begin its chain.
+    pub(super) fn of(mut self, gateway: &GatewayName) -> Self {
+        self.gateway = Some(gateway.clone());
+        self
+    }
+
     fn set(&mut self, synchronous: Synchronous) -> Result<(), LedgerError> {
         if self.synchronous != synchronous {
             self.connection.pragma_update(None, "synchronous", synchronous.word())?;
@@ -229,7 +235,11 @@ impl Ledger for Sqlite {
     }
 
     fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
-        self.append_alone(event)
+        self.set(Synchronous::Full)?;
+        let transaction = self.begin()?;
+        let point = chain::append(&transaction, self.gateway.as_ref(), event)?;
+        transaction.commit()?;
+        Ok(point)
     }
 
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {

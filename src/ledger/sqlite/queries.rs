@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{COLUMNS, Sqlite, record};
+use super::{COLUMNS, Sqlite, chain, record};
 use crate::ledger::queries::{BUCKETS, Filter, Health, LedgerQueries, Tally, bounds};
 use crate::ledger::{ChainRow, Checkpoint, LedgerError, Lockout, Record, State};
 use crate::protocol::{Timestamp, UserName};
@@ -101,11 +101,11 @@ impl LedgerQueries for Sqlite {
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        self.checkpoint_row()
+        chain::checkpoint(&self.connection)
     }
 
     fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
-        self.each_event(after, each)
+        chain::events(&self.connection, after, each)
     }
 
     fn vacuum(&mut self) -> Result<(), LedgerError> {
