@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::admitted::{Admitted, Claimed};
 use super::announcement::{Announcement, payload_record};
+use super::counted;
 use super::hold::{held_by_invocation, holds_until};
 use super::pending_record::PendingRecord;
 use crate::authorize::{Action, Approved, Authorized};
 use crate::error::Reason;
 use crate::ledger::{
-    AuditEvent, EventKind, LedgerError, Notice, Record, State, StoredReply, Transaction, Vote, VoteKind,
+    AuditEvent, EventKind, LedgerError, Notice, Record, Series, State, StoredReply, Transaction, Vote, VoteKind,
 };
 use crate::protocol::{RunResult, Timestamp};
 
@@ -42,7 +43,7 @@ pub fn ask(
     if let Some(payload) = authorized.payload() {
         transaction.insert_payload(&pending.record.id, &payload_record(payload, true))?;
     }
-    announcement.write(transaction.as_mut())?;
+    announcement.write(transaction.as_mut(), now)?;
     transaction.commit()
 }
 
@@ -96,11 +97,13 @@ pub fn conclude(
         (None, None) => event,
     };
     pending.write_with(transaction.as_mut(), &event)?;
+    transaction.count(counted::ended(&pending.record), now);
     if let Some(vote) = &conclusion.vote {
-        transaction.insert_vote(vote)?;
+        insert_vote(transaction.as_mut(), vote, now)?;
     }
     if let Some(concluded) = &conclusion.concluded {
         take(transaction.as_mut(), concluded)?;
+        transaction.count(counted::ended(concluded), now);
         for notice in &conclusion.notices {
             transaction.insert_notice(&concluded.id, notice)?;
         }
@@ -116,6 +119,11 @@ fn event_of(kind: VoteKind) -> EventKind {
         VoteKind::Withdraw => EventKind::Withdrew,
         VoteKind::Cancel => EventKind::Cancelled,
     }
+}
+
+fn insert_vote(transaction: &mut dyn Transaction, vote: &Vote, now: Timestamp) -> Result<(), LedgerError> {
+    transaction.count(counted::one(Series::Approval(vote.kind.word())), now);
+    transaction.insert_vote(vote)
 }
 
 /// Replaces the record of a pending request: the one conditional update that claims it.
@@ -155,7 +163,7 @@ pub fn claim<'p>(
     let invocation = approved.invocation();
     let is_held = held_by_invocation(transaction.as_ref(), invocation, longest, now)?.is_some();
     if let Some(vote) = &vote {
-        transaction.insert_vote(vote)?;
+        insert_vote(transaction.as_mut(), vote, now)?;
     }
     if is_held {
         if pending.is_new {

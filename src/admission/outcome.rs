@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::admitted::Admitted;
+use super::counted;
 use crate::error::Reason;
 use crate::ledger::{AuditEvent, EventKind, Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::PRUNE;
@@ -38,14 +39,17 @@ pub fn finish(
         ..record
     };
     let about = claimed.as_ref().map(|claimed| claimed.record.id);
-    if let Some(claimed) = claimed
-        && !transaction.change(&ended(claimed.record, claimed_reply), State::Started)?
-    {
-        return Err(LedgerError::Taken);
+    if let Some(claimed) = claimed {
+        let claimed = ended(claimed.record, claimed_reply);
+        if !transaction.change(&claimed, State::Started)? {
+            return Err(LedgerError::Taken);
+        }
+        transaction.count(counted::ended(&claimed), now);
     }
     let record = ended(record, Some(reply));
     transaction.append(&end_of(&record, about.as_ref(), now))?;
     transaction.update(&record)?;
+    transaction.count(counted::ended(&record), now);
     transaction.commit()
 }
 
@@ -65,6 +69,7 @@ pub fn give_up(
     let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
     transaction.append(&end_of(&record, None, now))?;
     transaction.update(&record)?;
+    transaction.count(counted::ended(&record), now);
     transaction.commit()
 }
 
@@ -96,11 +101,13 @@ pub fn give_up_claimed(
         if !transaction.change(&ended, State::Started)? {
             return Err(LedgerError::Taken);
         }
+        transaction.count(counted::ended(&ended), now);
     }
     let vote =
         Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
     transaction.append(&end_of(&vote, about.as_ref(), now))?;
     transaction.update(&vote)?;
+    transaction.count(counted::ended(&vote), now);
     transaction.commit()
 }
 

@@ -12,13 +12,15 @@
 //!    where a backend cannot see that a process died on another host, the lock ends later than Postfix lets a delivery live.
 //! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the newest
 //!    signed time that it removes (docs/decisions/0012).
-//! 6. Every change that a transaction, [`Ledger::mark_replied`] or [`Ledger::prune`] makes has its event in the audit chain, in the same
+//! 6. A counter never falls: what [`Transaction::count`] adds is there after the commit, and not without it.
+//! 7. Every change that a transaction, [`Ledger::mark_replied`] or [`Ledger::prune`] makes has its event in the audit chain, in the same
 //!    commit. An event's head follows from the one before it, in the order of the commits, and no event is ever changed
 //!    (docs/decisions/0047).
-//! 7. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
+//! 8. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
 
 mod approval;
 mod contract;
+mod count;
 mod error;
 mod event;
 mod interface;
@@ -33,11 +35,12 @@ use std::time::Duration;
 pub use approval::{
     ApprovalQueries, ApprovalRecord, ApprovalTransaction, Notice, NoticeKind, PayloadRecord, Story, Vote, VoteKind,
 };
+pub use count::{BUCKETS, Counter, Counts, Series};
 pub use error::LedgerError;
 pub use event::{AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKind};
 pub use interface::{Ledger, Owner, RequestLock, Transaction};
 pub use postgres::Postgres;
-pub use queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally};
+pub use queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally};
 pub use record::{ExclusiveHold, Lockout, Record, State, StoredReply};
 pub use sqlite::{Restored, Sqlite};
 

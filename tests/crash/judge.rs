@@ -92,8 +92,10 @@ impl Site {
     pub fn judge_ledger(&self) -> Result<()> {
         let gateway = Gateway::open(self.test_gateway.folder.path(), Trusted::caller())?;
         let ledger = ledger::open(gateway.settings(), Trusted::caller(), Timeouts::DEFAULT.transaction)?;
-        let health = ledger.health()?;
-        ensure!(health.integrity == "ok", "the ledger: {}", health.integrity);
+        let examined = ledger.examine(&mut |_| {})?;
+        ensure!(examined.damage.is_none(), "the ledger: {examined:?}");
+        let (counted, held) = (ledger.health()?.requests, examined.requests);
+        ensure!(counted == held, "{counted} requests are counted, and {held} are there");
         let verified = verify(ledger.as_ref(), &gateway.settings().gateway)?;
         ensure!(verified.faults.is_empty(), "the audit chain: {:?}", verified.faults);
         Ok(())

@@ -49,7 +49,7 @@ fn kinds(rows: &[ChainRow]) -> Vec<EventKind> {
     rows.iter().filter_map(|row| AuditEvent::parse(&row.event)?.kind()).collect()
 }
 
-/// Item 6: an event is there with what it is about, or not at all, and each follows from the one before it.
+/// Item 7: an event is there with what it is about, or not at all, and each follows from the one before it.
 pub(super) fn each_event_follows_from_the_one_before(stand: &dyn Stand) {
     let mut ledger = stand.open();
     assert_eq!(events(stand), []);
@@ -76,7 +76,7 @@ pub(super) fn each_event_follows_from_the_one_before(stand: &dyn Stand) {
     assert_eq!(begins.until, None);
 }
 
-/// Items 1 and 6: however many deliveries there are at once, there is one head.
+/// Items 1 and 7: however many deliveries there are at once, there is one head.
 pub(super) fn there_is_one_head_for_all(stand: &dyn Stand) {
     std::thread::scope(|scope| {
         for n in 0..12 {
@@ -92,7 +92,7 @@ pub(super) fn there_is_one_head_for_all(stand: &dyn Stand) {
     assert_whole(0, beginning(), &rows);
 }
 
-/// Items 5 and 6: pruning removes events from the beginning alone, up to the first that is not old, and says where the chain begins then.
+/// Items 5 and 7: pruning removes events from the beginning alone, up to the first that is not old, and says where the chain begins then.
 pub(super) fn pruning_leaves_a_checkpoint(stand: &dyn Stand) {
     let mut ledger = stand.open();
     let day = 86_400;

@@ -62,13 +62,13 @@ impl NewEvent {
     }
 }
 
-/// Does `sql`, and adds the event `$4` of the moment `$2` where that has changed a row. It may run twice, if `sql` then changes
-/// nothing. The lock must be held.
-pub(super) fn with_event(sql: &str) -> String {
+/// Does `parts` of a statement, and adds the event `$4` of the moment `$2` where they have `marked` a row. It may run twice, if it then
+/// marks nothing. The lock must be held.
+pub(super) fn with_event(parts: &str) -> String {
     format!(
-        "WITH changed AS ({sql} RETURNING 1), chain AS ({END})
+        "WITH {parts}, chain AS ({END})
          INSERT INTO mailsudo.events (number, at, event, head)
-         SELECT chain.number + 1, $2, $4, sha256(chain.head || convert_to($4, 'UTF8')) FROM chain, changed"
+         SELECT chain.number + 1, $2, $4, sha256(chain.head || convert_to($4, 'UTF8')) FROM chain, marked"
     )
 }
 

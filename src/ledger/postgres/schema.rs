@@ -8,15 +8,19 @@ use crate::ledger::LedgerError;
 use crate::protocol::Timestamp;
 
 /// The migrations, the first one first. A ledger of schema N has had the first N of them.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// The schema that this mailsudo writes.
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 
-/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 2 would record requests without
+/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 3 would record requests without
 /// their events in the audit chain.
-const READABLE_FROM: i64 = 3;
+const READABLE_FROM: i64 = 4;
 
 /// The columns of a request that the role of `deliver` may change. What was signed and what it used are not among them.
 const CHANGEABLE: &str = "state, reason, run_as, argv, started, finished, result, reply_to, reply, replied, audit_lost, \
@@ -129,6 +133,7 @@ pub(super) fn grant(wire: &mut Wire, role: &str) -> Result<(), LedgerError> {
         "GRANT USAGE ON SCHEMA mailsudo TO {quoted};
          GRANT SELECT, INSERT ON mailsudo.requests, mailsudo.locks, mailsudo.lockouts, mailsudo.nodes TO {quoted};
          GRANT SELECT, INSERT ON mailsudo.approvals, mailsudo.payloads, mailsudo.votes, mailsudo.notices TO {quoted};
+         GRANT SELECT, INSERT, UPDATE ON mailsudo.counters TO {quoted};
          GRANT UPDATE ({CHANGEABLE}) ON mailsudo.requests TO {quoted};
          GRANT UPDATE (is_open) ON mailsudo.approvals TO {quoted};
          GRANT UPDATE (content) ON mailsudo.payloads TO {quoted};

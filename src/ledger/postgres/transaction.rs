@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::chain::{self, NewEvent};
+use super::count;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
@@ -17,7 +18,7 @@ use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{AuditEvent, ChainPoint, ExclusiveHold, LedgerError, Lockout, Record, Transaction};
+use crate::ledger::{AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
 use crate::limits::{HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -47,6 +48,9 @@ pub(super) struct PostgresTransaction {
     lockout: Option<Lockout>,
     /// What the row must say after the commit.
     written: Option<i64>,
+    /// What is counted when it is committed.
+    counts: Counts,
+    counted_at: Timestamp,
     /// The newest event of the audit chain.
     chain: Option<ChainPoint>,
     /// The event that is written with the commit.
@@ -94,6 +98,8 @@ impl PostgresTransaction {
             was_read: Cell::new(false),
             lockout: None,
             written: None,
+            counts: Counts::default(),
+            counted_at: Timestamp::from_seconds(0),
             chain: None,
             event: None,
             is_open: true,
@@ -253,6 +259,7 @@ impl Transaction for PostgresTransaction {
         match self.one(&record::insert_sql(), &values)?.changed() {
             1 => {
                 self.written = Some(1);
+                self.counts.one(Series::Recorded);
                 Ok(())
             }
             _ => Err(LedgerError::Taken),
@@ -294,19 +301,28 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
+    fn count(&mut self, counts: Counts, now: Timestamp) {
+        self.counts.merge(counts);
+        self.counted_at = now;
+    }
+
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
         let event = self.event.take();
+        let event_values = event.as_ref().map(NewEvent::values);
+        let counts = (!self.counts.is_empty())
+            .then(|| (count::add_sql(&self.counts), count::values(&self.counts, self.counted_at)));
         let answered = {
             let mut session = self.session.borrow_mut();
             let wire = session.wire()?;
             wire.take_warnings();
             // Whatever goes wrong from here on: the commit may have been done.
             self.is_open = false;
-            // The event goes with the commit, which the server does only if it has taken the event.
-            let answered = match &event {
-                Some(event) => wire.run(&[statement(chain::INSERT, &event.values()), statement("COMMIT", &[])]),
-                None => wire.run(&[statement("COMMIT", &[])]),
-            };
+            // The counters and the event go with the commit, which the server does only if it has taken them. So a counter is locked
+            // for the time of the commit only.
+            let counted = counts.iter().map(|(sql, values)| statement(sql, values));
+            let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
+            let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();
+            let answered = wire.run(&statements);
             self.is_open = matches!(answered, Err(Fault::Server(_)));
             match wire.take_warnings().pop() {
                 Some(warning) => Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message))),

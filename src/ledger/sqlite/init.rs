@@ -8,9 +8,9 @@ use std::path::Path;
 use rusqlite::Connection;
 use rustix::fs::{CWD, RenameFlags};
 
-use super::Sqlite;
 use super::files::{beside, checked_path, failed, sync_folder};
-use super::schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, SCHEMAS, missing_in};
+use super::schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, WITH_COUNTERS, migration};
+use super::{Sqlite, count};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
 use crate::limits::Timeouts;
@@ -24,8 +24,9 @@ impl Sqlite {
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if (FIRST_SCHEMA..SCHEMA).contains(&found) {
             self.check_schema(found)?;
-            for tables in missing_in(found) {
-                transaction.execute_batch(tables)?;
+            transaction.execute_batch(&migration(found))?;
+            if found < WITH_COUNTERS {
+                count::begin(&transaction)?;
             }
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
@@ -72,14 +73,13 @@ impl Sqlite {
 fn create_tables(temporary: &Path, watermark: Option<Timestamp>) -> Result<(), LedgerError> {
     let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let transaction = connection.transaction()?;
-    for tables in SCHEMAS {
-        transaction.execute_batch(tables)?;
-    }
+    transaction.execute_batch(&migration(0))?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     if let Some(watermark) = watermark {
         transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [watermark.seconds()])?;
     }
+    count::begin(&transaction)?;
     transaction.commit()?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.close().map_err(|(_, error)| error.into())

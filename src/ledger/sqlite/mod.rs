@@ -2,6 +2,7 @@
 
 mod approval;
 mod chain;
+mod count;
 mod files;
 mod init;
 mod locks;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use super::{AuditEvent, ChainPoint, Ledger, LedgerError, Lockout, Record, RequestLock, Transaction};
+use super::{AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, Transaction};
 use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{GatewayName, RequestId, Timestamp, UserName};
@@ -207,8 +208,15 @@ impl Ledger for Sqlite {
         rustix::fs::stat(&self.locks).map_err(|errno| failed(&self.locks, errno))?;
         self.set(Synchronous::Full)?;
         let transaction = self.begin()?;
-        let gateway = self.gateway.as_ref();
-        Ok(Box::new(SqliteTransaction { transaction, locks: &self.locks, gateway, id: *id, user: user.to_string() }))
+        Ok(Box::new(SqliteTransaction {
+            transaction,
+            locks: &self.locks,
+            gateway: self.gateway.as_ref(),
+            id: *id,
+            user: user.to_string(),
+            counts: Counts::default(),
+            counted_at: Timestamp::from_seconds(0),
+        }))
     }
 
     fn mark_replied(
@@ -222,9 +230,17 @@ impl Ledger for Sqlite {
         let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
                    WHERE name = ?1 AND handed_over IS NULL";
         let transaction = self.begin_within(timeout)?;
-        if transaction.execute(sql, params![id.as_bytes(), now.seconds(), audit_lost])? == 1 {
+        if transaction.execute(sql, params![id.as_bytes(), now.seconds(), audit_lost])? > 0 {
+            count::raise(&transaction, Series::Replied, 1)?;
             chain::append(&transaction, self.gateway.as_ref(), &AuditEvent::replied(id, now))?;
         }
+        Ok(transaction.commit()?)
+    }
+
+    fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError> {
+        self.set(Synchronous::Normal)?;
+        let transaction = self.begin_within(timeout)?;
+        count::add(&transaction, counts, now)?;
         Ok(transaction.commit()?)
     }
 

@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
-use super::{Sqlite, chain};
-use crate::ledger::LedgerError;
+use super::{Sqlite, chain, count};
+use crate::ledger::{LedgerError, Series};
 use crate::protocol::Timestamp;
 
 impl Sqlite {
@@ -30,6 +30,7 @@ impl Sqlite {
             transaction.execute(&format!("DELETE FROM {table} WHERE {column} IN (SELECT name {old})"), bounds)?;
         }
         let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
+        count::raise(&transaction, Series::Pruned, gone)?;
         chain::prune(&transaction, self.gateway.as_ref(), (before, most), gone, now)?;
         transaction.commit()?;
         Ok(u32::try_from(gone).unwrap_or(u32::MAX))

@@ -73,7 +73,7 @@ fn prepare(temporary: &Path, least: Timestamp) -> Result<(u64, Timestamp), Ledge
     let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     match (number("application_id"), number("user_version")) {
-        // Opening brings an older one up to date.
+        // One of an older schema is brought up to date when it is opened.
         (Ok(APPLICATION), Ok(FIRST_SCHEMA..=SCHEMA)) => {}
         (Ok(APPLICATION), Ok(newer)) if newer > SCHEMA => return Err(LedgerError::Newer(newer)),
         _ => return Err(foreign()),

@@ -6,12 +6,20 @@ use rusqlite::OpenFlags;
 pub(super) const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 
-/// The first schema: without approvals and the audit chain.
+/// The first schema: without approvals.
 pub(super) const FIRST_SCHEMA: i64 = 1;
 
-/// States that an executed request passes through are not in the indices: each index costs one SQLite page in two commits.
+/// The schema that has approvals.
+const WITH_APPROVALS: i64 = 2;
+
+/// The schema that has counters, and the indices that sysadmins' queries need.
+pub(super) const WITH_COUNTERS: i64 = 3;
+
+/// The schema that has the audit chain.
+const WITH_CHAIN: i64 = 4;
+
 const TABLES: &str = "
     CREATE TABLE requests (
         name BLOB NOT NULL UNIQUE,
@@ -69,25 +77,51 @@ const APPROVALS: &str = "
     ) STRICT;
 ";
 
-/// What schema 3 adds: the events of the audit chain, and where it begins.
+/// What schema 3 removes: `requests_user` serves what this index was for.
+const REPLACED: &str = "CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL";
+
+/// What schema 3 adds: counters, and indices in the order of recording. States that an executed request passes through are in none
+/// of them, because an index costs one SQLite page in each commit that changes it (docs/decisions/0050).
+const COUNTERS: &str = "
+    CREATE INDEX requests_user ON requests (user, first_seen);
+    CREATE INDEX requests_seen ON requests (first_seen);
+    CREATE INDEX requests_open ON requests (first_seen) WHERE handed_over IS NULL;
+    CREATE INDEX requests_state ON requests (state, first_seen) WHERE state NOT IN ('started', 'finished');
+    CREATE TABLE counters (series TEXT PRIMARY KEY, value INTEGER NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// What schema 4 adds: the events of the audit chain, and where it begins.
 const CHAIN: &str = "
     CREATE TABLE events (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, head BLOB NOT NULL) STRICT;
     CREATE TABLE checkpoint (gateway TEXT NOT NULL, number INTEGER NOT NULL, head BLOB NOT NULL, until INTEGER) STRICT;
 ";
 
-/// What each schema adds to the one before it, the first one first.
-pub(super) const SCHEMAS: [&str; 3] = [TABLES, APPROVALS, CHAIN];
-
-/// What is missing in a ledger of this schema.
-pub(super) fn missing_in(schema: i64) -> &'static [&'static str] {
-    usize::try_from(schema).ok().and_then(|done| SCHEMAS.get(done..)).unwrap_or_default()
+/// What brings a ledger of the schema `from` to this one.
+pub(super) fn migration(from: i64) -> String {
+    let mut sql = String::new();
+    if from < FIRST_SCHEMA {
+        sql.push_str(TABLES);
+    }
+    if from < WITH_APPROVALS {
+        sql.push_str(APPROVALS);
+    }
+    if from < WITH_COUNTERS {
+        sql.push_str("DROP INDEX requests_no_step;");
+        sql.push_str(COUNTERS);
+    }
+    if from < WITH_CHAIN {
+        sql.push_str(CHAIN);
+    }
+    sql
 }
 
 /// The statements of a schema, as SQLite keeps them: without the text around them.
 pub(super) fn statements(schema: i64) -> impl Iterator<Item = &'static str> {
-    let done = SCHEMAS.len() - missing_in(schema).len();
-    let all = SCHEMAS.iter().take(done).flat_map(|tables| tables.split(';'));
-    all.map(str::trim).filter(|statement| !statement.is_empty())
+    let added = |by, text: &'static str| if schema < by { "" } else { text };
+    let later = [added(WITH_APPROVALS, APPROVALS), added(WITH_COUNTERS, COUNTERS), added(WITH_CHAIN, CHAIN)];
+    let all = [TABLES].into_iter().chain(later);
+    let all = all.flat_map(|text| text.split(';')).map(str::trim);
+    all.filter(move |statement| !statement.is_empty() && (schema < WITH_COUNTERS || *statement != REPLACED))
 }
 
 /// Opening never makes a file, and never follows a link.

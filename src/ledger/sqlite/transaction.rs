@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{chain, locks, record};
-use crate::ledger::{AuditEvent, ChainPoint, ExclusiveHold, LedgerError, Lockout, Record, Transaction};
+use super::{chain, count, locks, record};
+use crate::ledger::{AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
 use crate::protocol::{GatewayName, RequestId, Timestamp};
 
 /// An open transaction.
@@ -16,6 +16,9 @@ pub(super) struct SqliteTransaction<'l> {
     pub(super) gateway: Option<&'l GatewayName>,
     pub(super) id: RequestId,
     pub(super) user: String,
+    /// What is counted when it is committed.
+    pub(super) counts: Counts,
+    pub(super) counted_at: Timestamp,
 }
 
 impl Transaction for SqliteTransaction<'_> {
@@ -63,7 +66,9 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
-        record::insert(&self.transaction, record)
+        record::insert(&self.transaction, record)?;
+        self.counts.one(Series::Recorded);
+        Ok(())
     }
 
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
@@ -78,7 +83,13 @@ impl Transaction for SqliteTransaction<'_> {
         set_lockout(&self.transaction, &self.user, lockout)
     }
 
+    fn count(&mut self, counts: Counts, now: Timestamp) {
+        self.counts.merge(counts);
+        self.counted_at = now;
+    }
+
     fn commit(self: Box<Self>) -> Result<(), LedgerError> {
+        count::add(&self.transaction, &self.counts, self.counted_at)?;
         Ok(self.transaction.commit()?)
     }
 }
