@@ -15,6 +15,7 @@ mod cli;
 
 mod approval;
 mod binary;
+mod chain;
 mod citations;
 mod cli_conventions;
 mod concurrency;
