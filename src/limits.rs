@@ -42,8 +42,8 @@ pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
 /// What reading a ledger that works takes, many times over.
 pub const LEDGER_READ: Duration = Duration::from_secs(1);
 
-/// How much shorter than its time limit a run may seem that timeout(1) has ended: it counts from its own start, which is after sudo's
-/// and shortly before the command's.
+/// How much shorter than its time limit a run may seem that timeout(1) has ended: it counts from its own start, which is after
+/// sudo's and shortly before the command's.
 pub const RUN_START: Duration = Duration::from_secs(1);
 
 /// How often the outcome of a run is tried to be recorded, where the ledger cannot be used.

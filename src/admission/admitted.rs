@@ -1,4 +1,5 @@
-//! The proof that an admission is durable. In: an [`Authorized`] request, its record, and the open [`Transaction`]. Out: [`Admitted`].
+//! The proof that an admission is durable. In: an [`Authorized`] request, its record, and the open [`Transaction`]. Out:
+//! [`Admitted`].
 //!
 //! MUST: [`Admitted::start`] alone makes one, and returns it after the commit.
 

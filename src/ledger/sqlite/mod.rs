@@ -123,8 +123,8 @@ impl Sqlite {
         })
     }
 
-    /// Tries `work`, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself would sleep between
-    /// its attempts for up to a tenth of a second, many times as long as a transaction is open, and would keep no order.
+    /// Tries `work`, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself would sleep
+    /// between its attempts for up to a tenth of a second, many times as long as a transaction is open, and would keep no order.
     fn wait_while_busy<T>(
         &self,
         timeout: Duration,
