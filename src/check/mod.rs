@@ -8,6 +8,7 @@ mod commands;
 mod database;
 mod gateway;
 mod host;
+mod later_lines;
 mod ledger;
 mod lockouts;
 mod postfix;
