@@ -15,6 +15,7 @@
     reason = "a test's helper that cannot go on says so and fails the test"
 )]
 
+mod approval;
 mod check;
 mod check_around;
 mod commands;
