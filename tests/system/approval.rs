@@ -118,13 +118,13 @@ fn what_another_user_approves_runs_once_under_sudo_and_both_get_signed_replies()
     let approver = User::enrol_by(PROGRAM, "ap-approver", "overseer");
 
     let request = asker.request(&["engrave", "text=approved1", "reason=it is time"]);
-    let asked = asker.send(&request);
+    let request_id = asker.send(&request);
     let notice = message(&approver, ": to approve");
     approver.assert_genuine(&notice);
     let pending = message(&asker, ": waits for approval");
     asker.assert_genuine(&pending);
     assert_eq!(in_block(&pending, "result"), "pending");
-    syslog::wait_for(&asked, "pending");
+    syslog::wait_for(&request_id, "pending");
     assert!(!process::text("/srv/engraved").contains("approved1"), "nothing ran yet");
 
     let [id, digest] = arguments(&notice);
