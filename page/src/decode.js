@@ -89,6 +89,24 @@ export function inCharset(bytes, charset) {
 }
 
 /**
+ * Whether a body is encoded as its header says, to the last byte: a mail program that is less strict shows the rest as it is.
+ * @param {string} encoding @param {string} body
+ */
+export function isEncodedAs(encoding, body) {
+  if (encoding === 'base64') return /^\s*$/.test(body) || BASE64_LINE.test(body.replace(/\s+/g, ''));
+  return encoding !== 'quoted-printable' || !body.split('\n').some((line) => /=(?![0-9A-Fa-f]{2})/.test(line.trimEnd().replace(/=$/, '')));
+}
+
+/** @param {string} charset */
+export function isKnownCharset(charset) {
+  try {
+    return UTF7.includes(charset.toLowerCase()) || new TextDecoder(charset).encoding !== '';
+  } catch {
+    return false;
+  }
+}
+
+/**
  * UTF-7 (RFC 2152): a `+` begins a run of UTF-16 in base64 without padding, the first other character ends it, and a `-` there
  * belongs to it. `+-` stands for `+`. What is not UTF-7 becomes U+FFFD. No browser has a decoder for it.
  * @param {Uint8Array} bytes

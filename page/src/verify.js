@@ -4,7 +4,7 @@
  *
  * MUST: a message is genuine only where every part that a mail program may show is covered by the block and matches.
  */
-import { fromUtf8 } from './bytes.js';
+import { fromUtf8, unbinary } from './bytes.js';
 import { readMail } from './mail.js';
 import { checkText, claimedBlock } from './reply.js';
 
@@ -18,11 +18,19 @@ import { checkText, claimedBlock } from './reply.js';
  *   text: string | null, outside: Remark[] }} Checked
  */
 
-/** The first label below a reply's first line. */
-const FIRST_FACT = 'host';
+/** The first label below a reply's first line, and the first words of the labels that may follow the host's name. */
+const FIRST_FACTS = /(?<=\s)host(?=\s+\S+\s+(?:run|took|gateway|started|needed|until|from|asked|approved|denied|withdrew|cancelled)(?:\s|$))/g;
+/** Output may hold such words too, any number of times. */
+const MOST_FIRST_LINES = 4;
 /** A subject that was shortened has 60 characters of the command; some may be white space. */
 const SHORTENED = 30;
-const RANKS = { genuine: 3, 'with-more': 2, altered: 1, 'older-than-key': 0, 'not-genuine': 0 };
+/** How many lines a banner above a text may have. */
+const MOST_LINES = 60;
+
+/**
+ * A part that holds a block for the user, and the text above the one that the block covers: a banner.
+ * @typedef {import('./reply.js').CheckedText & { part: Part, banner: string }} Candidate
+ */
 
 /**
  * Checks `raw` for blocks of `kinds`.
@@ -32,47 +40,74 @@ export async function verify(raw, key, kinds) {
   const mail = readMail(raw);
   /** @type {Part[]} */
   const parts = mail ? mail.parts : [{ kind: 'plain', text: fromUtf8(raw) }];
-  /** @type {Checked | null} */
+  /** @type {Candidate | null} */
   let best = null;
   for (const part of parts) {
-    for (const kind of kinds) {
-      const checked = await checkPart(part, parts, mail?.subject ?? null, key, kind);
-      if (checked && (!best || RANKS[checked.finding] > RANKS[best.finding])) best = checked;
-    }
+    const found = await candidateOf(part, key, kinds);
+    if (found && (!best || rankOf(found) > rankOf(best))) best = found;
   }
-  return best ?? older(parts, key);
-}
-
-/** @param {Part} part @param {Part[]} parts @param {string | null} subject @param {UserKey} key @param {Kind} kind @returns {Promise<Checked | null>} */
-async function checkPart(part, parts, subject, key, kind) {
-  if (part.kind === 'other') return null;
-  const { verdict, block, above, below } = await checkText(part.text, key.key, kind);
-  if (!block || !isFor(block, key)) return null;
+  if (!best || !best.block) return older(parts, key);
+  const { verdict, block, above, below, banner } = best;
   if (verdict === 'altered') return { finding: 'altered', block, text: null, outside: [] };
   /** @type {Remark[]} */
   const outside = [];
-  if (subject !== null && !isOwnSubject(subject, above, block)) outside.push({ what: 'subject', text: subject });
-  if (below.trim() !== '') outside.push({ what: 'below', text: below.trim() });
-  if (part.kind === 'html' && !part.isBare) outside.push({ what: 'html-more', text: '' });
-  for (const other of parts) {
-    const remark = other === part ? null : await remarkOn(other, key, kind);
-    if (remark) outside.push(remark);
+  const remark = (/** @type {string} */ what, text = '') => outside.push({ what, text });
+  const subject = mail?.subject ?? null;
+  if (subject !== null && !isOwnSubject(subject, above, block)) remark('subject', subject);
+  if (banner.trim() !== '') remark('above', banner.trim());
+  if (below.trim() !== '') remark('below', below.trim());
+  for (const part of parts) {
+    if (part !== best.part) outside.push(...(await remarksOn(part, block, key, kinds)));
+    else if (part.kind === 'html' && !part.isBare) remark('html-more');
   }
+  for (const text of mail?.unclear ?? []) remark('unclear', fromUtf8(unbinary(text)));
   return { finding: outside.length === 0 ? 'genuine' : 'with-more', block, text: above, outside };
 }
 
+/** @param {Part} part @param {UserKey} key @param {Kind[]} kinds @returns {Promise<Candidate | null>} */
+async function candidateOf(part, key, kinds) {
+  if (part.kind === 'other') return null;
+  const checked = await checkAny(part.text, key, kinds);
+  if (!checked.block || !isFor(checked.block, key)) return null;
+  if (checked.verdict === 'altered') {
+    // The text that is left below a banner has the digest that the gateway signed.
+    let start = 0;
+    for (let lines = 0; lines < MOST_LINES; lines += 1) {
+      start = part.text.indexOf('\n', start) + 1;
+      if (start === 0 || start > checked.above.length) break;
+      const rest = await checkAny(part.text.slice(start), key, kinds);
+      if (rest.verdict === 'genuine') return { ...rest, part, banner: part.text.slice(0, start) };
+    }
+  }
+  return { ...checked, part, banner: '' };
+}
+
+/** @param {Candidate} candidate */
+function rankOf({ verdict, banner, part }) {
+  return (verdict === 'genuine' ? 4 : 0) + (banner === '' ? 2 : 0) + (part.kind === 'plain' ? 1 : 0);
+}
+
+/** @param {string} text @param {UserKey} key @param {Kind[]} kinds */
+async function checkAny(text, key, kinds) {
+  let checked = await checkText(text, key.key, kinds[0]);
+  if (checked.verdict === 'not-genuine' && kinds.length > 1) checked = await checkText(text, key.key, kinds[1]);
+  return checked;
+}
+
 /**
- * What another part shows besides the authenticated text; null where it is empty, or that text once more.
- * @param {Part} part @param {UserKey} key @param {Kind} kind
+ * What another part shows besides the authenticated text; nothing where it is empty, or that text once more. A text that the gateway
+ * has signed for another request is another text.
+ * @param {Part} part @param {GatewayBlock} block @param {UserKey} key @param {Kind[]} kinds @returns {Promise<Remark[]>}
  */
-async function remarkOn(part, key, kind) {
-  if (part.kind === 'other') return { what: part.what, text: '' };
+async function remarksOn(part, block, key, kinds) {
+  if (part.kind === 'other') return [{ what: part.what, text: '' }];
   const isBare = part.kind === 'plain' || part.isBare;
   const text = part.text.trim();
-  if (text === '') return isBare ? null : { what: 'html-empty', text: '' };
-  const checked = await checkText(part.text, key.key, kind);
-  if (isBare && checked.verdict === 'genuine' && checked.below.trim() === '') return null;
-  return { what: part.kind === 'plain' ? 'another-plain' : 'another-html', text };
+  if (text === '') return isBare ? [] : [{ what: 'html-empty', text: '' }];
+  const checked = await checkAny(text, key, kinds);
+  const isSame = checked.verdict === 'genuine' && JSON.stringify(checked.block) === JSON.stringify(block) && checked.below.trim() === '';
+  if (isSame) return isBare ? [] : [{ what: 'html-more', text: '' }];
+  return [{ what: part.kind === 'plain' ? 'another-plain' : 'another-html', text }];
 }
 
 /** @param {GatewayBlock} block @param {UserKey} key */
@@ -82,22 +117,24 @@ function isFor(block, key) {
 
 /**
  * Whether the gateway wrote this subject for the text: `[GATEWAY] COMMAND: OUTCOME`, where the text begins with `OUTCOME:
- * COMMAND`, longer commands cut by an ellipsis. White space is not compared, because mail systems fold it.
+ * COMMAND`, longer commands cut by an ellipsis. White space and U+FEFF are not compared, because mail systems change them. The first
+ * line of a text, which mail systems wrap or join with the next, ends where the facts begin. Or it is all of the text.
  * @param {string} subject @param {string} text @param {GatewayBlock} block
  */
 function isOwnSubject(subject, text, block) {
   /** @param {string} full */
-  const bare = (full) => full.replace(/\p{White_Space}/gu, '');
-  const [head, body] = [`[${block.gateway}]`, bare(text)];
-  const title = bare(subject);
+  const bare = (full) => full.replace(/[\p{White_Space}\u{feff}]/gu, '');
+  const [head, title] = [`[${block.gateway}]`, bare(subject)];
   const colon = title.lastIndexOf(':');
-  if (!title.startsWith(head) || colon < head.length) return false;
   const [command, outcome] = [title.slice(head.length, colon), title.slice(colon + 1)];
-  if (outcome === '' || !body.startsWith(`${outcome}:`)) return false;
-  const rest = body.slice(outcome.length + 1);
-  if (command.endsWith('…')) return Array.from(command).length > SHORTENED && rest.startsWith(command.slice(0, -1));
-  const after = rest.slice(command.length);
-  return rest.startsWith(command) && (after === '' || after.startsWith(FIRST_FACT));
+  if (!title.startsWith(head) || colon <= head.length || outcome === '') return false;
+  const start = command.endsWith('…') && Array.from(command).length > SHORTENED ? command.slice(0, -1) : null;
+  const ends = Array.from(text.matchAll(FIRST_FACTS), ({ index }) => index).slice(0, MOST_FIRST_LINES);
+  return [...ends, text.length].some((end) => {
+    const line = bare(text.slice(0, end));
+    const written = line.startsWith(`${outcome}:`) ? line.slice(outcome.length + 1) : null;
+    return start === null ? written === command : written !== null && written.startsWith(start);
+  });
 }
 
 /**

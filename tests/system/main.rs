@@ -35,6 +35,7 @@ mod poll;
 mod postfix;
 mod postfix_install;
 mod process;
+mod recipes;
 mod red_attempts;
 mod red_commands;
 mod red_team;
