@@ -4,7 +4,8 @@
 //     node page/build.mjs            writes it
 //     node page/build.mjs --print    prints it
 //
-// Each module is taken once, after what it imports. Its imports and the word `export` go, and comments, indentation and blanks that separate nothing; so no name
+// Each module is taken once, after what it imports. Its imports and the word `export` go, and comments, indentation and the blanks
+// around signs; so no name
 // at the top of a module may be at the top of another. It has no other dependency than node, and the same input gives the same bytes.
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -46,59 +47,16 @@ function bundle() {
       if (names.has(word)) fail(`src/${name}: ${word} is also at the top of src/${names.get(word)}`);
       names.set(word, name);
     }
-    texts.push(code.split('\n').map(squeezed).join('\n'));
+    texts.push(code.split('\n').map(withoutBlanks).join('\n'));
   }
   return `\n${texts.join('\n')}\n`;
 }
 
-/**
- * A line of code without the blanks that separate nothing. Strings, templates and regular expressions stay as they are. Each of them
- * ends on its line.
- */
-function squeezed(line) {
-  const word = /[\w$]/;
-  let out = '';
-  for (let at = 0; at < line.length; at += 1) {
-    const c = line[at];
-    const last = out.at(-1) ?? '';
-    // After a value a slash divides; anywhere else it begins a regular expression.
-    const isRegex = c === '/' && (!/[\w$)\]}]/.test(last) || /\b(?:return|typeof|case|in|of)$/.test(out));
-    if (c === "'" || c === '"' || c === '`' || isRegex) {
-      const end = literalEnd(line, at);
-      out += line.slice(at, end);
-      at = end - 1;
-    } else if (c === ' ') {
-      const next = line[at + 1] ?? '';
-      const joins = (word.test(last) && word.test(next)) || (/[+-]/.test(last) && last === next) || (word.test(last) && next === '#');
-      if (joins || (last === '/' && next === '/')) out += c;
-    } else out += c;
-  }
-  return out;
-}
-
-/** The place behind the string, template or regular expression that begins at `start`. */
-function literalEnd(line, start) {
-  const quote = line[start];
-  let isInClass = false;
-  for (let at = start + 1; at < line.length; at += 1) {
-    if (line[at] === '\\') at += 1;
-    else if (quote === '`' && line.startsWith('${', at)) at = holeEnd(line, at + 2);
-    else if (quote === '/' && line[at] === '[') isInClass = true;
-    else if (quote === '/' && line[at] === ']') isInClass = false;
-    else if (line[at] === quote && !isInClass) return at + 1;
-  }
-  return fail(`no end of ${line.slice(start)}`);
-}
-
-/** The place of the brace that ends the expression in a template. */
-function holeEnd(line, start) {
-  let depth = 1;
-  for (let at = start; at < line.length; at += 1) {
-    if ("'\"`".includes(line[at])) at = literalEnd(line, at) - 1;
-    else if (line[at] === '{') depth += 1;
-    else if (line[at] === '}' && (depth -= 1) === 0) return at;
-  }
-  return fail(`no end of ${line.slice(start)}`);
+/** A line without the blanks around signs; not one that may hold a template or a regular expression. Strings stay as they are. */
+function withoutBlanks(line) {
+  if (/[`/]/.test(line)) return line;
+  const pieces = line.split(/('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")/);
+  return pieces.map((piece, at) => (at % 2 ? piece : piece.replace(/ *(=>|[=!]==|&&|\|\||[=,;:?{}()<>|]) */g, '$1'))).join('');
 }
 
 function style() {

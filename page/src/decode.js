@@ -88,15 +88,6 @@ export function inCharset(bytes, charset) {
   }
 }
 
-/**
- * Whether a body is encoded as its header says, to the last byte: a mail program that is less strict shows the rest as it is.
- * @param {string} encoding @param {string} body
- */
-export function isEncodedAs(encoding, body) {
-  if (encoding === 'base64') return /^\s*$/.test(body) || BASE64_LINE.test(body.replace(/\s+/g, ''));
-  return encoding !== 'quoted-printable' || !body.split('\n').some((line) => /=(?![0-9A-Fa-f]{2})/.test(line.trimEnd().replace(/=$/, '')));
-}
-
 /** @param {string} charset */
 export function isKnownCharset(charset) {
   try {

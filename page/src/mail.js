@@ -3,11 +3,11 @@
  * of pasted text. Out: text and notes. It is used to check a message, so what cannot be read is named and never guessed at.
  */
 import { binary, fromUtf8, unbase64, unbinary } from './bytes.js';
-import { decodeBody, inCharset, unquoted } from './decode.js';
+import { decodeBody, inCharset, isKnownCharset, unquoted } from './decode.js';
 import { readHtml } from './html.js';
-import { unclear } from './unclear.js';
+import { isEncodedAs, unclearHeader, unclearLines, unclearParts, withoutComments } from './unclear.js';
 
-export const MAX_DEPTH = 32;
+const MAX_DEPTH = 32;
 const MAX_PARTS = 1000;
 /** The longest header field that is read, in bytes. */
 const MAX_FIELD = 8 * 998;
@@ -16,8 +16,7 @@ const MAX_FIELD = 8 * 998;
  * @typedef {{ kind: 'plain', text: string } | { kind: 'html', text: string, isBare: boolean } | { kind: 'other', what: string }} Part
  * @typedef {{ name: string, value: string }} Field
  * @typedef {{ header: string, fields: Field[], body: string }} Entity
- * @typedef {{ kind: 'multipart' | 'message' | 'plain' | 'html' | 'unstated' | 'other', boundary: string, encoding: string, charset: string | undefined,
- *   isDigest: boolean, isAttachment: boolean }} Content
+ * @typedef {import('./unclear.js').Remark} Remark
  * @typedef {{ type: string, parameters: Map<string, string> }} Typed
  */
 
@@ -33,19 +32,21 @@ export function readMail(raw) {
   const date = message.fields.find(({ name }) => name === 'date')?.value ?? '';
   /** @type {Part[]} */
   let parts = [];
+  /** @type {Remark[]} */
+  const unclear = unclearLines(text);
   try {
-    visit(message, false, 0, parts, { parts: 0 });
+    visit(message, false, 0, parts, { parts: 0, unclear });
   } catch {
     parts = [{ kind: 'other', what: 'too-many' }];
   }
-  return { subject: subjects.length > 0 ? subjects.join(' / ') : null, date, parts, unclear: unclear(text, message) };
+  return { subject: subjects.length > 0 ? subjects.join(' / ') : null, date, parts, unclear };
 }
 
 /**
  * Splits at the first empty line; without one all of it is the header.
  * @param {string} raw @returns {Entity}
  */
-export function entityOf(raw) {
+function entityOf(raw) {
   const empty = /(?:^|\n)\r?\n/.exec(raw);
   const header = empty ? raw.slice(0, empty.index) : raw;
   /** @type {Field[]} */
@@ -58,85 +59,57 @@ export function entityOf(raw) {
   return { header, fields, body: empty ? raw.slice(empty.index + empty[0].length) : '' };
 }
 
-/** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found @param {{ parts: number }} seen */
+/** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found @param {{ parts: number, unclear: Remark[] }} seen */
 function visit(entity, inDigest, depth, found, seen) {
   seen.parts += 1;
   if (depth > MAX_DEPTH || seen.parts > MAX_PARTS) throw new Error('parts');
-  const content = contentOf(entity);
+  seen.unclear.push(...unclearHeader(entity.header, entity.fields, depth > 0));
+  /** @param {string} name */
+  const all = (name) => entity.fields.filter((field) => field.name === name);
+  const [types, dispositions, encodings] = [all('content-type'), all('content-disposition'), all('content-transfer-encoding')];
+  const isUnclear = [types, dispositions, encodings].some((fields) => fields.length > 1 || (fields[0]?.value.length ?? 0) > MAX_FIELD);
   /** @param {string} what */
   const other = (what) => {
     found.push({ kind: 'other', what });
   };
-  if (!content) return other('field-twice');
-  if (content.isAttachment) return other('attachment');
-  const { kind, boundary, encoding, charset, isDigest } = content;
-  if (kind === 'multipart') {
-    for (const part of partsOf(entity.body, boundary)) visit(entityOf(part), isDigest, depth + 1, found, seen);
-    return;
-  }
-  if (kind === 'message' || (kind === 'unstated' && inDigest)) return other('message');
-  if (kind === 'other') return other('other-type');
-  const text = decodeBody(entity.body, encoding, charset ?? '');
-  found.push(kind === 'html' ? { kind, ...readHtml(text) } : { kind: 'plain', text });
-}
-
-/**
- * What a header says of the body below it; null if a field is there twice or is too long: mail programs differ in how they read that.
- * @param {Entity} entity @returns {Content | null}
- */
-export function contentOf(entity) {
-  /** @param {string} name */
-  const all = (name) => entity.fields.filter((field) => field.name === name);
-  const [types, dispositions, encodings] = [all('content-type'), all('content-disposition'), all('content-transfer-encoding')];
-  if ([types, dispositions, encodings].some((fields) => fields.length > 1 || (fields[0]?.value.length ?? 0) > MAX_FIELD)) return null;
+  if (isUnclear) return other('field-twice');
+  if (dispositions.length > 0 && typed(dispositions[0].value).type !== 'inline') return other('attachment');
   const { type, parameters } = types.length > 0 ? typed(types[0].value) : { type: '', parameters: new Map() };
   const boundary = (parameters.get('boundary') ?? '').trimEnd();
-  return {
-    kind: type.startsWith('multipart/') && boundary !== '' ? 'multipart' : type.startsWith('message/') ? 'message'
-      : type === '' || type === 'text' ? 'unstated' : type === 'text/plain' ? 'plain' : type === 'text/html' ? 'html' : 'other',
-    boundary,
-    encoding: (encodings[0]?.value ?? '').replace(/\([^)]*\)/g, ' ').trim().split(/[\s;]/)[0].toLowerCase(),
-    charset: parameters.get('charset') || undefined,
-    isDigest: type === 'multipart/digest',
-    isAttachment: dispositions.length > 0 && typed(dispositions[0].value).type !== 'inline',
-  };
+  const encoding = withoutComments(encodings[0]?.value ?? '').split(/[\s;]/)[0].toLowerCase();
+  /** @param {string} what */
+  const remark = (what) => seen.unclear.push({ what: 'several-ways', text: what });
+  if (type.startsWith('multipart/') && boundary !== '') {
+    seen.unclear.push(...unclearParts(entity.body, boundary));
+    if (encoding === 'base64' || encoding === 'quoted-printable') remark(encoding);
+    for (const part of partsOf(entity.body, boundary)) visit(entityOf(part), type === 'multipart/digest', depth + 1, found, seen);
+    return;
+  }
+  const isUnstated = type === '' || type === 'text';
+  if (type.startsWith('message/') || (isUnstated && inDigest)) return other('message');
+  if (!isUnstated && type !== 'text/plain' && type !== 'text/html') return other('other-type');
+  const charset = parameters.get('charset');
+  if (!isEncodedAs(encoding, entity.body)) remark(encoding);
+  if (charset && !isKnownCharset(charset)) remark(charset);
+  const text = decodeBody(entity.body, encoding, charset ?? '');
+  found.push(type === 'text/html' ? { kind: 'html', ...readHtml(text) } : { kind: 'plain', text });
 }
 
 /**
- * Lines with their line ends.
- * @param {string} text
- */
-export function linesOfBody(text) {
-  return text === '' ? [] : text.split(/(?<=\n)/);
-}
-
-/**
- * What a line of a multipart body is. A delimiter is a line of its own, with at most blanks after it; some mail programs take any line
- * that begins like one for it.
- * @param {string} line @param {string} boundary @returns {'next' | 'closing' | 'similar' | 'none'}
- */
-export function delimiterOf(line, boundary) {
-  if (!line.startsWith('--' + boundary)) return 'none';
-  const tail = line.slice(2 + boundary.length).trim();
-  return tail === '' ? 'next' : tail === '--' ? 'closing' : 'similar';
-}
-
-/**
- * The parts of a multipart body.
+ * The parts of a multipart body: a delimiter is a line of its own, with at most blanks after it.
  * @param {string} body @param {string} boundary
  */
-export function partsOf(body, boundary) {
+function partsOf(body, boundary) {
   /** @type {string[]} */
   const parts = [];
   let start = -1;
   let at = 0;
-  for (const line of linesOfBody(body)) {
-    const kind = delimiterOf(line, boundary);
-    if (kind === 'next' || kind === 'closing') {
-      // The line end before a delimiter belongs to it.
-      if (start >= 0) parts.push(body.slice(start, at).replace(/\r?\n$/, ''));
-      start = kind === 'next' ? at + line.length : -1;
-      if (kind === 'closing') return parts;
+  for (const line of body.split(/(?<=\n)/)) {
+    const tail = line.startsWith('--' + boundary) ? line.slice(2 + boundary.length).trim() : null;
+    if (tail === '' || tail === '--') {
+      if (start >= 0) parts.push(body.slice(start, at));
+      start = tail === '' ? at + line.length : -1;
+      if (tail === '--') return parts;
     }
     at += line.length;
   }

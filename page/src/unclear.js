@@ -1,125 +1,124 @@
 /**
- * What mail programs may read in more than one way, or show besides a message's texts (src/intake/unclear.rs, decision 0044). In: a
- * message. Out: each such thing, as the message has it. What is not found here shows the same under every reading of the standards.
+ * What mail programs may read in more than one way, or show besides a message's texts (src/intake/unclear.rs). In: an entity of a
+ * message. Out: a remark on each such thing.
  */
-import { isEncodedAs, isKnownCharset } from './decode.js';
-import { contentOf, entityOf, linesOfBody, MAX_DEPTH, partsOf, delimiterOf } from './mail.js';
 
-const TOKEN = "[!#$%&'*+\\-.0-9A-Z^_\\x60a-z{|}~]+";
-const TYPE = new RegExp(`^${TOKEN}/${TOKEN}`);
-const WORD = new RegExp(`^${TOKEN}`);
-const PARAMETER = new RegExp(`^(${TOKEN})\\s*=\\s*(?:"([ !#-\\[\\]-~]*)"|(${TOKEN}))`);
-/** Fields of a whole message that some mail programs take from a part. */
-const SHOWN_FIELDS = 'subject from sender reply-to to cc date'.split(' ');
-const ENCODINGS = '7bit 8bit binary quoted-printable base64'.split(' ');
-const MAX_BOUNDARY = 70;
+/** @typedef {{ what: string, text: string }} Remark */
 
-/** @typedef {import('./mail.js').Entity} Entity */
+/** Fields of a whole message that some mail programs take from a part (RFC 9788). */
+const SHOWN_FIELDS = ['subject', 'from', 'sender', 'reply-to', 'to', 'cc', 'date'];
+const ENCODINGS = ['7bit', '8bit', 'binary', 'quoted-printable', 'base64'];
+/** The longest boundary (RFC 2046 section 5.1.1), in characters. */
+const BOUNDARY = 70;
+/** A token, and a quoted string without quoted characters (RFC 2045 section 5.1). */
+const TOKEN = '[!#$%&\'*+.0-9A-Z^_\\x60a-z{|}~-]+';
+const PARAMETER = new RegExp(`^;[\\s;]*(?:(${TOKEN})\\s*=\\s*(?:"([ !#-\\[\\]-~]*)"|(${TOKEN})))?\\s*`);
 
 /**
- * @param {string} raw one character for each byte
- * @param {Entity} message
+ * A carriage return within a line, or a NUL.
+ * @param {string} raw @returns {Remark[]}
  */
-export function unclear(raw, message) {
-  /** @type {string[]} */
+export function unclearLines(raw) {
+  return /\r[^\n]|\0/.test(raw) ? [{ what: 'several-ways', text: 'CR, NUL' }] : [];
+}
+
+/**
+ * Remarks on a header.
+ * @param {string} header @param {{ name: string, value: string }[]} fields @param {boolean} isPart @returns {Remark[]}
+ */
+export function unclearHeader(header, fields, isPart) {
+  /** @type {Remark[]} */
   const found = [];
-  if (/\r(?=[^\n])|\0/.test(raw)) found.push('CR, NUL');
-  look(message, 0, found);
+  const lines = header.split(/(?<=\n)/).filter((line) => line !== '');
+  const noField = lines.find((line, at) => {
+    if (/^[ \t]/.test(line)) return at === 0 || /^[ \t\n\r\f]*$/.test(line);
+    return !(at === 0 && !isPart && line.startsWith('From ')) && !/^[!-9;-~]+:/.test(line);
+  });
+  if (noField !== undefined) found.push({ what: 'several-ways', text: noField.trim() });
+  for (const { name, value } of fields) {
+    if (isPart && SHOWN_FIELDS.includes(name)) found.push({ what: 'several-ways', text: `${name}: ${value}` });
+    const remark = aboutField(name, value);
+    if (remark) found.push(remark);
+  }
   return found;
 }
 
-/** @param {Entity} entity @param {number} depth @param {string[]} found */
-function look(entity, depth, found) {
-  const stray = linesOfBody(entity.header).find((line, at) => isNoField(line, at, depth === 0));
-  if (stray !== undefined) found.push(stray.trim());
-  for (const { name, value } of entity.fields) {
-    if (depth > 0 && SHOWN_FIELDS.includes(name)) found.push(`${name}: ${value}`);
-    if (isOpen(name, value)) found.push(`${name}: ${value}`);
+/** @param {string} name @param {string} value @returns {Remark | null} */
+function aboutField(name, value) {
+  if (name === 'content-description') return { what: 'file-name', text: value };
+  if (name === 'content-transfer-encoding') {
+    const word = /^[A-Za-z0-9_-]*/.exec(withoutComments(value))?.[0].toLowerCase() ?? '';
+    return ENCODINGS.includes(word) ? null : { what: 'several-ways', text: `${name}: ${value}` };
   }
-  const content = depth < MAX_DEPTH ? contentOf(entity) : null;
-  if (!content) return;
-  const { kind, boundary, encoding, charset } = content;
-  if (kind === 'multipart') {
-    outsideOf(entity.body, boundary, found);
-    if (['quoted-printable', 'base64'].includes(encoding)) found.push(`multipart, ${encoding}`);
-    for (const part of partsOf(entity.body, boundary)) look(entityOf(part), depth + 1, found);
-  } else if (kind === 'plain' || kind === 'html' || kind === 'unstated') {
-    if (!isEncodedAs(encoding, entity.body)) found.push(encoding);
-    if (charset !== undefined && !isKnownCharset(charset)) found.push(`charset=${charset}`);
-  }
-}
-
-/**
- * A line of a header that is neither a field nor its continuation. A mailbox in mbox format has one, the first.
- * @param {string} line @param {number} at @param {boolean} mayBeInMbox
- */
-function isNoField(line, at, mayBeInMbox) {
-  if (/^[ \t]/.test(line)) return at === 0 || line.trim() === '';
-  return !(at === 0 && mayBeInMbox && line.startsWith('From ')) && !/^[!-9;-~]+:/.test(line);
-}
-
-/**
- * Whether a field about content shows something by itself, or leaves something open.
- * @param {string} name @param {string} value
- */
-function isOpen(name, value) {
-  if (name === 'content-description') return true;
-  if (name === 'content-transfer-encoding') return !ENCODINGS.includes(firstWord(value));
   const isType = name === 'content-type';
-  if (!isType && name !== 'content-disposition') return false;
-  const keys = plainParameters(value, isType);
-  return !keys || keys.includes(isType ? 'name' : 'filename');
+  if (!isType && name !== 'content-disposition') return null;
+  const parameters = plainParameters(value, isType);
+  if (!parameters) return { what: 'several-ways', text: `${name}: ${value}` };
+  const file = parameters.get(isType ? 'name' : 'filename');
+  return file === undefined ? null : { what: 'file-name', text: file };
+}
+
+/** @param {string} value */
+export function withoutComments(value) {
+  return value.replace(/\((?:[^()\\]|\\.)*\)/g, ' ').trim();
 }
 
 /**
- * The first word of a field, without comments.
- * @param {string} value
- */
-function firstWord(value) {
-  return value.replace(/\([^)]*\)/g, ' ').trim().split(/[\s;]/)[0].toLowerCase();
-}
-
-/**
- * The names of the parameters, if the field's form leaves nothing open: no comments, none twice, none in parts or with a charset
- * (RFC 2231), nothing but ASCII.
+ * The parameters of a field, if its form leaves nothing open: no comments, no parameter twice, none in parts or with a charset (RFC
+ * 2231), nothing but ASCII.
  * @param {string} value @param {boolean} isType
  */
 function plainParameters(value, isType) {
-  /** @type {string[]} */
-  const keys = [];
-  let rest = value.trim();
-  const take = (/** @type {RegExp} */ form) => {
-    const taken = form.exec(rest);
-    rest = rest.slice(taken ? taken[0].length : 0).trimStart();
-    return taken;
-  };
-  if (!take(isType ? TYPE : WORD)) return null;
+  const begin = new RegExp(`^${TOKEN}${isType ? `/${TOKEN}` : ''}\\s*`).exec(value);
+  if (!begin) return null;
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  let rest = value.slice(begin[0].length);
   while (rest !== '') {
-    if (!take(/^;/)) return null;
-    if (rest === '' || rest[0] === ';') continue;
-    const [, name, quoted, bare] = take(PARAMETER) ?? [];
-    if (name === undefined) return null;
-    const key = name.toLowerCase();
-    const text = quoted ?? bare;
-    if (key.includes('*') || keys.includes(key) || (key === 'boundary' && (text.length > MAX_BOUNDARY || text.endsWith(' ')))) return null;
-    keys.push(key);
+    const next = PARAMETER.exec(rest);
+    if (!next) return null;
+    rest = rest.slice(next[0].length);
+    if (next[1] === undefined) continue;
+    const [key, text] = [next[1].toLowerCase(), next[2] ?? next[3]];
+    const isBad = key === 'boundary' && (text.length > BOUNDARY || text.endsWith(' '));
+    if (key.includes('*') || isBad || found.has(key)) return null;
+    found.set(key, text);
   }
-  return keys;
+  return found;
 }
 
 /**
  * What stands outside the parts of a multipart, and lines that some mail programs take for a delimiter.
- * @param {string} body @param {string} boundary @param {string[]} found
+ * @param {string} body @param {string} boundary @returns {Remark[]}
  */
-function outsideOf(body, boundary, found) {
+export function unclearParts(body, boundary) {
   let [outside, isWithin, hasEnded, isSimilar] = ['', false, false, false];
-  for (const line of linesOfBody(body)) {
-    const kind = delimiterOf(line, boundary);
-    if (kind === 'none') {
+  for (const line of body.split(/(?<=\n)/)) {
+    const tail = line.startsWith('--' + boundary) ? line.slice(2 + boundary.length).trim() : null;
+    if (tail === null) {
       if (!isWithin) outside += line;
-    } else if (hasEnded || kind === 'similar') isSimilar = true;
-    else [isWithin, hasEnded] = [kind === 'next', kind === 'closing'];
+    } else if (hasEnded || (tail !== '' && tail !== '--')) {
+      isSimilar = true;
+    } else {
+      hasEnded = tail === '--';
+      isWithin = !hasEnded;
+    }
   }
-  if (outside.trim() !== '') found.push(outside.trim());
-  if (isSimilar) found.push(`--${boundary}`);
+  /** @type {Remark[]} */
+  const found = [];
+  if (outside.trim() !== '') found.push({ what: 'outside-parts', text: outside.trim() });
+  if (isSimilar) found.push({ what: 'several-ways', text: `--${boundary}` });
+  return found;
+}
+
+/**
+ * Whether a body is encoded as its header says, to the last byte.
+ * @param {string} encoding @param {string} body
+ */
+export function isEncodedAs(encoding, body) {
+  if (encoding === 'base64') {
+    return /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(body.replace(/[ \t\n\r\f]+/g, ''));
+  }
+  if (encoding !== 'quoted-printable') return true;
+  return body.split('\n').every((line) => !/=(?![0-9A-Fa-f]{2})/.test(line.trimEnd().replace(/=$/, '')));
 }

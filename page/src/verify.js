@@ -4,7 +4,7 @@
  *
  * MUST: a message is genuine only where every part that a mail program may show is covered by the block and matches.
  */
-import { fromUtf8, unbinary } from './bytes.js';
+import { fromUtf8 } from './bytes.js';
 import { readMail } from './mail.js';
 import { checkText, claimedBlock } from './reply.js';
 
@@ -18,96 +18,93 @@ import { checkText, claimedBlock } from './reply.js';
  *   text: string | null, outside: Remark[] }} Checked
  */
 
-/** The first label below a reply's first line, and the first words of the labels that may follow the host's name. */
-const FIRST_FACTS = /(?<=\s)host(?=\s+\S+\s+(?:run|took|gateway|started|needed|until|from|asked|approved|denied|withdrew|cancelled)(?:\s|$))/g;
-/** Output may hold such words too, any number of times. */
-const MOST_FIRST_LINES = 4;
+/** The first label below a reply's first line. */
+const FIRST_FACT = 'host';
 /** A subject that was shortened has 60 characters of the command; some may be white space. */
 const SHORTENED = 30;
+/** The first words of the labels that may follow the host's name. */
+const SECOND_FACTS = 'run took gateway started needed until from asked approved denied withdrew cancelled'.split(' ');
+/** Output may hold such words too, any number of times. */
+const MOST_FIRST_LINES = 4;
 /** How many lines a banner above a text may have. */
-const MOST_LINES = 60;
-
-/**
- * A part that holds a block for the user, and the text above the one that the block covers: a banner.
- * @typedef {import('./reply.js').CheckedText & { part: Part, banner: string }} Candidate
- */
+const BANNER = 60;
 
 /**
  * Checks `raw` for blocks of `kinds`.
  * @param {Uint8Array} raw @param {UserKey} key @param {Kind[]} kinds @returns {Promise<Checked>}
  */
 export async function verify(raw, key, kinds) {
-  const mail = readMail(raw);
-  /** @type {Part[]} */
-  const parts = mail ? mail.parts : [{ kind: 'plain', text: fromUtf8(raw) }];
+  const mail = readMail(raw) ?? { subject: null, parts: [/** @type {Part} */ ({ kind: 'plain', text: fromUtf8(raw) })], unclear: [] };
+  const { subject, parts, unclear } = mail;
   /** @type {Candidate | null} */
   let best = null;
   for (const part of parts) {
-    const found = await candidateOf(part, key, kinds);
-    if (found && (!best || rankOf(found) > rankOf(best))) best = found;
+    for (const kind of kinds) {
+      const candidate = await candidateIn(part, key, kind);
+      if (candidate && (!best || rank(candidate) > rank(best))) best = candidate;
+    }
   }
-  if (!best || !best.block) return older(parts, key);
-  const { verdict, block, above, below, banner } = best;
-  if (verdict === 'altered') return { finding: 'altered', block, text: null, outside: [] };
+  if (!best) return older(parts, key);
+  const { part, block, above, below, banner, isGenuine } = best;
+  if (!isGenuine) return { finding: 'altered', block, text: null, outside: [] };
   /** @type {Remark[]} */
   const outside = [];
-  const remark = (/** @type {string} */ what, text = '') => outside.push({ what, text });
-  const subject = mail?.subject ?? null;
-  if (subject !== null && !isOwnSubject(subject, above, block)) remark('subject', subject);
-  if (banner.trim() !== '') remark('above', banner.trim());
-  if (below.trim() !== '') remark('below', below.trim());
-  for (const part of parts) {
-    if (part !== best.part) outside.push(...(await remarksOn(part, block, key, kinds)));
-    else if (part.kind === 'html' && !part.isBare) remark('html-more');
+  if (subject !== null && !isOwnSubject(subject, above, block)) outside.push({ what: 'subject', text: subject });
+  if (banner.trim() !== '') outside.push({ what: 'above', text: banner.trim() });
+  if (below.trim() !== '') outside.push({ what: 'below', text: below.trim() });
+  for (const other of parts) {
+    const remark = other === part ? isMoreThanText(part) : await remarkOn(other, block, key);
+    if (remark) outside.push(remark);
   }
-  for (const text of mail?.unclear ?? []) remark('unclear', fromUtf8(unbinary(text)));
+  outside.push(...unclear);
   return { finding: outside.length === 0 ? 'genuine' : 'with-more', block, text: above, outside };
 }
 
-/** @param {Part} part @param {UserKey} key @param {Kind[]} kinds @returns {Promise<Candidate | null>} */
-async function candidateOf(part, key, kinds) {
-  if (part.kind === 'other') return null;
-  const checked = await checkAny(part.text, key, kinds);
-  if (!checked.block || !isFor(checked.block, key)) return null;
-  if (checked.verdict === 'altered') {
-    // The text that is left below a banner has the digest that the gateway signed.
-    let start = 0;
-    for (let lines = 0; lines < MOST_LINES; lines += 1) {
-      start = part.text.indexOf('\n', start) + 1;
-      if (start === 0 || start > checked.above.length) break;
-      const rest = await checkAny(part.text.slice(start), key, kinds);
-      if (rest.verdict === 'genuine') return { ...rest, part, banner: part.text.slice(0, start) };
-    }
-  }
-  return { ...checked, part, banner: '' };
-}
+/** @typedef {{ part: Part, block: GatewayBlock, above: string, below: string, banner: string, isGenuine: boolean }} Candidate */
 
 /** @param {Candidate} candidate */
-function rankOf({ verdict, banner, part }) {
-  return (verdict === 'genuine' ? 4 : 0) + (banner === '' ? 2 : 0) + (part.kind === 'plain' ? 1 : 0);
+function rank({ part, banner, isGenuine }) {
+  return (isGenuine ? 4 : 0) + (banner === '' ? 2 : 0) + (part.kind === 'plain' ? 1 : 0);
 }
 
-/** @param {string} text @param {UserKey} key @param {Kind[]} kinds */
-async function checkAny(text, key, kinds) {
-  let checked = await checkText(text, key.key, kinds[0]);
-  if (checked.verdict === 'not-genuine' && kinds.length > 1) checked = await checkText(text, key.key, kinds[1]);
-  return checked;
+/** @param {Part} part @param {UserKey} key @param {Kind} kind @returns {Promise<Candidate | null>} */
+async function candidateIn(part, key, kind) {
+  if (part.kind === 'other') return null;
+  const { verdict, block, above, below } = await checkText(part.text, key.key, kind);
+  if (!block || !isFor(block, key)) return null;
+  if (verdict === 'genuine') return { part, block, above, below, banner: '', isGenuine: true };
+  // A mail system may have put a banner above the text: what is left has the digest that the gateway signed.
+  let start = 0;
+  for (let line = 0; line < BANNER; line += 1) {
+    start = above.indexOf('\n', start) + 1;
+    if (start === 0) break;
+    const rest = await checkText(part.text.slice(start), key.key, kind);
+    if (rest.verdict === 'genuine' && rest.block) {
+      return { part, block: rest.block, above: rest.above, below: rest.below, banner: part.text.slice(0, start), isGenuine: true };
+    }
+  }
+  return { part, block, above, below, banner: '', isGenuine: false };
+}
+
+/** @param {Part} part @returns {Remark | null} */
+function isMoreThanText(part) {
+  return part.kind === 'html' && !part.isBare ? { what: 'html-more', text: '' } : null;
 }
 
 /**
- * What another part shows besides the authenticated text; nothing where it is empty, or that text once more. A text that the gateway
+ * What another part shows besides the authenticated text; null where it is empty, or that text once more. A text that the gateway
  * has signed for another request is another text.
- * @param {Part} part @param {GatewayBlock} block @param {UserKey} key @param {Kind[]} kinds @returns {Promise<Remark[]>}
+ * @param {Part} part @param {GatewayBlock} block @param {UserKey} key @returns {Promise<Remark | null>}
  */
-async function remarksOn(part, block, key, kinds) {
-  if (part.kind === 'other') return [{ what: part.what, text: '' }];
+async function remarkOn(part, block, key) {
+  if (part.kind === 'other') return { what: part.what, text: '' };
   const isBare = part.kind === 'plain' || part.isBare;
   const text = part.text.trim();
-  if (text === '') return isBare ? [] : [{ what: 'html-empty', text: '' }];
-  const checked = await checkAny(text, key, kinds);
-  const isSame = checked.verdict === 'genuine' && JSON.stringify(checked.block) === JSON.stringify(block) && checked.below.trim() === '';
-  if (isSame) return isBare ? [] : [{ what: 'html-more', text: '' }];
-  return [{ what: part.kind === 'plain' ? 'another-plain' : 'another-html', text }];
+  if (text === '') return isBare ? null : { what: 'html-empty', text: '' };
+  const checked = await checkText(text, key.key, block.kind);
+  const isSame = checked.verdict === 'genuine' && checked.below.trim() === '' && JSON.stringify(checked.block) === JSON.stringify(block);
+  if (isSame) return isMoreThanText(part);
+  return { what: part.kind === 'plain' ? 'another-plain' : 'another-html', text };
 }
 
 /** @param {GatewayBlock} block @param {UserKey} key */
@@ -117,24 +114,37 @@ function isFor(block, key) {
 
 /**
  * Whether the gateway wrote this subject for the text: `[GATEWAY] COMMAND: OUTCOME`, where the text begins with `OUTCOME:
- * COMMAND`, longer commands cut by an ellipsis. White space and U+FEFF are not compared, because mail systems change them. The first
- * line of a text, which mail systems wrap or join with the next, ends where the facts begin. Or it is all of the text.
+ * COMMAND`, longer commands cut by an ellipsis. White space and U+FEFF are not compared, because mail systems change them.
  * @param {string} subject @param {string} text @param {GatewayBlock} block
  */
 function isOwnSubject(subject, text, block) {
   /** @param {string} full */
   const bare = (full) => full.replace(/[\p{White_Space}\u{feff}]/gu, '');
-  const [head, title] = [`[${block.gateway}]`, bare(subject)];
+  const head = `[${block.gateway}]`;
+  const title = bare(subject);
   const colon = title.lastIndexOf(':');
+  if (!title.startsWith(head) || colon <= head.length || colon === title.length - 1) return false;
   const [command, outcome] = [title.slice(head.length, colon), title.slice(colon + 1)];
-  if (!title.startsWith(head) || colon <= head.length || outcome === '') return false;
-  const start = command.endsWith('…') && Array.from(command).length > SHORTENED ? command.slice(0, -1) : null;
-  const ends = Array.from(text.matchAll(FIRST_FACTS), ({ index }) => index).slice(0, MOST_FIRST_LINES);
-  return [...ends, text.length].some((end) => {
-    const line = bare(text.slice(0, end));
-    const written = line.startsWith(`${outcome}:`) ? line.slice(outcome.length + 1) : null;
-    return start === null ? written === command : written !== null && written.startsWith(start);
+  return firstLines(text).some((line) => {
+    const [own, expected] = [bare(line), `${outcome}:${command}`];
+    if (command.endsWith('…') && Array.from(command).length > SHORTENED) return own.startsWith(expected.slice(0, -1));
+    return own === expected;
   });
+}
+
+/**
+ * What may be the first line of a text, which mail systems wrap or join with the next: it ends where the facts begin, the first of
+ * which is a host name. Or it is all of the text.
+ * @param {string} text
+ */
+function firstLines(text) {
+  const found = [text];
+  for (const { index = 0 } of text.matchAll(/(?<=\p{White_Space})host(?=\p{White_Space})/gu)) {
+    const second = text.slice(index + FIRST_FACT.length).split(/\p{White_Space}+/u)[2];
+    if (SECOND_FACTS.includes(second)) found.push(text.slice(0, index));
+    if (found.length > MOST_FIRST_LINES) break;
+  }
+  return found;
 }
 
 /**
