@@ -104,13 +104,15 @@ bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
 	install -D -m 0755 $(program) $(bindir)/mailsudo
-	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d $(docdir)/examples/payload
+	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d $(docdir)/examples/payload $(docdir)/examples/approval $(docdir)/examples/recipes
 	install -m 0644 postfix/main.cf postfix/master.cf postfix/transport $(sharedir)/postfix/
 	install -m 0644 README.md docs/*.md $(docdir)/
 	install -m 0644 examples/mailsudo.toml $(docdir)/examples/
 	install -m 0644 examples/users.d/*.toml $(docdir)/examples/users.d/
 	install -m 0644 examples/commands.d/*.toml $(docdir)/examples/commands.d/
 	install -m 0644 examples/payload/* $(docdir)/examples/payload/
+	install -m 0644 examples/approval/* $(docdir)/examples/approval/
+	install -m 0644 examples/recipes/* $(docdir)/examples/recipes/
 	install -d -m 0755 $(mandir)/man1 $(mandir)/man5 $(mandir)/man7
 	install -m 0644 $(man)/man/*.1 $(man)/client/*.1 $(mandir)/man1/
 	install -m 0644 docs/man/*.5 $(mandir)/man5/

@@ -92,16 +92,34 @@ fn disturb_all(what: &str, points: &[(Case, Vec<Point>)]) {
     tried.report(what);
 }
 
+fn kill_at_every_call(what: &str, cases: &[Case]) {
+    let point = |case| move |call| Point { case, call, error: None };
+    let points: Vec<_> = cases.iter().map(|&case| (case, calls(case).into_iter().map(point(case)).collect())).collect();
+    disturb_all(what, &points);
+}
+
 #[test]
 fn a_delivery_may_die_at_any_call() {
-    let point = |case| move |call| Point { case, call, error: None };
-    let points = Case::ALL.map(|case| (case, calls(case).into_iter().map(point(case)).collect()));
-    disturb_all("killed", &points);
+    kill_at_every_call("killed", &Case::ALL);
+}
+
+#[test]
+fn a_delivery_about_an_approval_may_die_at_any_call() {
+    kill_at_every_call("killed, about approvals", &Case::APPROVALS);
 }
 
 #[test]
 fn any_call_of_a_delivery_may_fail() {
-    let cases: &[Case] = if is_soak() { &Case::ALL } else { &Case::MAIN };
+    fail_every_call("failed calls", if is_soak() { &Case::ALL } else { &Case::MAIN });
+}
+
+#[test]
+fn any_call_of_a_delivery_about_an_approval_may_fail() {
+    let cases: &[Case] = if is_soak() { &Case::APPROVALS } else { &[Case::Approving] };
+    fail_every_call("failed calls, about approvals", cases);
+}
+
+fn fail_every_call(what: &str, cases: &[Case]) {
     let points = |&case: &Case| {
         let calls: Vec<_> = calls(case).into_iter().filter(can_fail).collect();
         let points = calls.into_iter().enumerate().flat_map(|(n, call)| {
@@ -111,7 +129,7 @@ fn any_call_of_a_delivery_may_fail() {
         (case, points.collect())
     };
     let points: Vec<_> = cases.iter().map(points).collect();
-    disturb_all("failed calls", &points);
+    disturb_all(what, &points);
 }
 
 /// So that being killed at every call is being killed after every call too.

@@ -15,6 +15,7 @@
     reason = "a test's helper that cannot go on says so and fails the test"
 )]
 
+mod approval;
 mod check;
 mod check_around;
 mod commands;
@@ -34,6 +35,7 @@ mod poll;
 mod postfix;
 mod postfix_install;
 mod process;
+mod recipes;
 mod red_attempts;
 mod red_commands;
 mod red_team;

@@ -61,6 +61,12 @@ impl User {
         sign(self.program, &[command, &more].concat());
     }
 
+    /// A whole message with a signed request and what these options add to it.
+    pub(crate) fn signed_mail(&self, words: &[&str]) -> String {
+        let more = ["--key", &self.key, "--totp-secret-file", &self.secret, "--eml", "--from", &self.address];
+        sign(self.program, &[words, &more].concat())
+    }
+
     fn signed(&self, command: &[&str], option: &str, value: &str) -> String {
         sign(self.program, &[command, &["--key", &self.key, option, value]].concat())
     }
