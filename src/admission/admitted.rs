@@ -86,8 +86,12 @@ impl<'p> Admitted<'p> {
     }
 
     /// What its end is recorded with. It cannot run after that.
-    pub(super) fn into_parts(self) -> (Authorized<'p>, Record, Option<Box<Claimed>>) {
-        (self.authorized, self.record, self.claimed)
+    pub(super) fn into_parts(self) -> (Record, Option<Box<Claimed>>) {
+        (self.record, self.claimed)
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
     }
 
     /// The request and its user.

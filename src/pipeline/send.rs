@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::observer::{Observer, Step};
+use super::observer::{Observer, Step, Witness};
 use crate::admission;
 use crate::authorize::Person;
 use crate::error::{Deferral, Stop};
@@ -54,7 +54,7 @@ impl<'s> Sender<'s> {
             let now = self.context.clock.now();
             let left = self.left()?;
             admission::mark_concluded(self.ledger, id, left, now)?;
-            self.observer.note(Step::Replied(&reply.to));
+            self.observer.note(Step::Replied(&reply.to, self.context.witness_in(reply)));
         }
         for one in story.notices.iter().filter(|notice| notice.sent.is_none()) {
             if let Some(message) = self.notice(&record, &story, one)? {
@@ -82,9 +82,15 @@ impl<'s> Sender<'s> {
     }
 
     /// Sends the delivery's own reply and records that. After that nothing may defer, because the user has the reply.
-    pub(super) fn own(&mut self, id: &RequestId, reply: &StoredReply) -> Result<(), Stop> {
+    pub(super) fn own(
+        &mut self,
+        id: &RequestId,
+        reply: &StoredReply,
+        witness: Option<Witness<'_>>,
+    ) -> Result<(), Stop> {
         self.send(reply)?;
-        self.observer.note(Step::Replied(&reply.to));
+        let witness = witness.or_else(|| self.context.witness_in(reply));
+        self.observer.note(Step::Replied(&reply.to, witness));
         let context = self.context;
         let retention = context.gateway.settings().retention.as_duration();
         // Nothing else waits after this. It uses what the other waits leave of the time that Postfix allows.

@@ -196,7 +196,7 @@ impl Observer for Trace<'_> {
                     ),
                 });
             }
-            Step::Refused(refusal) => self.refused(refusal),
+            Step::Refused(refusal, _) => self.refused(refusal),
             Step::Deferred(deferral) => {
                 self.say(format!("deferred: {} cannot serve: {}", deferral.part, deferral.detail));
             }
@@ -207,7 +207,7 @@ impl Observer for Trace<'_> {
             | Step::Started(_)
             | Step::Finished(_)
             | Step::Resumed(_)
-            | Step::Replied(_)
+            | Step::Replied(..)
             | Step::NotRecorded(_)
             | Step::Asked(..)
             | Step::Exception(..)

@@ -19,7 +19,7 @@ use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
 use crate::ledger::{Record, StoredReply, Story};
 use crate::limits::{FIRST_LINE, SUBJECT};
-use crate::protocol::{Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
+use crate::protocol::{ChainHead, Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
 
 /// Composes the replies to one request. It holds what they have in common.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct ReplyComposer<'p> {
     title: String,
     /// The Message-ID of the mail that is answered.
     answers: Option<String>,
+    /// The head of the audit chain after what is reported.
+    head: Option<ChainHead>,
 }
 
 /// The parts that differ between replies.
@@ -56,6 +58,7 @@ impl<'p> ReplyComposer<'p> {
             id: identified.id(),
             title: title(request.command().as_str(), &arguments.join("\n")),
             answers: message.message_id().map(str::to_owned),
+            head: None,
         }
     }
 
@@ -69,6 +72,7 @@ impl<'p> ReplyComposer<'p> {
             id: record.id,
             title: title(&record.command, &record.arguments),
             answers: None,
+            head: None,
         }
     }
 
@@ -76,6 +80,11 @@ impl<'p> ReplyComposer<'p> {
     pub fn for_requester(settings: &'p Settings, requester: &'p Person, record: &Record) -> Self {
         let answers = Some(message_id(&record.id, Some("pending"), settings));
         Self { answers, ..Self::of_record(settings, requester, record) }
+    }
+
+    /// The same, for what has led to this head of the audit chain.
+    pub fn at(&self, head: Option<ChainHead>) -> Self {
+        Self { head, ..self.clone() }
     }
 
     /// The reply to a request that was run. `more` are facts about its approval.
@@ -144,7 +153,7 @@ impl<'p> ReplyComposer<'p> {
             request: self.id,
             time: now,
             result: content.result,
-            head: None,
+            head: self.head,
         };
         text += &block.sign(&text, self.key);
         let kind = (content.result == RunResult::Pending).then_some("pending");

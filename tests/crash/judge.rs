@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::evidence::verify;
+use mailsudo::evidence::{Found, against, read_witnesses, verify};
 use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{Key, Verdict, check_notice, verify_reply};
@@ -125,6 +125,16 @@ impl Site {
         ensure!(counted == held, "{counted} requests are counted, and {held} are there");
         let verified = verify(ledger.as_ref(), &gateway.settings().gateway)?;
         ensure!(verified.faults.is_empty(), "the audit chain: {:?}", verified.faults);
+        // What was given out is never lost, whatever died.
+        for reply in self.replies()? {
+            let name = &gateway.settings().gateway;
+            let witnesses = read_witnesses("reply", &mut reply.as_bytes(), &gateway)?;
+            ensure!(witnesses.len() == 1, "a reply without a head: {reply}");
+            for witness in witnesses {
+                let found = against(&verified, name, &witness);
+                ensure!(witness.is_signed && matches!(found, Found::Held(_)), "{found:?}: {reply}");
+            }
+        }
         Ok(())
     }
 }

@@ -101,6 +101,10 @@ fn the_role_of_deliver_can_neither_delete_nor_change_what_was_signed() {
         "UPDATE mailsudo.ledger SET gateway = 'x'",
         "DELETE FROM mailsudo.lockouts",
         "DROP TABLE mailsudo.nodes",
+        "UPDATE mailsudo.events SET event = ''",
+        "DELETE FROM mailsudo.events",
+        "TRUNCATE mailsudo.events",
+        "UPDATE mailsudo.checkpoint SET number = 7",
     ] {
         let refused = format!(
             "SET ROLE {DELIVER}; DO $$ BEGIN {sql}; RAISE 'permitted'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$"
