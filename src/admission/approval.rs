@@ -157,10 +157,13 @@ fn take(transaction: &mut dyn Transaction, record: &Record) -> Result<(), Ledger
 ///
 /// # Errors
 ///
-/// It does not wait any more, or the ledger cannot be read.
+/// It does not wait any more, a database server may have lost that, or the ledger cannot be read.
 pub fn still_waiting(transaction: &dyn Transaction) -> Result<(), LedgerError> {
+    let lost_until = transaction.lost_until()?;
     match transaction.record()? {
-        Some(record) if record.state == State::Waiting => Ok(()),
+        Some(record) if record.state == State::Waiting && lost_until.is_none_or(|until| until < record.signed) => {
+            Ok(())
+        }
         _ => Err(LedgerError::Taken),
     }
 }
@@ -225,9 +228,9 @@ pub fn claim<'p>(
         if pending.is_new {
             pending.record.state = State::Waiting;
             pending.write(transaction.as_mut())?;
-            transaction.commit()?;
-            pending.is_new = false;
         }
+        transaction.commit()?;
+        pending.is_new = false;
         return Ok(Claim::Held(Box::new((authorized, pending))));
     }
     let end = now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER);

@@ -18,7 +18,7 @@ use crate::authenticate::Identified;
 use crate::authorize::{Action, Authorized, Invocation, Required};
 use crate::error::Reason;
 use crate::ledger::{ExclusiveHold, Ledger, LedgerError, Record, State, StoredReply, Transaction};
-use crate::limits::{KILL_AFTER, PRUNE, SUDO_START};
+use crate::limits::{HOLD_MARGIN, KILL_AFTER, PRUNE, SUDO_START};
 use crate::protocol::{Payload, RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
 
@@ -77,6 +77,11 @@ impl<'p> Admitted<'p> {
     /// The approved request that it runs, if it is the vote that does.
     pub fn claimed(&self) -> Option<&Claimed> {
         self.claimed.as_deref()
+    }
+
+    /// Whether it is too late to begin: a process that was stopped since its commit may have lost its hold and its lock.
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.record.started.is_some_and(|started| now > started.plus(HOLD_MARGIN))
     }
 
     /// What may be done.
@@ -196,13 +201,14 @@ pub fn admit<'p>(
         pending.record.run_as = Some(invocation.run_as().to_string());
         pending.record.argv = Some(invocation.argv().join("\n"));
         if held_by(transaction.as_ref(), &authorized, longest, now)?.is_some() {
-            // Recorded once: a request that waits checks again five times a second.
+            // Recorded once: it checks again five times a second. Committed each time: after a failover, the time for which the ledger
+            // holds commands would begin anew else.
             if pending.is_new {
                 pending.record.state = State::Waiting;
                 pending.write(transaction.as_mut())?;
-                transaction.commit()?;
-                pending.is_new = false;
             }
+            transaction.commit()?;
+            pending.is_new = false;
             return Ok(Admission::Waiting(Box::new(Waiting { authorized, pending, announcement })));
         }
         if invocation.is_exclusive() {

@@ -70,6 +70,7 @@ impl Postgres {
             synchronous: settings.ledger.synchronous,
             max_future: settings.max_future.as_duration(),
             longest: settings.execution.longest.as_duration(),
+            locked: RefCell::default(),
         };
         let session = Session::open(target, Instant::now() + timeout)?;
         Ok(Self { session: Rc::new(RefCell::new(session)), terms: Rc::new(terms) })

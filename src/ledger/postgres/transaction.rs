@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::locks::IS_OWN;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
@@ -16,8 +17,8 @@ use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, Transaction};
-use crate::limits::{HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
+use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, State, Transaction};
+use crate::limits::{CLOCKS, HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
@@ -44,6 +45,8 @@ pub(super) struct PostgresTransaction {
     record: Option<(Record, Vec<u8>, i64)>,
     was_read: Cell<bool>,
     lockout: Option<Lockout>,
+    /// It had the request's lock, and has it no more.
+    has_lost_lock: bool,
     /// What the row must say after the commit.
     written: Option<i64>,
     is_open: bool,
@@ -64,6 +67,7 @@ impl PostgresTransaction {
              FROM mailsudo.ledger FOR UPDATE"
         );
         let identity = format!("SELECT {IDENTITY}, current_setting('synchronous_standby_names')");
+        let margin = HOLD_MARGIN.as_secs().cast_signed();
         let known = format!("SELECT {COLUMNS}, token, written FROM mailsudo.requests WHERE id = $1");
         let begun = session.borrow_mut().repeat(
             &[
@@ -73,6 +77,7 @@ impl PostgresTransaction {
                 statement(&identity, &[]),
                 statement(&known, &[id.as_bytes().as_slice().into()]),
                 statement(LOCKOUT, &[user.as_str().into()]),
+                statement(IS_OWN, &[id.as_bytes().as_slice().into(), terms.token.as_slice().into(), margin.into()]),
             ],
             deadline,
         )?;
@@ -87,6 +92,7 @@ impl PostgresTransaction {
             record: None,
             was_read: Cell::new(false),
             lockout: None,
+            has_lost_lock: false,
             written: None,
             is_open: true,
         };
@@ -119,6 +125,8 @@ impl PostgresTransaction {
             None => None,
         };
         self.lockout = rows.next().flatten().map(|mut row| lockout_from(&mut row)).transpose()?;
+        let is_own = rows.next().flatten().ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?;
+        self.has_lost_lock = !is_own && self.terms.locked.borrow().contains(&self.id);
         if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
     }
 
@@ -126,7 +134,8 @@ impl PostgresTransaction {
     /// run again, and exclusive commands must not run beside it.
     fn recognise(&mut self, stored: &(String, String), found: &(String, String)) -> Result<(), LedgerError> {
         let lost = stored.0 != found.0 || self.terms.synchronous == Synchronous::Warn;
-        let ahead = self.terms.max_future.as_secs().cast_signed();
+        // A node whose clock is ahead has taken what was signed that much later.
+        let ahead = self.terms.max_future.as_secs().cast_signed().saturating_add(CLOCKS);
         let quiet = (SUDO_START + self.terms.longest + KILL_AFTER + HOLD_MARGIN).as_secs().cast_signed();
         let sql = format!(
             "UPDATE mailsudo.ledger SET system_id = $1, timeline = $2,
@@ -229,6 +238,9 @@ impl Transaction for PostgresTransaction {
     }
 
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
+        if self.has_lost_lock {
+            return Err(LedgerError::Taken);
+        }
         let row = Written::new(record);
         let values = row.first(&self.terms.node, &self.terms.token, 1);
         match self.one(&record::insert_sql(), &values)?.changed() {
@@ -243,10 +255,14 @@ impl Transaction for PostgresTransaction {
     /// A delivery that has not read the record in this transaction changes only what it
     /// has written itself.
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
-        let Some((_, token, count)) = &self.record else {
+        let Some((before, token, count)) = &self.record else {
             return Err(LedgerError::Taken);
         };
         if !self.was_read.get() && *token != self.terms.token {
+            return Err(LedgerError::Taken);
+        }
+        // The end of its own run it may record without the lock.
+        if self.has_lost_lock && !(before.state == State::Started && *token == self.terms.token) {
             return Err(LedgerError::Taken);
         }
         let next = count.saturating_add(1);

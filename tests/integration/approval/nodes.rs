@@ -87,3 +87,20 @@ fn denials_lapses_and_cancellations_are_the_same_on_each_node() {
     assert_eq!(result(&message_to(&ended.replies, "alice")), "lapsed");
     assert_eq!(one.runs() + other.runs(), 0);
 }
+
+/// It may have been approved and have run in what was lost.
+#[test]
+fn a_request_that_waits_for_approval_does_not_run_after_a_failover() {
+    let (mut one, _, database) = nodes("");
+    one.gateway.clock.set(mailsudo::system::clock::Clock::now(&mailsudo::system::clock::SystemClock));
+    let asked = ask(&mut one);
+    server().sql(&database, "UPDATE mailsudo.ledger SET timeline = '00000000'");
+    one.gateway.clock.forward(200);
+    let ended = one.approve("carol", &asked);
+    assert!(ended.refused("failed-over"), "{ended:?}");
+    let told = message_to(&ended.replies, "alice");
+    assert_eq!(result(&told), "unknown");
+    assert!(!super::text(&told).contains("Nothing was run"), "{told}");
+    assert!(one.approve("dave", &asked).refused("not-pending"));
+    assert_eq!(one.runs(), 0);
+}
