@@ -134,9 +134,9 @@ fn the_code_has_the_same_steps() {
         ("prune", "ledger/postgres/mod.rs"),
         ("transaction", "ledger/postgres/mod.rs"),
         ("refuse", "admission/refusal.rs"),
-        ("admit", "admission/mod.rs"),
-        ("give_up", "admission/mod.rs"),
-        ("finish", "admission/mod.rs"),
+        ("admit", "admission/admit.rs"),
+        ("give_up", "admission/outcome.rs"),
+        ("finish", "admission/outcome.rs"),
         ("execute", "pipeline/delivery.rs"),
         ("own", "pipeline/send.rs"),
     ] {

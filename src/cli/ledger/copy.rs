@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use crate::cli::confirm::DryRun;
+use crate::cli::failure::usage;
 use crate::cli::{GatewayArg, Progress, trusted_for, when};
 use crate::config::LedgerUrl;
 use crate::ledger::{Filter, LedgerError, LedgerQueries, Owner, Record};
 use crate::limits::COPY;
+use crate::system::clock::{Clock, SystemClock};
 
 /// Copy a ledger in SQLite into one in PostgreSQL, with its watermark and lockouts
 ///
@@ -47,7 +49,7 @@ fn ledger_url(text: &str) -> Result<LedgerUrl, String> {
 impl Copy {
     pub(super) fn run(self) -> Result<ExitCode> {
         let (LedgerUrl::Sqlite(path), LedgerUrl::Postgres(url)) = (&self.from, &self.to) else {
-            bail!("a ledger is copied from sqlite: to postgresql: only");
+            return Err(usage("a ledger is copied from sqlite: to postgresql: only"));
         };
         let gateway = self.gateway_arg.open()?;
         let trusted = trusted_for(&gateway)?;
@@ -63,6 +65,7 @@ impl Copy {
         let lockouts = source.lockouts()?;
         target.import_marks(health.watermark, &lockouts)?;
         let (read, written) = records(source.as_ref(), target.as_mut())?;
+        target.import_counters(&source.tally(SystemClock.now())?.counters)?;
         outln!("Copied: {written} requests ({} were there already), {} lockouts.", read - written, lockouts.len())?;
         if let Some(watermark) = health.watermark {
             outln!("Requests signed up to {} stay refused.", when(watermark))?;

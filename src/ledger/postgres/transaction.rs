@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::count;
 use super::locks::IS_OWN;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
@@ -17,7 +18,7 @@ use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, State, Transaction};
+use crate::ledger::{Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, State, Transaction};
 use crate::limits::{CLOCKS, HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -49,6 +50,9 @@ pub(super) struct PostgresTransaction {
     has_lost_lock: bool,
     /// What the row must say after the commit.
     written: Option<i64>,
+    /// What is counted when it is committed.
+    counts: Counts,
+    counted_at: Timestamp,
     is_open: bool,
 }
 
@@ -94,6 +98,8 @@ impl PostgresTransaction {
             lockout: None,
             has_lost_lock: false,
             written: None,
+            counts: Counts::default(),
+            counted_at: Timestamp::from_seconds(0),
             is_open: true,
         };
         transaction.take(begun)?;
@@ -246,6 +252,7 @@ impl Transaction for PostgresTransaction {
         match self.one(&record::insert_sql(), &values)?.changed() {
             1 => {
                 self.written = Some(1);
+                self.counts.one(Series::Recorded);
                 Ok(())
             }
             _ => Err(LedgerError::Taken),
@@ -283,7 +290,16 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
+    fn count(&mut self, counts: Counts, now: Timestamp) {
+        self.counts.merge(counts);
+        self.counted_at = now;
+    }
+
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
+        // Last, so that a counter is locked for the time of the commit only.
+        if !self.counts.is_empty() {
+            self.one(&count::add_sql(&self.counts), &count::values(&self.counts, self.counted_at))?;
+        }
         let answered = {
             let mut session = self.session.borrow_mut();
             let wire = session.wire()?;
