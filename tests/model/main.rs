@@ -110,14 +110,12 @@ fn every_order_of_the_steps_is_right_in_larger_worlds() {
         Configuration { failovers: 2, kills: 2, doubts: 2, end: 4, clocks: vec![1, -1], ..Configuration::small() };
     holds("synchronous", &most);
     holds("asynchronous", &Configuration { synchronous: false, ..most.clone() });
-    let two =
-        Configuration { requests: vec![PLAIN, EXCLUSIVE], failovers: 1, kills: 1, end: 3, attempts: 1, ..most.clone() };
+    holds("pruned", &Configuration { prunes: true, failovers: 0, end: 5, ..most.clone() });
+    let two = Configuration { requests: vec![PLAIN, EXCLUSIVE], failovers: 1, kills: 1, end: 3, attempts: 1, ..most };
     holds("two requests", &Configuration { doubts: 1, ..two.clone() });
-    holds(
-        "two exclusive requests",
-        &Configuration { requests: vec![EXCLUSIVE; 2], doubts: 0, synchronous: false, ..two },
-    );
-    holds("pruned", &Configuration { prunes: true, failovers: 0, end: 5, ..most });
+    let exclusive = Configuration { requests: vec![EXCLUSIVE; 2], doubts: 0, kills: 0, ..two };
+    holds("two exclusive requests", &exclusive);
+    holds("two exclusive requests, asynchronous", &Configuration { synchronous: false, ..exclusive });
 }
 
 /// A step that the program renames or gives up must change here too.
