@@ -110,7 +110,7 @@ fn the_role_of_deliver_can_neither_delete_nor_change_what_was_signed() {
     // What was answered yesterday stays, even if deliver asked to prune it.
     let now = SystemClock.now().seconds();
     server().sql(&database, &format!("UPDATE mailsudo.requests SET replied = {now} - 86400, signed = {now} - 86400"));
-    let prune = format!("SET ROLE {DELIVER}; SELECT mailsudo.prune({now} + 1000000, 100)");
+    let prune = format!("SET ROLE {DELIVER}; SELECT mailsudo.prune({now} + 1000000, 100, {now}, '')");
     assert_eq!(server().sql(&database, &prune), "0");
 }
 
@@ -177,14 +177,14 @@ struct Standby {
 
 impl Standby {
     fn of(server: &Server) -> Self {
-        let received = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
         let programs = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL").flatten().map(|entry| entry.path());
         let program = programs.map(|path| path.join("bin/pg_receivewal")).find(|path| path.exists());
         let mut receiver = Command::new(program.expect("pg_receivewal"));
         receiver.args(["--synchronous", "--no-loop", "-U", OWNER, "-h"]).arg(&server.folder);
-        receiver.arg(format!("-p{}", server.port)).arg("-D").arg(received.path());
+        receiver.arg(format!("-p{}", server.port)).arg("-D").arg(folder.path());
         let receiver = receiver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a standby");
-        Self { receiver, _received: received }
+        Self { receiver, _received: folder }
     }
 }
 

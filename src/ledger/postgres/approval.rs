@@ -66,7 +66,8 @@ impl ApprovalTransaction for PostgresTransaction {
 
     fn change(&mut self, record: &Record, from: State) -> Result<bool, LedgerError> {
         let row = Written::new(record);
-        let values = row.claim(from.word(), self.node(), self.token());
+        let (node, token) = self.writer();
+        let values = row.claim(from.word(), node, token);
         Ok(self.one(&record::claim_sql(), &values)?.changed() == 1)
     }
 

@@ -8,31 +8,23 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::chain::{self, NewEvent};
 use super::count;
 use super::locks::IS_OWN;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
+use super::statements::{BEGIN, LOCKOUT, QUIET, SET_LOCKOUT, SETTINGS, lockout_from, lockout_values};
 use super::terms::Terms;
 use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, State, Transaction};
+use crate::ledger::{
+    AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, State, Transaction,
+};
 use crate::limits::{CLOCKS, HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
-
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-
-/// For this transaction alone: no wait for a lock beyond the timeout, no open transaction of a node that has stopped, a commit that
-/// is never cancelled half way, and at least local and standby durability.
-const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true), \
-     set_config('statement_timeout', '0', true), set_config('search_path', 'pg_catalog', true), \
-     set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' \
-         THEN 'remote_apply' ELSE 'on' END, true)";
-
-/// The seconds until a moment by the database's clock, rounded up.
-const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
 
 /// An open transaction.
 pub(super) struct PostgresTransaction {
@@ -53,6 +45,10 @@ pub(super) struct PostgresTransaction {
     /// What is counted when it is committed.
     counts: Counts,
     counted_at: Timestamp,
+    /// The newest event of the audit chain.
+    chain: Option<ChainPoint>,
+    /// The event that is written with the commit.
+    event: Option<NewEvent>,
     is_open: bool,
 }
 
@@ -81,6 +77,7 @@ impl PostgresTransaction {
                 statement(&identity, &[]),
                 statement(&known, &[id.as_bytes().as_slice().into()]),
                 statement(LOCKOUT, &[user.as_str().into()]),
+                statement(chain::END, &[]),
                 statement(IS_OWN, &[id.as_bytes().as_slice().into(), terms.token.as_slice().into(), margin.into()]),
             ],
             deadline,
@@ -100,6 +97,8 @@ impl PostgresTransaction {
             written: None,
             counts: Counts::default(),
             counted_at: Timestamp::from_seconds(0),
+            chain: None,
+            event: None,
             is_open: true,
         };
         transaction.take(begun)?;
@@ -131,6 +130,7 @@ impl PostgresTransaction {
             None => None,
         };
         self.lockout = rows.next().flatten().map(|mut row| lockout_from(&mut row)).transpose()?;
+        self.chain = Some(chain::end(rows.next().flatten())?);
         let is_own = rows.next().flatten().ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?;
         self.has_lost_lock = !is_own && self.terms.locked.borrow().contains(&self.id);
         if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
@@ -159,14 +159,9 @@ impl PostgresTransaction {
         Ok(())
     }
 
-    /// The node and the token that a row which this delivery changes gets.
-    pub(super) fn node(&self) -> &str {
-        &self.terms.node
-    }
-
-    /// The same.
-    pub(super) fn token(&self) -> &[u8] {
-        &self.terms.token
+    /// The node and the token that a row gets which this delivery changes.
+    pub(super) fn writer(&self) -> (&str, &[u8]) {
+        (&self.terms.node, &self.terms.token)
     }
 
     pub(super) fn one(&self, sql: &str, values: &[Value<'_>]) -> Result<Answer, Fault> {
@@ -176,6 +171,16 @@ impl PostgresTransaction {
 
     fn first(&self, sql: &str, values: &[Value<'_>]) -> Result<Row, LedgerError> {
         self.one(sql, values)?.row().ok_or(LedgerError::Corrupt("answer"))
+    }
+
+    /// Reads back an event that was committed without a change of a request.
+    fn read_back_event(&self, event: &NewEvent) -> Result<(), LedgerError> {
+        let sql = "SELECT head FROM mailsudo.events WHERE number = $1";
+        let found = self.one(sql, &[event.number().into()])?.row();
+        match found.map(|mut row| row.bytes("head")).transpose()? {
+            Some(head) if head.as_ref() == event.point().head.as_bytes() => Ok(()),
+            _ => Err(LedgerError::Unproven("the event could not be read back".to_owned())),
+        }
     }
 
     /// Reads back what was committed.
@@ -259,8 +264,7 @@ impl Transaction for PostgresTransaction {
         }
     }
 
-    /// A delivery that has not read the record in this transaction changes only what it
-    /// has written itself.
+    /// A delivery that has not read the record in this transaction changes only what it has written itself.
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
         let Some((before, token, count)) = &self.record else {
             return Err(LedgerError::Taken);
@@ -284,6 +288,14 @@ impl Transaction for PostgresTransaction {
         }
     }
 
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        let newest = self.chain.take().ok_or(LedgerError::Corrupt("second event in one transaction"))?;
+        let event = NewEvent::new(newest, event)?;
+        let point = event.point();
+        self.event = Some(event);
+        Ok(point)
+    }
+
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {
         self.one(SET_LOCKOUT, &lockout_values(&self.user, lockout))?;
         self.lockout = Some(*lockout);
@@ -296,25 +308,33 @@ impl Transaction for PostgresTransaction {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
-        // Last, so that a counter is locked for the time of the commit only.
-        if !self.counts.is_empty() {
-            self.one(&count::add_sql(&self.counts), &count::values(&self.counts, self.counted_at))?;
-        }
+        let event = self.event.take();
+        let event_values = event.as_ref().map(NewEvent::values);
+        let counts = (!self.counts.is_empty())
+            .then(|| (count::add_sql(&self.counts), count::values(&self.counts, self.counted_at)));
         let answered = {
             let mut session = self.session.borrow_mut();
             let wire = session.wire()?;
             wire.take_warnings();
             // Whatever goes wrong from here on: the commit may have been done.
             self.is_open = false;
-            let answered = wire.one("COMMIT", &[]);
+            // The counters and the event go with the commit, which the server does only if it has taken them. So a counter is locked
+            // for the time of the commit only.
+            let counted = counts.iter().map(|(sql, values)| statement(sql, values));
+            let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
+            let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();
+            let answered = wire.run(&statements);
+            self.is_open = matches!(answered, Err(Fault::Server(_)));
             match wire.take_warnings().pop() {
                 Some(warning) => Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message))),
-                None => Ok(answered?.tag),
+                None => Ok(answered?.pop().map(|answer| answer.tag).unwrap_or_default()),
             }
         };
-        match answered?.as_str() {
-            "COMMIT" => self.written.map_or(Ok(()), |written| self.read_back(written)),
-            other => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
+        match (answered?.as_str(), self.written, event) {
+            ("COMMIT", Some(written), _) => self.read_back(written),
+            ("COMMIT", None, Some(event)) => self.read_back_event(&event),
+            ("COMMIT", None, None) => Ok(()),
+            (other, ..) => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
         }
     }
 }
@@ -327,20 +347,4 @@ impl Drop for PostgresTransaction {
             session.roll_back(UNLOCK);
         }
     }
-}
-
-/// A user's lockout.
-pub(super) const LOCKOUT: &str = "SELECT until, told, counted_to FROM mailsudo.lockouts WHERE user_name = $1";
-
-/// Sets a user's lockout.
-pub(super) const SET_LOCKOUT: &str = "INSERT INTO mailsudo.lockouts AS known (user_name, until, told, counted_to)
-     VALUES ($1, $2, $3 = 1, $4)
-     ON CONFLICT (user_name) DO UPDATE SET until = $2, told = $3 = 1, counted_to = $4";
-
-pub(super) fn lockout_values<'v>(user: &'v str, lockout: &Lockout) -> [Value<'v>; 4] {
-    [user.into(), lockout.until.into(), i64::from(lockout.told).into(), lockout.counted_to.into()]
-}
-
-pub(super) fn lockout_from(row: &mut Row) -> Result<Lockout, LedgerError> {
-    Ok(Lockout { until: row.time("lockout")?, told: row.flag("lockout")?, counted_to: row.time("lockout")? })
 }
