@@ -88,7 +88,7 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 
 soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
-	$(CARGO) test --locked --test faults --test integration -- --ignored --nocapture
+	$(CARGO) test --locked --test faults --test integration --test model -- --ignored --nocapture
 	$(CARGO) build --locked --bin mailsudo
 	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
 

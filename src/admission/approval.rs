@@ -200,9 +200,9 @@ pub fn claim<'p>(
             pending.record.state = State::Waiting;
             let event = AuditEvent::of(EventKind::Admitted, &pending.record, now).about(&asked.id, State::Pending);
             pending.write_with(transaction.as_mut(), &event)?;
-            transaction.commit()?;
-            pending.is_new = false;
         }
+        transaction.commit()?;
+        pending.is_new = false;
         return Ok(Claim::Held(Box::new((authorized, pending))));
     }
     let record = Record {

@@ -223,6 +223,8 @@ pub fn authenticate<'p>(
     now: Timestamp,
 ) -> Result<Authenticated<'p>, Stop> {
     if let Some(record) = waiting {
+        // It may have waited no more, and run, in what a database server has lost.
+        not_lost(record.signed, transaction.lost_until()?).map_err(|lost| lost.with_step(record.step))?;
         return recall(identified, record, max_age, now);
     }
     let request = identified.request();

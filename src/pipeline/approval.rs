@@ -1,7 +1,7 @@
 //! Approvals: a request that asks for one, and votes. Each effect is recorded before the next begins.
 
 use super::delivery::Delivery;
-use super::judge::{Asked, Judge, Judgement};
+use super::judge::{Asked, Judge, Judgement, LOST};
 use super::observer::Step;
 use super::target::Target;
 use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
@@ -176,6 +176,15 @@ impl Delivery<'_> {
                 self.observer.note(Step::Refused(&refusal, self.context.witness(self.point)));
                 done(reply)
             }
+            Judgement::Lost(asked) => {
+                let refusal = Refusal::new(Reason::FailedOver, LOST.trim_end_matches('.'));
+                let reply = self.composer.refusal(&refusal, now);
+                let ended = self.concluded(&asked, State::Finished, None, LOST, reply.clone(), now)?;
+                let conclusion = Conclusion { refused: Some(Reason::FailedOver), result: RunResult::Refused, ..ended };
+                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                self.observer.note(Step::Refused(&refusal));
+                done(reply)
+            }
             Judgement::Lapsed(asked, vote, why) => {
                 let why = format!("It was approved, but {why}.");
                 let reply = self.composer().not_run(&asked.record, &why, now);
@@ -237,6 +246,7 @@ impl Delivery<'_> {
         let result = match state {
             State::Denied => RunResult::Denied,
             State::Cancelled => RunResult::Cancelled,
+            State::Finished => RunResult::Unknown,
             _ => RunResult::Lapsed,
         };
         let mut votes = asked.story.votes.clone();

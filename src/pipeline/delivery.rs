@@ -72,6 +72,11 @@ impl<'d> Delivery<'d> {
 
     /// Runs what was admitted, and stores its outcome with the finished reply.
     pub(super) fn execute(&mut self, ledger: &mut dyn Ledger, admitted: Admitted<'_>) -> Result<StoredReply, Stop> {
+        if admitted.is_late(self.context.clock.now()) {
+            let what =
+                "too much time has passed since the start was recorded; nothing was run, and the next delivery says so";
+            return Err(Deferral::new("busy", what).into());
+        }
         let settings = self.context.gateway.settings();
         let limit = settings.limits.output.bytes();
         let outcome = match admitted.action() {
@@ -148,6 +153,8 @@ impl<'d> Delivery<'d> {
         // Its messages about the other request are sent too.
         target.map_or(Ok(()), Target::require_lock)?;
         if record.reply.is_some() {
+            // It may be on this database server alone. What is committed now waits for the standby, and all before it does.
+            transaction.commit()?;
             return Ok(record.reply);
         }
         let now = self.context.clock.now();

@@ -114,6 +114,8 @@ fn reply_to(
     user: &UserName,
 ) -> Result<Found, Stop> {
     if let Some(reply) = record.reply {
+        // As in a delivery: what is sent must be on the standby.
+        transaction.commit()?;
         return Ok(Found::Reply(reply));
     }
     let (gateway, now) = (context.gateway, context.clock.now());

@@ -23,6 +23,7 @@ mod editing;
 mod examples;
 mod execute;
 mod explain;
+mod failover;
 mod hostile;
 mod import_circles;
 mod import_order;
