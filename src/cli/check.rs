@@ -102,7 +102,8 @@ mod tests {
     fn a_plugin_has_one_line_its_numbers_and_the_findings() {
         let finding =
             |level, what: &str| Finding { level, about: "ledger", what: what.to_owned(), remedy: String::new() };
-        let mut report = Report { findings: vec![finding(Level::Ok, "fine")], ..Report::default() };
+        let mut report = Report::default();
+        report.findings.push(finding(Level::Ok, "fine"));
         assert_eq!(nagios(&report), "MAILSUDO OK - 1 checks | errors=0;;1;0 warnings=0;1;;0");
         report.findings.extend([finding(Level::Warning, "old"), finding(Level::Error, "a|b\nc")]);
         let expected = "MAILSUDO CRITICAL - ledger: a b c | errors=1;;1;0 warnings=1;1;;0\nerror ledger: a b c\nwarning ledger: old";
