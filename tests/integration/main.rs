@@ -19,6 +19,7 @@ mod chain;
 mod cli_conventions;
 mod concurrency;
 mod editing;
+mod environment;
 mod examples;
 mod execute;
 mod explain;
