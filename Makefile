@@ -129,6 +129,12 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-resume.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
 	install -m 0644 packaging/mailsudo-resume.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-report.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-report.service
+	install -m 0644 packaging/mailsudo-report.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -d -m 0755 $(sharedir)/monitoring
+	cp -R monitoring/fail2ban monitoring/grafana monitoring/prometheus $(sharedir)/monitoring/
+	chmod -R u=rwX,go=rX $(sharedir)/monitoring
 	install -m 0644 packaging/mailsudo-fetch.service packaging/mailsudo-fetch.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -d -m 0755 $(etcdir) $(etcdir)/users.d $(etcdir)/commands.d
 	test -e $(etcdir)/mailsudo.toml || install -m 0644 examples/mailsudo.toml $(etcdir)/
@@ -153,6 +159,8 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.timer
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.timer
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-report.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-report.timer
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.timer
 	rm -rf $(sharedir) $(docdir)

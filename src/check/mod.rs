@@ -17,6 +17,7 @@ mod proof;
 mod report;
 mod sender_auth;
 mod services;
+mod shared_secrets;
 mod soundness;
 mod ssh_keys;
 mod sudo_rules;

@@ -32,6 +32,7 @@ mod postfix;
 mod progress;
 mod qr;
 mod record;
+mod report;
 mod setup;
 mod setup_words;
 mod sign;

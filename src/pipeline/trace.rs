@@ -249,6 +249,7 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         }
         Reason::BadCode => format!("whether the clock or the secret is wrong: {}", Call::TestUser(user.to_string())),
         Reason::LockedOut => Call::UnlockUser(user.to_string()).to_string(),
+        Reason::TooMany => format!("[limits] per_user; the user's requests: {} --user {user}", Call::Log),
         Reason::Stale | Reason::Future => {
             "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }

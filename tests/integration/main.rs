@@ -20,6 +20,7 @@ mod citations;
 mod cli_conventions;
 mod concurrency;
 mod editing;
+mod environment;
 mod examples;
 mod execute;
 mod explain;

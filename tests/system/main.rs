@@ -30,6 +30,7 @@ mod ledger_disk;
 mod mailbox;
 mod memory;
 mod metrics;
+mod monitoring;
 mod package;
 mod poll;
 mod postfix;

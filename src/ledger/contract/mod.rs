@@ -289,6 +289,12 @@ fn a_change_of_the_period_does_not_change_which_request_is_the_latest(stand: &dy
     write(ledger.as_mut(), &Record { step: Some(30_000_000), ..record(2, 1001) }).expect("committed");
     let found = ledger.look_up(&alice(), &id(9), None).expect("read");
     assert_eq!(found.map(|record| record.id), Some(id(2)));
+    write(ledger.as_mut(), &Record { step: None, reason: Some("bad-code".to_owned()), ..record(3, 1002) })
+        .expect("committed");
+    let transaction = ledger.transaction(&id(9), &alice()).expect("a transaction");
+    let newest = |since, most| transaction.newest(at(since), at(1002), most).expect("read");
+    assert_eq!(newest(0, 9), [Some("bad-code".to_owned()), None, None], "the newest first");
+    assert_eq!((newest(1000, 9).len(), newest(0, 2).len()), (2, 2));
 }
 
 fn the_latest_request_is_found_whether_it_used_a_step_or_not(stand: &dyn Stand) {

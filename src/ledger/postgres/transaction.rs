@@ -228,6 +228,13 @@ impl Transaction for PostgresTransaction {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
+    fn newest(&self, since: Timestamp, now: Timestamp, most: u32) -> Result<Vec<Option<String>>, LedgerError> {
+        let sql = "SELECT reason FROM mailsudo.requests WHERE user_name = $1 AND first_seen > $2 AND first_seen <= $3
+             ORDER BY first_seen DESC, seq DESC LIMIT $4";
+        let values = [self.user.as_str().into(), since.into(), now.into(), i64::from(most).into()];
+        self.one(sql, &values)?.rows.into_iter().map(|mut row| row.maybe_text("reason")).collect()
+    }
+
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError> {
         let sql = "SELECT EXISTS (SELECT FROM mailsudo.requests WHERE user_name = $1 AND step = $2)";
         self.first(sql, &[self.user.as_str().into(), step.cast_signed().into()])?.flag("answer")

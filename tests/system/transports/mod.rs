@@ -12,6 +12,8 @@ mod provider;
 mod services;
 mod sieve;
 
+pub(crate) use services::unpack_once as unpack_services;
+
 use std::fs;
 
 use crate::commands::NOTES;
