@@ -4,6 +4,7 @@
 //! Each takes the place of Postfix's pipe(8) between a mail and `mailsudo deliver`. Replies go back to the one Postfix, which
 //! delivers them to the users' mailbox: so a bounce to a user is seen as a message that is not genuine.
 
+mod awaited;
 mod exim;
 mod fetched;
 mod local;

@@ -77,6 +77,11 @@ impl Drop for Daemon {
     }
 }
 
+/// Which of two texts of a configuration this Dovecot reads: that of 2.3, or that of 2.4.
+pub(crate) fn dovecot<'t>(older: &'t str, newer: &'t str) -> &'t str {
+    if run("dovecot", &["--version"]).starts_with("2.3.") { older } else { newer }
+}
+
 /// Makes a folder of a user's own.
 pub(crate) fn folder(path: &str, owner: &str, mode: &str) {
     run("install", &["-d", "-o", owner, "-g", owner, "-m", mode, path]);
