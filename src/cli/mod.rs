@@ -31,6 +31,7 @@ mod postfix;
 mod qr;
 mod record;
 mod setup;
+mod setup_args;
 mod setup_words;
 mod sign;
 mod subcommands;

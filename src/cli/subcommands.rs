@@ -77,7 +77,7 @@ enum Subcommands {
     Config(config::Config),
     #[command(subcommand)]
     Postfix(postfix::PostfixCommand),
-    Setup(setup::Setup),
+    Setup(Box<setup::Setup>),
     Completions(completions::Completions),
 }
 

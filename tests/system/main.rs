@@ -33,6 +33,8 @@ mod package;
 mod poll;
 mod postfix;
 mod postfix_install;
+#[path = "../common/postgres.rs"]
+mod postgres_server;
 mod process;
 mod red_attempts;
 mod red_commands;

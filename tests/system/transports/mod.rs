@@ -11,6 +11,7 @@ mod local;
 mod opensmtpd;
 mod provider;
 mod services;
+mod set_up;
 mod sieve;
 
 use std::fs;
