@@ -60,7 +60,8 @@ impl NewLedger {
             };
             return Ok((!path.exists()).then(|| Self::File(path.clone())));
         };
-        match (ledger::open(settings, trusted, Timeouts::DEFAULT.transaction), owner) {
+        let ledger = ledger::open(settings, trusted, Timeouts::DEFAULT.transaction);
+        match (ledger.and_then(|ledger| ledger.health()), owner) {
             (Ok(_), _) => Ok(None),
             (Err(LedgerError::NotMade), Some(owner)) => Ok(Some(Self::Database(owner.clone()))),
             (Err(LedgerError::NotMade), None) => {

@@ -162,8 +162,10 @@ impl<S: Read + Write> Session<S> {
                     Response::Continue(_) if wants_more => Some(Ok(())),
                     Response::Continue(_) => Some(Err(ImapError::Protocol)),
                     Response::Done { tag: of, status: Status::Ok, .. } if of.0 == tag && !wants_more => Some(Ok(())),
-                    Response::Done { outcome, .. } | Response::Data { status: Status::Bye, outcome } => {
-                        Some(Err(refused(outcome)))
+                    Response::Done { outcome, .. } => Some(Err(refused(outcome))),
+                    // The server ends the connection (RFC 3501, section 7.1.5).
+                    Response::Data { status: Status::Bye, outcome } => {
+                        Some(Err(io::Error::other(words(outcome)).into()))
                     }
                     other => {
                         each(other);
@@ -232,7 +234,11 @@ impl<S> fmt::Debug for Session<S> {
 }
 
 fn refused(outcome: &Outcome<'_>) -> ImapError {
-    ImapError::Refused(outcome.information.as_deref().unwrap_or("no, without a reason").to_owned())
+    ImapError::Refused(words(outcome))
+}
+
+fn words(outcome: &Outcome<'_>) -> String {
+    outcome.information.as_deref().unwrap_or("no, without a reason").to_owned()
 }
 
 #[cfg(test)]
@@ -309,7 +315,7 @@ mod tests {
         );
         assert!(matches!(logged("m1 BAD no literals\r\n"), Err(ImapError::Refused(_))));
         assert!(matches!(logged("+ \r\n+ \r\nm9 OK another\r\n"), Err(ImapError::Refused(_))));
-        assert!(matches!(logged("+ \r\n* BYE ends\r\n"), Err(ImapError::Refused(_))));
+        assert!(matches!(logged("+ \r\n* BYE ends\r\n"), Err(ImapError::Lost(_))));
         let examined = |says: &str| session(says).examine("x").map(drop);
         assert!(
             matches!(examined("+ \r\n* 3 EXISTS\r\nm1 OK\r\n"), Err(ImapError::Refused(what)) if what.contains("UIDNEXT"))

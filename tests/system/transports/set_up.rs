@@ -9,8 +9,6 @@ use crate::mailbox::Mailbox;
 use crate::setup::{ANSWERS, Bare, LEDGER, said, setup, state};
 use crate::{poll, process};
 
-/// The gateway's address, whose mail goes to the users' mailbox; the test moves it to the provider.
-const ADDRESS: &str = "setup-box@users.example";
 const PASSWORD: &str = "/root/provider-password";
 
 /// What setup writes beside the gateway's folder.
@@ -27,38 +25,37 @@ fn there() -> Vec<&'static str> {
 }
 
 /// The options, with this fetcher and password.
-fn words(fetcher: &'static str, password: &str) -> Vec<&'static str> {
+fn words<'w>(fetcher: &'w str, address: &'w str, password: &str) -> Vec<&'w str> {
     process::write(PASSWORD, 0o600, &format!("{password}\n"));
     let mut words = ANSWERS.to_vec();
-    words[3] = ADDRESS;
+    words[3] = address;
     words.extend(["--server", "imap", "--imap", "imap.example.com", "--smtp", "smtp.example.com"]);
     words.extend(["--login", "ops@example.com", "--password-file", PASSWORD, "--fetch-with", fetcher, "--yes"]);
     words
 }
 
 /// From one command to the genuine reply, and back.
-fn walk(fetcher: &'static str) {
+fn walk(fetcher: &str) {
+    // The gateway's address, whose mail goes to the users' mailbox; the test moves it to the provider.
+    let address = format!("setup-{fetcher}@users.example");
     let _bare = Bare::make();
     let _provider = Provider::start();
     FILES.into_iter().for_each(process::remove);
     let before = state();
 
-    let refused = setup(&words(fetcher, "wrong"));
+    let refused = setup(&words(fetcher, &address, "wrong"));
     let text = said(&refused);
     assert!(refused.status.code() == Some(1) && text.contains("the login to the mailbox"), "{text}");
     assert!(text.contains("nothing was changed") && !text.contains("wrong"), "{text}");
     assert_eq!((state(), there().len(), Path::new(LEDGER).exists()), (before.clone(), 0, false));
 
-    let words = words(fetcher, Provider::password());
-    let mailbox = Mailbox::of(ADDRESS);
-    let earlier = mailbox.messages().len();
+    let words = words(fetcher, &address, Provider::password());
+    let mailbox = Mailbox::of(&address);
     let is_done = AtomicBool::new(false);
     let done = thread::scope(|scope| {
         scope.spawn(|| {
-            poll::until_true("a signed request", || {
-                is_done.load(Ordering::Relaxed) || mailbox.messages().len() > earlier
-            });
-            mailbox.messages().iter().skip(earlier).for_each(|mail| Provider::deliver(ADDRESS, mail));
+            poll::until_true("a signed request", || is_done.load(Ordering::Relaxed) || !mailbox.messages().is_empty());
+            mailbox.messages().iter().for_each(|mail| Provider::deliver(&address, mail));
         });
         let done = setup(&words);
         is_done.store(true, Ordering::Relaxed);
