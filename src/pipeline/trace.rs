@@ -212,7 +212,7 @@ impl Observer for Trace<'_> {
             | Step::Asked(..)
             | Step::Exception(..)
             | Step::Voted(..)
-            | Step::Claimed(_)
+            | Step::Claimed(..)
             | Step::Lapsed(..)
             | Step::Noticed(..) => {}
         }
