@@ -89,8 +89,6 @@ pub(super) fn plan(wanted: &Wanted<'_>, mailbox: &Mailbox, service: Account) -> 
     let password = std::fs::read_to_string(&mailbox.password).with_context(|| format!("cannot read {shown}"))?;
     let password = Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned());
     ensure!(!password.is_empty() && !password.contains('\n'), "{shown} does not have the password alone, on one line");
-    let fetcher = Path::new(mailbox.fetcher.program());
-    ensure!(fetcher.exists(), "there is no {}: install it, or choose another with --fetch-with", fetcher.display());
     let config = wanted.config.map(|folder| format!("--config {folder} ")).unwrap_or_default();
     let quoted = wanted.config.map(|folder| format!("\"--config\", \"{folder}\", ")).unwrap_or_default();
     let for_service = Rights { mode: 0o640, owner: Some((0, service.gid)) };
@@ -123,6 +121,17 @@ pub(super) fn plan(wanted: &Wanted<'_>, mailbox: &Mailbox, service: Account) -> 
     }
     changes.write(Path::new("/var/lib/mailsudo/.msmtprc"), fill(MSMTP), own);
     changes.needed()
+}
+
+/// Makes sure that the program is there.
+///
+/// # Errors
+///
+/// It is not.
+pub(super) fn find(mailbox: &Mailbox) -> Result<()> {
+    let fetcher = Path::new(mailbox.fetcher.program());
+    ensure!(fetcher.exists(), "there is no {}: install it, or choose another with --fetch-with", fetcher.display());
+    Ok(())
 }
 
 /// The program that fetches once, and its exit status for an empty mailbox where that is not 0. What is in the mailbox is handled.

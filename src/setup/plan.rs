@@ -135,6 +135,7 @@ impl Plan {
             MailServer::Imap => {
                 let mailbox =
                     answers.mailbox.as_ref().context("a mailbox needs --imap, --smtp, --login and --password-file")?;
+                fetch::find(mailbox)?;
                 changes.append(fetch::plan(&wanted, mailbox, service)?);
             }
         }

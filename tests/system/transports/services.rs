@@ -24,7 +24,8 @@ pub(crate) fn unpack_once() {
 }
 
 fn unpack() {
-    let folder = system_env::in_checkout("target/packages");
+    let folder = std::env::var("MAILSUDO_PACKAGES").unwrap_or_else(|_| "target/packages".to_owned());
+    let folder = system_env::in_checkout(&folder);
     assert!(Path::new(&folder).join("complete").exists(), "no mail servers in {folder}: run tests/setup");
     let excluded: Vec<_> = POSTFIX.iter().map(|path| format!("--exclude={path}")).collect();
     // Not dpkg-deb --extract, which puts a folder in the place of the link /lib.
