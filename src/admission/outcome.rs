@@ -6,12 +6,26 @@ use std::time::Duration;
 use super::admitted::Admitted;
 use super::counted;
 use crate::error::Reason;
-use crate::ledger::{Ledger, LedgerError, Record, State, StoredReply, Transaction};
-use crate::limits::PRUNE;
+use crate::ledger::{AuditEvent, EventKind, Ledger, LedgerError, Record, State, StoredReply, Transaction};
+use crate::limits::{OUTCOME_POLL, PRUNE};
 use crate::protocol::{RequestId, RunResult, Timestamp};
+use crate::system::clock::Clock;
 
-/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. Where a vote ran
-/// an approved request, `claimed_reply` is the reply to that request; `None` where its user has left.
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// Its result.
+    pub result: RunResult,
+    /// The finished reply to the request that this delivery brought.
+    pub reply: StoredReply,
+    /// Where a vote ran an approved request, the reply to that request; `None` where its user has left.
+    pub claimed_reply: Option<StoredReply>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. It tries for
+/// `patience`, because what is not recorded now is unknown for ever.
 ///
 /// # Errors
 ///
@@ -19,35 +33,55 @@ use crate::protocol::{RequestId, RunResult, Timestamp};
 pub fn finish(
     ledger: &mut dyn Ledger,
     admitted: Admitted<'_>,
-    result: RunResult,
-    reply: StoredReply,
-    claimed_reply: Option<StoredReply>,
+    end: RunEnd,
     audit_lost: u32,
-    now: Timestamp,
+    patience: Duration,
+    clock: &dyn Clock,
 ) -> Result<(), LedgerError> {
     let (authorized, record, claimed) = admitted.into_parts();
-    let mut transaction = ledger.transaction(&record.id, authorized.identified().user())?;
+    let user = authorized.identified().user();
     let ended = |record: Record, reply: Option<StoredReply>| Record {
         state: State::Finished,
-        finished: Some(now),
-        result: Some(result),
-        replied: if reply.is_some() { None } else { Some(now) },
+        finished: Some(end.at),
+        result: Some(end.result),
+        replied: if reply.is_some() { None } else { Some(end.at) },
         reply,
-        reason: (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
+        reason: (end.result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
         audit_lost,
-        holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
+        holds_until: record.holds_until.filter(|_| end.result == RunResult::Unknown),
         ..record
     };
+    let own = ended(record, Some(end.reply));
+    let claimed = claimed.map(|claimed| ended(claimed.record, end.claimed_reply));
+    let until = clock.instant() + patience;
+    loop {
+        // A transaction that did not begin has changed nothing; one that did is not tried twice.
+        let error = match ledger.transaction(&own.id, user) {
+            Ok(transaction) => return record_end(transaction, &own, claimed.as_ref(), end.at),
+            Err(error) => error,
+        };
+        if clock.instant() >= until {
+            return Err(error);
+        }
+        clock.sleep(OUTCOME_POLL);
+    }
+}
+
+fn record_end(
+    mut transaction: Box<dyn Transaction + '_>,
+    own: &Record,
+    claimed: Option<&Record>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     if let Some(claimed) = claimed {
-        let claimed = ended(claimed.record, claimed_reply);
-        if !transaction.change(&claimed, State::Started)? {
+        if !transaction.change(claimed, State::Started)? {
             return Err(LedgerError::Taken);
         }
-        transaction.count(counted::ended(&claimed), now);
+        transaction.count(counted::ended(claimed), now);
     }
-    let record = ended(record, Some(reply));
-    transaction.update(&record)?;
-    transaction.count(counted::ended(&record), now);
+    transaction.append(&end_of(own, claimed.map(|claimed| &claimed.id), now))?;
+    transaction.update(own)?;
+    transaction.count(counted::ended(own), now);
     transaction.commit()
 }
 
@@ -65,6 +99,7 @@ pub fn give_up(
 ) -> Result<(), LedgerError> {
     let result = Some(RunResult::Unknown);
     let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
+    transaction.append(&end_of(&record, None, now))?;
     transaction.update(&record)?;
     transaction.count(counted::ended(&record), now);
     transaction.commit()
@@ -84,6 +119,7 @@ pub fn give_up_claimed(
     result: RunResult,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
+    let about = asked.as_ref().map(|(record, _)| record.id);
     if let Some((record, reply)) = asked {
         let replied = if reply.is_some() { None } else { Some(now) };
         let ended = Record {
@@ -101,9 +137,19 @@ pub fn give_up_claimed(
     }
     let vote =
         Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
+    transaction.append(&end_of(&vote, about.as_ref(), now))?;
     transaction.update(&vote)?;
     transaction.count(counted::ended(&vote), now);
     transaction.commit()
+}
+
+/// The event of the end of a run. Where a vote ran the request `about`, that has ended too.
+fn end_of(record: &Record, about: Option<&RequestId>, now: Timestamp) -> AuditEvent {
+    let event = AuditEvent::of(EventKind::Finished, record, now);
+    match about {
+        Some(about) => event.about(about, State::Finished),
+        None => event,
+    }
 }
 
 /// Records that the reply was sent, waiting up to `timeout` for the ledger, and prunes what is older than the retention.
@@ -120,7 +166,7 @@ pub fn mark_replied(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     ledger.mark_replied(id, now, audit_lost, timeout)?;
-    ledger.prune(now.minus(retention), PRUNE).map(drop)
+    ledger.prune(now.minus(retention), PRUNE, now).map(drop)
 }
 
 /// Records that the final reply to a request was sent by the delivery of a vote on it.

@@ -144,6 +144,7 @@ impl<'p> ReplyComposer<'p> {
             request: self.id,
             time: now,
             result: content.result,
+            head: None,
         };
         text += &block.sign(&text, self.key);
         let kind = (content.result == RunResult::Pending).then_some("pending");
@@ -230,7 +231,7 @@ fn without_approval(role: &str) -> String {
     format!("This was started WITHOUT APPROVAL, because you have the role {role}. Every approver is told.\n\n")
 }
 
-const UNKNOWN: &str = "The command was started, and the gateway did not see it end. It may have done all, some or none of \
+const UNKNOWN: &str = "The command was started, and the gateway has no record of its end. It may have done all, some or none of \
                        its work; it is not run again. Look at what it changes before you send a new request.\n";
 
 fn words(result: RunResult) -> String {
