@@ -22,7 +22,7 @@ debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-form
 
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install
-.PHONY: uninstall deb rpm test-packages setup clean
+.PHONY: uninstall deb rpm test-packages test-platforms setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -180,6 +180,10 @@ rpm: build ## Build the RPM packages mailsudo and mailsudo-client (installs carg
 
 test-packages: ## Install, upgrade, remove and purge the Debian packages in fresh roots (after `make deb`; as root, mmdebstrap)
 	@tests/packages/run
+
+test-platforms: ## The whole suite in roots of Debian 13 and sid (as root, mmdebstrap; some 3 GB each)
+	@tests/platform trixie
+	@tests/platform sid
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -83,6 +83,21 @@ pub const FILE_TIME: Duration = Duration::from_secs(2);
 /// How often the seconds that a long command has taken are shown.
 pub const PROGRESS: Duration = Duration::from_secs(1);
 
+/// How often it asks an IMAP server.
+pub const IMAP_POLL: Duration = Duration::from_secs(5);
+
+/// How long an IMAP server may take to connect, and to say the next bytes.
+pub const IMAP_WAIT: Duration = Duration::from_secs(30);
+
+/// The largest message, in bytes, that is read from an IMAP server: no reply is as large.
+pub const IMAP_MESSAGE: usize = 16 << 20;
+
+/// The largest answer of an IMAP server, in bytes: such a message with what stands around it.
+pub const IMAP_ANSWER: usize = IMAP_MESSAGE + (1 << 20);
+
+/// How long getent(1) may take to find a host's addresses.
+pub const HOST_LOOKUP: Duration = Duration::from_secs(20);
+
 /// How often `mailsudo log --follow` looks for new requests.
 pub const LOG_POLL: Duration = Duration::from_secs(1);
 

@@ -34,6 +34,7 @@ mod qr;
 mod record;
 mod report;
 mod setup;
+mod setup_args;
 mod setup_words;
 mod sign;
 mod subcommands;

@@ -78,7 +78,7 @@ enum Subcommands {
     Config(config::Config),
     #[command(subcommand)]
     Postfix(postfix::PostfixCommand),
-    Setup(setup::Setup),
+    Setup(Box<setup::Setup>),
     Completions(completions::Completions),
 }
 

@@ -126,7 +126,7 @@ pub fn look(server: Option<MailServer>, postfix: &Path) -> Found {
 }
 
 /// The mail server whose sendmail this is.
-fn installed() -> Option<MailServer> {
+pub fn installed() -> Option<MailServer> {
     let real = fs::canonicalize("/usr/sbin/sendmail").ok()?;
     let name = real.file_name()?.to_str()?;
     if name.starts_with("exim") {

@@ -18,12 +18,18 @@ use crate::system::child::output_within;
 use crate::system::clock::Clock;
 use crate::system::trace;
 
-/// Sends a signed `help` of `user` by sendmail; returns its id.
+/// Sends a signed `help` of `user` by this sendmail; returns its id.
 ///
 /// # Errors
 ///
 /// The user's secrets cannot be read, or sendmail does not take the message.
-pub(super) fn send(gateway: &Gateway, user: &UserName, trusted: &Trusted, clock: &dyn Clock) -> Result<RequestId> {
+pub(super) fn send(
+    gateway: &Gateway,
+    user: &UserName,
+    trusted: &Trusted,
+    clock: &dyn Clock,
+    mut sendmail: Command,
+) -> Result<RequestId> {
     let secrets = Enrolment::new(gateway, None).secrets(user)?;
     let about = gateway.user(user)?;
     wait_for_new_ledger(gateway, trusted, clock)?;
@@ -42,16 +48,16 @@ pub(super) fn send(gateway: &Gateway, user: &UserName, trusted: &Trusted, clock:
     let id = Request::read(&[&block])?.id();
     let (to, from) = (&gateway.settings().address, &about.address);
     let message = client::message(&block, to, Some(from), "mailsudo setup", None, time);
-    let mut sendmail = Command::new("/usr/sbin/sendmail");
+    let name = sendmail.get_program().to_string_lossy().into_owned();
     sendmail.args(["-i", "-f", from.as_str(), "--", to.as_str()]).stdin(Stdio::piped());
     trace::program(&sendmail);
-    let mut child = sendmail.spawn().context("cannot run /usr/sbin/sendmail")?;
+    let mut child = sendmail.spawn().with_context(|| format!("cannot run {name}"))?;
     let mut pipe = child.stdin.take().context("sendmail has no standard input")?;
     pipe.write_all(message.as_bytes()).context("sendmail did not take the whole message")?;
     drop(pipe);
     let status = child.wait()?;
     if !status.success() {
-        bail!("/usr/sbin/sendmail failed: {status}");
+        bail!("{name} failed: {status}");
     }
     Ok(id)
 }
@@ -68,14 +74,22 @@ fn wait_for_new_ledger(gateway: &Gateway, trusted: &Trusted, clock: &dyn Clock) 
     Ok(())
 }
 
-/// Waits until the reply to `id` is sent; returns its text.
+/// Waits until the reply to `id` is sent; returns its text. `fetch` fetches what a mailbox at a provider has; its last error is told
+/// where there is no reply.
 ///
 /// # Errors
 ///
 /// It is not sent in time, with the reason as far as the log has one; or it is not genuine.
-pub(super) fn wait(gateway: &Gateway, id: &RequestId, trusted: &Trusted, clock: &dyn Clock) -> Result<String> {
+pub(super) fn wait(
+    gateway: &Gateway,
+    id: &RequestId,
+    trusted: &Trusted,
+    clock: &dyn Clock,
+    fetch: &mut dyn FnMut() -> Result<()>,
+) -> Result<String> {
     let deadline = clock.instant() + SETUP_REPLY;
     loop {
+        let fetched = fetch();
         let ledger = ledger::open(gateway.settings(), trusted.clone(), Timeouts::DEFAULT.transaction)?;
         let record = ledger.find(id.as_bytes())?;
         if let Some(record) = record.filter(|record| record.replied.is_some()) {
@@ -83,6 +97,7 @@ pub(super) fn wait(gateway: &Gateway, id: &RequestId, trusted: &Trusted, clock: 
             return genuine(gateway, &record.user, &reply.message);
         }
         if clock.instant() >= deadline {
+            fetched.context("the mailbox cannot be fetched")?;
             bail!("no reply after {} s: {}", SETUP_REPLY.as_secs(), why());
         }
         clock.sleep(SETUP_POLL);

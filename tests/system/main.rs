@@ -35,6 +35,8 @@ mod package;
 mod poll;
 mod postfix;
 mod postfix_install;
+#[path = "../common/postgres.rs"]
+mod postgres_server;
 mod process;
 mod recipes;
 mod red_attempts;
