@@ -169,6 +169,9 @@ pub const LOG_QUOTED: usize = 3000;
 /// The most bytes of a log line before another field is left out. rsyslog cuts a line near 8 KiB (docs/measurements.md).
 pub const LOG_LINE: usize = 4500;
 
+/// The shortest secret value that is searched for in a command's output, in bytes. Shorter ones would be found everywhere.
+pub const SECRET_IN_OUTPUT: usize = 4;
+
 /// How much of a command's output is read at once, in bytes: what a pipe holds.
 pub const PIPE_READ: usize = 1 << 16;
 

@@ -80,7 +80,8 @@ pub fn ask(
 ) -> Result<(), LedgerError> {
     if let Action::Run(invocation) = authorized.action() {
         pending.record.run_as = Some(invocation.run_as().to_string());
-        pending.record.argv = Some(invocation.argv().join("\n"));
+        let identified = authorized.identified();
+        pending.record.argv = Some(invocation.sealed(identified.key(), &identified.id()));
     }
     pending.record.step = authorized.step();
     pending.record.state = State::Pending;
@@ -232,6 +233,7 @@ pub fn claim<'p>(
     }
     let end = now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER);
     let record = Record {
+        argv: Some(invocation.shown().join("\n")),
         state: State::Started,
         started: Some(now),
         result: None,

@@ -71,7 +71,7 @@ impl Delivery<'_> {
         let id = self.identified.id();
         let reply = self.composer.pending(invocation, required, announcement, &id, now);
         admission::ask(transaction, authorized, pending, announcement, reply.clone())?;
-        self.observer.note(Step::Asked(self.identified, announcement));
+        self.observer.note(Step::Asked(self.identified, self.arguments, announcement));
         Ok(Some(reply))
     }
 
@@ -242,6 +242,7 @@ impl Delivery<'_> {
         let compose = |composer: ReplyComposer<'_>| composer.concluded(result, &votes, why, now);
         let final_reply = self.for_requester(&asked.record, compose)?;
         let concluded = Record {
+            argv: asked.record.shown_argv(),
             state,
             result: Some(result),
             finished: Some(now),

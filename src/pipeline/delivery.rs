@@ -20,6 +20,8 @@ use crate::reply::{ReplyComposer, about, history};
 pub(super) struct Delivery<'d> {
     pub(super) context: &'d Context<'d>,
     pub(super) identified: &'d Identified,
+    /// The request's arguments, `name=value`, one on a line, with marks for secret values.
+    pub(super) arguments: &'d str,
     pub(super) composer: ReplyComposer<'d>,
     pub(super) observer: &'d mut dyn Observer,
     /// When the delivery began.
@@ -30,12 +32,13 @@ impl<'d> Delivery<'d> {
     pub(super) fn new(
         context: &'d Context<'d>,
         identified: &'d Identified,
+        arguments: &'d str,
         message: &'d Message,
         observer: &'d mut dyn Observer,
         begun: Instant,
     ) -> Self {
-        let composer = ReplyComposer::new(context.gateway.settings(), identified, message);
-        Self { context, identified, composer, observer, begun }
+        let composer = ReplyComposer::new(context.gateway.settings(), identified, arguments, message);
+        Self { context, identified, arguments, composer, observer, begun }
     }
 
     /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.
@@ -44,7 +47,7 @@ impl<'d> Delivery<'d> {
         ledger: &mut dyn Ledger,
         admission: Admission<'p>,
     ) -> Result<Box<Admitted<'p>>, Stop> {
-        self.observer.note(Step::Admitted(self.identified));
+        self.observer.note(Step::Admitted(self.identified, self.arguments));
         let mut waiting = match admission {
             Admission::Admitted(admitted) => return Ok(admitted),
             Admission::Waiting(waiting) => waiting,
@@ -69,7 +72,7 @@ impl<'d> Delivery<'d> {
         let limit = settings.limits.output.bytes();
         let outcome = match admitted.action() {
             AdmittedAction::Run(command) => {
-                self.observer.note(Step::Started(&execute::command_line(command.invocation(), &settings.execution)));
+                self.observer.note(Step::Started(&execute::shown_line(command.invocation(), &settings.execution)));
                 execute::run(&command, settings, &self.context.timeouts)
             }
             AdmittedAction::Help => {

@@ -133,10 +133,15 @@ fn stages(
     }
 
     let now = context.clock.now();
+    // Once recorded, they are shown as they were then.
+    let arguments = match &record {
+        Some(record) => record.arguments.clone(),
+        None => authorize::shown_arguments(&identified, command.as_ref().ok().and_then(Option::as_ref)),
+    };
     let decision = match record {
         Some(record) if record.state != State::Waiting => Decision::Resume(record),
         new_or_waiting => {
-            let pending = PendingRecord::of(new_or_waiting, &identified, context.queue_id(), now);
+            let pending = PendingRecord::of(new_or_waiting, &identified, arguments.clone(), context.queue_id(), now);
             match decide(context, &identified, transaction.as_ref(), &pending, command?, now, observer) {
                 Ok((authorized, announcement)) => Decision::of(authorized, pending, announcement, target.as_ref()),
                 Err(Stop::Refusal(refusal)) if refusal.reason().effect().recorded => Decision::Refuse(refusal, pending),
@@ -148,7 +153,7 @@ fn stages(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let mut delivery = Delivery::new(context, &identified, &message, observer, begun);
+    let mut delivery = Delivery::new(context, &identified, &arguments, &message, observer, begun);
     let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
         Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,

@@ -40,8 +40,8 @@ pub enum Step<'s> {
     Authorized(&'s Authorized<'s>, Option<&'s Announcement>),
     /// `explain`: what the vote would change.
     Judged(&'s str),
-    /// It waits for approval.
-    Asked(&'s Identified, &'s Announcement),
+    /// It waits for approval. The text is its arguments as they may be shown.
+    Asked(&'s Identified, &'s str, &'s Announcement),
     /// It runs without approval, by this role.
     Exception(&'s str, &'s Announcement),
     /// The vote was recorded, about this request: `approved`, `denied`, `withdrew` or `cancelled`.
@@ -52,8 +52,8 @@ pub enum Step<'s> {
     Lapsed(&'s Record, &'s str),
     /// A notice was sent to this address.
     Noticed(&'s Notice, &'s str),
-    /// It is recorded as admitted.
-    Admitted(&'s Identified),
+    /// It is recorded as admitted. The text is its arguments as they may be shown.
+    Admitted(&'s Identified, &'s str),
     /// It waits. The run that holds its exclusive command is given where it is known.
     Waiting(Option<&'s ExclusiveHold>),
     /// This command line is about to be started.

@@ -43,18 +43,15 @@ pub(super) struct Content<'c> {
 }
 
 impl<'p> ReplyComposer<'p> {
-    /// A composer for the request `identified`, which `message` brought.
-    pub fn new(settings: &'p Settings, identified: &'p Identified, message: &'p Message) -> Self {
-        let request = identified.request();
-        let arguments = request.arguments().unwrap_or_default();
-        let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    /// A composer for the request `identified`, which `message` brought, with its `arguments` as they may be shown.
+    pub fn new(settings: &'p Settings, identified: &'p Identified, arguments: &str, message: &'p Message) -> Self {
         Self {
             settings,
             user: identified.user(),
             address: identified.address(),
             key: identified.key(),
             id: identified.id(),
-            title: title(request.command().as_str(), &arguments.join("\n")),
+            title: title(identified.request().command().as_str(), arguments),
             answers: message.message_id().map(str::to_owned),
         }
     }

@@ -23,7 +23,8 @@ pub fn notice(
     kind: NoticeKind,
 ) -> Option<StoredReply> {
     let approval = story.approval.as_ref()?;
-    let arguments: Vec<_> = record.arguments.lines().filter(|line| !is_reason(line)).collect();
+    let arguments = record.shown_arguments();
+    let arguments: Vec<_> = arguments.lines().filter(|line| !is_reason(line)).collect();
     let title = title(&record.command, &arguments.join("\n"));
     let outcome = match kind {
         NoticeKind::Ask => "to approve",
@@ -43,7 +44,7 @@ pub fn notice(
     }
     let mut text = head(outcome, &title, &facts, gateway, &record.id.to_string());
     text.push_str(&question(record, approval, kind));
-    for argument in record.argv.as_deref().unwrap_or_default().split('\n') {
+    for argument in record.shown_argv().unwrap_or_default().split('\n') {
         text.push_str(&format!("    {}\n", shown(argument)));
     }
     text.push('\n');

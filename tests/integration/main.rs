@@ -33,6 +33,7 @@ mod payload;
 mod postgres;
 mod properties;
 mod refusal_table;
+mod secrets;
 mod sender_auth;
 mod smtp;
 mod ssh_cli;
