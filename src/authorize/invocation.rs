@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Values;
 use crate::config::{Command, Execution, RunAs, RunVia, Span, Template};
 use crate::limits::KILL_AFTER;
-use crate::protocol::{CommandName, GatewayName, Key, ParameterName, Payload, RequestId, RunDigest, SECRET, mark, seal};
+use crate::protocol::{
+    CommandName, GatewayName, Key, ParameterName, Payload, RequestId, RunDigest, SECRET, mark, seal,
+};
 
 /// One complete command line, with every byte fixed.
 pub struct Invocation {

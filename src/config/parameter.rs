@@ -123,9 +123,11 @@ impl TryFrom<RawParameter> for Parameter {
         };
         let parameter = Self { kind, default: raw.default.as_ref().map(Scalar::text), secret: raw.secret };
         if parameter.secret && (matches!(parameter.kind, Kind::OneOf(_)) || parameter.default.is_some()) {
-            return Err("a secret parameter has pattern or integer, and no default: what stands in this file is in the sudo \
+            return Err(
+                "a secret parameter has pattern or integer, and no default: what stands in this file is in the sudo \
                         rules and on the users' page too, and is no secret"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         match &parameter.default {
             Some(default) if !parameter.kind.accepts(default) => {

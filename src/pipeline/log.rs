@@ -52,10 +52,12 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         Step::Deferred(deferral) => {
             Line::new(Event::Deferred).field("part", deferral.part).field("detail", &deferral.detail)
         }
-        Step::Asked(identified, arguments, announcement) => request_fields(Line::new(Event::Pending), identified, arguments)
-            .field("digest", short(&announcement.approval().digest.to_string()))
-            .field("until", announcement.approval().until)
-            .field("asked", names(announcement)),
+        Step::Asked(identified, arguments, announcement) => {
+            request_fields(Line::new(Event::Pending), identified, arguments)
+                .field("digest", short(&announcement.approval().digest.to_string()))
+                .field("until", announcement.approval().until)
+                .field("asked", names(announcement))
+        }
         Step::Exception(role, announcement) => {
             Line::new(Event::Exception).field("role", role).field("told", names(announcement))
         }

@@ -173,8 +173,7 @@ fn a_command_that_cannot_start_logs_no_value() {
 
 fn asked(gateway: &mut TestGateway) -> (String, String, Ended) {
     let (_, ended) = send(gateway, "alice", "set", &SET);
-    let texts: Vec<_> =
-        ended.replies.iter().flat_map(|reply| mailsudo::intake::readable(reply.as_bytes())).collect();
+    let texts: Vec<_> = ended.replies.iter().flat_map(|reply| mailsudo::intake::readable(reply.as_bytes())).collect();
     let notice = texts.iter().find(|text| text.contains("mailsudo-notice: 1")).expect("a notice");
     let field = |key: &str| {
         notice.lines().rev().find_map(|line| line.strip_prefix(key)).expect("a line of the block").to_owned()
