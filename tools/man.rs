@@ -107,6 +107,16 @@ fn statuses(name: &str) -> Rows {
         ],
         "mailsudo-user-test" => vec![("0", "A request signed now would pass."), ("1", "It would not, or it failed.")],
         "mailsudo-ledger-status" => vec![("0", "The ledger is sound."), ("1", "It is not, or it cannot be read.")],
+        "mailsudo-sign" => vec![
+            ("0", "The request is signed, and sent if that was asked for; with --wait-reply, the reply is genuine."),
+            ("1", "It failed; with --wait-reply, there is no reply in time, or it is not genuine."),
+            ("75", "The code was used already: the next one comes within 30 seconds (EX_TEMPFAIL of sysexits.h)."),
+        ],
+        "mailsudo-ledger-resume" => vec![
+            ("0", "Done."),
+            ("1", "It failed; standard error says why."),
+            ("75", "The ledger or the mail server cannot serve now (EX_TEMPFAIL of sysexits.h)."),
+        ],
         _ => vec![("0", "Done."), ("1", "It failed, or the answer to the question was no; standard error says why.")],
     };
     let rest = [
@@ -123,7 +133,12 @@ fn is_users(name: &str) -> bool {
 
 fn files(name: &str) -> Rows {
     if is_users(name) {
-        return vec![("~/.config/mailsudo/GATEWAY.toml", "The user's key file for a gateway, mode 0600.")];
+        let mut files = vec![("~/.config/mailsudo/GATEWAY.toml", "The user's key file for a gateway, mode 0600.")];
+        if name == "mailsudo-sign" {
+            files.push(("~/.config/mailsudo/client.conf", "The mailbox where replies come, mailsudo(7)."));
+            files.push(("~/.local/state/mailsudo/USER@GATEWAY", "The end of the step in which you signed last."));
+        }
+        return files;
     }
     let mut files: Rows = match name {
         "mailsudo-completions" => {
@@ -155,11 +170,18 @@ fn files(name: &str) -> Rows {
 
 fn environment(name: &str) -> Rows {
     if name == "mailsudo-deliver" {
-        return vec![("(none)", "It uses no variable, and its commands get an environment of their own.")];
+        let what = "Postfix's instance, passed on to sendmail(1). It uses no other variable, and its commands get an \
+                    environment of their own.";
+        return vec![("MAIL_CONFIG", what)];
     }
     let mut variables: Rows = Vec::new();
     if name == "mailsudo-sign" {
         variables.push(("EMAIL", "The From field of a message, where --from is not given."));
+    }
+    if name == "mailsudo-sign" {
+        variables.push(("XDG_STATE_HOME, HOME", "Where the folder mailsudo with the steps used is."));
+        variables.push(("XDG_RUNTIME_DIR", "Where --ssh-key has a file in memory, for the time of the signature."));
+        variables.push(("SSH_AUTH_SOCK", "ssh-agent(1), for ssh-keygen(1) with --ssh-key."));
     }
     if is_users(name) {
         variables.push(("XDG_CONFIG_HOME, HOME", "Where the folder mailsudo with the key files is."));

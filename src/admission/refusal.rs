@@ -1,7 +1,7 @@
 //! What is recorded about a refusal: the table of reader's rule 9 (docs/protocol.md). In: a refusal and the open [`Transaction`]. Out:
 //! the refusal as recorded, and its reply.
 
-use super::PendingRecord;
+use super::pending_record::PendingRecord;
 use crate::config;
 use crate::error::{Reason, Refusal};
 use crate::ledger::{LedgerError, Lockout, Record, State, StoredReply, Transaction};

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::command_change::apply;
 use super::confirm::Confirm;
+use super::failure::usage;
 use super::table::Table;
 use super::{GatewayArg, print_json};
 use crate::edit::{self, Shown, key_file, with_rules};
@@ -155,18 +156,21 @@ impl Show {
 
 impl Set {
     fn run(self) -> Result<ExitCode> {
-        self.how.change(|text| edit::set(text, &self.key, &self.value))
+        self.how.change(&self.key, |text| edit::set(text, &self.key, &self.value))
     }
 }
 
 impl Unset {
     fn run(self) -> Result<ExitCode> {
-        self.how.change(|text| edit::unset(text, &self.key))
+        self.how.change(&self.key, |text| edit::unset(text, &self.key))
     }
 }
 
 impl How {
-    fn change(&self, change: impl FnOnce(&str) -> Result<String>) -> Result<ExitCode> {
+    fn change(&self, key: &str, change: impl FnOnce(&str) -> Result<String>) -> Result<ExitCode> {
+        if !edit::is_setting(key) {
+            return Err(usage(format!("there is no setting {key}; `mailsudo config show` lists them")));
+        }
         let gateway = self.gateway_arg.open_own()?;
         let file = key_file(gateway.path());
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;

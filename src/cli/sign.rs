@@ -143,7 +143,7 @@ impl Sign {
     pub(super) fn run(self) -> Result<ExitCode> {
         let keys = KeyFile::choose(self.key.as_deref(), self.gateway.as_ref())?;
         if self.payload.is_some() && !self.form.eml && !self.form.send {
-            bail!("a payload goes into the mail as an attachment: add --send or --eml");
+            return Err(usage("a payload goes into the mail as an attachment: add --send or --eml"));
         }
         let attachment = self.payload.as_deref().map(Attachment::read).transpose()?;
         // Read before the code is asked for, because a code does not wait.
@@ -162,7 +162,7 @@ impl Sign {
             payload: attachment.as_ref().map(|file| PayloadDigest::of(&file.content)),
         };
         let signed = match self.ssh_key.as_deref().zip(ssh_key) {
-            None => unsigned.sign(&keys.key).map_err(anyhow::Error::from),
+            None => unsigned.sign(&keys.key).map_err(|error| usage(error.to_string())),
             Some((path, ssh_key)) => {
                 unsigned.sign_with_ssh(&keys.key, |lines| client::ssh::sign(&self.ssh_keygen, path, &ssh_key, lines))
             }

@@ -202,6 +202,14 @@ fn a_wrong_command_line_ends_with_64() {
         "log --since yesterday",
         "check -q -v",
         "config get nothing",
+        "config set nothing 1 --yes",
+        "sign say --key alice.key --code 123456 --payload phone",
+        "sign say a=b a=c --key alice.key --code 123456",
+        "sign say --wait-reply",
+        "ledger copy sqlite:/a sqlite:/b",
+        "ledger resume --reply-via smtp://elsewhere.example:25",
+        "page --user alice --role web",
+        "key --qr --json",
     ] {
         let said = test_gateway.run(&line.split(' ').collect::<Vec<_>>());
         assert_eq!(said.status, 64, "{line}: {}", said.err);

@@ -149,7 +149,7 @@ fn a_ledger_moves_into_postgresql_and_what_ran_does_not_run_again() {
     );
     assert!(cli.run(&["ledger", "copy", &from, &owner]).out.contains("Copied: 0 requests (1 were there already)"));
     let same = cli.run(&["ledger", "copy", &from, &from]);
-    assert!(same.status == 1 && same.err.contains("from sqlite: to postgresql: only"), "{}", same.err);
+    assert!(same.status == 64 && same.err.contains("from sqlite: to postgresql: only"), "{}", same.err);
     let again = cli.run_with(&["deliver"], &first);
     assert!(again.err.contains("reason=duplicate"), "{}", again.err);
     assert_eq!(
@@ -188,6 +188,8 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
         (nodes.as_array().map(Vec::len), nodes[0]["version"].as_str()),
         (Some(1), Some(env!("CARGO_PKG_VERSION")))
     );
+    let table = cli.run(&["ledger", "nodes"]).out;
+    assert!(table.starts_with("NAME ") && table.contains("  SEEN ") && table.contains(" s ago  "), "{table}");
     let findings = |about: &str| {
         let said = cli.run(&["check", "--json"]);
         let all: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");

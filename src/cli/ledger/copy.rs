@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use crate::cli::confirm::DryRun;
+use crate::cli::failure::usage;
 use crate::cli::{GatewayArg, Progress, trusted_for, when};
 use crate::config::LedgerUrl;
 use crate::ledger::{Filter, LedgerError, LedgerQueries, Owner, Record};
@@ -47,7 +48,7 @@ fn ledger_url(text: &str) -> Result<LedgerUrl, String> {
 impl Copy {
     pub(super) fn run(self) -> Result<ExitCode> {
         let (LedgerUrl::Sqlite(path), LedgerUrl::Postgres(url)) = (&self.from, &self.to) else {
-            bail!("a ledger is copied from sqlite: to postgresql: only");
+            return Err(usage("a ledger is copied from sqlite: to postgresql: only"));
         };
         let gateway = self.gateway_arg.open()?;
         let trusted = trusted_for(&gateway)?;

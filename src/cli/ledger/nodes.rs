@@ -8,6 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::audit::Audit;
+use crate::cli::failure::usage;
+use crate::cli::table::Table;
 use crate::cli::{GatewayArg, open_ledger, print_json, trusted_for};
 use crate::config::{Gateway, LedgerUrl};
 use crate::intake::Envelope;
@@ -19,7 +21,8 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// List the mail servers that use the ledger: version, configuration, clock, when last seen
 ///
-/// This host's own line is written first. Servers whose digest differs have different users, secrets, commands or settings.
+/// This host's own line is written first. DIGEST is over users, secrets, commands and settings: where it differs, they do. CLOCK
+/// is how far the server's clock was ahead of PostgreSQL's.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger nodes")]
 pub(in crate::cli) struct Nodes {
@@ -69,16 +72,18 @@ impl Nodes {
         if self.json {
             return print_json(&nodes.iter().map(about).collect::<Vec<_>>());
         }
+        let mut table = Table::new(["NAME", "VERSION", "DIGEST", "SEEN", "CLOCK"]);
         for node in &nodes {
             let digest = node.digest.as_deref().and_then(|digest| digest.get(..DIGITS)).unwrap_or("-");
-            outln!(
-                "{:<24} {:<10} {digest:<12}  seen {} s ago, clock {:+} s",
-                node.name,
-                node.version,
-                node.seen,
-                node.ahead
-            )?;
+            table.row([
+                node.name.as_str().into(),
+                node.version.as_str().into(),
+                digest.into(),
+                format!("{} s ago", node.seen).into(),
+                format!("{:+} s", node.ahead).into(),
+            ]);
         }
+        table.print()?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -96,7 +101,7 @@ fn about(node: &Node) -> serde_json::Value {
 impl Resume {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
-        let transport = ReplyTransport::via(self.reply_via).map_err(|what| anyhow::anyhow!("--reply-via: {what}"))?;
+        let transport = ReplyTransport::via(self.reply_via).map_err(|what| usage(format!("--reply-via: {what}")))?;
         let envelope = Envelope::default();
         let context = Context {
             gateway: &gateway,

@@ -1,4 +1,4 @@
-//! Only `admission::admit` makes an `Admitted`.
+//! Only `admission` makes an `Admitted`.
 use mailsudo::admission::Admitted;
 use mailsudo::authorize::Authorized;
 use mailsudo::ledger::Record;

@@ -1,0 +1,139 @@
+//! What is recorded after a run: how it ended, or that this is unknown, and that the reply was sent. In: [`Admitted`] or a record,
+//! and the finished reply. Out: nothing.
+
+use std::time::Duration;
+
+use super::admitted::Admitted;
+use crate::error::Reason;
+use crate::ledger::{Ledger, LedgerError, Record, State, StoredReply, Transaction};
+use crate::limits::PRUNE;
+use crate::protocol::{RequestId, RunResult, Timestamp};
+
+/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. Where a vote ran
+/// an approved request, `claimed_reply` is the reply to that request; `None` where its user has left.
+///
+/// # Errors
+///
+/// The ledger's error; the run stays recorded as started.
+pub fn finish(
+    ledger: &mut dyn Ledger,
+    admitted: Admitted<'_>,
+    result: RunResult,
+    reply: StoredReply,
+    claimed_reply: Option<StoredReply>,
+    audit_lost: u32,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let (authorized, record, claimed) = admitted.into_parts();
+    let mut transaction = ledger.transaction(&record.id, authorized.identified().user())?;
+    let ended = |record: Record, reply: Option<StoredReply>| Record {
+        state: State::Finished,
+        finished: Some(now),
+        result: Some(result),
+        replied: if reply.is_some() { None } else { Some(now) },
+        reply,
+        reason: (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
+        audit_lost,
+        holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
+        ..record
+    };
+    if let Some(claimed) = claimed
+        && !transaction.change(&ended(claimed.record, claimed_reply), State::Started)?
+    {
+        return Err(LedgerError::Taken);
+    }
+    transaction.update(&ended(record, Some(reply)))?;
+    transaction.commit()
+}
+
+/// Records that the outcome of a run is unknown, because its delivery died, with the finished reply. It holds its exclusive
+/// command until the command must have ended.
+///
+/// # Errors
+///
+/// The ledger's error; the run stays recorded as started.
+pub fn give_up(
+    mut transaction: Box<dyn Transaction + '_>,
+    record: Record,
+    reply: StoredReply,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let result = Some(RunResult::Unknown);
+    transaction.update(&Record {
+        state: State::Finished,
+        result,
+        reply: Some(reply),
+        finished: Some(now),
+        ..record
+    })?;
+    transaction.commit()
+}
+
+/// Records that the outcome of a claimed run is unknown, because the delivery of the vote died, with both finished replies. If the
+/// request's own record has an outcome already, that is kept.
+///
+/// # Errors
+///
+/// The ledger's error; both stay recorded as started.
+pub fn give_up_claimed(
+    mut transaction: Box<dyn Transaction + '_>,
+    vote: Record,
+    vote_reply: StoredReply,
+    asked: Option<(Record, Option<StoredReply>)>,
+    result: RunResult,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    if let Some((record, reply)) = asked {
+        let replied = if reply.is_some() { None } else { Some(now) };
+        let ended = Record {
+            state: State::Finished,
+            result: Some(RunResult::Unknown),
+            reply,
+            replied,
+            finished: Some(now),
+            ..record
+        };
+        if !transaction.change(&ended, State::Started)? {
+            return Err(LedgerError::Taken);
+        }
+    }
+    transaction.update(&Record {
+        state: State::Finished,
+        result: Some(result),
+        reply: Some(vote_reply),
+        finished: Some(now),
+        ..vote
+    })?;
+    transaction.commit()
+}
+
+/// Records that the reply was sent, waiting up to `timeout` for the ledger, and prunes what is older than the retention.
+///
+/// # Errors
+///
+/// The ledger's error; then the same reply may be sent once more.
+pub fn mark_replied(
+    ledger: &mut dyn Ledger,
+    id: &RequestId,
+    audit_lost: u32,
+    retention: Duration,
+    timeout: Duration,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    ledger.mark_replied(id, now, audit_lost, timeout)?;
+    ledger.prune(now.minus(retention), PRUNE).map(drop)
+}
+
+/// Records that the final reply to a request was sent by the delivery of a vote on it.
+///
+/// # Errors
+///
+/// The ledger's error; then the same reply may be sent once more.
+pub fn mark_concluded(
+    ledger: &mut dyn Ledger,
+    id: &RequestId,
+    timeout: Duration,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    ledger.mark_replied(id, now, 0, timeout)
+}
