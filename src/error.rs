@@ -30,6 +30,14 @@ impl Refusal {
         Self { reason, detail: detail.into(), step: None }
     }
 
+    /// A refusal because the SSH signature is missing.
+    pub fn unsigned() -> Self {
+        Self::new(
+            Reason::NoSignature,
+            "this needs a signature under one of your SSH keys: mailsudo sign --ssh-key FILE.pub",
+        )
+    }
+
     /// The same, with the TOTP step that it uses up.
     pub fn with_step(mut self, step: Option<u64>) -> Self {
         self.step = step;
@@ -176,7 +184,7 @@ reasons! {
     Future = "future",
     /// An argument that reader's rule 7 refuses.
     BadValue = "bad-value",
-    /// There is no SSH signature, and the user or the command requires one.
+    /// There is no SSH signature, and the user or the command requires one; or it is an approval of such a command.
     NoSignature = "no-signature",
     /// The SSH signature is by a key that is not the user's.
     ForeignSignature = "foreign-signature",

@@ -3,6 +3,7 @@
  * of pasted text. Out: text and notes. It is used to check a message, so what cannot be read is named and never guessed at.
  */
 import { binary, fromUtf8, unbase64, unbinary } from './bytes.js';
+import { decodeBody, inCharset, unquoted } from './decode.js';
 import { readHtml } from './html.js';
 
 const MAX_DEPTH = 32;
@@ -29,7 +30,7 @@ export function readMail(raw) {
   /** @type {Part[]} */
   let parts = [];
   try {
-    visit(message, false, 0, parts);
+    visit(message, false, 0, parts, { parts: 0 });
   } catch {
     parts = [{ kind: 'other', what: 'too-many' }];
   }
@@ -53,9 +54,10 @@ function entityOf(raw) {
   return { fields, body: empty ? raw.slice(empty.index + empty[0].length) : '' };
 }
 
-/** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found */
-function visit(entity, inDigest, depth, found) {
-  if (depth > MAX_DEPTH || found.length >= MAX_PARTS) throw new Error('parts');
+/** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found @param {{ parts: number }} seen */
+function visit(entity, inDigest, depth, found, seen) {
+  seen.parts += 1;
+  if (depth > MAX_DEPTH || seen.parts > MAX_PARTS) throw new Error('parts');
   /** @param {string} name */
   const all = (name) => entity.fields.filter((field) => field.name === name);
   const [types, dispositions, encodings] = [all('content-type'), all('content-disposition'), all('content-transfer-encoding')];
@@ -69,7 +71,7 @@ function visit(entity, inDigest, depth, found) {
   const { type, parameters } = types.length > 0 ? typed(types[0].value) : { type: '', parameters: new Map() };
   const boundary = (parameters.get('boundary') ?? '').trimEnd();
   if (type.startsWith('multipart/') && boundary !== '') {
-    for (const part of partsOf(entity.body, boundary)) visit(entityOf(part), type === 'multipart/digest', depth + 1, found);
+    for (const part of partsOf(entity.body, boundary)) visit(entityOf(part), type === 'multipart/digest', depth + 1, found, seen);
     return;
   }
   const isUnstated = type === '' || type === 'text';
@@ -116,50 +118,6 @@ function typed(value) {
     if (!parameters.has(name)) parameters.set(name, found[2] !== undefined ? found[2].replace(/\\(.)/g, '$1') : found[3]);
   }
   return { type, parameters };
-}
-
-/**
- * A body's text. What is not encoded as its header says is taken as it stands.
- * @param {string} body @param {string} encoding @param {string} charset
- */
-function decodeBody(body, encoding, charset) {
-  if (encoding === 'quoted-printable') return inCharset(unquoted(body) ?? unbinary(body), charset);
-  if (encoding !== 'base64') return inCharset(unbinary(body), charset);
-  const bytes = unbase64(body);
-  return bytes ? inCharset(bytes, charset) : inCharset(unbinary(body), charset);
-}
-
-/**
- * Reads quoted-printable (RFC 2045 section 6.7); null if it is none.
- * @param {string} body
- */
-function unquoted(body) {
-  const lines = body.split('\n').map((line) => withoutBlanks(line.endsWith('\r') ? line.slice(0, -1) : line));
-  const joined = lines.join('\n').replace(/=\n/g, '').replace(/=$/, '');
-  if (/=(?![0-9A-Fa-f]{2})/.test(joined)) return null;
-  return unbinary(joined.replace(/=([0-9A-Fa-f]{2})/g, (_, digits) => String.fromCharCode(parseInt(digits, 16))));
-}
-
-/**
- * A line without the blanks at its end. A loop, because a regular expression takes the square of a run of blanks.
- * @param {string} line
- */
-function withoutBlanks(line) {
-  let end = line.length;
-  while (end > 0 && (line[end - 1] === ' ' || line[end - 1] === '\t')) end -= 1;
-  return line.slice(0, end);
-}
-
-/**
- * An unknown charset counts as UTF-8: the mac decides.
- * @param {Uint8Array} bytes @param {string} charset
- */
-function inCharset(bytes, charset) {
-  try {
-    return new TextDecoder(charset || 'utf-8', { ignoreBOM: true }).decode(bytes);
-  } catch {
-    return fromUtf8(bytes);
-  }
 }
 
 /**

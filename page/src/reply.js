@@ -55,7 +55,7 @@ function readFields(fields, kind) {
   const value = Object.fromEntries(fields);
   const time = parseTime(value[isNotice ? 'until' : 'time']);
   const isFine =
-    isName(value.gateway) && isName(value.user) && isDigest(value.request) && time !== null &&
+    isName(value.gateway) && isName(value.user) && isDigest(value.request) && isDigest(value.head ?? value.request) && time !== null &&
     (isNotice ? isName(value.from) && isWord(value.command) && isDigest(value.digest) : isResult(value.result));
   if (!isFine || time === null) return null;
   const { gateway, user, request, output, result = '', from = '', command = '', digest = '' } = value;

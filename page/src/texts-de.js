@@ -64,6 +64,8 @@ export const DE = {
   answer: 'Ihre Antwort',
   reason: 'Grund',
   reasonHint: 'Der Antragsteller liest ihn.',
+  approversHint: 'Wer freigibt, liest ihn.',
+  needsApproval: 'Läuft nach Freigabe durch {by}.',
   reasonNeeded: 'Nennen Sie den Grund.',
   signAnswer: 'Antwort signieren',
   chooseAnswer: 'Wählen Sie ja oder nein.',

@@ -62,6 +62,8 @@ export const EN = {
   answer: 'Your answer',
   reason: 'Reason',
   reasonHint: 'The requester reads it.',
+  approversHint: 'The approvers read it.',
+  needsApproval: 'It runs after approval by {by}.',
   reasonNeeded: 'Say why.',
   signAnswer: 'Sign the answer',
   chooseAnswer: 'Choose yes or no.',

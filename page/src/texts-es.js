@@ -64,6 +64,8 @@ export const ES = {
   answer: 'Su respuesta',
   reason: 'Motivo',
   reasonHint: 'Lo lee el solicitante.',
+  approversHint: 'Lo leen quienes aprueban.',
+  needsApproval: 'Se ejecuta tras la aprobación de {by}.',
   reasonNeeded: 'Diga por qué.',
   signAnswer: 'Firmar la respuesta',
   chooseAnswer: 'Elija sí o no.',

@@ -64,6 +64,8 @@ export const FR = {
   answer: 'Votre réponse',
   reason: 'Motif',
   reasonHint: 'Le demandeur le lit.',
+  approversHint: 'Les approbateurs le lisent.',
+  needsApproval: 'S’exécute après l’approbation de {by}.',
   reasonNeeded: 'Dites pourquoi.',
   signAnswer: 'Signer la réponse',
   chooseAnswer: 'Choisissez oui ou non.',

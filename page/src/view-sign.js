@@ -5,7 +5,7 @@ import { app, faultText, now, remember, t } from './app.js';
 import { hex, sha256 } from './bytes.js';
 import { codeLeft } from './clock.js';
 import { accepts, choices, permitted } from './commands.js';
-import { clockNotice } from './view-check.js';
+import { clockNotice, isThere } from './view-check.js';
 import { button, field, h, notice, radios } from './dom.js';
 import { isCode, isWord } from './names.js';
 import { signRequest } from './request.js';
@@ -20,7 +20,7 @@ import { outcomeView } from './view-outcome.js';
 
 const OTHER = '';
 /** From this number of commands on there is a field to find one. */
-const MANY = 9;
+const MANY = 12;
 /** Up to this number of values they are shown at once. */
 const FEW = 4;
 
@@ -136,8 +136,11 @@ function commandForm(command) {
   const fields = command.parameters.map((parameter) => parameterField(command, parameter));
   const together = h('p', { class: 'wrong', role: 'alert' });
   const file = command.payload ? fileField(command.payload.required, command.payload.max) : null;
+  const { approval } = command;
+  const why = approval ? reasonField(approval.reason) : null;
+  const elements = [approval?.by ? notice('note', t('needsApproval', { by: approval.by })) : null, ...fields.map(({ element }) => element), together, file?.element ?? null, why?.element ?? null];
   return {
-    elements: [...fields.map(({ element }) => element), together, ...(file ? [file.element] : [])],
+    elements: elements.filter(isThere),
     read: async () => {
       /** @type {[string, string][]} */
       const args = [];
@@ -148,6 +151,9 @@ function commandForm(command) {
         else if (value !== undefined) args.push([command.parameters[at].name, value]);
       });
       const isPermitted = permitted(command, new Map(args));
+      const reason = why ? why.read() : '';
+      if (reason === null) isFine = false;
+      else if (reason !== '') args.push(['reason', reason]);
       together.textContent = isFine && !isPermitted ? t('badTogether') : '';
       const attachment = file ? await file.read() : null;
       return isFine && isPermitted && attachment !== undefined ? { command: command.name, args, attachment } : null;
@@ -193,6 +199,24 @@ function checked(parameter, given, value, say) {
   const isFine = given ? given.includes(value) : accepts(parameter, value);
   say(isFine ? '' : given ? t('oneOf') : t('badParameter'));
   return isFine ? value : null;
+}
+
+/**
+ * Why the approvers should agree. `read` gives null where it is missing.
+ * @param {boolean} isRequired
+ */
+function reasonField(isRequired) {
+  const input = h('input', { type: 'text', dir: 'auto', maxlength: 500 });
+  const { element, say } = field(t('reason'), input, `${t('approversHint')}${isRequired ? '' : ` ${t('optional')}`}`);
+  return {
+    element,
+    read: () => {
+      const text = input.value.trim();
+      const isMissing = isRequired && text === '';
+      say(isMissing ? t('reasonNeeded') : '');
+      return isMissing ? null : text;
+    },
+  };
 }
 
 /**

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { webcrypto } from 'node:crypto';
+import { createHmac, webcrypto } from 'node:crypto';
 
 globalThis.crypto ??= webcrypto;
 
@@ -159,6 +159,22 @@ test('what is not clear is not genuine', async () => {
   assert.equal((await verdictOn(long.replace(/y+/, 'y'.repeat(999)), alice)).verdict, 'malformed', 'a line of more than 998 octets');
 });
 
+test('a reply with the head of the audit chain is genuine, and only in its place', async () => {
+  const key = await berlin();
+  const raw = Buffer.from(/hmac_key = "([0-9a-f]{64})"/.exec(file('tests/replies/berlin.key').toString())[1], 'hex');
+  const plain = file('tests/replies/genuine.eml').toString();
+  const block = plain.slice(plain.indexOf('mailsudo-reply:'), plain.indexOf('mac: '));
+  const signed = (lines) => plain.replace(/mailsudo-reply:[^]*$/, () => `${lines}mac: ${createHmac('sha256', raw).update(lines).digest('hex')}\n`);
+  const finding = async (lines) => (await verify(utf8(signed(lines)), key, ['mailsudo-reply', 'mailsudo-notice'])).finding;
+  const head = `head: ${'5a'.repeat(32)}\n`;
+  assert.equal(await finding(block), 'genuine');
+  assert.equal(await finding(block + head), 'genuine');
+  assert.equal((await verify(utf8(signed(block + head).replace('5a5a', '5b5a')), key, ['mailsudo-reply'])).finding, 'not-genuine', 'the mac covers it');
+  for (const lines of [block + head + head, block.replace('output:', `${head}output:`), block + 'head: 5a\n', block + head.toUpperCase().replace('HEAD', 'head'), `${block}tail: ${'5a'.repeat(32)}\n`]) {
+    assert.equal(await finding(lines), 'not-genuine', lines);
+  }
+});
+
 test('a pasted reply is checked without its headers', async () => {
   const raw = file('tests/replies/genuine.eml').toString();
   const text = raw.slice(raw.indexOf('\n\n') + 2);
@@ -196,6 +212,8 @@ test('encoded words, transfer encodings and charsets are read', () => {
   assert.deepEqual(mail('Content-Type: text/plain; charset=iso-8859-1', 'é').parts, [{ kind: 'plain', text: 'é' }]);
   assert.deepEqual(mail('Content-Transfer-Encoding: base64', 'w6k=').parts, [{ kind: 'plain', text: 'é' }]);
   assert.deepEqual(mail('Content-Transfer-Encoding: Quoted-Printable', 'a=\nb=C3=A9  \nc').parts, [{ kind: 'plain', text: 'abé\nc' }]);
+  assert.deepEqual(mail('Content-Type: text/plain; charset=utf-7', 'A+ImIDkQ. +- +2D3eDQ-\nHi +Jjo').parts, [{ kind: 'plain', text: 'A\u2262\u0391. + \u{1f60d}\nHi \u263a' }], 'RFC 2152');
+  assert.deepEqual(mail('Content-Transfer-Encoding: base64', 'EXTERNAL mail\nw6k=\n--\nfooter').parts, [{ kind: 'plain', text: 'EXTERNAL mail\n\né\n--\nfooter' }]);
   assert.deepEqual(mail('Content-Type: text/plain; charset=nonsense', binary(utf8('é'))).parts, [{ kind: 'plain', text: 'é' }]);
   assert.deepEqual(mail('Content-Disposition: attachment', 'x').parts, [{ kind: 'other', what: 'attachment' }]);
   assert.equal(readMail(utf8('no mail at all')), null);

@@ -19,6 +19,8 @@ export class Gateway {
     this.write('commands.d/shout.toml', 'summary = "Any text"\nrun_as = "nobody"\nargv = ["/bin/echo", "heard: {what}"]\n[parameters.what]\npattern = "^.+$"\nmax_length = 2000\n[allow.web]\n');
     this.write('commands.d/load.toml', 'summary = "Load a list"\nrun_as = "nobody"\nargv = ["/usr/bin/sha256sum"]\n[payload]\nrequired = true\nmax = "1KiB"\n[allow.web]\n');
     this.write('commands.d/secret.toml', 'summary = "Not for alice"\nrun_as = "nobody"\nargv = ["/bin/true"]\n[allow.oncall]\n');
+    this.write('commands.d/wipe.toml', 'summary = "Wipe a disk"\nrun_as = "nobody"\nargv = ["/bin/echo", "wiped", "{disk}"]\n[parameters.disk]\none_of = ["sda", "sdb"]\n[approval]\nby = ["carol"]\nreason = true\n[allow.web]\n');
+    this.run('user', 'add', 'carol', '--address', 'carol@example.com', '--key-file', 'carol-2.key');
     const said = this.run('user', 'add', 'alice', '--address', 'alice@example.com', '--role', 'web', '--key-file', 'alice.key', '--page', 'alice.html');
     this.secret = /secret=([A-Z2-7]+)/.exec(said)[1];
     this.key = readFileSync(this.path('alice.key'), 'utf8');

@@ -307,6 +307,55 @@ browserTest('a mail link, the clipboard and the share sheet carry the block', as
   assert.ok(reply.includes(/^payload: (.*)$/m.exec(signed)[1]) && reply.startsWith('From: '), `sha256sum of the file: ${reply}${log}`);
 });
 
+browserTest('a command that needs approval asks for the reason; what waits is listed, and cancelled', async (open) => {
+  gateway.forget();
+  const browser = await open({ profile: newProfile(), downloads: gateway.path('downloads') });
+  await browser.go(fileUrl('alice.html'));
+  await addKey(browser);
+  await browser.press('wipe');
+  await browser.press('sda');
+  assert.ok((await browser.text('main')).includes('It runs after approval by 1 of carol.'));
+  await browser.fill('Code from your authenticator', gateway.code());
+  await browser.click('main button.primary');
+  await browser.waitText('Say why.');
+  for (const text of HOSTILE.filter((one) => one.length < 400 && !/[\u{0}\u{202e}]/u.test(one))) {
+    await browser.paste('Reason', text);
+    await browser.click('main button.primary');
+    await browser.wait('[data-view=outcome]');
+    const block = await browser.run('return document.querySelector("pre.block").textContent');
+    assert.match(block, /^command: wipe\narg: disk=sda\narg: reason=./m);
+    await browser.press('Another request');
+    await browser.press('wipe');
+    await browser.press('sda');
+    await browser.fill('Code from your authenticator', gateway.code());
+  }
+  await browser.fill('Reason', 'it is sold');
+  await browser.click('main button.primary');
+  await browser.wait('[data-view=outcome]');
+  const block = await browser.run('return document.querySelector("pre.block").textContent');
+  const asked = gateway.deliver(await savedMail(browser, block));
+  assert.match(asked.log, /event=pending .*command=wipe .*asked=carol/);
+  const [, id] = /^To cancel it, sign: cancel id=([0-9a-f]{64})$/m.exec(asked.reply.replace(/=\r?\n/g, '').replace(/=3D/g, '='));
+  for (const [name, mark] of [['pending', 'command: pending'], ['Take back', 'command: cancel']]) {
+    await browser.press('Another request');
+    await browser.press(name);
+    if (name === 'Take back') {
+      await browser.paste('id', id.slice(1));
+      await browser.fill('Code from your authenticator', gateway.code());
+      await browser.click('main button.primary');
+      await browser.waitText('This is not permitted here.');
+      await browser.paste('id', id);
+    }
+    await browser.fill('Code from your authenticator', gateway.code());
+    await browser.click('main button.primary');
+    await browser.wait('[data-view=outcome]');
+    const signed = await browser.run('return document.querySelector("pre.block").textContent');
+    assert.ok(signed.includes(mark), signed);
+    // The step of this code is used; what the gateway answers in a later one is tested in tests/integration/approval.
+    assert.match(gateway.deliver(await savedMail(browser, signed)).log, /event=(?:refused .*reason=used-code|admitted|voted)/);
+  }
+});
+
 browserTest('a notice is shown after it was verified only, and the answer names its id and digest', async (open) => {
   const next = JSON.parse(readFileSync(repository('tests/vectors-next.json'), 'utf8'));
   const [genuine, altered, forged] = next.notice.map(({ text }) => text);

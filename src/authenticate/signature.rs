@@ -88,10 +88,7 @@ impl Signature {
     pub(super) fn judge(&self, is_required: bool) -> Result<(), Refusal> {
         match self {
             Self::Wrong(reason, detail) => Err(Refusal::new(*reason, detail.clone())),
-            Self::None if is_required => Err(Refusal::new(
-                Reason::NoSignature,
-                "this needs a signature under one of your SSH keys: mailsudo sign --ssh-key FILE.pub",
-            )),
+            Self::None if is_required => Err(Refusal::unsigned()),
             Self::None | Self::Right(_) => Ok(()),
         }
     }

@@ -30,11 +30,18 @@ impl Person {
         Ok(gateway.secrets(name)?.map(|secrets| Self { name: name.clone(), user, secrets }))
     }
 
-    /// Whether both are one person: the same name, an address in common, or the same key. Two names of one person must not count
-    /// as two.
+    /// Whether both are one person: the same name, an address in common, the same key, or an SSH key in common. Two names of one
+    /// person must not count as two.
     pub fn is(&self, other: &Self) -> bool {
-        self.name == other.name || self.secrets.key.is(&other.secrets.key) || shares_address(&self.user, &other.user)
+        self.name == other.name
+            || self.secrets.key.is(&other.secrets.key)
+            || shares_address(&self.user, &other.user)
+            || shares_ssh_key(&self.user, &other.user)
     }
+}
+
+fn shares_ssh_key(one: &User, other: &User) -> bool {
+    one.ssh.keys.iter().any(|key| other.ssh.keys.contains(key))
 }
 
 /// Whether two users have an address in common.
@@ -44,8 +51,8 @@ pub fn shares_address(one: &User, other: &User) -> bool {
     all(one).iter().any(|address| others.contains(address))
 }
 
-/// Everyone who may approve a request of `requester` now: enabled, with secrets, and no second name of the requester or of
-/// each other. By name.
+/// Everyone who may approve a request of `requester` now: enabled, with secrets, with an SSH key where one is required, and no
+/// second name of the requester or of each other. By name.
 ///
 /// # Errors
 ///
@@ -59,7 +66,7 @@ pub fn approvers(gateway: &Gateway, terms: &Approval, requester: &Person) -> Res
             Err(_) | Ok(None) => continue,
             Ok(Some(person)) => person,
         };
-        let counts = terms.permits(&name, &person.user) && !person.is(requester);
+        let counts = terms.is_open_to(&name, &person.user) && !person.is(requester);
         if counts && !found.iter().any(|other| other.is(&person)) {
             found.push(person);
         }

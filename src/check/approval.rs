@@ -57,15 +57,23 @@ fn known(command: &Command, terms: &Approval, gateway: &CheckedGateway<'_>, repo
 
 /// Whether enough remain when one of them is the requester, or is away.
 fn enough(command: &Command, terms: &Approval, people: &[Person], report: &mut Report) {
-    let may: Vec<_> = people.iter().filter(|person| terms.permits(&person.name, &person.user)).collect();
+    let may: Vec<_> = people.iter().filter(|person| terms.is_open_to(&person.name, &person.user)).collect();
     let needed = usize::try_from(terms.needed.get()).unwrap_or(usize::MAX);
     if may.len() <= needed {
         let what = format!(
-            "{} needs {needed} of its approvers, and {} can approve: more must exist and be enabled than are needed",
+            "{} needs {needed} of its approvers, and {} can approve: more must exist and be enabled than are needed{}",
             command.name,
-            may.len()
+            may.len(),
+            if terms.require_signature { ", each with an SSH key to sign with" } else { "" }
         );
-        let remedy = format!("name more users or roles in `by` of commands.d/{}.toml, or enable them", command.name);
+        let remedy = if terms.require_signature {
+            format!(
+                "name more users in `by` of commands.d/{}.toml, or give them an SSH key each: mailsudo user rotate NAME --ssh-key FILE.pub",
+                command.name
+            )
+        } else {
+            format!("name more users or roles in `by` of commands.d/{}.toml, or enable them", command.name)
+        };
         report.error("approval", what, remedy);
     }
     if may.len() > APPROVERS {
@@ -82,7 +90,7 @@ fn one_name_each(command: &Command, terms: &Approval, people: &[Person], report:
     for (at, one) in people.iter().enumerate() {
         for other in people.iter().skip(at + 1).filter(|other| other.is(one)) {
             let what = format!(
-                "{} and {} have the same address or key: as one person, they count once for {}",
+                "{} and {} have the same address, key or SSH key: as one person, they count once for {}",
                 one.name, other.name, command.name
             );
             let remedy = format!("mailsudo user remove {}, or give it an address and a key of its own", other.name);

@@ -5,7 +5,7 @@
 //! wrote.
 
 use super::KeyFile;
-use crate::intake::{ShownPart, shown};
+use crate::intake::{Shown, ShownPart, shown};
 use crate::protocol::{
     CheckedText, GatewayName, Key, NoticeBlock, ReplyBlock, Timestamp, UserName, Verdict, check_notice, check_reply,
     claimed_reply,
@@ -84,131 +84,196 @@ pub struct Checked {
 
 /// Checks `raw` under each of `keys`.
 pub fn check(raw: &[u8], keys: &[KeyFile]) -> Checked {
-    let message = shown(raw);
-    let (subject, parts) = match message {
-        Some(message) => (message.subject, message.parts),
-        None => (None, vec![ShownPart::Plain(String::from_utf8_lossy(raw).into_owned())]),
-    };
-    let mut best = None;
-    for (at, part) in parts.iter().enumerate() {
-        for key in keys {
-            best = better(best, check_part(part, at, &parts, subject.as_deref(), key));
-        }
-    }
-    best.unwrap_or_else(|| Checked { finding: older(&parts, keys), text: None, outside: Vec::new() })
-}
-
-/// The better finding for the message.
-fn better(one: Option<Checked>, other: Option<Checked>) -> Option<Checked> {
-    let rank = |checked: &Checked| match checked.finding {
-        Finding::Genuine(_) => 3,
-        Finding::WithMore(_) => 2,
-        _ => 1,
-    };
-    match (one, other) {
-        (Some(one), Some(other)) if rank(&other) > rank(&one) => Some(other),
-        (Some(one), _) => Some(one),
-        (None, other) => other,
+    let message = shown(raw).unwrap_or_else(|| Shown {
+        subject: None,
+        parts: vec![ShownPart::Plain(String::from_utf8_lossy(raw).into_owned())],
+        unclear: Vec::new(),
+    });
+    let best = keys.iter().filter_map(|key| Candidate::best(&message.parts, key)).max_by_key(Candidate::rank);
+    match best {
+        Some(candidate) => candidate.finding(&message),
+        None => Checked { finding: older(&message.parts, keys), text: None, outside: Vec::new() },
     }
 }
 
-fn check_part(
-    part: &ShownPart,
+/// The part of a message that holds a block for the user of a key.
+struct Candidate<'m> {
+    /// Which of the parts it is.
     at: usize,
-    parts: &[ShownPart],
-    subject: Option<&str>,
-    key: &KeyFile,
-) -> Option<Checked> {
-    let text = match part {
-        ShownPart::Plain(text) | ShownPart::Html { text, .. } => text,
-        ShownPart::Other(_) => return None,
-    };
-    let checked = check_text(text, &key.key);
-    let block = match checked.verdict {
-        Verdict::Genuine(block) if is_for(block.gateway(), block.user(), key) => block,
-        Verdict::Altered(block) if is_for(block.gateway(), block.user(), key) => {
-            return Some(Checked { finding: Finding::Altered(block), text: None, outside: Vec::new() });
-        }
-        _ => return None,
-    };
-    let mut outside = Vec::new();
-    if let Some(subject) = subject
-        && !is_own_subject(subject, checked.above, block.gateway())
-    {
-        outside.push(format!("its Subject is not the gateway's: {subject}"));
-    }
-    if !checked.below.trim().is_empty() {
-        outside.push(format!("text below the block: {}", checked.below.trim()));
-    }
-    if matches!(part, ShownPart::Html { is_bare: false, .. }) {
-        outside.push("it is HTML that may show other things than its text, such as images and styles".to_owned());
-    }
-    for (_, other) in parts.iter().enumerate().filter(|(other, _)| *other != at) {
-        outside.extend(remark(other, &key.key));
-    }
-    let text = Some(checked.above.to_owned());
-    let finding = if outside.is_empty() { Finding::Genuine(block) } else { Finding::WithMore(block) };
-    Some(Checked { finding, text, outside })
+    is_plain: bool,
+    /// The text above the one that the block covers: a banner.
+    banner: &'m str,
+    checked: CheckedText<'m, Statement>,
+    key: &'m KeyFile,
 }
 
-/// What another part shows besides the authenticated text; nothing where it is empty, or that text once more.
-fn remark(part: &ShownPart, key: &Key) -> Option<String> {
+impl<'m> Candidate<'m> {
+    /// The best of the parts for this key.
+    fn best(parts: &'m [ShownPart], key: &'m KeyFile) -> Option<Self> {
+        let found = parts.iter().enumerate().filter_map(|(at, part)| Self::of(part, at, key));
+        // The first of the best.
+        found.rev().max_by_key(Self::rank)
+    }
+
+    fn of(part: &'m ShownPart, at: usize, key: &'m KeyFile) -> Option<Self> {
+        let text = part.text()?;
+        let checked = check_text(text, &key.key);
+        let is_own = |block: &Statement| *block.gateway() == key.gateway && *block.user() == key.user;
+        let is_genuine = match &checked.verdict {
+            Verdict::Genuine(block) if is_own(block) => true,
+            Verdict::Altered(block) if is_own(block) => false,
+            _ => return None,
+        };
+        let is_plain = matches!(part, ShownPart::Plain(_));
+        let below_a_banner = if is_genuine { None } else { below_a_banner(text, checked.above, &key.key) };
+        let (banner, checked) = below_a_banner.unwrap_or(("", checked));
+        Some(Self { at, is_plain, banner, checked, key })
+    }
+
+    fn rank(&self) -> (bool, bool, bool) {
+        (matches!(self.checked.verdict, Verdict::Genuine(_)), self.banner.is_empty(), self.is_plain)
+    }
+
+    fn finding(self, message: &Shown) -> Checked {
+        let block = match self.checked.verdict {
+            Verdict::Genuine(block) => block,
+            Verdict::Altered(block) => {
+                return Checked { finding: Finding::Altered(block), text: None, outside: Vec::new() };
+            }
+            Verdict::NotGenuine => return Checked { finding: Finding::NotGenuine, text: None, outside: Vec::new() },
+        };
+        let CheckedText { above, below, .. } = self.checked;
+        let mut outside = Vec::new();
+        if let Some(subject) = &message.subject
+            && !is_own_subject(subject, above, block.gateway())
+        {
+            outside.push(format!("its Subject is not the gateway's: {subject}"));
+        }
+        if !self.banner.trim().is_empty() {
+            outside.push(format!("text above the gateway's: {}", self.banner.trim()));
+        }
+        if !below.trim().is_empty() {
+            outside.push(format!("text below the block: {}", below.trim()));
+        }
+        for (at, part) in message.parts.iter().enumerate() {
+            outside.extend(if at == self.at { own_remark(part) } else { remark(part, &block, self.key) });
+        }
+        outside.extend(message.unclear.iter().cloned());
+        let finding = if outside.is_empty() { Finding::Genuine(block) } else { Finding::WithMore(block) };
+        Checked { finding, text: Some(above.to_owned()), outside }
+    }
+}
+
+/// How many lines a banner above a text may have.
+const BANNER: usize = 60;
+
+/// The same check without the first lines, where a mail system has put a banner above the text: the text that is left has the
+/// digest that the gateway signed. Also returns the banner.
+fn below_a_banner<'t>(text: &'t str, above: &str, key: &Key) -> Option<(&'t str, CheckedText<'t, Statement>)> {
+    let starts = above.match_indices('\n').map(|(at, _)| at + 1).take(BANNER);
+    starts.filter_map(|start| text.split_at_checked(start)).find_map(|(banner, rest)| {
+        let checked = check_text(rest, key);
+        matches!(checked.verdict, Verdict::Genuine(_)).then_some((banner, checked))
+    })
+}
+
+/// What the part that holds the block may show besides its text.
+fn own_remark(part: &ShownPart) -> Option<String> {
+    matches!(part, ShownPart::Html { is_bare: false, .. }).then(|| HTML.to_owned())
+}
+
+const HTML: &str = "it is HTML that may show other things than its text, such as images and styles";
+
+/// What another part shows besides the authenticated text; nothing where it is empty, or that text once more. A text that the
+/// gateway has signed for another request is another text.
+fn remark(part: &ShownPart, block: &Statement, key: &KeyFile) -> Option<String> {
     let (kind, text, is_bare) = match part {
         ShownPart::Other(what) => return Some((*what).to_owned()),
         ShownPart::Plain(text) => ("another plain text", text, true),
         ShownPart::Html { text, is_bare } => ("another text, in HTML", text, *is_bare),
     };
-    let checked = check_text(text, key);
-    let is_same = matches!(checked.verdict, Verdict::Genuine(_)) && checked.below.trim().is_empty();
-    match (text.trim(), is_bare) {
-        ("", true) => None,
-        (_, true) if is_same => None,
-        ("", false) => Some("HTML without text, which may show images".to_owned()),
-        (text, _) => Some(format!("{kind}: {text}")),
+    let text = text.trim();
+    if text.is_empty() {
+        return (!is_bare).then(|| "HTML without text, which may show images".to_owned());
     }
-}
-
-fn is_for(gateway: &GatewayName, user: &UserName, key: &KeyFile) -> bool {
-    *gateway == key.gateway && *user == key.user
+    let checked = check_text(text, &key.key);
+    let is_same =
+        matches!(&checked.verdict, Verdict::Genuine(same) if same == block) && checked.below.trim().is_empty();
+    match (is_same, is_bare) {
+        (true, true) => None,
+        (true, false) => Some(format!("{kind}, the same, but {HTML}")),
+        (false, _) => Some(format!("{kind}: {text}")),
+    }
 }
 
 /// Whether the gateway wrote this subject for the reply `text`: `[GATEWAY] COMMAND: OUTCOME`, where the text begins with
-/// `OUTCOME: COMMAND`, longer commands cut by an ellipsis. White space is not compared, because mail systems fold it.
+/// `OUTCOME: COMMAND`, longer commands cut by an ellipsis. White space and U+FEFF are not compared, because mail systems change them.
 fn is_own_subject(subject: &str, text: &str, gateway: &GatewayName) -> bool {
-    let bare = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace()).collect() };
-    let (subject, text) = (bare(subject), bare(text));
+    let bare = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace() && *c != '\u{feff}').collect() };
+    let subject = bare(subject);
     let parts = subject
         .strip_prefix(&format!("[{gateway}]"))
         .and_then(|rest| rest.rsplit_once(':'))
-        .filter(|(_, outcome)| !outcome.is_empty());
+        .filter(|(command, outcome)| !command.is_empty() && !outcome.is_empty());
     let Some((command, outcome)) = parts else {
         return false;
     };
-    let Some(rest) = text.strip_prefix(&format!("{outcome}:")) else {
-        return false;
-    };
-    match command.strip_suffix('…') {
-        Some(start) => start.chars().count() >= SHORTENED && rest.starts_with(start),
-        // The fields begin below the command.
-        None => rest.strip_prefix(command).is_some_and(|rest| rest.starts_with(FIRST_FACT) || rest.is_empty()),
-    }
+    first_lines(text).any(|line| {
+        let line = bare(line);
+        let written = line.strip_prefix(outcome).and_then(|rest| rest.strip_prefix(':'));
+        match command.strip_suffix('…') {
+            Some(start) if start.chars().count() >= SHORTENED => written.is_some_and(|line| line.starts_with(start)),
+            _ => written == Some(command),
+        }
+    })
 }
 
 /// A subject that was shortened has 60 characters of the command; some may be white space.
 const SHORTENED: usize = 30;
 
+/// What may be the first line of a text, which mail systems wrap or join with the next: it ends where the facts begin, the first of
+/// which is a host name. Or it is all of the text.
+fn first_lines(text: &str) -> impl Iterator<Item = &str> {
+    let is_end = |at: &usize| {
+        let before = text.get(..*at).unwrap_or_default();
+        let mut words = text.get(*at + FIRST_FACT.len()..).unwrap_or_default().split_whitespace();
+        let is_word = before.ends_with(char::is_whitespace)
+            && text.get(*at + FIRST_FACT.len()..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
+        is_word && words.nth(1).is_some_and(|word| SECOND_FACTS.contains(&word))
+    };
+    let ends = text.match_indices(FIRST_FACT).map(|(at, _)| at).filter(is_end).take(MOST_FIRST_LINES);
+    ends.chain([text.len()]).filter_map(|end| text.get(..end))
+}
+
 /// The first label below a reply's first line.
 const FIRST_FACT: &str = "host";
 
+/// The first words of the labels that may follow the host's name.
+const SECOND_FACTS: [&str; 12] = [
+    "run",
+    "took",
+    "gateway",
+    "started",
+    "needed",
+    "until",
+    "from",
+    "asked",
+    "approved",
+    "denied",
+    "withdrew",
+    "cancelled",
+];
+
+/// Output may hold such words too, any number of times.
+const MOST_FIRST_LINES: usize = 4;
+
 /// A reply for a user of `keys` that is older than the user's key file.
 fn older(parts: &[ShownPart], keys: &[KeyFile]) -> Finding {
-    let texts = parts.iter().filter_map(|part| match part {
-        ShownPart::Plain(text) | ShownPart::Html { text, .. } => Some(text),
-        ShownPart::Other(_) => None,
-    });
     let is_older = |written: Option<Timestamp>, block: &ReplyBlock| written.is_some_and(|written| block.time < written);
-    texts
-        .filter_map(|text| claimed_reply(text))
-        .find(|block| keys.iter().any(|key| is_for(&block.gateway, &block.user, key) && is_older(key.written, block)))
+    let is_for = |key: &KeyFile, block: &ReplyBlock| block.gateway == key.gateway && block.user == key.user;
+    parts
+        .iter()
+        .filter_map(|part| claimed_reply(part.text()?))
+        .find(|block| keys.iter().any(|key| is_for(key, block) && is_older(key.written, block)))
         .map_or(Finding::NotGenuine, Finding::OlderThanKey)
 }

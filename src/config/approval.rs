@@ -34,6 +34,9 @@ pub struct Approval {
     /// Whether the last approver's reply has the command's output.
     #[serde(default = "yes")]
     pub show_output: bool,
+    /// Whether an approval must have an SSH signature, as a request for the command must: the command's `require_signature`.
+    #[serde(skip)]
+    pub require_signature: bool,
 }
 
 fn one() -> NonZeroU32 {
@@ -84,6 +87,11 @@ impl fmt::Display for Approver {
 }
 
 impl Approval {
+    /// The same, of a command with this `require_signature`.
+    pub(super) fn signed(self, require_signature: bool) -> Self {
+        Self { require_signature, ..self }
+    }
+
     /// What does not fit together in this table.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.by.is_empty() {
@@ -99,6 +107,11 @@ impl Approval {
             }
         }
         Ok(())
+    }
+
+    /// Whether `user`, whose name is `name`, may approve now, and has a key to do so where a signature is required.
+    pub fn is_open_to(&self, name: &UserName, user: &User) -> bool {
+        self.permits(name, user) && !(self.require_signature && user.ssh.keys.is_empty())
     }
 
     /// Whether `user`, whose name is `name`, may approve now.
@@ -126,7 +139,8 @@ impl Approval {
 
     /// Who may approve, in words: `carol, role:oncall`.
     pub fn approvers(&self) -> String {
-        self.by.iter().map(Approver::to_string).collect::<Vec<_>>().join(", ")
+        let names = self.by.iter().map(Approver::to_string).collect::<Vec<_>>().join(", ");
+        if self.require_signature { format!("{names} (with an SSH signature)") } else { names }
     }
 }
 

@@ -102,7 +102,7 @@ impl Command {
                 .map(|(role, given)| (role, given.into_inner().into_iter().map(|(n, v)| (n, list(v))).collect()))
                 .collect(),
             payload: file.payload.map(Spanned::into_inner),
-            approval: file.approval.map(Spanned::into_inner),
+            approval: file.approval.map(|approval| approval.into_inner().signed(file.require_signature)),
         };
         if settings.execution.run_via == RunVia::Sudo {
             command

@@ -34,6 +34,11 @@ impl<'m> Entity<'m> {
         Self { header: raw, body: &[] }
     }
 
+    /// Its header, with its line ends.
+    pub(super) fn header(&self) -> &'m [u8] {
+        self.header
+    }
+
     /// Its body, encoded.
     pub(super) fn body(&self) -> &'m [u8] {
         self.body
@@ -112,7 +117,7 @@ pub(super) struct Content {
     pub(super) media_type: String,
     /// Whether it says `format=flowed` (RFC 3676).
     pub(super) is_flowed: bool,
-    charset: Option<String>,
+    pub(super) charset: Option<String>,
     pub(super) encoding: Encoding,
     is_attachment: bool,
 }
@@ -257,26 +262,49 @@ pub(super) fn parts<'m, 'b>(body: &'m [u8], boundary: &'b str) -> impl Iterator<
     })
 }
 
+/// What a line of a multipart body is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delimiter {
+    /// It begins the next part.
+    Next,
+    /// It ends the last part.
+    Closing,
+    /// It begins as a delimiter does, and some mail programs take it for one (RFC 2046 section 5.1.1 lets them). Here it is none.
+    Similar,
+    /// It is none.
+    No,
+}
+
+impl Delimiter {
+    /// What `line` is under this boundary. A delimiter is a line of its own, with at most blanks after it.
+    pub(super) fn of(line: &[u8], boundary: &str) -> Self {
+        let tail = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary.as_bytes()));
+        match tail.map(<[u8]>::trim_ascii) {
+            Some(b"") => Self::Next,
+            Some(b"--") => Self::Closing,
+            Some(_) => Self::Similar,
+            None => Self::No,
+        }
+    }
+}
+
 /// The text before and after a delimiter; nothing counts after a closing one.
 struct Cut<'m> {
     before: &'m [u8],
     after: Option<&'m [u8]>,
 }
 
-/// Cuts at the first delimiter. It is a line of its own, with at most blanks after it. So no boundary is taken for
-/// another one that begins with it (RFC 2046 section 5.1.1).
+/// Cuts at the first delimiter. No boundary is taken for another one that begins with it.
 fn cut<'m>(bytes: &'m [u8], boundary: &str) -> Option<Cut<'m>> {
     let mut end = 0;
     for line in lines(bytes) {
         let start = end;
         end += line.len();
-        let tail = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary.as_bytes()));
-        let closes = match tail.map(<[u8]>::trim_ascii) {
-            Some(b"") => false,
-            Some(b"--") => true,
-            _ => continue,
+        let after = match Delimiter::of(line, boundary) {
+            Delimiter::Next => bytes.get(end..),
+            Delimiter::Closing => None,
+            Delimiter::Similar | Delimiter::No => continue,
         };
-        let after = if closes { None } else { bytes.get(end..) };
         let before = bytes.get(..start).unwrap_or_default();
         let before = before.strip_suffix(b"\n").map_or(before, |line| line.strip_suffix(b"\r").unwrap_or(line));
         return Some(Cut { before, after });

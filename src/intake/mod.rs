@@ -15,6 +15,7 @@ mod sender_auth;
 mod shown;
 mod structured;
 mod text;
+mod unclear;
 mod utf7;
 
 use std::io::Read;

@@ -3,7 +3,7 @@
 
 use super::header::Form;
 use super::mime::{self, Entity, Part};
-use super::{html, text};
+use super::{html, text, unclear};
 
 /// What a mail program may show of a message.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Shown {
     pub subject: Option<String>,
     /// Its parts in their order.
     pub parts: Vec<ShownPart>,
+    /// A description of each thing that mail programs may read in several ways, or show besides the parts.
+    pub unclear: Vec<String>,
 }
 
 /// A part that a mail program may show.
@@ -30,6 +32,16 @@ pub enum ShownPart {
     Other(&'static str),
 }
 
+impl ShownPart {
+    /// Its text; `None` where it is none.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Plain(text) | Self::Html { text, .. } => Some(text),
+            Self::Other(_) => None,
+        }
+    }
+}
+
 /// What a mail program may show of the message `raw`. `None` if it is not a mail but, for example, pasted text: a mail has a From
 /// field.
 pub fn shown(raw: &[u8]) -> Option<Shown> {
@@ -45,7 +57,7 @@ pub fn shown(raw: &[u8]) -> Option<Shown> {
         Ok(parts) => parts.iter().map(shown_part).collect(),
         Err(_) => vec![ShownPart::Other("more parts than a mail may have")],
     };
-    Some(Shown { subject, parts })
+    Some(Shown { subject, parts, unclear: unclear::describe(raw, &message) })
 }
 
 fn shown_part(part: &Part<'_>) -> ShownPart {

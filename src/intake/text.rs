@@ -123,6 +123,33 @@ fn base64(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     (!is_failure(end)).then_some(bytes)
 }
 
+/// Whether a body is encoded as its header says, to the last byte. A mail program that is not as strict as this one shows the rest
+/// as it is.
+pub(super) fn is_encoded_as(encoding: Encoding, body: &[u8]) -> bool {
+    match encoding {
+        Encoding::Identity => true,
+        Encoding::Base64 => {
+            let digits: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            digits.is_empty() || is_base64(&digits)
+        }
+        Encoding::QuotedPrintable => body.split(|&byte| byte == b'\n').all(|line| {
+            let line = line.trim_ascii_end();
+            let mut escapes = line.strip_suffix(b"=").unwrap_or(line).split(|&byte| byte == b'=').skip(1);
+            escapes.all(|escape| escape.get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
+        }),
+    }
+}
+
+/// Whether texts in this charset can be read.
+pub(super) fn is_known_charset(name: &str) -> bool {
+    let is_utf8 = ["utf-8", "utf8"].iter().any(|utf8| name.eq_ignore_ascii_case(utf8));
+    is_utf8 || is_utf7(name) || charset_decoder(name.as_bytes()).is_some()
+}
+
+fn is_utf7(charset: &str) -> bool {
+    ["utf-7", "unicode-1-1-utf-7"].iter().any(|name| charset.eq_ignore_ascii_case(name))
+}
+
 /// mail-parser reports a failure by an impossible end.
 fn is_failure(end: usize) -> bool {
     end == usize::MAX
@@ -131,7 +158,7 @@ fn is_failure(end: usize) -> bool {
 fn in_charset(leaf: &Leaf<'_>, bytes: &[u8]) -> String {
     let charset = leaf.charset.as_deref().unwrap_or_default();
     // mail-parser's own reader loses `+-` and the line end that ends a run.
-    if ["utf-7", "unicode-1-1-utf-7"].iter().any(|name| charset.eq_ignore_ascii_case(name)) {
+    if is_utf7(charset) {
         return utf7::decode(bytes);
     }
     match charset_decoder(charset.as_bytes()) {

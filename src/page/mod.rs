@@ -10,7 +10,7 @@ use serde::Serialize;
 pub use served::{ServedFile, served};
 
 use crate::authorize::is_visible;
-use crate::config::{Command, ConfigError, Gateway, Kind, MailAddress, Parameter, Settings, User};
+use crate::config::{Approval, Command, ConfigError, Gateway, Kind, MailAddress, Parameter, Settings, User};
 use crate::protocol::{ParameterName, RequestId, UserName, is_unsafe};
 
 /// The page without data. A test compares it with a new build of `page/`.
@@ -71,6 +71,18 @@ struct Offer<'d> {
     permits: Vec<serde_json::Map<String, serde_json::Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Input>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Asks>,
+}
+
+/// What a command with `[approval]` needs besides its parameters.
+#[derive(Serialize)]
+struct Asks {
+    /// Who must approve it: `1 of carol, role:oncall`. None for a holder of a role in `except`, who runs it at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    /// Whether a reason must be given.
+    reason: bool,
 }
 
 /// What the command takes on standard input.
@@ -179,7 +191,16 @@ fn offer<'d>(command: &'d Command, roles: &'d [String]) -> Offer<'d> {
         parameters: parameters.collect(),
         permits: limits.map(permit).collect(),
         payload: command.payload.as_ref().map(|rule| Input { max: rule.max.bytes(), required: rule.required }),
+        approval: command.approval.as_ref().map(|terms| asks(terms, roles)),
     }
+}
+
+fn asks(terms: &Approval, roles: &[String]) -> Asks {
+    let by = match terms.exception(roles) {
+        Some(_) => None,
+        None => Some(format!("{} of {}", terms.needed, terms.approvers())),
+    };
+    Asks { by, reason: terms.reason }
 }
 
 fn kind(parameter: &Parameter, may_give: impl Fn(&String) -> bool) -> FieldKind<'_> {
@@ -194,27 +215,31 @@ fn kind(parameter: &Parameter, may_give: impl Fn(&String) -> bool) -> FieldKind<
     }
 }
 
-/// What every user may ask for.
-fn built_in() -> [Offer<'static>; 2] {
-    let id = FieldKind::Pattern {
-        pattern: "^[0-9a-f]{12}$",
-        test: Some("[0-9a-f]{12}".to_owned()),
-        max_length: RequestId::SHORT,
+/// What every user may ask for. The page has a form of its own to approve or deny a request: it needs the notice.
+fn built_in() -> [Offer<'static>; 4] {
+    let id = |digits: usize| FieldKind::Pattern {
+        pattern: if digits == RequestId::SHORT { "^[0-9a-f]{12}$" } else { "^[0-9a-f]{64}$" },
+        test: Some(format!("[0-9a-f]{{{digits}}}")),
+        max_length: digits,
     };
+    let field = |kind, optional| vec![Field { name: "id", kind, default: None, optional }];
     let offer = |name, summary, parameters| Offer {
         name,
         summary,
         parameters,
         permits: vec![serde_json::Map::new()],
         payload: None,
+        approval: None,
     };
     [
         offer("help", "List what you may do", Vec::new()),
         offer(
             "status",
             "What became of your latest request, or of the one with this id",
-            vec![Field { name: "id", kind: id, default: None, optional: true }],
+            field(id(RequestId::SHORT), true),
         ),
+        offer("pending", "What waits for your approval, and what of yours waits", Vec::new()),
+        offer("cancel", "Take back a request of yours, or your approval, that has not run", field(id(64), false)),
     ]
 }
 

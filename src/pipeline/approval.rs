@@ -104,6 +104,7 @@ impl Delivery<'_> {
             transaction: transaction.as_ref(),
             vote: self.identified.id(),
             voter: self.identified.user(),
+            is_signed: self.identified.signed_by().is_some(),
             now,
         };
         let judgement = judge.judge(ballot)?;
@@ -124,7 +125,7 @@ impl Delivery<'_> {
                 Ok(match claim {
                     Claim::Admitted(admitted) => {
                         if let Some(claimed) = admitted.claimed() {
-                            self.observer.note(Step::Claimed(claimed.record()));
+                            self.observer.note(Step::Claimed(self.identified, claimed.record()));
                         }
                         Voted::Run(admitted)
                     }
@@ -134,14 +135,14 @@ impl Delivery<'_> {
             Judgement::Counted(asked, vote, found, needed) => {
                 let what = format!("Your approval counts: {found} of {needed}. It does not run yet.");
                 let reply = self.composer.counted(&asked.record, &what, now);
-                self.observer.note(Step::Voted(&asked.record, "approved"));
+                self.observer.note(Step::Voted(self.identified, &asked.record, "approved"));
                 let conclusion = Conclusion { vote, ..plain(reply.clone()) };
                 admission::conclude(transaction, &authorized, pending, conclusion, now)?;
                 done(reply)
             }
             Judgement::Withdrawn(asked, vote) => {
                 let reply = self.composer.counted(&asked.record, "Your approval is taken back.", now);
-                self.observer.note(Step::Voted(&asked.record, "withdrew"));
+                self.observer.note(Step::Voted(self.identified, &asked.record, "withdrew"));
                 let conclusion = Conclusion { vote: Some(vote), ..plain(reply.clone()) };
                 admission::conclude(transaction, &authorized, pending, conclusion, now)?;
                 done(reply)
@@ -151,7 +152,7 @@ impl Delivery<'_> {
                 let why = format!("{} denied it.", self.identified.user());
                 let conclusion = self.concluded(&asked, State::Denied, Some(vote), &why, reply.clone(), now)?;
                 admission::conclude(transaction, &authorized, pending, conclusion, now)?;
-                self.observer.note(Step::Voted(&asked.record, "denied"));
+                self.observer.note(Step::Voted(self.identified, &asked.record, "denied"));
                 done(reply)
             }
             Judgement::Cancelled(asked, vote) => {
@@ -159,7 +160,7 @@ impl Delivery<'_> {
                 let why = "You cancelled it.";
                 let conclusion = self.concluded(&asked, State::Cancelled, Some(vote), why, reply.clone(), now)?;
                 admission::conclude(transaction, &authorized, pending, conclusion, now)?;
-                self.observer.note(Step::Voted(&asked.record, "cancelled"));
+                self.observer.note(Step::Voted(self.identified, &asked.record, "cancelled"));
                 done(reply)
             }
             Judgement::Expired(asked, why) => {

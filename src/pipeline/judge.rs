@@ -2,7 +2,8 @@
 //! no effect.
 //!
 //! MUST: users who may not judge a request get the same words as for one that does not exist. An approver counts only with the
-//! right of now, and never as the requester or twice, under whatever name. One denial is final.
+//! right of now, and never as the requester or twice, under whatever name; with an SSH signature where the command requires one.
+//! One denial is final, and needs no signature: it can only stop a run.
 
 use crate::authorize::{Approved, Ballot, Person, Requested, reauthorize};
 use crate::config::{Approval, Command, Gateway};
@@ -66,6 +67,8 @@ pub(super) struct Judge<'j> {
     /// The request that is the vote.
     pub(super) vote: RequestId,
     pub(super) voter: &'j UserName,
+    /// Whether the vote has an SSH signature that holds.
+    pub(super) is_signed: bool,
     pub(super) now: Timestamp,
 }
 
@@ -153,6 +156,9 @@ impl Judge<'_> {
         if waited.is_none() && counted.iter().any(|counted| counted.person.is(voter)) {
             let detail = "you have approved this already; each user counts once";
             return Ok(Judgement::Refuse(Refusal::new(Reason::AlreadyApproved, detail)));
+        }
+        if terms.require_signature && !self.is_signed {
+            return Ok(Judgement::Refuse(Refusal::unsigned()));
         }
         let vote = waited.is_none().then(|| self.new_vote(&asked, VoteKind::Approve, None));
         let needed = needed(&asked, Some(&terms));

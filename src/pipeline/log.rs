@@ -61,8 +61,8 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         Step::Exception(role, announcement) => {
             Line::new(Event::Exception).field("role", role).field("told", names(announcement))
         }
-        Step::Voted(record, what) => voted(record, what),
-        Step::Claimed(record) => voted(record, "approved").field("run", "now"),
+        Step::Voted(identified, record, what) => voted(identified, record, what),
+        Step::Claimed(identified, record) => voted(identified, record, "approved").field("run", "now"),
         Step::Lapsed(record, why) => Line::new(Event::Lapsed)
             .field("request", record.id.short())
             .field("requester", &record.user)
@@ -86,12 +86,21 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
 const LOGGED_DIGEST: usize = 32;
 
 /// A vote on the request `record`.
-fn voted(record: &Record, what: &str) -> Line {
-    Line::new(Event::Voted)
+fn voted(identified: &Identified, record: &Record, what: &str) -> Line {
+    let line = Line::new(Event::Voted)
         .field("vote", what)
         .field("request", record.id.short())
         .field("requester", &record.user)
-        .field("command", &record.command)
+        .field("command", &record.command);
+    signed(line, identified)
+}
+
+/// Which SSH key has signed it, if one has.
+fn signed(line: Line, identified: &Identified) -> Line {
+    match identified.signed_by() {
+        Some(signed_by) => line.field("ssh_key", signed_by.fingerprint()),
+        None => line,
+    }
 }
 
 fn names(announcement: &Announcement) -> String {
@@ -105,10 +114,7 @@ fn short(digest: &str) -> &str {
 /// What was requested.
 fn request_fields(line: Line, identified: &Identified, arguments: &str) -> Line {
     let request = identified.request();
-    let mut line = line.field("command", request.command());
-    if let Some(signed_by) = identified.signed_by() {
-        line = line.field("ssh_key", signed_by.fingerprint());
-    }
+    let line = signed(line.field("command", request.command()), identified);
     let line = match identified.payload().and_then(|found| found.payload.as_ref().ok()) {
         // A whole digest would be masked like a mac.
         Some(payload) => {

@@ -289,8 +289,15 @@ fn predict(
                 return Ok(End::WouldNotRun);
             };
             let identified = authorized.identified();
-            let (gateway, vote, voter) = (context.gateway, identified.id(), identified.user());
-            let judgement = Judge { gateway, transaction, vote, voter, now }.judge(ballot)?;
+            let judge = Judge {
+                gateway: context.gateway,
+                transaction,
+                vote: identified.id(),
+                voter: identified.user(),
+                is_signed: identified.signed_by().is_some(),
+                now,
+            };
+            let judgement = judge.judge(ballot)?;
             observer.note(Step::Judged(&judgement.words()));
             Ok(if matches!(judgement, Judgement::Run(..)) { End::WouldRun } else { End::WouldNotRun })
         }

@@ -45,9 +45,9 @@ pub enum Step<'s> {
     /// It runs without approval, by this role.
     Exception(&'s str, &'s Announcement),
     /// The vote was recorded, about this request: `approved`, `denied`, `withdrew` or `cancelled`.
-    Voted(&'s Record, &'static str),
+    Voted(&'s Identified, &'s Record, &'static str),
     /// The vote was the last one needed, and has claimed this request.
-    Claimed(&'s Record),
+    Claimed(&'s Identified, &'s Record),
     /// This request has lapsed, and why.
     Lapsed(&'s Record, &'s str),
     /// A notice was sent to this address.

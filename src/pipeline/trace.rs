@@ -235,7 +235,7 @@ impl Observer for Trace<'_> {
             | Step::Asked(..)
             | Step::Exception(..)
             | Step::Voted(..)
-            | Step::Claimed(_)
+            | Step::Claimed(..)
             | Step::Lapsed(..)
             | Step::Noticed(..) => {}
         }

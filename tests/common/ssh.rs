@@ -61,9 +61,22 @@ impl SoftKey {
 
     /// A block of alice's, with the right code, that this key has signed.
     pub fn block(&self, time: Timestamp, command: &str, arguments: &[(&str, &str)], code: Option<&str>) -> String {
-        let unsigned = super::unsigned("alice", time, command, arguments, code);
+        self.block_of("alice", super::KEY, time, command, arguments, code)
+    }
+
+    /// The same of `user`, who has this HMAC key.
+    pub fn block_of(
+        &self,
+        user: &str,
+        key: &str,
+        time: Timestamp,
+        command: &str,
+        arguments: &[(&str, &str)],
+        code: Option<&str>,
+    ) -> String {
+        let unsigned = super::unsigned(user, time, command, arguments, code);
         let sign = |lines: &str| SshSignature::from_armor(&self.armor(lines)).map_err(Unsigned::Signature);
-        unsigned.sign_with_ssh(&Key::from_hex(super::KEY).expect("a key"), sign).expect("a block")
+        unsigned.sign_with_ssh(&Key::from_hex(key).expect("a key"), sign).expect("a block")
     }
 
     /// A mail with such a block.

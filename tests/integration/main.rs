@@ -40,6 +40,7 @@ mod ssh_cli;
 mod ssh_signature;
 mod statements;
 mod sysadmin;
+mod tampered;
 mod time;
 mod timing;
 mod vectors;

@@ -50,7 +50,7 @@ fn a_page_offers_what_the_users_roles_permit_and_holds_no_secret() {
     assert_eq!(data["gateway"], "berlin");
     assert_eq!(data["address"], "ops@example.com");
     assert_eq!((&data["user"], &data["from"]), (&"alice".into(), &"alice@example.com".into()));
-    assert_eq!(names(&data), ["load", "restart", "say", "help", "status"]);
+    assert_eq!(names(&data), ["load", "restart", "say", "help", "status", "pending", "cancel"]);
     assert_eq!(data["commands"][0]["payload"], serde_json::json!({ "max": 1024, "required": true }));
     let restart = &data["commands"][1];
     let parameters = restart["parameters"].as_array().expect("parameters");
@@ -80,14 +80,39 @@ fn no_value_of_the_configuration_becomes_html() {
 fn a_page_for_roles_or_for_nobody_names_no_user() {
     let test_gateway = hostile_gateway();
     let all = data(&test_gateway.run(&["page", "--role", "web", "--role", "oncall"]).out);
-    assert_eq!(names(&all), ["load", "restart", "say", "secret", "help", "status"]);
+    assert_eq!(names(&all), ["load", "restart", "say", "secret", "help", "status", "pending", "cancel"]);
     assert!(all["user"].is_null() && all["from"].is_null());
     let none = data(&test_gateway.run(&["page"]).out);
-    assert_eq!(names(&none), ["help", "status"]);
+    assert_eq!(names(&none), ["help", "status", "pending", "cancel"]);
     let unknown = test_gateway.run(&["page", "--role", "wbe"]);
     assert!(unknown.status == 1 && unknown.err.contains("mailsudo command list"), "{}", unknown.err);
     let unknown = test_gateway.run(&["page", "--user", "bob"]);
     assert!(unknown.status == 1 && unknown.err.contains("mailsudo user list"), "{}", unknown.err);
+}
+
+#[test]
+fn a_command_with_approval_is_offered_with_its_reason_and_who_must_approve() {
+    let test_gateway = hostile_gateway();
+    let approval =
+        "[approval]\nby = [\"carol\", \"role:oncall\"]\nneeded = 2\nreason = true\nexcept = [\"breakglass\"]\n";
+    let file = |approval: &str| {
+        let text = format!(
+            "summary = \"Risky\"\nrun_as = \"nobody\"\nargv = [\"/bin/true\"]\n{approval}[allow.web]\n[allow.breakglass]\n"
+        );
+        test_gateway.write("commands.d/risky.toml", &text);
+    };
+    let offered = |role: &str| {
+        let data = data(&test_gateway.run(&["page", "--role", role]).out);
+        let all = data["commands"].as_array().expect("commands").clone();
+        all.into_iter().find(|command| command["name"] == "risky").expect("risky")["approval"].clone()
+    };
+    file(approval);
+    assert_eq!(offered("web"), serde_json::json!({ "by": "2 of carol, role:oncall", "reason": true }));
+    assert_eq!(offered("breakglass"), serde_json::json!({ "reason": true }), "nobody is asked");
+    file(&approval.replace("reason = true\n", ""));
+    assert_eq!(offered("web"), serde_json::json!({ "by": "2 of carol, role:oncall", "reason": false }));
+    file("");
+    assert_eq!(offered("web"), Value::Null);
 }
 
 #[test]
@@ -96,7 +121,10 @@ fn what_needs_an_ssh_signature_is_not_offered() {
     let text = fs::read_to_string(test_gateway.path("commands.d/say.toml")).expect("a command");
     test_gateway.write("commands.d/say.toml", &format!("require_signature = true\n{text}"));
     let said = test_gateway.run(&["page", "--user", "alice"]);
-    assert_eq!((names(&data(&said.out)), said.err.as_str()), (vec!["load", "restart", "help", "status"], ""));
+    assert_eq!(
+        (names(&data(&said.out)), said.err.as_str()),
+        (vec!["load", "restart", "help", "status", "pending", "cancel"], "")
+    );
     let text = fs::read_to_string(test_gateway.path("users.d/alice.toml")).expect("a user");
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKv+nwN53YYSBIwZuyeYYwdaJCA28HOCYkC0zOIEsWN";
     test_gateway.write("users.d/alice.toml", &format!("{text}ssh_keys = [\"{key}\"]\nrequire_signature = true\n"));

@@ -3,6 +3,8 @@
 mod faults;
 mod nodes;
 mod shown;
+mod signed;
+mod table;
 
 use std::fs;
 
@@ -57,13 +59,7 @@ impl Site {
     /// A mail of `user`, signed half a minute after the last one.
     fn mail(&self, user: &str, command: &str, arguments: &[(&str, &str)]) -> String {
         self.gateway.clock.forward(30);
-        let key = match user {
-            "alice" => KEY,
-            "carol" => CAROL,
-            "dave" => DAVE,
-            _ => OTHER_KEY,
-        };
-        let block = block(user, key, self.gateway.clock.now(), command, arguments, None);
+        let block = block(user, key_of(user), self.gateway.clock.now(), command, arguments, None);
         mail(&format!("{user}@example.com"), &block)
     }
 
@@ -109,6 +105,15 @@ impl Site {
             count("SELECT count(*) FROM requests WHERE handed_over IS NULL"),
             count("SELECT count(*) FROM notices WHERE sent IS NULL"),
         )
+    }
+}
+
+fn key_of(user: &str) -> &'static str {
+    match user {
+        "alice" => KEY,
+        "carol" => CAROL,
+        "dave" => DAVE,
+        _ => OTHER_KEY,
     }
 }
 

@@ -318,7 +318,7 @@ fn check_wants_more_approvers_than_needed_and_each_once() {
     change("role:oncall", "role:none", "role:none is to approve");
     let same = std::fs::read_to_string(test_gateway.path("users.d/dave.toml")).expect("a user");
     test_gateway.write("users.d/dave.toml", &same.replace("dave@example.com", "carol@example.com"));
-    change("", "", "carol and dave have the same address or key");
+    change("", "", "carol and dave have the same address, key or SSH key");
     test_gateway.write("users.d/dave.toml", &format!("enabled = false\n{same}"));
     change("", "", "1 can approve");
 }
