@@ -70,6 +70,9 @@ pub const KILL_GRACE: Duration = Duration::from_secs(1);
 /// How long releasing a request's lock may take on PostgreSQL. A lock that is not released ends by itself.
 pub const UNLOCK: Duration = Duration::from_secs(1);
 
+/// How long counting a deferral may take: a part of the wait for marking the reply as sent, which a deferral does not come to.
+pub const DEFERRAL_COUNT: Duration = Duration::from_secs(1);
+
 /// How much longer than its run an exclusive command is held on PostgreSQL: the hold begins when the statement is sent, and the run
 /// when the commit is proven, which may take a transaction's timeout.
 pub const HOLD_MARGIN: Duration = Duration::from_secs(15);

@@ -71,7 +71,7 @@ impl<'p> Admitted<'p> {
             transaction.insert_payload(&pending.record.id, &payload_record(payload, false))?;
         }
         if let Some(announcement) = announcement {
-            announcement.write(transaction.as_mut())?;
+            announcement.write(transaction.as_mut(), now)?;
         }
         transaction.commit()?;
         Ok(Self { authorized, record: pending.record, claimed })

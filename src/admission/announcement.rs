@@ -1,7 +1,8 @@
 //! What is recorded about an approval that is asked for, and about a payload. In: what was decided. Out: records for the ledger.
 
+use super::counted;
 use crate::authorize::Required;
-use crate::ledger::{ApprovalRecord, LedgerError, Notice, NoticeKind, PayloadRecord, Transaction};
+use crate::ledger::{ApprovalRecord, LedgerError, Notice, NoticeKind, PayloadRecord, Series, Transaction};
 use crate::protocol::{Payload, RequestId, Timestamp, UserName};
 
 /// What is recorded about an approval that is asked for, or that an exception makes needless.
@@ -39,7 +40,9 @@ impl Announcement {
         &self.notices
     }
 
-    pub(super) fn write(&self, transaction: &mut dyn Transaction) -> Result<(), LedgerError> {
+    pub(super) fn write(&self, transaction: &mut dyn Transaction, now: Timestamp) -> Result<(), LedgerError> {
+        let event = if self.approval.exception.is_some() { "exception" } else { "asked" };
+        transaction.count(counted::one(Series::Approval(event)), now);
         transaction.insert_approval(&self.approval)?;
         self.notices.iter().try_for_each(|notice| transaction.insert_notice(&self.approval.request, notice))
     }

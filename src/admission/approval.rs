@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::admitted::{Admitted, Claimed};
 use super::announcement::{Announcement, payload_record};
+use super::counted;
 use super::hold::{held_by_invocation, holds_until};
 use super::pending_record::PendingRecord;
 use crate::authorize::{Action, Approved, Authorized};
 use crate::error::Reason;
-use crate::ledger::{LedgerError, Notice, Record, State, StoredReply, Transaction, Vote};
+use crate::ledger::{LedgerError, Notice, Record, Series, State, StoredReply, Transaction, Vote};
 use crate::protocol::{RunResult, Timestamp};
 
 /// Records a request as pending, with the notices that are to be sent and the finished reply.
@@ -26,6 +27,7 @@ pub fn ask(
     mut pending: PendingRecord,
     announcement: &Announcement,
     reply: StoredReply,
+    now: Timestamp,
 ) -> Result<(), LedgerError> {
     if let Action::Run(invocation) = authorized.action() {
         pending.record.run_as = Some(invocation.run_as().to_string());
@@ -40,7 +42,7 @@ pub fn ask(
     if let Some(payload) = authorized.payload() {
         transaction.insert_payload(&pending.record.id, &payload_record(payload, true))?;
     }
-    announcement.write(transaction.as_mut())?;
+    announcement.write(transaction.as_mut(), now)?;
     transaction.commit()
 }
 
@@ -83,16 +85,23 @@ pub fn conclude(
         ..pending.record
     };
     pending.write(transaction.as_mut())?;
+    transaction.count(counted::ended(&pending.record), now);
     if let Some(vote) = &conclusion.vote {
-        transaction.insert_vote(vote)?;
+        insert_vote(transaction.as_mut(), vote, now)?;
     }
     if let Some(concluded) = &conclusion.concluded {
         take(transaction.as_mut(), concluded)?;
+        transaction.count(counted::ended(concluded), now);
         for notice in &conclusion.notices {
             transaction.insert_notice(&concluded.id, notice)?;
         }
     }
     transaction.commit()
+}
+
+fn insert_vote(transaction: &mut dyn Transaction, vote: &Vote, now: Timestamp) -> Result<(), LedgerError> {
+    transaction.count(counted::one(Series::Approval(vote.kind.word())), now);
+    transaction.insert_vote(vote)
 }
 
 /// Replaces the record of a pending request: the one conditional update that claims it.
@@ -132,7 +141,7 @@ pub fn claim<'p>(
     let invocation = approved.invocation();
     let is_held = held_by_invocation(transaction.as_ref(), invocation, longest, now)?.is_some();
     if let Some(vote) = &vote {
-        transaction.insert_vote(vote)?;
+        insert_vote(transaction.as_mut(), vote, now)?;
     }
     if is_held {
         if pending.is_new {

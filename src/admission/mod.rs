@@ -9,6 +9,7 @@ mod admit;
 mod admitted;
 mod announcement;
 mod approval;
+mod counted;
 mod hold;
 mod outcome;
 mod pending_record;

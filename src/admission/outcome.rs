@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::admitted::Admitted;
+use super::counted;
 use crate::error::Reason;
 use crate::ledger::{Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::PRUNE;
@@ -37,12 +38,16 @@ pub fn finish(
         holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
         ..record
     };
-    if let Some(claimed) = claimed
-        && !transaction.change(&ended(claimed.record, claimed_reply), State::Started)?
-    {
-        return Err(LedgerError::Taken);
+    if let Some(claimed) = claimed {
+        let claimed = ended(claimed.record, claimed_reply);
+        if !transaction.change(&claimed, State::Started)? {
+            return Err(LedgerError::Taken);
+        }
+        transaction.count(counted::ended(&claimed), now);
     }
-    transaction.update(&ended(record, Some(reply)))?;
+    let record = ended(record, Some(reply));
+    transaction.update(&record)?;
+    transaction.count(counted::ended(&record), now);
     transaction.commit()
 }
 
@@ -59,13 +64,9 @@ pub fn give_up(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let result = Some(RunResult::Unknown);
-    transaction.update(&Record {
-        state: State::Finished,
-        result,
-        reply: Some(reply),
-        finished: Some(now),
-        ..record
-    })?;
+    let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
+    transaction.update(&record)?;
+    transaction.count(counted::ended(&record), now);
     transaction.commit()
 }
 
@@ -96,14 +97,12 @@ pub fn give_up_claimed(
         if !transaction.change(&ended, State::Started)? {
             return Err(LedgerError::Taken);
         }
+        transaction.count(counted::ended(&ended), now);
     }
-    transaction.update(&Record {
-        state: State::Finished,
-        result: Some(result),
-        reply: Some(vote_reply),
-        finished: Some(now),
-        ..vote
-    })?;
+    let vote =
+        Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
+    transaction.update(&vote)?;
+    transaction.count(counted::ended(&vote), now);
     transaction.commit()
 }
 

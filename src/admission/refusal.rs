@@ -1,10 +1,11 @@
 //! What is recorded about a refusal: the table of reader's rule 9 (docs/protocol.md). In: a refusal and the open [`Transaction`]. Out:
 //! the refusal as recorded, and its reply.
 
+use super::counted;
 use super::pending_record::PendingRecord;
 use crate::config;
 use crate::error::{Reason, Refusal};
-use crate::ledger::{LedgerError, Lockout, Record, State, StoredReply, Transaction};
+use crate::ledger::{LedgerError, Lockout, Record, Series, State, StoredReply, Transaction};
 use crate::protocol::{RunResult, Timestamp};
 
 /// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
@@ -48,6 +49,7 @@ pub fn refuse(
         ..pending.record
     };
     pending.write(transaction.as_mut())?;
+    transaction.count(counted::ended(&pending.record), now);
     transaction.commit()?;
     Ok((refusal, reply))
 }
@@ -69,6 +71,7 @@ fn count(
     }
     let until = now.plus(limits.lasts.as_duration());
     transaction.set_lockout(&Lockout { until, told: false, counted_to: now })?;
+    transaction.count(counted::one(Series::LockedOut), now);
     let detail = format!("{}; that makes {count}, so you are locked out until {until}", refusal.detail());
     Ok(Refusal::new(refusal.reason(), detail))
 }

@@ -2,6 +2,7 @@
 //! agree.
 
 use super::lockouts::Lockouts;
+use super::soundness::{in_depth, sound};
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Synchronous, Trusted};
 use crate::ledger::{self, Database, LedgerError, Node};
@@ -11,9 +12,10 @@ use crate::system::clock::{Clock, SystemClock};
 
 pub(super) fn check(url: &LedgerUrl, gateway: &CheckedGateway<'_>, trusted: Trusted, report: &mut Report) {
     let found = ledger::open(gateway.settings(), trusted, Timeouts::DEFAULT.transaction).and_then(|ledger| {
-        Ok((ledger.health()?, ledger.database()?, ledger.nodes()?, Lockouts::of(ledger.as_ref(), gateway)?))
+        let examined = in_depth(ledger.as_ref(), gateway)?;
+        Ok((ledger.health()?, examined, ledger.database()?, ledger.nodes()?, Lockouts::of(ledger.as_ref(), gateway)?))
     });
-    let (health, database, nodes, locked_out) = match found {
+    let (health, examined, database, nodes, locked_out) = match found {
         Ok(found) => found,
         Err(LedgerError::Distrust(distrust)) if report.outsider && distrust.is_closed() => {
             return report.unseen("ledger");
@@ -23,7 +25,7 @@ pub(super) fn check(url: &LedgerUrl, gateway: &CheckedGateway<'_>, trusted: Trus
             return report.error("ledger", format!("{url}: {error}"), remedy);
         }
     };
-    report.ok("ledger", format!("{url} answers and holds {} requests", health.requests));
+    sound(&url.to_string(), &health, examined, report);
     locked_out.report(report);
     if let Some(until) = health.lost_until.filter(|until| *until > SystemClock.now()) {
         let what = format!("the database was replaced, and requests signed up to {until} are refused");

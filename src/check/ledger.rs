@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::lockouts::Lockouts;
+use super::soundness::{in_depth, sound};
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Trusted};
-use crate::ledger::{self, Health, LedgerError};
+use crate::ledger::{self, Examined, Health, LedgerError};
 use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
 
@@ -51,7 +52,7 @@ fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
             format!("mount the file system that it is on; if there was never a ledger: {}", Call::InitLedger),
         );
     }
-    let (health, locked_out) = match examine(gateway) {
+    let (health, examined, locked_out) = match examine(gateway) {
         Ok(found) => found,
         Err(error) if report.outsider && error.is_closed() => return report.unseen("ledger"),
         Err(error) => {
@@ -59,21 +60,17 @@ fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
             return report.error("ledger", what, "correct this, or restore a backup; until then all mail is deferred");
         }
     };
-    if health.integrity == "ok" {
-        report.ok("ledger", format!("{} is sound and holds {} requests", path.display(), health.requests));
-    } else {
-        let what = format!("{} is damaged: {}", path.display(), health.integrity);
-        report.error("ledger", what, "stop Postfix, keep the file, and restore a backup");
-    }
+    sound(&path.display().to_string(), &health, examined, report);
     locked_out.report(report);
     writable(path, gateway, report);
     disk(path, report);
 }
 
-/// The state of the ledger, and who is locked out now.
-fn examine(gateway: &CheckedGateway<'_>) -> Result<(Health, Lockouts), LedgerError> {
+/// The state of the ledger, what reading all of it has found, and who is locked out now.
+fn examine(gateway: &CheckedGateway<'_>) -> Result<(Health, Option<Examined>, Lockouts), LedgerError> {
     let ledger = ledger::open(gateway.settings(), trusted(gateway), LEDGER_WAIT)?;
-    Ok((ledger.health()?, Lockouts::of(ledger.as_ref(), gateway)?))
+    let examined = in_depth(ledger.as_ref(), gateway)?;
+    Ok((ledger.health()?, examined, Lockouts::of(ledger.as_ref(), gateway)?))
 }
 
 fn writable(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {

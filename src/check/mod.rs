@@ -16,12 +16,14 @@ mod proof;
 mod report;
 mod sender_auth;
 mod services;
+mod soundness;
 mod ssh_keys;
 mod sudo_rules;
 mod users;
 
 use std::path::Path;
 
+pub use gateway::Depth;
 pub use report::{Finding, Level, Report};
 
 use gateway::CheckedGateway;
@@ -49,7 +51,7 @@ fn placeholder(gateway: &CheckedGateway<'_>, report: &mut Report) {
 }
 
 /// Checks everything that belongs to the gateway in `folder`. `now` is the time.
-pub fn check(folder: &Path, now: Timestamp) -> Report {
+pub fn check(folder: &Path, depth: Depth, now: Timestamp) -> Report {
     programs::begin();
     let caller = rustix::process::geteuid();
     let mut report = Report { outsider: !caller.is_root(), ..Report::default() };
@@ -61,7 +63,7 @@ pub fn check(folder: &Path, now: Timestamp) -> Report {
     let commands = commands::read(&gateway, &mut report);
     let users = users::read(&gateway, &mut report);
     let complete = report.findings.len() == before;
-    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete, now };
+    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete, depth, now };
     settings(&gateway, &mut report);
     placeholder(&gateway, &mut report);
     access::check(&gateway, &mut report);

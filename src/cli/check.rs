@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::stdout::{self, Colour};
 use super::{GatewayArg, Progress, print_json};
-use crate::check::{Level, check};
+use crate::check::{Depth, Level, check};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Check what can make a gateway fail, and print the remedies
@@ -21,6 +21,10 @@ pub(super) struct Check {
     #[command(flatten)]
     gateway_arg: GatewayArg,
 
+    /// Read all of the ledger, too, and say whether it is sound; for minutes, if it is large
+    #[arg(long)]
+    deep: bool,
+
     /// Print JSON, for monitoring
     #[arg(long)]
     json: bool,
@@ -28,8 +32,9 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let progress = Progress::show("looking");
-        let report = check(&self.gateway_arg.config, SystemClock.now());
+        let progress = if self.deep { Progress::with_time("looking") } else { Progress::show("looking") };
+        let depth = if self.deep { Depth::Deep } else { Depth::Quick };
+        let report = check(&self.gateway_arg.config, depth, SystemClock.now());
         drop(progress);
         let shown: Vec<_> =
             report.findings.iter().filter(|finding| !stdout::is_quiet() || finding.level != Level::Ok).collect();

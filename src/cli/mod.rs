@@ -28,6 +28,7 @@ mod may;
 mod metrics;
 mod page;
 mod postfix;
+mod progress;
 mod qr;
 mod record;
 mod setup;
@@ -41,6 +42,7 @@ mod verify;
 
 pub use subcommands::{command, run};
 
+use progress::Progress;
 use stdout::tell;
 
 use std::io::{self, IsTerminal, StdinLock};
@@ -162,26 +164,6 @@ fn when(time: Timestamp) -> String {
             instant.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
         }
         Err(_) => time.to_string(),
-    }
-}
-
-/// Shows progress on a terminal until it is dropped; without a terminal it prints nothing.
-struct Progress;
-
-impl Progress {
-    fn show(words: &str) -> Self {
-        if io::stderr().is_terminal() {
-            eprint!("\r\u{1b}[K{words} … ");
-        }
-        Self
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if io::stderr().is_terminal() {
-            eprint!("\r\u{1b}[K");
-        }
     }
 }
 

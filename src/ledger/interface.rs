@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ApprovalQueries, ApprovalTransaction, ExclusiveHold, LedgerError, Lockout, Record};
+use super::{ApprovalQueries, ApprovalTransaction, Counts, ExclusiveHold, LedgerError, Lockout, Record};
 use crate::config::{PostgresUrl, Settings, Trusted};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -32,7 +32,7 @@ pub trait Ledger: ApprovalQueries {
     fn transaction(&mut self, id: &RequestId, user: &UserName) -> Result<Box<dyn Transaction + '_>, LedgerError>;
 
     /// Records that the reply to a request was sent. This alone need not be on stable storage at return: if it is lost, the
-    /// same reply is sent once more (docs/decisions/0003). It waits up to `timeout` for transactions to end.
+    /// same reply is sent once more (docs/decisions/0003). The reply is counted. It waits up to `timeout` for transactions to end.
     fn mark_replied(
         &mut self,
         id: &RequestId,
@@ -40,6 +40,10 @@ pub trait Ledger: ApprovalQueries {
         audit_lost: u32,
         timeout: Duration,
     ) -> Result<(), LedgerError>;
+
+    /// Adds to the counters what no transaction has counted, such as a deferral. Like [`mark_replied`](Ledger::mark_replied), this need
+    /// not be on stable storage at return. It waits up to `timeout` for transactions to end.
+    fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError>;
 
     /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first. Returns how
     /// many it removed, and raises the watermark.
@@ -92,6 +96,9 @@ pub trait Transaction: ApprovalTransaction {
 
     /// Sets the user's lockout.
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError>;
+
+    /// Adds to the counters, when the transaction is committed. A request that is inserted is counted without this.
+    fn count(&mut self, counts: Counts, now: Timestamp);
 
     /// Makes all changes durable. Dropping the transaction undoes them.
     fn commit(self: Box<Self>) -> Result<(), LedgerError>;

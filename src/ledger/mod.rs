@@ -12,10 +12,12 @@
 //!    where a backend cannot see that a process died on another host, the lock ends later than Postfix lets a delivery live.
 //! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the newest
 //!    signed time that it removes (docs/decisions/0012).
-//! 6. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
+//! 6. A counter never falls: what [`Transaction::count`] adds is there after the commit, and not without it.
+//! 7. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
 
 mod approval;
 mod contract;
+mod count;
 mod error;
 mod interface;
 mod postgres;
@@ -29,10 +31,11 @@ use std::time::Duration;
 pub use approval::{
     ApprovalQueries, ApprovalRecord, ApprovalTransaction, Notice, NoticeKind, PayloadRecord, Story, Vote, VoteKind,
 };
+pub use count::{BUCKETS, Counter, Counts, Series};
 pub use error::LedgerError;
 pub use interface::{Ledger, Owner, RequestLock, Transaction};
 pub use postgres::Postgres;
-pub use queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally};
+pub use queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally};
 pub use record::{ExclusiveHold, Lockout, Record, State, StoredReply};
 pub use sqlite::{Restored, Sqlite};
 

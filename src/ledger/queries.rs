@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Ledger, LedgerError, Lockout, Record, State};
+use super::{Counter, Ledger, LedgerError, Lockout, Record, State};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 /// Which requests match; a field that is `None` matches all.
@@ -60,25 +60,18 @@ pub struct Database {
     pub planted: Vec<String>,
 }
 
-/// Counts over the whole ledger, for metrics.
+/// What the metrics show. Finding it costs the same however many requests there are.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many requests are in each state.
-    pub states: Vec<(String, u64)>,
-    /// How many were refused for each reason.
-    pub reasons: Vec<(String, u64)>,
-    /// How long commands took: for each of [`BUCKETS`], how many took no longer.
-    pub durations: Vec<u64>,
-    /// How many commands have ended, and how many seconds they took in all.
-    pub ended: (u64, u64),
+    /// The counters, by series.
+    pub counters: Vec<Counter>,
+    /// How many requests the ledger holds.
+    pub requests: u64,
     /// How many users are locked out.
     pub locked_out: u64,
     /// When the oldest request was recorded without a sent reply.
     pub oldest_open: Option<Timestamp>,
 }
-
-/// The upper bounds, in seconds, in which durations are counted.
-pub const BUCKETS: [u64; 8] = [0, 1, 5, 15, 30, 60, 300, 600];
 
 /// The state of the ledger.
 #[derive(Debug)]
@@ -93,8 +86,15 @@ pub struct Health {
     pub lost_until: Option<Timestamp>,
     /// How many bytes its file has, and how many of them are free.
     pub bytes: (u64, u64),
-    /// What the backend's own check of its integrity says; `ok` or what is wrong.
-    pub integrity: String,
+}
+
+/// What reading the whole ledger has found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// How many requests it holds.
+    pub requests: u64,
+    /// What is wrong with it; `None` where it is sound.
+    pub damage: Option<String>,
 }
 
 /// A ledger that sysadmins can query.
@@ -107,11 +107,14 @@ pub trait LedgerQueries: Ledger {
     fn list(&self, filter: &Filter, each: &mut dyn FnMut(Record) -> Result<(), LedgerError>)
     -> Result<(), LedgerError>;
 
-    /// Counts everything.
+    /// Reads the counters.
     fn tally(&self, now: Timestamp) -> Result<Tally, LedgerError>;
 
-    /// Checks the ledger itself.
+    /// Reads the ledger's state, at the same cost however large it is.
     fn health(&self) -> Result<Health, LedgerError>;
+
+    /// Reads all of the ledger, and calls `each` with the number of requests read so far where the backend knows it.
+    fn examine(&self, each: &mut dyn FnMut(u64)) -> Result<Examined, LedgerError>;
 
     /// Gives free space back to the file system.
     fn vacuum(&mut self) -> Result<(), LedgerError>;
@@ -130,6 +133,12 @@ pub trait LedgerQueries: Ledger {
     /// Takes over the watermark and the lockouts of another ledger. The watermark never falls; a lockout that is there stays.
     fn import_marks(&mut self, _watermark: Option<Timestamp>, _: &[(String, Lockout)]) -> Result<(), LedgerError> {
         Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
+    }
+
+    /// Takes over the counters of another ledger, but for those of records, which [`import`](LedgerQueries::import) counts. A counter
+    /// that is higher stays, so that a copy may be repeated.
+    fn import_counters(&mut self, _: &[Counter]) -> Result<(), LedgerError> {
+        Err(LedgerError::Elsewhere("counters are copied into PostgreSQL only"))
     }
 
     /// The mail servers that use it, where there can be several.

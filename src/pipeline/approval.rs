@@ -70,7 +70,7 @@ impl Delivery<'_> {
         };
         let id = self.identified.id();
         let reply = self.composer.pending(invocation, required, announcement, &id, now);
-        admission::ask(transaction, authorized, pending, announcement, reply.clone())?;
+        admission::ask(transaction, authorized, pending, announcement, reply.clone(), now)?;
         self.observer.note(Step::Asked(self.identified, self.arguments, announcement));
         Ok(Some(reply))
     }

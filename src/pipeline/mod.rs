@@ -15,6 +15,7 @@ mod approval;
 mod builtin;
 mod context;
 mod delivery;
+mod guard;
 mod judge;
 mod log;
 mod observer;
@@ -24,10 +25,10 @@ mod target;
 mod trace;
 
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 pub use context::Context;
+pub use guard::guarded;
 pub use observer::{Observer, Step};
 pub use resume::{Resumed, resume};
 pub use trace::Trace;
@@ -44,8 +45,8 @@ use crate::authorize::{self, Action, Authorized, Ballot};
 use crate::config::Command;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{self, Message};
-use crate::ledger::{self, Ledger, Record, RequestLock, State, Story, Transaction};
-use crate::limits::MAX_AGE;
+use crate::ledger::{self, Counts, Ledger, LedgerQueries, Record, RequestLock, Series, State, Story, Transaction};
+use crate::limits::{DEFERRAL_COUNT, MAX_AGE};
 use crate::protocol::{Request, RequestId, Timestamp};
 use crate::reply::ReplyTransport;
 
@@ -116,9 +117,36 @@ fn stages(
     observer.note(Step::Identified(&identified));
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
-    let _lock = lock(ledger.as_ref(), &identified.id(), mode)?;
+    let ended = on_the_ledger(context, identified, &message, ledger.as_mut(), mode, observer, begun);
+    if let (Err(Stop::Deferral(deferral)), Mode::Deliver(_)) = (&ended, mode) {
+        count(ledger.as_mut(), deferral, context);
+    }
+    ended
+}
+
+/// Counts a deferral, if the ledger can be told at once. It is in the log in any case.
+fn count(ledger: &mut dyn Ledger, deferral: &Deferral, context: &Context<'_>) {
+    let mut counts = Counts::default();
+    counts.one(Series::Deferred(deferral.part));
+    if deferral.part != "ledger" {
+        let _ = ledger.count(&counts, context.clock.now(), DEFERRAL_COUNT.min(context.timeouts.transaction));
+    }
+}
+
+/// The stages from the ledger on.
+fn on_the_ledger(
+    context: &Context<'_>,
+    identified: Identified,
+    message: &Message,
+    ledger: &mut dyn LedgerQueries,
+    mode: Mode<'_>,
+    observer: &mut dyn Observer,
+    begun: Instant,
+) -> Result<End, Stop> {
+    let gateway = context.gateway;
+    let _lock = lock(ledger, &identified.id(), mode)?;
     let has_effects = matches!(mode, Mode::Deliver(_));
-    let target = Target::of(identified.request(), ledger.as_ref(), context, has_effects)?;
+    let target = Target::of(identified.request(), ledger, context, has_effects)?;
     // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is decided.
     let command = gateway.command(identified.request().command());
     let transaction = ledger.transaction(&identified.id(), identified.user())?;
@@ -153,7 +181,7 @@ fn stages(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let mut delivery = Delivery::new(context, &identified, &arguments, &message, observer, begun);
+    let mut delivery = Delivery::new(context, &identified, &arguments, message, observer, begun);
     let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
         Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,
@@ -163,23 +191,23 @@ fn stages(
         }
         Decision::Vote(authorized, pending, target) => {
             let voted = delivery.vote(transaction, authorized, pending, target, now)?;
-            match delivery.vote_until_decided(ledger.as_mut(), voted, target)? {
+            match delivery.vote_until_decided(ledger, voted, target)? {
                 Voted::Done(reply) => reply,
-                Voted::Run(admitted) => Some(delivery.execute(ledger.as_mut(), *admitted)?),
+                Voted::Run(admitted) => Some(delivery.execute(ledger, *admitted)?),
                 Voted::Held(..) => None,
             }
         }
         Decision::Admit(authorized, pending, announcement) => {
             delivery.exception(authorized.required(), announcement.as_ref())?;
             let admission = admission::admit(transaction, authorized, pending, announcement, context.longest(), now)?;
-            let admitted = delivery.wait_until_admitted(ledger.as_mut(), admission)?;
-            Some(delivery.execute(ledger.as_mut(), *admitted)?)
+            let admitted = delivery.wait_until_admitted(ledger, admission)?;
+            Some(delivery.execute(ledger, *admitted)?)
         }
     };
     let id = identified.id();
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
-    let mut sender = Sender::new(context, transport, ledger.as_mut(), observer, begun);
+    let mut sender = Sender::new(context, transport, ledger, observer, begun);
     if may_have_notices {
         sender.about(&id, true)?;
     }
@@ -321,18 +349,4 @@ fn lock(ledger: &dyn Ledger, id: &RequestId, mode: Mode<'_>) -> Result<Option<Re
         Mode::Explain if ledger.is_locked(id)? => Err(busy()),
         Mode::Explain => Ok(None),
     }
-}
-
-/// Does `work`, and turns a panic anywhere in it into a deferral: pipe(8) would bounce Rust's exit status 101 to a sender
-/// who may be forged. What was admitted before the panic is resumed by the next delivery.
-///
-/// # Errors
-///
-/// The error of `work`, or a deferral with the panic's message.
-pub fn guarded<T, E: From<Deferral>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(Deferral::new("panic", format!("a fault in mailsudo itself: {text}")).into())
-    })
 }

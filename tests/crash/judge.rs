@@ -90,8 +90,11 @@ impl Site {
     /// The ledger is sound, says the program's own look at it.
     pub fn judge_ledger(&self) -> Result<()> {
         let gateway = Gateway::open(self.test_gateway.folder.path(), Trusted::caller())?;
-        let health = ledger::open(gateway.settings(), Trusted::caller(), Timeouts::DEFAULT.transaction)?.health()?;
-        ensure!(health.integrity == "ok", "the ledger: {}", health.integrity);
+        let ledger = ledger::open(gateway.settings(), Trusted::caller(), Timeouts::DEFAULT.transaction)?;
+        let examined = ledger.examine(&mut |_| {})?;
+        ensure!(examined.damage.is_none(), "the ledger: {examined:?}");
+        let (counted, held) = (ledger.health()?.requests, examined.requests);
+        ensure!(counted == held, "{counted} requests are counted, and {held} are there");
         Ok(())
     }
 }

@@ -159,8 +159,8 @@ fn a_ledger_moves_into_postgresql_and_what_ran_does_not_run_again() {
     assert!(server().sql(&database, "SELECT watermark FROM mailsudo.ledger").parse::<i64>().expect("a time") >= 1000);
     for (words, wanted) in [
         (&["log"][..], "alice"),
-        (&["metrics"], "mailsudo_requests{gateway=\"berlin\",state=\"finished\"} 1"),
-        (&["ledger", "status"], "integrity  ok"),
+        (&["metrics"], "mailsudo_requests_total{gateway=\"berlin\",result=\"succeeded\",reason=\"\"} 1"),
+        (&["ledger", "check"], "The ledger is sound"),
         (&["ledger", "prune", "--older-than", "7d", "--yes"], "Removed: 0."),
         (&["ledger", "migrate", "--owner-url", &owner], "The ledger has schema"),
         (&["ledger", "resume", "--reply-via", "/nowhere"], "Sent: 0. In work: 0."),

@@ -58,16 +58,19 @@ fn the_timer_writes_the_metrics_where_the_exporter_reads() {
     let about = std::fs::metadata(&file).expect("it was there");
     assert_eq!(about.permissions().mode() & 0o777, 0o644, "the exporter runs as another user");
     let text = process::text(&file);
-    assert!(text.contains("mailsudo_requests{gateway=\"sandbox\",state=\"finished\"} "), "{text}");
+    assert!(text.contains("mailsudo_requests_total{gateway=\"sandbox\",result=\"succeeded\",reason=\"\"} "), "{text}");
     let parsed = run_with_input("/usr/bin/python3", &["-c", PARSER], &text);
     let (said, complaint) = (String::from_utf8_lossy(&parsed.stdout), String::from_utf8_lossy(&parsed.stderr));
     assert!(parsed.status.success(), "Prometheus's parser (package python3-prometheus-client): {complaint}\n{text}");
     for family in [
-        "mailsudo_requests gauge 8",
-        "mailsudo_refusals gauge ",
-        "mailsudo_lockouts gauge 1",
+        "mailsudo_requests counter ",
+        "mailsudo_commands counter ",
+        "mailsudo_replies counter 1",
+        "mailsudo_deferrals counter 5",
+        "mailsudo_lockouts counter 1",
+        "mailsudo_locked_out_users gauge 1",
         "mailsudo_oldest_unfinished_seconds gauge 1",
-        "mailsudo_duration_seconds histogram 11",
+        "mailsudo_command_duration_seconds histogram 11",
     ] {
         assert!(said.lines().any(|line| line.starts_with(family)), "no `{family}`: {said}");
     }

@@ -12,6 +12,7 @@ use crate::cli::{GatewayArg, Progress, trusted_for, when};
 use crate::config::LedgerUrl;
 use crate::ledger::{Filter, LedgerError, LedgerQueries, Owner, Record};
 use crate::limits::COPY;
+use crate::system::clock::{Clock, SystemClock};
 
 /// Copy a ledger in SQLite into one in PostgreSQL, with its watermark and lockouts
 ///
@@ -64,6 +65,7 @@ impl Copy {
         let lockouts = source.lockouts()?;
         target.import_marks(health.watermark, &lockouts)?;
         let (read, written) = records(source.as_ref(), target.as_mut())?;
+        target.import_counters(&source.tally(SystemClock.now())?.counters)?;
         outln!("Copied: {written} requests ({} were there already), {} lockouts.", read - written, lockouts.len())?;
         if let Some(watermark) = health.watermark {
             outln!("Requests signed up to {} stay refused.", when(watermark))?;

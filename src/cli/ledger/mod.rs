@@ -1,5 +1,6 @@
 //! `mailsudo ledger`: maintenance of the ledger.
 
+mod check;
 mod copy;
 mod init;
 mod nodes;
@@ -23,6 +24,7 @@ pub(super) enum Ledger {
     Init(init::Init),
     Migrate(init::Migrate),
     Status(Status),
+    Check(check::Check),
     Prune(Prune),
     Vacuum(Vacuum),
     Backup(Backup),
@@ -32,7 +34,7 @@ pub(super) enum Ledger {
     Resume(nodes::Resume),
 }
 
-/// Show where the ledger is, its size, and whether it is sound
+/// Show where the ledger is, what it holds and its size
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger status --json")]
 pub(super) struct Status {
@@ -101,6 +103,7 @@ impl Ledger {
             Self::Init(init) => init.run(),
             Self::Migrate(migrate) => migrate.run(),
             Self::Status(status) => status.run(),
+            Self::Check(check) => check.run(),
             Self::Prune(prune) => prune.run(),
             Self::Vacuum(vacuum) => vacuum.run(),
             Self::Backup(backup) => backup.run(),
@@ -120,7 +123,6 @@ impl Status {
             url @ LedgerUrl::Postgres(_) => url.to_string(),
         };
         let health = open_ledger(&gateway)?.health()?;
-        let sound = health.integrity == "ok";
         if self.json {
             print_json(&json!({
                 "path": place,
@@ -131,7 +133,6 @@ impl Status {
                 "lost_until": health.lost_until.map(|until| until.to_string()),
                 "bytes": health.bytes.0,
                 "free_bytes": health.bytes.1,
-                "integrity": health.integrity,
             }))?;
         } else {
             outln!("path       {place}")?;
@@ -147,9 +148,8 @@ impl Status {
                 outln!("replaced   refuses what was signed up to {}", when(until))?;
             }
             outln!("size       {} bytes, {} of them free", health.bytes.0, health.bytes.1)?;
-            outln!("integrity  {}", health.integrity)?;
         }
-        Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::stand::{SqliteStand, Stand};
 use super::{alice, at, id, read, record, write};
 use crate::config::Trusted;
-use crate::ledger::{ApprovalQueries, LedgerError, Record, Sqlite};
+use crate::ledger::{ApprovalQueries, LedgerError, LedgerQueries, Record, Sqlite};
 use crate::limits::Timeouts;
 
 fn opened(folder: &Path) -> Result<Sqlite, LedgerError> {
@@ -65,8 +65,12 @@ fn a_ledger_of_the_first_schema_is_migrated_when_it_is_opened() {
     let path = folder.path().join("ledger.db");
     write(&mut opened(folder.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
     let database = rusqlite::Connection::open(&path).expect("the database");
-    let back =
-        "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1";
+    let second = "DROP TABLE counters; DROP INDEX requests_user; DROP INDEX requests_seen; DROP INDEX requests_open;
+        DROP INDEX requests_state; CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL;
+        PRAGMA user_version = 2";
+    let back = &format!(
+        "{second}; DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1"
+    );
     database.execute_batch(back).expect("the first schema");
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -77,7 +81,12 @@ fn a_ledger_of_the_first_schema_is_migrated_when_it_is_opened() {
     assert_eq!(read(&mut ledger, 1), Some(record(1, 1000)));
     assert_eq!(ledger.pending(10).expect("a list"), []);
     let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
-    assert_eq!(found, 2);
+    assert_eq!(found, 3);
+    let tally = ledger.tally(at(0)).expect("counters");
+    assert_eq!((tally.requests, tally.oldest_open), (1, Some(at(1000))));
+    // The schema with approvals, too.
+    database.execute_batch(second).expect("the second schema");
+    assert_eq!(opened(folder.path()).expect("the ledger").tally(at(0)).expect("counters").requests, 1);
     // What mailsudo did not make is not migrated.
     database.execute_batch(&format!("{back}; CREATE VIEW v AS SELECT 1")).expect("planted");
     assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))));

@@ -19,7 +19,9 @@ use approval::{
     a_pending_request_is_claimed_once, what_is_asked_and_voted_is_kept,
     what_is_pending_is_listed_and_pruned_with_its_request,
 };
-use queries::what_sysadmins_ask_is_answered_alike;
+use queries::{
+    what_is_counted_is_there_after_the_commit_and_outlives_what_is_pruned, what_sysadmins_ask_is_answered_alike,
+};
 use stand::{PostgresStand, SqliteStand, Stand};
 
 /// Runs each test on each backend.
@@ -53,6 +55,7 @@ contract! {
     a_transaction_waits_for_the_one_before
     a_transaction_that_waits_too_long_is_an_error
     what_sysadmins_ask_is_answered_alike
+    what_is_counted_is_there_after_the_commit_and_outlives_what_is_pruned
     what_is_asked_and_voted_is_kept
     a_pending_request_is_claimed_once
     what_is_pending_is_listed_and_pruned_with_its_request

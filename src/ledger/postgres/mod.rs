@@ -7,6 +7,7 @@
 
 mod approval;
 mod connect;
+mod count;
 mod locks;
 mod queries;
 mod record;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{Ledger, LedgerError, Lockout, Owner, Record, RequestLock, Transaction};
+use super::{Counts, Ledger, LedgerError, Lockout, Owner, Record, RequestLock, Transaction};
 use crate::config::{Folder, LedgerUrl, PostgresUrl, Settings, Trusted};
 use crate::limits::{NODE_SEEN, Timeouts};
 use crate::protocol::{RequestId, Timestamp, UserName};
@@ -182,15 +183,19 @@ impl Ledger for Postgres {
         audit_lost: u32,
         timeout: Duration,
     ) -> Result<(), LedgerError> {
-        let sql = "UPDATE mailsudo.requests SET replied = $2, audit_lost = greatest(audit_lost, $3)
-             WHERE id = $1 AND replied IS NULL AND state NOT IN ('waiting', 'started')";
         let seen = "INSERT INTO mailsudo.nodes AS known (name, version, clock, last_seen) VALUES ($1, $2, $3, clock_timestamp())
              ON CONFLICT (name) DO UPDATE SET version = $2, clock = $3, last_seen = clock_timestamp()
              WHERE known.version <> $2 OR known.last_seen < clock_timestamp() - $4 * interval '1 second'";
         let values = [id.as_bytes().as_slice().into(), now.into(), i64::from(audit_lost).into()];
         let often = NODE_SEEN.as_secs().cast_signed();
         let node = [self.terms.node.as_str().into(), env!("CARGO_PKG_VERSION").into(), now.into(), often.into()];
-        let statements = [statement(ASYNCHRONOUS, &[]), statement(sql, &values), statement(seen, &node)];
+        let statements = [statement(ASYNCHRONOUS, &[]), statement(count::REPLIED, &values), statement(seen, &node)];
+        self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
+    }
+
+    fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError> {
+        let (sql, values) = (count::add_sql(counts), count::values(counts, now));
+        let statements = [statement(ASYNCHRONOUS, &[]), statement(&sql, &values)];
         self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
     }
 

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::record::{self, COLUMNS, Written};
 use super::transaction::{lockout_from, lockout_values};
-use super::value::Row;
-use super::{Answer, Postgres, server, statement};
-use crate::ledger::queries::{BUCKETS, Database, Filter, Health, LedgerQueries, Node, Tally, bounds};
-use crate::ledger::{LedgerError, Lockout, Record, State};
-use crate::protocol::{Timestamp, UserName};
+use super::value::{Row, Value};
+use super::{Answer, Postgres, count, server, statement};
+use crate::ledger::count::held;
+use crate::ledger::queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally, bounds};
+use crate::ledger::{Counter, Counts, LedgerError, Lockout, Record, Series, State};
+use crate::protocol::Timestamp;
 
 /// How many records are read at once, so that none of the answers is large.
 const PAGE: u32 = 200;
@@ -19,44 +20,32 @@ impl LedgerQueries for Postgres {
         filter: &Filter,
         each: &mut dyn FnMut(Record) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        // seq rises with time, so no sorting is needed, however many there are. What is unsent has an index of its own.
-        let (only, order, beyond) = if filter.unsent {
-            ("AND replied IS NULL", "first_seen, seq", ">")
-        } else if filter.oldest_first {
-            ("", "seq", ">")
-        } else {
-            ("", "seq DESC", "<")
-        };
-        let sql = format!(
-            "SELECT {COLUMNS}, seq FROM mailsudo.requests
-             WHERE ($1 IS NULL OR user_name = $1) AND ($2 IS NULL OR command = $2) AND ($3 IS NULL OR state = $3)
-               AND ($4 IS NULL OR first_seen >= $4) AND ($5 IS NULL OR first_seen <= $5)
-               AND ($6 IS NULL OR (id >= $6 AND id < $7)) AND ($8 IS NULL OR seq {beyond} $8) {only}
-             ORDER BY {order} LIMIT $9"
-        );
+        let is_ascending = filter.oldest_first || filter.unsent;
+        let (direction, beyond) = if is_ascending { ("ASC", ">") } else { ("DESC", "<") };
         let (from, to) = filter.short.as_deref().map(bounds).unzip();
+        let (mut conditions, mut values) = conditions(filter, from.as_deref(), to.as_deref());
+        let page_at = values.len();
         let mut left = filter.limit.unwrap_or(u32::MAX);
-        let mut last: Option<i64> = None;
+        let mut last: Option<(i64, i64)> = None;
         while left > 0 {
             let page = left.min(PAGE);
-            let answer = self.one(
-                &sql,
-                &[
-                    filter.user.as_ref().map(UserName::as_str).into(),
-                    filter.command.as_deref().into(),
-                    filter.state.map(State::word).into(),
-                    filter.since.into(),
-                    filter.until.into(),
-                    from.as_deref().into(),
-                    to.as_deref().into(),
-                    last.into(),
-                    i64::from(page).into(),
-                ],
-            )?;
+            conditions.truncate(conditions.len() - usize::from(values.len() > page_at));
+            values.truncate(page_at);
+            if let Some((seen, seq)) = last {
+                values.extend([Value::from(seen), Value::from(seq)]);
+                conditions.push(format!("(first_seen, seq) {beyond} (${}, ${})", page_at + 1, page_at + 2));
+            }
+            // Each index has the order of recording, so nothing is sorted, however many there are.
+            let sql = format!(
+                "SELECT {COLUMNS}, seq FROM mailsudo.requests WHERE {}
+                 ORDER BY first_seen {direction}, seq {direction} LIMIT {page}",
+                conditions.join(" AND ")
+            );
+            let answer = self.one(&sql, &values)?;
             let found = u32::try_from(answer.rows.len()).unwrap_or(page);
             for mut row in answer.rows {
                 let record = record::read(&mut row)?;
-                last = Some(row.int("order of recording")?);
+                last = Some((record.first_seen.seconds(), row.int("order of recording")?));
                 each(record)?;
             }
             left -= found.min(left);
@@ -68,32 +57,15 @@ impl LedgerQueries for Postgres {
     }
 
     fn tally(&self, now: Timestamp) -> Result<Tally, LedgerError> {
-        let grouped = |sql: &str| -> Result<Vec<(String, u64)>, LedgerError> {
-            let rows = self.one(sql, &[])?.rows;
-            rows.into_iter().map(|mut row| Ok((row.text("word")?, row.count("count")?))).collect()
-        };
+        let locked_out = "SELECT count(*) FROM mailsudo.lockouts WHERE until > $1";
+        let open = "SELECT min(first_seen) FROM mailsudo.requests WHERE replied IS NULL";
         let first = |sql: &str, values: &[_]| self.one(sql, values)?.row().ok_or(LedgerError::Corrupt("answer"));
-        let took = "FROM mailsudo.requests WHERE started IS NOT NULL AND finished IS NOT NULL";
-        let bounds: Vec<_> =
-            BUCKETS.iter().map(|bound| format!("count(*) FILTER (WHERE finished - started <= {bound})")).collect();
-        let sql = format!(
-            "SELECT count(*), coalesce(sum(greatest(finished - started, 0)), 0)::bigint, {} {took}",
-            bounds.join(", ")
-        );
-        let mut row = first(&sql, &[])?;
-        let ended = (row.count("count")?, row.count("sum")?);
-        let durations = BUCKETS.iter().map(|_| row.count("count")).collect::<Result<_, _>>()?;
-        let oldest = "SELECT min(first_seen) FROM mailsudo.requests WHERE replied IS NULL";
+        let counters = count::read(self.one(count::READ, &[])?.rows)?;
         Ok(Tally {
-            states: grouped("SELECT state, count(*) FROM mailsudo.requests GROUP BY state ORDER BY state")?,
-            reasons: grouped(
-                "SELECT reason, count(*) FROM mailsudo.requests WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason",
-            )?,
-            durations,
-            ended,
-            locked_out: first("SELECT count(*) FROM mailsudo.lockouts WHERE until > $1", &[now.into()])?
-                .count("count")?,
-            oldest_open: first(oldest, &[])?.maybe_time("time of first sight")?,
+            requests: held(&counters),
+            counters,
+            locked_out: first(locked_out, &[now.into()])?.count("count")?,
+            oldest_open: first(open, &[])?.maybe_time("time of first sight")?,
         })
     }
 
@@ -101,25 +73,42 @@ impl LedgerQueries for Postgres {
         let size = "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c
              JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'mailsudo' AND c.relkind = 'r'";
         let answers = self.repeat(&[
-            statement("SELECT count(*), min(first_seen), max(first_seen) FROM mailsudo.requests", &[]),
+            statement(count::READ, &[]),
+            statement("SELECT min(first_seen), max(first_seen) FROM mailsudo.requests", &[]),
             statement("SELECT watermark, lost_until FROM mailsudo.ledger", &[]),
             statement(size, &[]),
         ])?;
-        let mut rows = answers.into_iter().map(|answer| answer.row().ok_or(LedgerError::Corrupt("lack of a row")));
+        let mut answers = answers.into_iter();
+        let counters = count::read(answers.next().ok_or(LedgerError::Corrupt("answer"))?.rows)?;
+        let mut rows = answers.map(|answer| answer.row().ok_or(LedgerError::Corrupt("lack of a row")));
         let mut next = || -> Result<Row, LedgerError> { rows.next().unwrap_or(Err(LedgerError::Corrupt("answer"))) };
         let mut requests = next()?;
-        let count = requests.count("count")?;
         let span = requests.maybe_time("time")?.zip(requests.maybe_time("time")?);
         let mut marks = next()?;
         Ok(Health {
-            requests: count,
+            requests: held(&counters),
             span,
             watermark: marks.maybe_time("watermark")?,
             lost_until: marks.maybe_time("time of loss")?,
             bytes: (next()?.count("size")?, 0),
-            // The server checks its pages itself, where it was made with data checksums (`check` asks).
-            integrity: "ok".to_owned(),
         })
+    }
+
+    /// The server checks its pages as they are read, where it was made with data checksums (`check` asks).
+    fn examine(&self, each: &mut dyn FnMut(u64)) -> Result<Examined, LedgerError> {
+        let mut examined = Examined { requests: 0, damage: None };
+        let listed = self.list(&Filter { oldest_first: true, ..Filter::default() }, &mut |_| {
+            examined.requests += 1;
+            each(examined.requests);
+            Ok(())
+        });
+        match listed {
+            Ok(()) => Ok(examined),
+            Err(error @ (LedgerError::Corrupt(_) | LedgerError::Backend(_))) => {
+                Ok(Examined { damage: Some(error.to_string()), ..examined })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn lockouts(&self) -> Result<Vec<(String, Lockout)>, LedgerError> {
@@ -133,7 +122,12 @@ impl LedgerQueries for Postgres {
         let sql = record::insert_sql();
         let values: Vec<_> = rows.iter().map(|row| row.first(&self.terms.node, &self.terms.token, 1)).collect();
         let statements: Vec<_> = values.iter().map(|values| statement(&sql, values)).collect();
-        Ok(self.repeat(&statements)?.iter().map(Answer::changed).sum())
+        let written: u64 = self.repeat(&statements)?.iter().map(Answer::changed).sum();
+        let mut counts = Counts::default();
+        counts.add(Series::Recorded, written);
+        let now = records.last().map_or(Timestamp::from_seconds(0), |record| record.first_seen);
+        self.one(&count::add_sql(&counts), &count::values(&counts, now))?;
+        Ok(written)
     }
 
     fn import_marks(
@@ -146,6 +140,20 @@ impl LedgerQueries for Postgres {
             let sql = "INSERT INTO mailsudo.lockouts (user_name, until, told, counted_to) VALUES ($1, $2, $3 = 1, $4)
                  ON CONFLICT DO NOTHING";
             self.one(sql, &lockout_values(user, lockout))?;
+        }
+        Ok(())
+    }
+
+    fn import_counters(&mut self, counters: &[Counter]) -> Result<(), LedgerError> {
+        let of_records = [Series::Recorded.to_string(), Series::Pruned.to_string()];
+        for counter in counters {
+            let series = counter.words.join(" ");
+            if of_records.contains(&series) {
+                continue;
+            }
+            let value = i64::try_from(counter.value).unwrap_or(i64::MAX);
+            let since = counter.since.map_or(0, Timestamp::seconds);
+            self.one(count::IMPORT, &[series.as_str().into(), value.into(), since.into()])?;
         }
         Ok(())
     }
@@ -183,4 +191,40 @@ impl LedgerQueries for Postgres {
     fn backup(&self, _to: &Path) -> Result<(), LedgerError> {
         Err(LedgerError::Elsewhere("a backup of this ledger is made with pg_dump: docs/operations.md"))
     }
+}
+
+/// The conditions of `filter`, and their values.
+fn conditions<'f>(filter: &'f Filter, from: Option<&'f [u8]>, to: Option<&'f [u8]>) -> (Vec<String>, Vec<Value<'f>>) {
+    let mut conditions = vec!["true".to_owned()];
+    let mut values: Vec<Value<'f>> = Vec::new();
+    let mut matches = |condition: &str, value: Value<'f>| {
+        values.push(value);
+        conditions.push(format!("{condition} ${}", values.len()));
+    };
+    if let Some(user) = &filter.user {
+        matches("user_name =", user.as_str().into());
+    }
+    if let Some(command) = &filter.command {
+        matches("command =", command.as_str().into());
+    }
+    if let Some(since) = filter.since {
+        matches("first_seen >=", since.into());
+    }
+    if let Some(until) = filter.until {
+        matches("first_seen <=", until.into());
+    }
+    if let Some((from, to)) = from.zip(to) {
+        matches("id >=", from.into());
+        matches("id <", to.into());
+    }
+    // The planner proves a partial index from these words. What was started has no reply yet.
+    match filter.state {
+        Some(State::Started) => conditions.push("state = 'started' AND replied IS NULL".to_owned()),
+        Some(other) => conditions.push(format!("state = '{}'", other.word())),
+        None => {}
+    }
+    if filter.unsent {
+        conditions.push("replied IS NULL".to_owned());
+    }
+    (conditions, values)
 }

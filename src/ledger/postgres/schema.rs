@@ -8,13 +8,14 @@ use crate::ledger::LedgerError;
 use crate::protocol::Timestamp;
 
 /// The migrations, the first one first. A ledger of schema N has had the first N of them.
-const MIGRATIONS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// The schema that this mailsudo writes.
-pub(super) const SCHEMA: i64 = 2;
+pub(super) const SCHEMA: i64 = 3;
 
 /// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 1 knows no approvals, and would
-/// refuse an approver's vote for good.
+/// refuse an approver's vote for good. What one of schema 2 records is missing in the counters.
 const READABLE_FROM: i64 = 2;
 
 /// The columns of a request that the role of `deliver` may change. What was signed and what it used are not among them.
@@ -125,6 +126,7 @@ pub(super) fn grant(wire: &mut Wire, role: &str) -> Result<(), LedgerError> {
         "GRANT USAGE ON SCHEMA mailsudo TO {quoted};
          GRANT SELECT, INSERT ON mailsudo.requests, mailsudo.locks, mailsudo.lockouts, mailsudo.nodes TO {quoted};
          GRANT SELECT, INSERT ON mailsudo.approvals, mailsudo.payloads, mailsudo.votes, mailsudo.notices TO {quoted};
+         GRANT SELECT, INSERT, UPDATE ON mailsudo.counters TO {quoted};
          GRANT UPDATE ({CHANGEABLE}) ON mailsudo.requests TO {quoted};
          GRANT UPDATE (is_open) ON mailsudo.approvals TO {quoted};
          GRANT UPDATE (content) ON mailsudo.payloads TO {quoted};

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::count;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
@@ -16,7 +17,7 @@ use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, Transaction};
+use crate::ledger::{Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
 use crate::limits::{HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -46,6 +47,9 @@ pub(super) struct PostgresTransaction {
     lockout: Option<Lockout>,
     /// What the row must say after the commit.
     written: Option<i64>,
+    /// What is counted when it is committed.
+    counts: Counts,
+    counted_at: Timestamp,
     is_open: bool,
 }
 
@@ -88,6 +92,8 @@ impl PostgresTransaction {
             was_read: Cell::new(false),
             lockout: None,
             written: None,
+            counts: Counts::default(),
+            counted_at: Timestamp::from_seconds(0),
             is_open: true,
         };
         transaction.take(begun)?;
@@ -234,6 +240,7 @@ impl Transaction for PostgresTransaction {
         match self.one(&record::insert_sql(), &values)?.changed() {
             1 => {
                 self.written = Some(1);
+                self.counts.one(Series::Recorded);
                 Ok(())
             }
             _ => Err(LedgerError::Taken),
@@ -267,7 +274,16 @@ impl Transaction for PostgresTransaction {
         Ok(())
     }
 
+    fn count(&mut self, counts: Counts, now: Timestamp) {
+        self.counts.merge(counts);
+        self.counted_at = now;
+    }
+
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
+        // Last, so that a counter is locked for the time of the commit only.
+        if !self.counts.is_empty() {
+            self.one(&count::add_sql(&self.counts), &count::values(&self.counts, self.counted_at))?;
+        }
         let answered = {
             let mut session = self.session.borrow_mut();
             let wire = session.wire()?;

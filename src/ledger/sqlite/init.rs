@@ -8,23 +8,24 @@ use std::path::Path;
 use rusqlite::Connection;
 use rustix::fs::{CWD, RenameFlags};
 
-use super::Sqlite;
 use super::files::{beside, checked_path, failed, sync_folder};
-use super::schema::{APPLICATION, APPROVALS, FIRST_SCHEMA, FLAGS, SCHEMA, TABLES};
+use super::schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, migration};
+use super::{Sqlite, count};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
 use crate::limits::Timeouts;
 use crate::protocol::Timestamp;
 
 impl Sqlite {
-    /// Brings a ledger of the first schema to this one, whole or not at all. Another process may have done it first, so it is
+    /// Brings a ledger of an older schema to this one, whole or not at all. Another process may have done it first, so it is
     /// checked inside the transaction.
     pub(super) fn migrate(&self) -> Result<(), LedgerError> {
         let transaction = self.begin()?;
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if found == FIRST_SCHEMA {
+        if (FIRST_SCHEMA..SCHEMA).contains(&found) {
             self.check_schema(found)?;
-            transaction.execute_batch(APPROVALS)?;
+            transaction.execute_batch(&migration(found))?;
+            count::begin(&transaction)?;
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
         Ok(transaction.commit()?)
@@ -70,13 +71,13 @@ impl Sqlite {
 fn create_tables(temporary: &Path, watermark: Option<Timestamp>) -> Result<(), LedgerError> {
     let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
-    transaction.execute_batch(APPROVALS)?;
+    transaction.execute_batch(&migration(0))?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     if let Some(watermark) = watermark {
         transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [watermark.seconds()])?;
     }
+    count::begin(&transaction)?;
     transaction.commit()?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.close().map_err(|(_, error)| error.into())

@@ -1,6 +1,7 @@
 //! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit.
 
 mod approval;
+mod count;
 mod files;
 mod init;
 mod locks;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use super::{Ledger, LedgerError, Lockout, Record, RequestLock, Transaction};
+use super::{Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, Transaction};
 use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{RequestId, Timestamp, UserName};
@@ -101,7 +102,11 @@ impl Sqlite {
 
     /// Begins a write transaction when no other is open.
     fn begin(&self) -> Result<rusqlite::Transaction<'_>, LedgerError> {
-        self.wait_while_busy(self.timeout, || {
+        self.begin_within(self.timeout)
+    }
+
+    fn begin_within(&self, timeout: Duration) -> Result<rusqlite::Transaction<'_>, LedgerError> {
+        self.wait_while_busy(timeout, || {
             rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
         })
     }
@@ -193,7 +198,14 @@ impl Ledger for Sqlite {
         rustix::fs::stat(&self.locks).map_err(|errno| failed(&self.locks, errno))?;
         self.set(Synchronous::Full)?;
         let transaction = self.begin()?;
-        Ok(Box::new(SqliteTransaction { transaction, locks: &self.locks, id: *id, user: user.to_string() }))
+        Ok(Box::new(SqliteTransaction {
+            transaction,
+            locks: &self.locks,
+            id: *id,
+            user: user.to_string(),
+            counts: Counts::default(),
+            counted_at: Timestamp::from_seconds(0),
+        }))
     }
 
     fn mark_replied(
@@ -207,7 +219,18 @@ impl Ledger for Sqlite {
         let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
                    WHERE name = ?1 AND handed_over IS NULL";
         let values = params![id.as_bytes(), now.seconds(), audit_lost];
-        self.wait_while_busy(timeout, || self.connection.execute(sql, values)).map(drop)
+        let transaction = self.begin_within(timeout)?;
+        if transaction.execute(sql, values)? > 0 {
+            count::raise(&transaction, Series::Replied, 1)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError> {
+        self.set(Synchronous::Normal)?;
+        let transaction = self.begin_within(timeout)?;
+        count::add(&transaction, counts, now)?;
+        Ok(transaction.commit()?)
     }
 
     fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
@@ -273,6 +296,7 @@ fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u3
         transaction.execute(&format!("DELETE FROM {table} WHERE {column} IN (SELECT name {old})"), bounds)?;
     }
     let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
+    count::raise(&transaction, Series::Pruned, gone)?;
     transaction.commit()?;
     Ok(u32::try_from(gone).unwrap_or(u32::MAX))
 }

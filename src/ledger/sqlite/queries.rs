@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params_from_iter;
+use rusqlite::types::Value;
 
-use super::{COLUMNS, Sqlite, record};
-use crate::ledger::queries::{BUCKETS, Filter, Health, LedgerQueries, Tally, bounds};
+use super::{COLUMNS, Sqlite, count, record};
+use crate::ledger::count::held;
+use crate::ledger::queries::{Examined, Filter, Health, LedgerQueries, Tally, bounds};
 use crate::ledger::{LedgerError, Lockout, Record, State};
-use crate::protocol::{Timestamp, UserName};
+use crate::protocol::Timestamp;
 
 impl LedgerQueries for Sqlite {
     fn list(
@@ -15,28 +17,9 @@ impl LedgerQueries for Sqlite {
         filter: &Filter,
         each: &mut dyn FnMut(Record) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        // rowid rises with time, so no sorting is needed, however many there are.
-        let order = if filter.oldest_first || filter.unsent { "ASC" } else { "DESC" };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM requests
-             WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR command = ?2) AND (?3 IS NULL OR state = ?3)
-               AND (?4 IS NULL OR first_seen >= ?4) AND (?5 IS NULL OR first_seen <= ?5)
-               AND (?6 IS NULL OR (name >= ?6 AND name < ?7)) AND (?9 = 0 OR handed_over IS NULL)
-             ORDER BY rowid {order} LIMIT ?8"
-        );
-        let (from, to) = filter.short.as_deref().map(bounds).unzip();
+        let (sql, values) = list_sql(filter);
         let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query(params![
-            filter.user.as_ref().map(UserName::as_str),
-            filter.command,
-            filter.state.map(State::word),
-            filter.since.map(Timestamp::seconds),
-            filter.until.map(Timestamp::seconds),
-            from,
-            to,
-            filter.limit.map_or(-1, i64::from),
-            filter.unsent,
-        ])?;
+        let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
             each(record::read(row)?)?;
         }
@@ -44,42 +27,42 @@ impl LedgerQueries for Sqlite {
     }
 
     fn tally(&self, now: Timestamp) -> Result<Tally, LedgerError> {
-        let grouped = |sql: &str| -> Result<Vec<(String, u64)>, LedgerError> {
-            let mut statement = self.connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        };
-        let one = |sql: &str, value: i64| self.connection.query_row(sql, [value], |row| row.get::<_, u64>(0));
-        let took = "FROM requests WHERE started IS NOT NULL AND finished IS NOT NULL";
-        let mut durations = Vec::with_capacity(BUCKETS.len());
-        for bound in BUCKETS {
-            durations.push(one(&format!("SELECT count(*) {took} AND finished - started <= ?1"), bound.cast_signed())?);
-        }
-        let ended = self.connection.query_row(
-            &format!("SELECT count(*), coalesce(sum(max(finished - started, 0)), 0) {took}"),
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let oldest: Option<i64> =
-            self.connection
-                .query_row("SELECT min(first_seen) FROM requests WHERE handed_over IS NULL", [], |row| row.get(0))?;
+        let open = "SELECT min(first_seen) FROM requests WHERE handed_over IS NULL";
+        let oldest: Option<i64> = self.connection.query_row(open, [], |row| row.get(0))?;
+        let locked_out = "SELECT count(*) FROM lockouts WHERE until > ?1";
+        let counters = count::read(&self.connection)?;
         Ok(Tally {
-            states: grouped("SELECT state, count(*) FROM requests GROUP BY state ORDER BY state")?,
-            reasons: grouped(
-                "SELECT reason, count(*) FROM requests WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason",
-            )?,
-            durations,
-            ended,
-            locked_out: one("SELECT count(*) FROM lockouts WHERE until > ?1", now.seconds())?,
+            requests: held(&counters),
+            counters,
+            locked_out: self.connection.query_row(locked_out, [now.seconds()], |row| row.get(0))?,
             oldest_open: oldest.map(Timestamp::from_seconds),
         })
     }
 
     fn health(&self) -> Result<Health, LedgerError> {
+        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+        let time = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        // Two queries, each of which reads one end of the index.
+        let oldest = time("SELECT min(first_seen) FROM requests")?;
+        let newest = time("SELECT max(first_seen) FROM requests")?;
+        let watermark = time("SELECT max(signed) FROM floor")?;
+        let page = number("PRAGMA page_size")?;
+        Ok(Health {
+            requests: held(&count::read(&self.connection)?),
+            span: oldest.zip(newest).map(|(a, b)| (Timestamp::from_seconds(a), Timestamp::from_seconds(b))),
+            watermark: watermark.map(Timestamp::from_seconds),
+            lost_until: None,
+            bytes: (page * number("PRAGMA page_count")?, page * number("PRAGMA freelist_count")?),
+        })
+    }
+
+    fn examine(&self, _each: &mut dyn FnMut(u64)) -> Result<Examined, LedgerError> {
         let integrity: String = self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        // If counting fails because of damage, the damage is reported.
-        let damaged = (integrity != "ok").then(|| LedgerError::Backend(format!("it is damaged: {integrity}")));
-        self.count(integrity).map_err(|error| damaged.unwrap_or(error))
+        if integrity != "ok" {
+            return Ok(Examined { requests: 0, damage: Some(integrity) });
+        }
+        let requests = self.connection.query_row("SELECT count(*) FROM requests", [], |row| row.get(0))?;
+        Ok(Examined { requests, damage: None })
     }
 
     fn lockouts(&self) -> Result<Vec<(String, Lockout)>, LedgerError> {
@@ -103,21 +86,107 @@ impl LedgerQueries for Sqlite {
     }
 }
 
-impl Sqlite {
-    fn count(&self, integrity: String) -> Result<Health, LedgerError> {
-        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, u64>(0));
-        let sql = "SELECT min(first_seen), max(first_seen) FROM requests";
-        let span: (Option<i64>, Option<i64>) =
-            self.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let watermark = self.connection.query_row("SELECT signed FROM floor", [], |row| row.get(0)).optional()?;
-        let page = number("PRAGMA page_size")?;
-        Ok(Health {
-            requests: number("SELECT count(*) FROM requests")?,
-            span: span.0.zip(span.1).map(|(a, b)| (Timestamp::from_seconds(a), Timestamp::from_seconds(b))),
-            watermark: watermark.map(Timestamp::from_seconds),
-            lost_until: None,
-            bytes: (page * number("PRAGMA page_count")?, page * number("PRAGMA freelist_count")?),
-            integrity,
-        })
+/// The statement that lists what `filter` matches, and its values.
+fn list_sql(filter: &Filter) -> (String, Vec<Value>) {
+    let (conditions, values) = conditions(filter);
+    let direction = if filter.oldest_first || filter.unsent { "ASC" } else { "DESC" };
+    // Each index has the order of recording, so nothing is sorted. A list of all, or of one command, has no use for one.
+    let is_indexed = filter.user.is_some()
+        || filter.state.is_some()
+        || filter.since.is_some()
+        || filter.until.is_some()
+        || filter.unsent;
+    let by =
+        if is_indexed { format!("first_seen {direction}, rowid {direction}") } else { format!("rowid {direction}") };
+    let limit = filter.limit.map_or(-1, i64::from);
+    let sql = format!("SELECT {COLUMNS} FROM requests WHERE {conditions} ORDER BY {by} LIMIT {limit}");
+    (sql, values)
+}
+
+/// The conditions of `filter`, in words that the planner finds the indices by, and their values.
+fn conditions(filter: &Filter) -> (String, Vec<Value>) {
+    let mut conditions = vec!["1".to_owned()];
+    let mut values: Vec<Value> = Vec::new();
+    let mut matches = |condition: &str, value: Value| {
+        values.push(value);
+        conditions.push(format!("{condition} ?{}", values.len()));
+    };
+    if let Some(user) = &filter.user {
+        matches("user =", user.as_str().to_owned().into());
+    }
+    if let Some(command) = &filter.command {
+        matches("command =", command.clone().into());
+    }
+    if let Some(since) = filter.since {
+        matches("first_seen >=", since.seconds().into());
+    }
+    if let Some(until) = filter.until {
+        matches("first_seen <=", until.seconds().into());
+    }
+    if let Some((from, to)) = filter.short.as_deref().map(bounds) {
+        matches("name >=", from.into());
+        matches("name <", to.into());
+    }
+    // A partial index is used where its own condition stands in the query. What was started has no reply yet.
+    match filter.state {
+        Some(State::Started) => conditions.push("state = 'started' AND handed_over IS NULL".to_owned()),
+        Some(State::Finished) => conditions.push("state = 'finished'".to_owned()),
+        Some(other) => {
+            conditions.push(format!("state = '{}' AND state NOT IN ('started', 'finished')", other.word()));
+        }
+        None => {}
+    }
+    if filter.unsent {
+        conditions.push("handed_over IS NULL".to_owned());
+    }
+    (conditions.join(" AND "), values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Trusted;
+    use crate::limits::Timeouts;
+
+    /// What SQLite would do for `sql`.
+    fn plan(ledger: &Sqlite, (sql, values): (String, Vec<Value>)) -> String {
+        let mut statement = ledger.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a statement");
+        let steps = statement.query_map(params_from_iter(values), |row| row.get::<_, String>("detail"));
+        steps.expect("a plan").collect::<Result<Vec<_>, _>>().expect("its steps").join("; ")
+    }
+
+    #[test]
+    fn what_sysadmins_ask_reads_one_end_of_an_index_and_sorts_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.db");
+        Sqlite::init(&path, Trusted::caller(), None).expect("a ledger");
+        let ledger = Sqlite::open(&path, Trusted::caller(), Timeouts::DEFAULT.transaction).expect("the ledger");
+        let user = crate::protocol::UserName::try_from("alice").ok();
+        let at = Some(Timestamp::from_seconds(5));
+        let any = Filter::default;
+        for (filter, index) in [
+            (Filter { user: user.clone(), ..any() }, "requests_user"),
+            (Filter { user, since: at, state: Some(State::Finished), ..any() }, "requests_user"),
+            (Filter { since: at, ..any() }, "requests_seen"),
+            (Filter { until: at, ..any() }, "requests_seen"),
+            (Filter { state: Some(State::Refused), ..any() }, "requests_state"),
+            (Filter { state: Some(State::Pending), since: at, ..any() }, "requests_state"),
+            (Filter { state: Some(State::Started), ..any() }, "requests_open"),
+            (Filter { unsent: true, limit: Some(9), ..any() }, "requests_open"),
+            (Filter { short: Some(vec![7]), limit: Some(1), ..any() }, "sqlite_autoindex_requests_1"),
+        ] {
+            let plan = plan(&ledger, list_sql(&filter));
+            assert!(plan.contains(&format!("USING INDEX {index}")), "{filter:?}: {plan}");
+            assert!(filter.short.is_some() || !plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+        }
+        for sql in [
+            "SELECT min(first_seen) FROM requests WHERE handed_over IS NULL",
+            "SELECT max(first_seen) FROM requests",
+            "SELECT name FROM requests WHERE user = 'alice' AND step IS NULL AND first_seen > 1 AND first_seen <= 9",
+            "SELECT name FROM requests WHERE user = 'alice' AND name <> x'00' ORDER BY first_seen DESC, rowid DESC LIMIT 1",
+        ] {
+            let plan = plan(&ledger, (sql.to_owned(), Vec::new()));
+            assert!(plan.starts_with("SEARCH") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use super::Sqlite;
 use super::files::{beside, checked_path, failed, sync_folder};
-use super::schema::{APPLICATION, FLAGS, SCHEMA};
+use super::schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
 use crate::limits::Timeouts;
@@ -73,7 +73,8 @@ fn prepare(temporary: &Path, least: Timestamp) -> Result<(u64, Timestamp), Ledge
     let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     match (number("application_id"), number("user_version")) {
-        (Ok(APPLICATION), Ok(SCHEMA)) => {}
+        // One of an older schema is brought up to date when it is opened.
+        (Ok(APPLICATION), Ok(FIRST_SCHEMA..=SCHEMA)) => {}
         (Ok(APPLICATION), Ok(newer)) if newer > SCHEMA => return Err(LedgerError::Newer(newer)),
         _ => return Err(foreign()),
     }

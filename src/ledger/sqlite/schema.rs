@@ -6,13 +6,18 @@ use rusqlite::OpenFlags;
 pub(super) const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
-pub(super) const SCHEMA: i64 = 2;
+pub(super) const SCHEMA: i64 = 3;
 
 /// The first schema: without approvals.
 pub(super) const FIRST_SCHEMA: i64 = 1;
 
-/// States that an executed request passes through are not in the indices: each index costs one SQLite page in two commits.
-pub(super) const TABLES: &str = "
+/// The schema that has approvals.
+const WITH_APPROVALS: i64 = 2;
+
+/// The schema that has counters, and the indices that sysadmins' queries need.
+const WITH_COUNTERS: i64 = 3;
+
+const TABLES: &str = "
     CREATE TABLE requests (
         name BLOB NOT NULL UNIQUE,
         user TEXT NOT NULL,
@@ -46,7 +51,7 @@ pub(super) const TABLES: &str = "
 ";
 
 /// What schema 2 adds: requests that need approval, payloads, votes about requests, and notices to approvers.
-pub(super) const APPROVALS: &str = "
+const APPROVALS: &str = "
     CREATE TABLE approvals (
         name BLOB PRIMARY KEY,
         digest BLOB NOT NULL,
@@ -69,11 +74,41 @@ pub(super) const APPROVALS: &str = "
     ) STRICT;
 ";
 
+/// What schema 3 removes: `requests_user` serves what this index was for.
+const REPLACED: &str = "CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL";
+
+/// What schema 3 adds: counters, and indices in the order of recording. States that an executed request passes through are in none
+/// of them, because an index costs one SQLite page in each commit that changes it (docs/decisions/0050).
+const COUNTERS: &str = "
+    CREATE INDEX requests_user ON requests (user, first_seen);
+    CREATE INDEX requests_seen ON requests (first_seen);
+    CREATE INDEX requests_open ON requests (first_seen) WHERE handed_over IS NULL;
+    CREATE INDEX requests_state ON requests (state, first_seen) WHERE state NOT IN ('started', 'finished');
+    CREATE TABLE counters (series TEXT PRIMARY KEY, value INTEGER NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// What brings a ledger of the schema `from` to this one.
+pub(super) fn migration(from: i64) -> String {
+    let mut sql = String::new();
+    if from < FIRST_SCHEMA {
+        sql.push_str(TABLES);
+    }
+    if from < WITH_APPROVALS {
+        sql.push_str(APPROVALS);
+    }
+    if from < WITH_COUNTERS {
+        sql.push_str("DROP INDEX requests_no_step;");
+        sql.push_str(COUNTERS);
+    }
+    sql
+}
+
 /// The statements of a schema, as SQLite keeps them: without the text around them.
 pub(super) fn statements(schema: i64) -> impl Iterator<Item = &'static str> {
-    let later = if schema > FIRST_SCHEMA { APPROVALS } else { "" };
-    let all = TABLES.split(';').chain(later.split(';'));
-    all.map(str::trim).filter(|statement| !statement.is_empty())
+    let added = |by, text: &'static str| if schema < by { "" } else { text };
+    let all = [TABLES, added(WITH_APPROVALS, APPROVALS), added(WITH_COUNTERS, COUNTERS)];
+    let all = all.into_iter().flat_map(|text| text.split(';')).map(str::trim);
+    all.filter(move |statement| !statement.is_empty() && (schema < WITH_COUNTERS || *statement != REPLACED))
 }
 
 /// Opening never makes a file, and never follows a link.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{locks, record};
-use crate::ledger::{ExclusiveHold, LedgerError, Lockout, Record, Transaction};
+use super::{count, locks, record};
+use crate::ledger::{Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
 use crate::protocol::{RequestId, Timestamp};
 
 /// An open transaction.
@@ -15,6 +15,9 @@ pub(super) struct SqliteTransaction<'l> {
     pub(super) locks: &'l Path,
     pub(super) id: RequestId,
     pub(super) user: String,
+    /// What is counted when it is committed.
+    pub(super) counts: Counts,
+    pub(super) counted_at: Timestamp,
 }
 
 impl Transaction for SqliteTransaction<'_> {
@@ -62,7 +65,9 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
-        record::insert(&self.transaction, record)
+        record::insert(&self.transaction, record)?;
+        self.counts.one(Series::Recorded);
+        Ok(())
     }
 
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
@@ -73,7 +78,13 @@ impl Transaction for SqliteTransaction<'_> {
         set_lockout(&self.transaction, &self.user, lockout)
     }
 
+    fn count(&mut self, counts: Counts, now: Timestamp) {
+        self.counts.merge(counts);
+        self.counted_at = now;
+    }
+
     fn commit(self: Box<Self>) -> Result<(), LedgerError> {
+        count::add(&self.transaction, &self.counts, self.counted_at)?;
         Ok(self.transaction.commit()?)
     }
 }
