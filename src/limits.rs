@@ -97,8 +97,11 @@ pub struct Timeouts {
     pub sudo: Duration,
     /// For sudo to start the command; then it is ended before the command begins.
     pub sudo_start: Duration,
-    /// For sendmail to take the reply and end, or for the mail server to take it by SMTP.
+    /// For sendmail to take the reply and end, or for the mail server to take it by SMTP. What programs that encrypt or decrypt have
+    /// used is taken off.
     pub reply: Duration,
+    /// For all programs that encrypt or decrypt in one delivery, in total: a part of `reply`.
+    pub encryption: Duration,
     /// For a child process to end after SIGTERM, and again after SIGKILL. Also for processes that a killed child leaves behind.
     pub kill_grace: Duration,
 }
@@ -111,6 +114,7 @@ impl Timeouts {
         sudo: Duration::from_secs(10),
         sudo_start: SUDO_START,
         reply: Duration::from_secs(30),
+        encryption: Duration::from_secs(12),
         kill_grace: Duration::from_secs(2),
     };
 
@@ -129,6 +133,12 @@ impl Timeouts {
 }
 
 const _: () = assert!(Timeouts::DEFAULT.total().as_secs() + SLACK.as_secs() <= POSTFIX_MARGIN.as_secs());
+
+// A program that is killed takes KILL_GRACE more, and may do so while it decrypts and while it encrypts. As much time as before, and
+// more than sendmail takes, is left for the reply.
+const _: () = assert!(
+    Timeouts::DEFAULT.encryption.as_secs() + 2 * KILL_GRACE.as_secs() + 15 <= Timeouts::DEFAULT.reply.as_secs()
+);
 
 /// The largest file that configuration is read from, in bytes.
 pub const CONFIG_FILE: u64 = 1 << 20;

@@ -265,7 +265,7 @@ impl Delivery<'_> {
             Ok(name) => Person::find(gateway, &name)?,
             Err(_) => None,
         };
-        Ok(requester.map(|requester| compose(ReplyComposer::for_requester(gateway.settings(), &requester, record))))
+        Ok(requester.map(|requester| compose(ReplyComposer::for_requester(self.encryption, &requester, record))))
     }
 
     /// Everyone who was asked, but the user whose vote found out: that one gets a reply.

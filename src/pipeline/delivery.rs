@@ -8,6 +8,7 @@ use super::observer::{Observer, Step};
 use super::target::Target;
 use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord};
 use crate::authenticate::Identified;
+use crate::encryption::Encryption;
 use crate::error::{Deferral, Refusal, Stop};
 use crate::execute;
 use crate::intake::Message;
@@ -22,6 +23,7 @@ pub(super) struct Delivery<'d> {
     pub(super) identified: &'d Identified,
     /// The request's arguments, `name=value`, one on a line, with marks for secret values.
     pub(super) arguments: &'d str,
+    pub(super) encryption: &'d Encryption<'d>,
     pub(super) composer: ReplyComposer<'d>,
     pub(super) observer: &'d mut dyn Observer,
     /// When the delivery began.
@@ -31,14 +33,15 @@ pub(super) struct Delivery<'d> {
 impl<'d> Delivery<'d> {
     pub(super) fn new(
         context: &'d Context<'d>,
+        encryption: &'d Encryption<'d>,
         identified: &'d Identified,
         arguments: &'d str,
         message: &'d Message,
         observer: &'d mut dyn Observer,
         begun: Instant,
     ) -> Self {
-        let composer = ReplyComposer::new(context.gateway.settings(), identified, arguments, message);
-        Self { context, identified, arguments, composer, observer, begun }
+        let composer = ReplyComposer::new(encryption, identified, arguments, message);
+        Self { context, encryption, identified, arguments, composer, observer, begun }
     }
 
     /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.

@@ -46,6 +46,7 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
             let detail = format!("the reply was sent, but that could not be recorded: {error}");
             Line::new(Event::Deferred).field("part", "ledger").field("detail", detail)
         }
+        Step::Withheld(why) => Line::new(Event::Withheld).field("detail", why),
         Step::Refused(refusal) => {
             Line::new(Event::Refused).field("reason", refusal.reason().code()).field("detail", refusal.detail())
         }

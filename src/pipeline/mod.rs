@@ -43,6 +43,7 @@ use crate::admission::{self, Announcement, PendingRecord};
 use crate::authenticate::{self, Identified};
 use crate::authorize::{self, Action, Authorized, Ballot};
 use crate::config::Command;
+use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{self, Message};
 use crate::ledger::{self, Counts, Ledger, LedgerQueries, Record, RequestLock, Series, State, Story, Transaction};
@@ -181,7 +182,8 @@ fn on_the_ledger(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let mut delivery = Delivery::new(context, &identified, &arguments, message, observer, begun);
+    let encryption = Encryption::new(gateway, &context.timeouts);
+    let mut delivery = Delivery::new(context, &encryption, &identified, &arguments, message, observer, begun);
     let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
         Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,
@@ -207,7 +209,7 @@ fn on_the_ledger(
     let id = identified.id();
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
-    let mut sender = Sender::new(context, transport, ledger, observer, begun);
+    let mut sender = Sender::new(context, &encryption, transport, ledger, observer, begun);
     if may_have_notices {
         sender.about(&id, true)?;
     }

@@ -66,6 +66,8 @@ pub enum Step<'s> {
     Replied(&'s str),
     /// The reply was sent, but that could not be recorded.
     NotRecorded(&'s crate::ledger::LedgerError),
+    /// A message could not be encrypted, and says the outcome only. The text is why.
+    Withheld(&'s str),
     /// The message is refused.
     Refused(&'s Refusal),
     /// The message is deferred.

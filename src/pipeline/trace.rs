@@ -232,6 +232,7 @@ impl Observer for Trace<'_> {
             | Step::Resumed(_)
             | Step::Replied(_)
             | Step::NotRecorded(_)
+            | Step::Withheld(_)
             | Step::Asked(..)
             | Step::Exception(..)
             | Step::Voted(..)

@@ -18,6 +18,7 @@ mod binary;
 mod cli_conventions;
 mod concurrency;
 mod editing;
+mod encryption;
 mod examples;
 mod execute;
 mod explain;
