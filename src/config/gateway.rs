@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Command, ConfigError, EncryptKind, Distrust, Folder, Secrets, Settings, Source, Trusted, User};
+use super::{Command, ConfigError, Distrust, EncryptKind, Folder, Secrets, Settings, Source, Trusted, User};
 use crate::protocol::{BadName, CommandName, UserName};
 
 /// The gateway's folder, with its settings read; the rest is read when needed.

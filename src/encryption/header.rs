@@ -29,7 +29,8 @@ pub(super) fn split(message: &[u8]) -> Option<(String, Vec<u8>)> {
         if name.to_ascii_lowercase().starts_with("content-") {
             continue;
         }
-        let shown = if name.eq_ignore_ascii_case("Subject") { format!("{name}: {SUBJECT}\n") } else { field.to_owned() };
+        let shown =
+            if name.eq_ignore_ascii_case("Subject") { format!("{name}: {SUBJECT}\n") } else { field.to_owned() };
         copies.push_str(&format!("HP-Outer: {shown}"));
         outer.push_str(&shown);
     }

@@ -25,12 +25,7 @@ const FAILURES: [(i32, &str); 7] = [
 ];
 
 /// Encrypts `part` to `certificate`, whose text is an armored OpenPGP certificate.
-pub(super) fn encrypt(
-    program: &Path,
-    certificate: &str,
-    part: &[u8],
-    left: &Cell<Duration>,
-) -> Result<String, String> {
+pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cell<Duration>) -> Result<String, String> {
     let tool = Tool { program, before: &["encrypt", "--"], files: &[("", certificate.as_bytes())], after: &[] };
     let ended = tool.run(part, 2 * part.len() + (64 << 10), left)?;
     succeeded(program, &ended)?;

@@ -21,12 +21,7 @@ enum KeyKind {
 }
 
 /// Encrypts `part` to `certificate`, whose text is an X.509 certificate in PEM.
-pub(super) fn encrypt(
-    program: &Path,
-    certificate: &str,
-    part: &[u8],
-    left: &Cell<Duration>,
-) -> Result<String, String> {
+pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cell<Duration>) -> Result<String, String> {
     let options: &[&str] = match key_kind(program, certificate, left)? {
         KeyKind::Rsa => &["-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha256"],
         KeyKind::Ec => &["-keyopt", "ecdh_kdf_md:sha256"],
@@ -109,9 +104,11 @@ mod tests {
         assert_eq!(read_kind(&text("rsaEncryption", "Digital Signature, Key Encipherment")), Ok(KeyKind::Rsa));
         assert_eq!(read_kind(&text("id-ecPublicKey", "Key Agreement")), Ok(KeyKind::Ec));
         assert_eq!(read_kind("Public Key Algorithm: rsaEncryption\n"), Ok(KeyKind::Rsa), "without a usage, for all");
-        for (algorithm, usage) in
-            [("rsaEncryption", "Digital Signature"), ("id-ecPublicKey", "Digital Signature"), ("ED25519", "Key Agreement")]
-        {
+        for (algorithm, usage) in [
+            ("rsaEncryption", "Digital Signature"),
+            ("id-ecPublicKey", "Digital Signature"),
+            ("ED25519", "Key Agreement"),
+        ] {
             assert!(read_kind(&text(algorithm, usage)).is_err(), "{algorithm} {usage}");
         }
         assert!(read_kind("").is_err());
@@ -122,7 +119,9 @@ mod tests {
         let pem = |data: &str| format!("-----BEGIN CMS-----\n{data}\n-----END CMS-----\n");
         let good = "MIICWgYLKoZIhvcNAQkQARegggJJMIICRQIBADGC";
         assert_eq!(encrypted(&pem(good)), Some(good));
-        for bad in ["", "MIICWgYJKoZIhvcNAQcDoIICSTCCAkUCAQAxggHv", "MIICWgYLKoZIhvcNAQkQARegggJJMIICRQIBADGC and the output"] {
+        for bad in
+            ["", "MIICWgYJKoZIhvcNAQcDoIICSTCCAkUCAQAxggHv", "MIICWgYLKoZIhvcNAQkQARegggJJMIICRQIBADGC and the output"]
+        {
             assert_eq!(encrypted(&pem(bad)), None, "{bad}");
         }
         assert_eq!(encrypted(good), None);

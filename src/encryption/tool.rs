@@ -125,8 +125,12 @@ mod tests {
     use super::*;
 
     fn run(script: &str, most: usize, left: &Cell<Duration>) -> Result<Ended, String> {
-        let tool =
-            Tool { program: Path::new("/bin/sh"), before: &["-c", script, "sh"], files: &[("-f", b"file")], after: &["z"] };
+        let tool = Tool {
+            program: Path::new("/bin/sh"),
+            before: &["-c", script, "sh"],
+            files: &[("-f", b"file")],
+            after: &["z"],
+        };
         tool.run(b"the input of it", most, left)
     }
 

@@ -60,13 +60,24 @@ fn armored(mail: &str) -> String {
 }
 
 /// What must be inside: the true subject, the header's copies, and a genuine reply.
-fn genuine(part: &str) {
+fn genuine(folder: &Path, part: &str) {
+    let said = verify(folder, part);
+    assert!(said.starts_with("genuine: gateway berlin answered request "), "{said}");
     assert!(part.contains("Subject: [berlin] restart service=nginx: ok\r\n") || part.contains("nginx"), "{part}");
     assert!(part.contains("hp=\"cipher\"") && part.contains("\r\nHP-Outer: Subject: [...]\r\n"), "{part}");
     let text = &readable(part.replace("\r\n", "\n").as_bytes())[0];
     assert!(text.starts_with("ok: restart service=nginx\n") && text.contains("ran with nginx --level=3"), "{text}");
     let verdict = verify_reply(text, &Key::from_hex(KEY).expect("a key"));
     assert!(matches!(verdict, Verdict::Genuine(_)), "{verdict:?}");
+}
+
+/// What `mailsudo verify` says of a mail to alice.
+fn verify(folder: &Path, mail: &str) -> String {
+    let key = format!("gateway = \"berlin\"\naddress = \"ops@example.com\"\nuser = \"alice\"\nhmac_key = \"{KEY}\"\n");
+    fs::write(folder.join("berlin.key"), key).expect("a key file");
+    tool(folder, &["chmod", "600", "berlin.key"], "");
+    let program = env!("CARGO_BIN_EXE_mailsudo");
+    tool(folder, &["sh", "-c", "\"$0\" verify --key berlin.key || true", program], mail)
 }
 
 /// Neither the mail nor the ledger holds what the reply says.
@@ -78,6 +89,8 @@ fn unreadable(gateway: &TestGateway, reply: &str) {
     let sql = "SELECT reply FROM requests";
     let stored: Vec<u8> = gateway.ledger().query_row(sql, [], |row| row.get(0)).expect("a stored reply");
     assert_eq!(String::from_utf8_lossy(&stored), reply, "it is stored as it is sent");
+    let said = verify(gateway.folder.path(), reply);
+    assert!(said.starts_with("not verified: the message is encrypted. Decrypt it first"), "{said}");
 }
 
 #[test]
@@ -88,12 +101,12 @@ fn sqop_and_gnupg_read_what_is_encrypted_with_openpgp() {
     unreadable(&gateway, &reply);
     assert!(reply.contains("Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\";"), "{reply}");
     let folder = gateway.folder.path();
-    genuine(&tool(folder, &["sqop", "decrypt", "alice.key"], &armored(&reply)));
+    genuine(folder, &tool(folder, &["sqop", "decrypt", "alice.key"], &armored(&reply)));
 
     fs::create_dir(gateway.path("gnupg")).expect("a folder");
     tool(folder, &["chmod", "700", "gnupg"], "");
     tool(folder, &["gpg", "--batch", "--quiet", "--import", "alice.key"], "");
-    genuine(&tool(folder, &["gpg", "--batch", "--quiet", "--decrypt"], &armored(&reply)));
+    genuine(folder, &tool(folder, &["gpg", "--batch", "--quiet", "--decrypt"], &armored(&reply)));
 }
 
 #[test]
@@ -102,7 +115,10 @@ fn a_key_of_gnupg_is_encrypted_to() {
     gnupg(&gateway, &["--quick-gen-key", "alice <alice@example.com>", "default", "default", "1y"]);
     let reply = restart(&mut gateway).reply().to_owned();
     unreadable(&gateway, &reply);
-    genuine(&tool(gateway.folder.path(), &["gpg", "--batch", "--quiet", "--decrypt"], &armored(&reply)));
+    genuine(
+        gateway.folder.path(),
+        &tool(gateway.folder.path(), &["gpg", "--batch", "--quiet", "--decrypt"], &armored(&reply)),
+    );
 }
 
 /// alice's certificate is one that GnuPG makes.
@@ -137,7 +153,7 @@ fn openssl_reads_what_is_encrypted_with_smime() {
         assert!(reply.contains("application/pkcs7-mime; smime-type=authEnveloped-data"), "{reply}");
         let folder = gateway.folder.path();
         let decrypt = ["openssl", "cms", "-decrypt", "-binary", "-inkey", "alice.key", "-recip", "alice.pem"];
-        genuine(&tool(folder, &decrypt, &reply));
+        genuine(folder, &tool(folder, &decrypt, &reply));
         let printed = tool(folder, &["openssl", "cms", "-cmsout", "-print", "-noout"], &reply);
         for words in ["id-smime-ct-authEnvelopedData", "aes-256-gcm", algorithm] {
             assert!(printed.contains(words), "{words}: {printed}");
@@ -273,7 +289,7 @@ fn a_stored_reply_is_sent_again_as_it_is() {
     fs::remove_file(gateway.path("certs.d/alice.asc")).expect("removed");
     let reply = gateway.deliver(&mail).reply().to_owned();
     unreadable(&gateway, &reply);
-    genuine(&tool(gateway.folder.path(), &["sqop", "decrypt", "alice.key"], &armored(&reply)));
+    genuine(gateway.folder.path(), &tool(gateway.folder.path(), &["sqop", "decrypt", "alice.key"], &armored(&reply)));
 }
 
 /// alice approves what bob asks for.
@@ -292,7 +308,8 @@ fn a_notice_is_encrypted_or_says_nothing() {
         }
         let block = block("bob", OTHER_KEY, gateway.clock.now(), "risky", &[("what", "wipeall")], None);
         let ended = gateway.deliver(&mail("bob@example.com", &block));
-        let notice = ended.replies.iter().find(|reply| reply.contains("\nTo: <alice@example.com>\n")).expect("a notice");
+        let notice =
+            ended.replies.iter().find(|reply| reply.contains("\nTo: <alice@example.com>\n")).expect("a notice");
         assert!(!notice.contains("wipeall") && !notice.contains("risky"), "{notice}");
         if broken {
             assert!(readable(notice.as_bytes())[0].starts_with("to approve: withheld\n"), "{notice}");
