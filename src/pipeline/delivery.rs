@@ -41,7 +41,7 @@ impl<'d> Delivery<'d> {
         begun: Instant,
     ) -> Self {
         let composer = ReplyComposer::new(encryption, identified, arguments, message);
-        Self { context, encryption, identified, arguments, composer, observer, begun }
+        Self { context, identified, arguments, encryption, composer, observer, begun }
     }
 
     /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.
