@@ -4,7 +4,8 @@
 //     node page/build.mjs            writes it
 //     node page/build.mjs --print    prints it
 //
-// Each module is taken once, after what it imports. Its imports and the word `export` go, and comments and indentation; so no name
+// Each module is taken once, after what it imports. Its imports and the word `export` go, and comments, indentation and the blanks
+// around signs; so no name
 // at the top of a module may be at the top of another. It has no other dependency than node, and the same input gives the same bytes.
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -46,9 +47,16 @@ function bundle() {
       if (names.has(word)) fail(`src/${name}: ${word} is also at the top of src/${names.get(word)}`);
       names.set(word, name);
     }
-    texts.push(code);
+    texts.push(code.split('\n').map(withoutBlanks).join('\n'));
   }
   return `\n${texts.join('\n')}\n`;
+}
+
+/** A line without the blanks around signs; not one that may hold a template or a regular expression. Strings stay as they are. */
+function withoutBlanks(line) {
+  if (/[`/]/.test(line)) return line;
+  const pieces = line.split(/('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")/);
+  return pieces.map((piece, at) => (at % 2 ? piece : piece.replace(/ *(=>|[=!]==|&&|\|\||[=,;:?{}()<>|]) */g, '$1'))).join('');
 }
 
 function style() {

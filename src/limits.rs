@@ -38,6 +38,9 @@ pub const SUDO_START: Duration = Duration::from_secs(10);
 /// How often a request that waits for an exclusive command checks whether it is free.
 pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
 
+/// How often the outcome of a run is tried to be recorded, where the ledger cannot be used.
+pub const OUTCOME_POLL: Duration = Duration::from_millis(200);
+
 /// How often a transaction that waits for another one tries to begin: a fraction of what a transaction takes.
 pub const LEDGER_POLL: Duration = Duration::from_millis(1);
 
@@ -93,6 +96,8 @@ pub struct Timeouts {
     pub transaction: Duration,
     /// For an exclusive command to be free (docs/decisions/0011).
     pub exclusive_wait: Duration,
+    /// For the outcome of a run to be recorded, where the other waits leave the time. What is not recorded is unknown later.
+    pub outcome: Duration,
     /// For sudo to end, beyond the command's time limit and [`KILL_AFTER`].
     pub sudo: Duration,
     /// For sudo to start the command; then it is ended before the command begins.
@@ -111,12 +116,21 @@ impl Timeouts {
     pub const DEFAULT: Self = Self {
         transaction: Duration::from_secs(10),
         exclusive_wait: Duration::from_secs(30),
+        outcome: Duration::from_mins(1),
         sudo: Duration::from_secs(10),
         sudo_start: SUDO_START,
         reply: Duration::from_secs(30),
         encryption: Duration::from_secs(12),
         kill_grace: Duration::from_secs(2),
     };
+
+    /// How long the outcome of a run may take to be recorded, `used` of [`Timeouts::total`] being over: what sending the reply and
+    /// marking it as sent may take is kept.
+    pub fn outcome_left(&self, used: Duration) -> Duration {
+        let after = self.reply.saturating_add(self.transaction).saturating_add(UNLOCK);
+        let kept = after.saturating_add(self.kill_grace.saturating_mul(2));
+        self.total().saturating_sub(used).saturating_sub(kept).min(self.outcome)
+    }
 
     /// The longest that one delivery takes beyond its command's time limit, when every service that it uses hangs.
     pub const fn total(&self) -> Duration {

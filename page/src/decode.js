@@ -88,6 +88,15 @@ export function inCharset(bytes, charset) {
   }
 }
 
+/** @param {string} charset */
+export function isKnownCharset(charset) {
+  try {
+    return UTF7.includes(charset.toLowerCase()) || new TextDecoder(charset).encoding !== '';
+  } catch {
+    return false;
+  }
+}
+
 /**
  * UTF-7 (RFC 2152): a `+` begins a run of UTF-16 in base64 without padding, the first other character ends it, and a `-` there
  * belongs to it. `+-` stands for `+`. What is not UTF-7 becomes U+FFFD. No browser has a decoder for it.

@@ -3,8 +3,9 @@
  * of pasted text. Out: text and notes. It is used to check a message, so what cannot be read is named and never guessed at.
  */
 import { binary, fromUtf8, unbase64, unbinary } from './bytes.js';
-import { decodeBody, inCharset, unquoted } from './decode.js';
+import { decodeBody, inCharset, isKnownCharset, unquoted } from './decode.js';
 import { readHtml } from './html.js';
+import { isEncodedAs, unclearHeader, unclearLines, unclearParts, withoutComments } from './unclear.js';
 
 const MAX_DEPTH = 32;
 const MAX_PARTS = 1000;
@@ -14,7 +15,8 @@ const MAX_FIELD = 8 * 998;
 /**
  * @typedef {{ kind: 'plain', text: string } | { kind: 'html', text: string, isBare: boolean } | { kind: 'other', what: string }} Part
  * @typedef {{ name: string, value: string }} Field
- * @typedef {{ fields: Field[], body: string }} Entity
+ * @typedef {{ header: string, fields: Field[], body: string }} Entity
+ * @typedef {import('./unclear.js').Remark} Remark
  * @typedef {{ type: string, parameters: Map<string, string> }} Typed
  */
 
@@ -23,18 +25,21 @@ const MAX_FIELD = 8 * 998;
  * @param {Uint8Array} raw
  */
 export function readMail(raw) {
-  const message = entityOf(binary(raw));
+  const text = binary(raw);
+  const message = entityOf(text);
   if (!message.fields.some(({ name }) => name === 'from')) return null;
   const subjects = message.fields.filter(({ name }) => name === 'subject').map(({ value }) => decodeWords(value));
   const date = message.fields.find(({ name }) => name === 'date')?.value ?? '';
   /** @type {Part[]} */
   let parts = [];
+  /** @type {Remark[]} */
+  const unclear = unclearLines(text);
   try {
-    visit(message, false, 0, parts, { parts: 0 });
+    visit(message, false, 0, parts, { parts: 0, unclear });
   } catch {
     parts = [{ kind: 'other', what: 'too-many' }];
   }
-  return { subject: subjects.length > 0 ? subjects.join(' / ') : null, date, parts };
+  return { subject: subjects.length > 0 ? subjects.join(' / ') : null, date, parts, unclear };
 }
 
 /**
@@ -51,13 +56,14 @@ function entityOf(raw) {
     if (colon < 0) continue;
     fields.push({ name: line.slice(0, colon).trimEnd().toLowerCase(), value: line.slice(colon + 1).trim() });
   }
-  return { fields, body: empty ? raw.slice(empty.index + empty[0].length) : '' };
+  return { header, fields, body: empty ? raw.slice(empty.index + empty[0].length) : '' };
 }
 
-/** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found @param {{ parts: number }} seen */
+/** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found @param {{ parts: number, unclear: Remark[] }} seen */
 function visit(entity, inDigest, depth, found, seen) {
   seen.parts += 1;
   if (depth > MAX_DEPTH || seen.parts > MAX_PARTS) throw new Error('parts');
+  seen.unclear.push(...unclearHeader(entity.header, entity.fields, depth > 0));
   /** @param {string} name */
   const all = (name) => entity.fields.filter((field) => field.name === name);
   const [types, dispositions, encodings] = [all('content-type'), all('content-disposition'), all('content-transfer-encoding')];
@@ -70,15 +76,22 @@ function visit(entity, inDigest, depth, found, seen) {
   if (dispositions.length > 0 && typed(dispositions[0].value).type !== 'inline') return other('attachment');
   const { type, parameters } = types.length > 0 ? typed(types[0].value) : { type: '', parameters: new Map() };
   const boundary = (parameters.get('boundary') ?? '').trimEnd();
+  const encoding = withoutComments(encodings[0]?.value ?? '').split(/[\s;]/)[0].toLowerCase();
+  /** @param {string} what */
+  const remark = (what) => seen.unclear.push({ what: 'several-ways', text: what });
   if (type.startsWith('multipart/') && boundary !== '') {
+    seen.unclear.push(...unclearParts(entity.body, boundary));
+    if (encoding === 'base64' || encoding === 'quoted-printable') remark(encoding);
     for (const part of partsOf(entity.body, boundary)) visit(entityOf(part), type === 'multipart/digest', depth + 1, found, seen);
     return;
   }
   const isUnstated = type === '' || type === 'text';
   if (type.startsWith('message/') || (isUnstated && inDigest)) return other('message');
   if (!isUnstated && type !== 'text/plain' && type !== 'text/html') return other('other-type');
-  const encoding = (encodings[0]?.value ?? '').replace(/\([^)]*\)/g, ' ').trim().split(/[\s;]/)[0].toLowerCase();
-  const text = decodeBody(entity.body, encoding, parameters.get('charset') ?? '');
+  const charset = parameters.get('charset');
+  if (!isEncodedAs(encoding, entity.body)) remark(encoding);
+  if (charset && !isKnownCharset(charset)) remark(charset);
+  const text = decodeBody(entity.body, encoding, charset ?? '');
   found.push(type === 'text/html' ? { kind: 'html', ...readHtml(text) } : { kind: 'plain', text });
 }
 

@@ -20,6 +20,6 @@ pub use admitted::{Admitted, AdmittedAction, AdmittedCommand, Claimed};
 pub use announcement::Announcement;
 pub use approval::{Claim, Conclusion, ask, claim, conclude};
 pub use hold::held_by;
-pub use outcome::{finish, give_up, give_up_claimed, mark_concluded, mark_replied};
+pub use outcome::{RunEnd, finish, give_up, give_up_claimed, mark_concluded, mark_replied};
 pub use pending_record::PendingRecord;
 pub use refusal::refuse;

@@ -7,11 +7,25 @@ use super::admitted::Admitted;
 use super::counted;
 use crate::error::Reason;
 use crate::ledger::{Ledger, LedgerError, Record, State, StoredReply, Transaction};
-use crate::limits::PRUNE;
+use crate::limits::{OUTCOME_POLL, PRUNE};
 use crate::protocol::{RequestId, RunResult, Timestamp};
+use crate::system::clock::Clock;
 
-/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. Where a vote ran
-/// an approved request, `claimed_reply` is the reply to that request; `None` where its user has left.
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// Its result.
+    pub result: RunResult,
+    /// The finished reply to the request that this delivery brought.
+    pub reply: StoredReply,
+    /// Where a vote ran an approved request, the reply to that request; `None` where its user has left.
+    pub claimed_reply: Option<StoredReply>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. It tries for
+/// `patience`, because what is not recorded now is unknown for ever.
 ///
 /// # Errors
 ///
@@ -19,35 +33,54 @@ use crate::protocol::{RequestId, RunResult, Timestamp};
 pub fn finish(
     ledger: &mut dyn Ledger,
     admitted: Admitted<'_>,
-    result: RunResult,
-    reply: StoredReply,
-    claimed_reply: Option<StoredReply>,
+    end: RunEnd,
     audit_lost: u32,
-    now: Timestamp,
+    patience: Duration,
+    clock: &dyn Clock,
 ) -> Result<(), LedgerError> {
     let (authorized, record, claimed) = admitted.into_parts();
-    let mut transaction = ledger.transaction(&record.id, authorized.identified().user())?;
+    let user = authorized.identified().user();
     let ended = |record: Record, reply: Option<StoredReply>| Record {
         state: State::Finished,
-        finished: Some(now),
-        result: Some(result),
-        replied: if reply.is_some() { None } else { Some(now) },
+        finished: Some(end.at),
+        result: Some(end.result),
+        replied: if reply.is_some() { None } else { Some(end.at) },
         reply,
-        reason: (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
+        reason: (end.result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
         audit_lost,
-        holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
+        holds_until: record.holds_until.filter(|_| end.result == RunResult::Unknown),
         ..record
     };
+    let own = ended(record, Some(end.reply));
+    let claimed = claimed.map(|claimed| ended(claimed.record, end.claimed_reply));
+    let until = clock.instant() + patience;
+    loop {
+        // A transaction that did not begin has changed nothing; one that did is not tried twice.
+        let error = match ledger.transaction(&own.id, user) {
+            Ok(transaction) => return record_end(transaction, &own, claimed.as_ref(), end.at),
+            Err(error) => error,
+        };
+        if clock.instant() >= until {
+            return Err(error);
+        }
+        clock.sleep(OUTCOME_POLL);
+    }
+}
+
+fn record_end(
+    mut transaction: Box<dyn Transaction + '_>,
+    own: &Record,
+    claimed: Option<&Record>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     if let Some(claimed) = claimed {
-        let claimed = ended(claimed.record, claimed_reply);
-        if !transaction.change(&claimed, State::Started)? {
+        if !transaction.change(claimed, State::Started)? {
             return Err(LedgerError::Taken);
         }
-        transaction.count(counted::ended(&claimed), now);
+        transaction.count(counted::ended(claimed), now);
     }
-    let record = ended(record, Some(reply));
-    transaction.update(&record)?;
-    transaction.count(counted::ended(&record), now);
+    transaction.update(own)?;
+    transaction.count(counted::ended(own), now);
     transaction.commit()
 }
 

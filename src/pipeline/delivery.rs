@@ -6,7 +6,7 @@ use super::builtin;
 use super::context::Context;
 use super::observer::{Observer, Step};
 use super::target::Target;
-use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord};
+use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord, RunEnd};
 use crate::authenticate::Identified;
 use crate::encryption::Encryption;
 use crate::error::{Deferral, Refusal, Stop};
@@ -90,7 +90,10 @@ impl<'d> Delivery<'d> {
         self.observer.note(Step::Finished(&outcome));
         let now = self.context.clock.now();
         let (reply, final_reply) = self.replies(&admitted, &outcome, now)?;
-        admission::finish(ledger, admitted, outcome.result(), reply.clone(), final_reply, self.observer.lost(), now)?;
+        let ended = RunEnd { result: outcome.result(), reply: reply.clone(), claimed_reply: final_reply, at: now };
+        let used = self.begun.elapsed().saturating_sub(outcome.took());
+        let patience = self.context.timeouts.outcome_left(used);
+        admission::finish(ledger, admitted, ended, self.observer.lost(), patience, self.context.clock)?;
         Ok(reply)
     }
 

@@ -260,7 +260,7 @@ pub(super) const WITHHELD_TITLE: &str = "withheld";
 const WITHHELD: &str = "This is all, because the rest could not be encrypted: not the command, its arguments or its output. The \
                         gateway's log says why; tell its sysadmin.\n";
 
-const UNKNOWN: &str = "The command was started, and the gateway did not see it end. It may have done all, some or none of \
+const UNKNOWN: &str = "The command was started, and the gateway has no record of its end. It may have done all, some or none of \
                        its work; it is not run again. Look at what it changes before you send a new request.\n";
 
 fn words(result: RunResult) -> String {

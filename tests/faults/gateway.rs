@@ -12,6 +12,7 @@ pub(crate) fn new() -> TestGateway {
     let mut test_gateway = TestGateway::new();
     let short = Duration::from_millis(300);
     let timeouts = &mut test_gateway.timeouts;
+    timeouts.outcome = short;
     (timeouts.transaction, timeouts.sudo, timeouts.sudo_start, timeouts.reply, timeouts.kill_grace) =
         (short, short, short, short, short);
     test_gateway

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use mailsudo::protocol::Timestamp;
 
@@ -61,6 +62,27 @@ fn a_ledger_that_another_process_locks_in_the_middle_defers_and_nothing_runs_aga
         other
     };
     in_the_middle(&mut new(), lock, |_, other| drop(other));
+}
+
+/// It is locked for several times as long as a transaction waits, and free before the time for the outcome is over.
+#[test]
+fn an_outcome_is_recorded_when_the_ledger_is_free_again() {
+    let mut test_gateway = new();
+    test_gateway.timeouts.outcome = Duration::from_mins(1);
+    let request = test_gateway.request("count", &[]);
+    let path = test_gateway.path("ledger/ledger.db");
+    let waits = test_gateway.timeouts.transaction * 4;
+    let (ended, holder) = during_the_run(&mut test_gateway, &request, move || {
+        let other = rusqlite::Connection::open(path).expect("the ledger");
+        other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+        std::thread::spawn(move || {
+            std::thread::sleep(waits);
+            drop(other);
+        })
+    });
+    holder.join().expect("the holder");
+    assert!(ended.reply().contains("ok: count"), "{ended:?}");
+    assert!(test_gateway.deliver(&request).refused("duplicate"));
 }
 
 #[test]

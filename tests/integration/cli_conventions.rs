@@ -320,6 +320,8 @@ fn the_client_has_the_users_commands_only() {
             command
                 .args(words)
                 .current_dir(test_gateway.folder.path())
+                // What `sign` has used is kept in a folder of the account, which other tests use too.
+                .env("XDG_STATE_HOME", test_gateway.path("client-state"))
                 .stdin(Stdio::null())
                 .output()
                 .expect("the client"),

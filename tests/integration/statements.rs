@@ -77,7 +77,7 @@ fn the_replies_own_sentences_are_here() {
         ("Nothing was run: ", "\"Nothing was run\""),
         ("It is not run now: ", "\"It is not run now\""),
         ("The gateway could not run this command", "The gateway could not run this command"),
-        ("The command was started, and the gateway did not see it end.", "did not see it end."),
+        ("The command was started, and the gateway has no record of its end.", "has no record of its end."),
         ("The gateway stopped while it wrote its answer.", "The gateway stopped while it wrote its answer."),
         ("It printed nothing.", "It printed nothing."),
     ] {
