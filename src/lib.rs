@@ -26,6 +26,8 @@ pub mod client;
 
 pub mod page;
 
+pub mod evidence;
+
 pub mod reply;
 
 pub mod execute;

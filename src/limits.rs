@@ -230,6 +230,15 @@ pub const CLOCKS: i64 = 5;
 /// How many requests one delivery may prune.
 pub const PRUNE: u32 = 20;
 
+/// How many events of the audit chain may be removed for each request that may be: more than most requests have.
+pub const PRUNE_EVENTS: u32 = 10;
+
+/// No pruning removes what is younger: the least `retention`.
+pub const LEAST_RETENTION: Duration = MAX_AGE;
+
+/// How many faults of an audit chain are listed.
+pub const CHAIN_FAULTS: usize = 100;
+
 /// How many SQLite pages the write-ahead log may hold. It stays in place when a delivery ends, because moving it back takes
 /// two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
 pub const WAL_PAGES: i64 = 100;

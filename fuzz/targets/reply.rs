@@ -18,6 +18,7 @@ fuzz_target!(|text: &str| {
         request: RequestId::from_bytes([7; 32]),
         time: Timestamp::parse("2026-11-23T10:15:04Z").expect("a time"),
         result: RunResult::Exit(0),
+        head: None,
     };
     let signed = block.sign(text, &unknown);
     assert_eq!(verify_reply(&format!("{text}\n{signed}"), &unknown), Verdict::Genuine(block.clone()));

@@ -8,7 +8,7 @@ use super::announcement::Announcement;
 use super::hold::{held_by, holds_until};
 use super::pending_record::PendingRecord;
 use crate::authorize::{Action, Authorized};
-use crate::ledger::{Ledger, LedgerError, State, Transaction};
+use crate::ledger::{EventKind, Ledger, LedgerError, State, Transaction};
 use crate::protocol::Timestamp;
 use crate::system::clock::Clock;
 
@@ -51,7 +51,7 @@ pub fn admit<'p>(
             // Recorded once: a request that waits checks again five times a second.
             if pending.is_new {
                 pending.record.state = State::Waiting;
-                pending.write(transaction.as_mut())?;
+                pending.write(transaction.as_mut(), EventKind::Admitted, now)?;
                 transaction.commit()?;
                 pending.is_new = false;
             }

@@ -6,7 +6,7 @@ use super::announcement::{Announcement, payload_record};
 use super::pending_record::PendingRecord;
 use crate::authenticate::Identified;
 use crate::authorize::{Action, Approved, Authorized, Invocation, Required};
-use crate::ledger::{LedgerError, Record, State, Transaction, Vote};
+use crate::ledger::{AuditEvent, EventKind, LedgerError, Record, State, Transaction, Vote};
 use crate::protocol::{Payload, RequestId, Timestamp};
 
 /// A request whose admission is durable: it may be carried out now, once.
@@ -66,7 +66,14 @@ impl<'p> Admitted<'p> {
     ) -> Result<Self, LedgerError> {
         pending.record.state = State::Started;
         pending.record.started = Some(now);
-        pending.write(transaction.as_mut())?;
+        let event = match &claimed {
+            Some(claimed) => {
+                let event = AuditEvent::of(EventKind::Approved, &pending.record, now);
+                event.about(&claimed.record.id, State::Started)
+            }
+            None => AuditEvent::of(EventKind::Started, &pending.record, now),
+        };
+        pending.write_with(transaction.as_mut(), &event)?;
         if let (Action::Run(_), Some(payload)) = (authorized.action(), authorized.payload()) {
             transaction.insert_payload(&pending.record.id, &payload_record(payload, false))?;
         }

@@ -13,7 +13,9 @@ use super::hold::{held_by_invocation, holds_until};
 use super::pending_record::PendingRecord;
 use crate::authorize::{Action, Approved, Authorized};
 use crate::error::Reason;
-use crate::ledger::{LedgerError, Notice, Record, Series, State, StoredReply, Transaction, Vote};
+use crate::ledger::{
+    AuditEvent, EventKind, LedgerError, Notice, Record, Series, State, StoredReply, Transaction, Vote, VoteKind,
+};
 use crate::protocol::{RunResult, Timestamp};
 
 /// Records a request as pending, with the notices that are to be sent and the finished reply.
@@ -38,7 +40,7 @@ pub fn ask(
     pending.record.state = State::Pending;
     pending.record.result = Some(RunResult::Pending);
     pending.record.reply = Some(reply);
-    pending.write(transaction.as_mut())?;
+    pending.write(transaction.as_mut(), EventKind::Pending, now)?;
     if let Some(payload) = authorized.payload() {
         transaction.insert_payload(&pending.record.id, &payload_record(payload, true))?;
     }
@@ -84,7 +86,18 @@ pub fn conclude(
         reply: Some(conclusion.reply),
         ..pending.record
     };
-    pending.write(transaction.as_mut())?;
+    let kind = match &conclusion.vote {
+        _ if conclusion.refused.is_some() => EventKind::Refused,
+        Some(vote) => event_of(vote.kind),
+        None => EventKind::Finished,
+    };
+    let event = AuditEvent::of(kind, &pending.record, now);
+    let event = match (&conclusion.concluded, &conclusion.vote) {
+        (Some(concluded), _) => event.about(&concluded.id, concluded.state),
+        (None, Some(vote)) => event.about(&vote.request, State::Pending),
+        (None, None) => event,
+    };
+    pending.write_with(transaction.as_mut(), &event)?;
     transaction.count(counted::ended(&pending.record), now);
     if let Some(vote) = &conclusion.vote {
         insert_vote(transaction.as_mut(), vote, now)?;
@@ -97,6 +110,16 @@ pub fn conclude(
         }
     }
     transaction.commit()
+}
+
+/// The event that a vote is.
+fn event_of(kind: VoteKind) -> EventKind {
+    match kind {
+        VoteKind::Approve => EventKind::Approved,
+        VoteKind::Deny => EventKind::Denied,
+        VoteKind::Withdraw => EventKind::Withdrew,
+        VoteKind::Cancel => EventKind::Cancelled,
+    }
 }
 
 fn insert_vote(transaction: &mut dyn Transaction, vote: &Vote, now: Timestamp) -> Result<(), LedgerError> {
@@ -146,7 +169,8 @@ pub fn claim<'p>(
     if is_held {
         if pending.is_new {
             pending.record.state = State::Waiting;
-            pending.write(transaction.as_mut())?;
+            let event = AuditEvent::of(EventKind::Admitted, &pending.record, now).about(&asked.id, State::Pending);
+            pending.write_with(transaction.as_mut(), &event)?;
             transaction.commit()?;
             pending.is_new = false;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::admitted::Admitted;
 use super::counted;
 use crate::error::Reason;
-use crate::ledger::{Ledger, LedgerError, Record, State, StoredReply, Transaction};
+use crate::ledger::{AuditEvent, EventKind, Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::{OUTCOME_POLL, PRUNE};
 use crate::protocol::{RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
@@ -79,6 +79,7 @@ fn record_end(
         }
         transaction.count(counted::ended(claimed), now);
     }
+    transaction.append(&end_of(own, claimed.map(|claimed| &claimed.id), now))?;
     transaction.update(own)?;
     transaction.count(counted::ended(own), now);
     transaction.commit()
@@ -98,6 +99,7 @@ pub fn give_up(
 ) -> Result<(), LedgerError> {
     let result = Some(RunResult::Unknown);
     let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
+    transaction.append(&end_of(&record, None, now))?;
     transaction.update(&record)?;
     transaction.count(counted::ended(&record), now);
     transaction.commit()
@@ -117,6 +119,7 @@ pub fn give_up_claimed(
     result: RunResult,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
+    let about = asked.as_ref().map(|(record, _)| record.id);
     if let Some((record, reply)) = asked {
         let replied = if reply.is_some() { None } else { Some(now) };
         let ended = Record {
@@ -134,9 +137,19 @@ pub fn give_up_claimed(
     }
     let vote =
         Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
+    transaction.append(&end_of(&vote, about.as_ref(), now))?;
     transaction.update(&vote)?;
     transaction.count(counted::ended(&vote), now);
     transaction.commit()
+}
+
+/// The event of the end of a run. Where a vote ran the request `about`, that has ended too.
+fn end_of(record: &Record, about: Option<&RequestId>, now: Timestamp) -> AuditEvent {
+    let event = AuditEvent::of(EventKind::Finished, record, now);
+    match about {
+        Some(about) => event.about(about, State::Finished),
+        None => event,
+    }
 }
 
 /// Records that the reply was sent, waiting up to `timeout` for the ledger, and prunes what is older than the retention.
@@ -153,7 +166,7 @@ pub fn mark_replied(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     ledger.mark_replied(id, now, audit_lost, timeout)?;
-    ledger.prune(now.minus(retention), PRUNE).map(drop)
+    ledger.prune(now.minus(retention), PRUNE, now).map(drop)
 }
 
 /// Records that the final reply to a request was sent by the delivery of a vote on it.

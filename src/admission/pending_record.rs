@@ -2,7 +2,7 @@
 //! completes and writes.
 
 use crate::authenticate::Identified;
-use crate::ledger::{LedgerError, Record, State, Transaction};
+use crate::ledger::{AuditEvent, EventKind, LedgerError, Record, State, Transaction};
 use crate::protocol::Timestamp;
 
 /// The record of a request that is not decided yet: a new one, or that of a request that has waited.
@@ -37,7 +37,18 @@ impl PendingRecord {
         (!self.is_new).then_some(&self.record)
     }
 
-    pub(super) fn write(&self, transaction: &mut dyn Transaction) -> Result<(), LedgerError> {
+    /// Writes the record, and the event that has made it so.
+    pub(super) fn write(
+        &self,
+        transaction: &mut dyn Transaction,
+        kind: EventKind,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.write_with(transaction, &AuditEvent::of(kind, &self.record, now))
+    }
+
+    pub(super) fn write_with(&self, transaction: &mut dyn Transaction, event: &AuditEvent) -> Result<(), LedgerError> {
+        transaction.append(event)?;
         if self.is_new { transaction.insert(&self.record) } else { transaction.update(&self.record) }
     }
 }

@@ -5,7 +5,7 @@ use super::counted;
 use super::pending_record::PendingRecord;
 use crate::config;
 use crate::error::{Reason, Refusal};
-use crate::ledger::{LedgerError, Lockout, Record, Series, State, StoredReply, Transaction};
+use crate::ledger::{EventKind, LedgerError, Lockout, Record, Series, State, StoredReply, Transaction};
 use crate::protocol::{RunResult, Timestamp};
 
 /// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
@@ -48,7 +48,7 @@ pub fn refuse(
         replied: if answered { None } else { Some(now) },
         ..pending.record
     };
-    pending.write(transaction.as_mut())?;
+    pending.write(transaction.as_mut(), EventKind::Refused, now)?;
     transaction.count(counted::ended(&pending.record), now);
     transaction.commit()?;
     Ok((refusal, reply))

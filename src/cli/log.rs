@@ -1,6 +1,7 @@
 //! `mailsudo log`: the requests and their outcomes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use super::failure::usage;
 use super::record::{HEAD, about, read, row, story_rows, told};
 use super::stdout;
 use super::table::Table;
-use super::{GatewayArg, complete, open_ledger, print_json, when};
+use super::{GatewayArg, complete, log_verify, open_ledger, print_json, when};
 use crate::config::{Gateway, Span};
 use crate::ledger::{Filter, Record, State};
 use crate::limits::LOG_POLL;
@@ -20,7 +21,9 @@ use crate::remedy::Call;
 use crate::reply::stored_text;
 use crate::system::clock::{Clock, SystemClock};
 
-/// List requests from the ledger, newest first, or show one in full
+/// List requests from the ledger, newest first, show one in full, or check that nothing in it was changed
+///
+/// With --verify, exit status 0: all of it fits. 1: something does not.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -29,6 +32,7 @@ Examples:
   mailsudo log --user alice --since 7d
   mailsudo log --state refused --limit 100 --json
   mailsudo log -f --limit 10
+  mailsudo log --verify --against reply.eml /var/log/auth.log
   mailsudo log show 3e58b7943a65"
 )]
 pub(super) struct Log {
@@ -76,6 +80,14 @@ struct List {
     /// Go on with new requests and new outcomes, oldest first, until Ctrl-C
     #[arg(long, short, conflicts_with = "until")]
     follow: bool,
+
+    /// Check that the ledger is what mailsudo wrote: the chain of its events, and each request against them
+    #[arg(long, conflicts_with_all = ["user", "command", "state", "since", "until", "limit", "follow"])]
+    verify: bool,
+
+    /// Check that the chain still has what replies (messages, or their text) and logs have of it; - for standard input
+    #[arg(long, value_name = "FILE", requires = "verify", num_args = 1..)]
+    against: Vec<PathBuf>,
 
     /// Print JSON
     #[arg(long)]
@@ -139,6 +151,9 @@ impl Log {
 impl List {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
+        if self.verify {
+            return log_verify::run(&gateway, &self.against, self.json);
+        }
         let state = self.state.map(|word| match word {
             StateWord::Waiting => State::Waiting,
             StateWord::Refused => State::Refused,

@@ -24,6 +24,7 @@ mod key;
 mod ledger;
 mod ledger_restore;
 mod log;
+mod log_verify;
 mod may;
 mod metrics;
 mod page;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ApprovalQueries, ApprovalTransaction, Counts, ExclusiveHold, LedgerError, Lockout, Record};
+use super::{
+    ApprovalQueries, ApprovalTransaction, AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record,
+};
 use crate::config::{PostgresUrl, Settings, Trusted};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -46,8 +48,12 @@ pub trait Ledger: ApprovalQueries {
     fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError>;
 
     /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first. Returns how
-    /// many it removed, and raises the watermark.
-    fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError>;
+    /// many it removed, and raises the watermark. With them go the events of the audit chain that are older than that, up to the
+    /// first one that is not; the checkpoint says where the chain begins then.
+    fn prune(&mut self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError>;
+
+    /// Records an event that is no request's, durably. Returns its place in the chain.
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError>;
 
     /// The user's lockout, past or present.
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError>;
@@ -93,6 +99,9 @@ pub trait Transaction: ApprovalTransaction {
 
     /// Replaces the request's record. What was signed, when it was first seen and the step that it used never change.
     fn update(&mut self, record: &Record) -> Result<(), LedgerError>;
+
+    /// Adds an event to the audit chain. Returns its place. A transaction has at most one.
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError>;
 
     /// Sets the user's lockout.
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError>;

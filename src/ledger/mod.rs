@@ -13,12 +13,16 @@
 //! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the newest
 //!    signed time that it removes (docs/decisions/0012).
 //! 6. A counter never falls: what [`Transaction::count`] adds is there after the commit, and not without it.
-//! 7. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
+//! 7. Every change that a transaction, [`Ledger::mark_replied`] or [`Ledger::prune`] makes has its event in the audit chain, in the same
+//!    commit. An event's head follows from the one before it, in the order of the commits, and no event is ever changed
+//!    (docs/decisions/0047).
+//! 8. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
 
 mod approval;
 mod contract;
 mod count;
 mod error;
+mod event;
 mod interface;
 mod postgres;
 mod queries;
@@ -33,6 +37,7 @@ pub use approval::{
 };
 pub use count::{BUCKETS, Counter, Counts, Series};
 pub use error::LedgerError;
+pub use event::{AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKind};
 pub use interface::{Ledger, Owner, RequestLock, Transaction};
 pub use postgres::Postgres;
 pub use queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally};
@@ -55,7 +60,7 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
             if settings.execution.run_via == RunVia::Direct && !path.exists() {
                 init(path, trusted.clone(), None)?;
             }
-            Ok(Box::new(Sqlite::open(path, trusted, timeout)?))
+            Ok(Box::new(Sqlite::open(path, trusted, timeout)?.of(&settings.gateway)))
         }
         LedgerUrl::Postgres(url) => Ok(Box::new(Postgres::open(url, settings, trusted, timeout)?)),
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Counter, Ledger, LedgerError, Lockout, Record, State};
+use super::{ChainRow, Checkpoint, Counter, Ledger, LedgerError, Lockout, Record, State};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 /// Which requests match; a field that is `None` matches all.
@@ -124,6 +124,26 @@ pub trait LedgerQueries: Ledger {
 
     /// All lockouts, with their users.
     fn lockouts(&self) -> Result<Vec<(String, Lockout)>, LedgerError>;
+
+    /// From here on, what this ledger reads is as it was at one moment, until [`thaw`](Self::thaw). Others are not held up.
+    fn freeze(&self) -> Result<(), LedgerError>;
+
+    /// Ends that.
+    ///
+    /// # Errors
+    ///
+    /// What was read was not all from one moment: a connection was lost.
+    fn thaw(&self) -> Result<(), LedgerError>;
+
+    /// Where the audit chain begins; `None` where it has no event yet.
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError>;
+
+    /// Calls `each` with the events after the number `after`, the first first.
+    ///
+    /// # Errors
+    ///
+    /// The ledger's error, or the first error of `each`.
+    fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError>;
 
     /// Writes records of another ledger in one transaction. Returns how many were not there yet.
     fn import(&mut self, _records: &[Record]) -> Result<u64, LedgerError> {

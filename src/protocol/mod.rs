@@ -7,6 +7,7 @@
 //! Nothing in this module may read a file, ask the time or decide what a user may do.
 
 mod block;
+mod chain;
 mod mac;
 mod name;
 mod notice;
@@ -21,6 +22,7 @@ mod unsigned;
 mod value;
 
 pub use block::{Unreadable, has_start_line};
+pub use chain::ChainHead;
 pub use mac::{BadKey, Key, Mac, RequestId};
 pub use name::{BadName, CommandName, GatewayName, ParameterName, UserName};
 pub use notice::{NoticeBlock, check_notice};
@@ -32,4 +34,4 @@ pub use secret::{SECRET, is_mark, mark, seal, sealed_in, unseal, without_marks, 
 pub use ssh::{BadSignature, BadSshKey, NAMESPACE, SshKey, SshSignature, Touch};
 pub use time::Timestamp;
 pub use unsigned::{UnsignedError, UnsignedRequest};
-pub use value::{BadValue, MAX_DECODED, is_unsafe};
+pub use value::{BadValue, MAX_DECODED, decode_value, encode_value, is_unsafe};

@@ -6,6 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::block::{Block, Kind, line};
+use super::chain::ChainHead;
 use super::mac::{Key, RequestId};
 use super::name::{GatewayName, UserName};
 use super::time::Timestamp;
@@ -83,6 +84,8 @@ pub struct ReplyBlock {
     pub time: Timestamp,
     /// The outcome of the request.
     pub result: RunResult,
+    /// The head of the gateway's audit chain after the event that the reply reports; a gateway without one gives none.
+    pub head: Option<ChainHead>,
 }
 
 impl ReplyBlock {
@@ -95,6 +98,9 @@ impl ReplyBlock {
         block += &line("time", &self.time.to_string());
         block += &line("result", &self.result.to_string());
         block += &line("output", &text_hash(text));
+        if let Some(head) = &self.head {
+            block += &line("head", &head.to_string());
+        }
         let mac = key.sign(block.as_bytes()).to_hex();
         block += &line("mac", &mac);
         block
@@ -114,12 +120,19 @@ impl SignedBlock for ReplyBlock {
     const KIND: Kind = Kind::Reply;
 
     fn read(block: &Block<'_>) -> Option<(Self, String)> {
-        let keys = ["gateway", "user", "request", "time", "result", "output"];
-        if !block.fields.iter().map(|(key, _)| key.as_ref()).eq(keys) {
+        let keys = ["gateway", "user", "request", "time", "result", "output", "head"];
+        let found = || block.fields.iter().map(|(key, _)| key.as_ref());
+        // A gateway that has no audit chain writes no head.
+        if !found().eq(keys) && !found().chain(["head"]).eq(keys) {
+            return None;
+        }
+        let head = block.fields.get(keys.len() - 1).map(|(_, value)| ChainHead::from_hex(value));
+        if head == Some(None) {
             return None;
         }
         let mut values = block.fields.iter().map(|(_, value)| *value);
         let read = Self {
+            head: head.flatten(),
             gateway: GatewayName::try_from(values.next()?).ok()?,
             user: UserName::try_from(values.next()?).ok()?,
             request: RequestId::from_hex(values.next()?)?,
@@ -204,7 +217,24 @@ mod tests {
             request: RequestId::from_bytes([3; 32]),
             time: Timestamp::parse("2026-11-23T10:15:04Z")?,
             result: RunResult::Exit(0),
+            head: Some(ChainHead::from_bytes([0xab; 32])),
         })
+    }
+
+    #[test]
+    fn a_reply_has_a_head_or_none_and_a_wrong_one_is_no_block() {
+        let own = key("07");
+        let with = block().expect("a block");
+        let without = ReplyBlock { head: None, ..with.clone() };
+        for block in [&with, &without] {
+            assert_eq!(verify_reply(&block.sign("", &own), &own), Verdict::Genuine((*block).clone()));
+        }
+        let signed = with.sign("", &own);
+        let line = format!("head: {}\n", "ab".repeat(32));
+        assert!(signed.contains(&format!("{line}mac: ")), "{signed}");
+        for other in ["", "head: ab\n", &line.to_uppercase().replace("HEAD", "head")] {
+            assert_eq!(verify_reply(&signed.replace(&line, other), &own), Verdict::NotGenuine, "the mac covers it");
+        }
     }
 
     #[test]

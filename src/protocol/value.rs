@@ -47,6 +47,34 @@ pub fn is_unsafe(c: char) -> bool {
 
 /// The characters that encode `value`, one item for each that must not be split: `a` or `~2D`.
 pub(super) fn encode(value: &str) -> impl Iterator<Item = String> + '_ {
+    units(value).map(|(byte, is_plain)| if is_plain { char::from(byte).to_string() } else { format!("~{byte:02X}") })
+}
+
+/// `value` as it stands in a line of the audit chain (docs/audit.md): encoded like an argument, and of any length.
+pub fn encode_value(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len() + value.len() / 4);
+    for (byte, is_plain) in units(value) {
+        if is_plain {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('~');
+            encoded.extend(
+                [byte >> 4, byte & 0xf]
+                    .map(|half| char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase()),
+            );
+        }
+    }
+    encoded
+}
+
+/// The value that [`encode_value`] has encoded; `None` for any other text.
+pub fn decode_value(encoded: &str) -> Option<String> {
+    let value = String::from_utf8(bytes_of(encoded).ok()?).ok()?;
+    (encode_value(&value) == encoded).then_some(value)
+}
+
+/// The bytes of `value`, each with whether it stands for itself.
+fn units(value: &str) -> impl Iterator<Item = (u8, bool)> + '_ {
     let bytes = value.as_bytes();
     bytes.iter().enumerate().map(|(at, &byte)| {
         let before = at.checked_sub(1).and_then(|at| bytes.get(at));
@@ -55,12 +83,24 @@ pub(super) fn encode(value: &str) -> impl Iterator<Item = String> + '_ {
             b'/' => before == Some(&b':'),
             _ => false,
         };
-        if is_plain(byte) && !client_would_change { char::from(byte).to_string() } else { format!("~{byte:02X}") }
+        (byte, is_plain(byte) && !client_would_change)
     })
 }
 
 /// Decodes the joined characters of an argument's lines.
 pub(super) fn decode(encoded: &str) -> Result<String, BadValue> {
+    let text = String::from_utf8(bytes_of(encoded)?).map_err(|_| BadValue::NotUtf8)?;
+    if let Some(c) = text.chars().find(|&c| is_unsafe(c)) {
+        return Err(BadValue::Unsafe(c));
+    }
+    if text.len() > MAX_DECODED {
+        return Err(BadValue::TooLong);
+    }
+    Ok(text)
+}
+
+/// The bytes that `encoded` stands for.
+fn bytes_of(encoded: &str) -> Result<Vec<u8>, BadValue> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.bytes();
     while let Some(byte) = rest.next() {
@@ -73,14 +113,7 @@ pub(super) fn decode(encoded: &str) -> Result<String, BadValue> {
             bytes.push(byte);
         }
     }
-    let text = String::from_utf8(bytes).map_err(|_| BadValue::NotUtf8)?;
-    if let Some(c) = text.chars().find(|&c| is_unsafe(c)) {
-        return Err(BadValue::Unsafe(c));
-    }
-    if text.len() > MAX_DECODED {
-        return Err(BadValue::TooLong);
-    }
-    Ok(text)
+    Ok(bytes)
 }
 
 fn hex_digit(byte: Option<u8>) -> Option<u8> {
@@ -115,7 +148,16 @@ mod tests {
             let wire = encoded(&value);
             prop_assert!(wire.bytes().all(|byte| is_plain(byte) || byte == b'~'));
             prop_assert!(!wire.contains("--") && !wire.contains(":/") && !wire.starts_with('-'));
+            prop_assert_eq!(encode_value(&value), wire.clone());
             prop_assert_eq!(decode(&wire), Ok(value));
+        }
+
+        #[test]
+        fn a_value_of_the_chain_has_one_form(value in any::<String>(), other in "[a-z~0-9A-F/:-]{0,40}") {
+            prop_assert_eq!(decode_value(&encode_value(&value)), Some(value));
+            if let Some(value) = decode_value(&other) {
+                prop_assert_eq!(encode_value(&value), other);
+            }
         }
 
         #[test]

@@ -167,6 +167,7 @@ impl<'p> ReplyComposer<'p> {
             request: self.id,
             time: now,
             result: content.result,
+            head: None,
         };
         text += &block.sign(&text, self.key);
         let kind = (content.result == RunResult::Pending).then_some("pending");

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use mailsudo::config::{Gateway, Trusted};
+use mailsudo::evidence::verify;
 use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{Key, Verdict, verify_reply};
@@ -87,7 +88,7 @@ impl Site {
         Ok(())
     }
 
-    /// The ledger is sound, says the program's own look at it.
+    /// The ledger is sound, and its audit chain whole, says the program's own look at it.
     pub fn judge_ledger(&self) -> Result<()> {
         let gateway = Gateway::open(self.test_gateway.folder.path(), Trusted::caller())?;
         let ledger = ledger::open(gateway.settings(), Trusted::caller(), Timeouts::DEFAULT.transaction)?;
@@ -95,6 +96,8 @@ impl Site {
         ensure!(examined.damage.is_none(), "the ledger: {examined:?}");
         let (counted, held) = (ledger.health()?.requests, examined.requests);
         ensure!(counted == held, "{counted} requests are counted, and {held} are there");
+        let verified = verify(ledger.as_ref(), &gateway.settings().gateway)?;
+        ensure!(verified.faults.is_empty(), "the audit chain: {:?}", verified.faults);
         Ok(())
     }
 }

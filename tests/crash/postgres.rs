@@ -95,6 +95,7 @@ impl Bench {
         ensure!(matches!(verdict, Verdict::Genuine(_)), "{verdict:?}: {first}");
         let open = self.sql("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()");
         ensure!(open == "0", "{open} transactions of dead deliveries are open");
+        self.site.judge_ledger()?;
         Ok(state)
     }
 

@@ -15,6 +15,7 @@ mod cli;
 
 mod approval;
 mod binary;
+mod chain;
 mod cli_conventions;
 mod concurrency;
 mod editing;

@@ -110,7 +110,7 @@ fn the_role_of_deliver_can_neither_delete_nor_change_what_was_signed() {
     // What was answered yesterday stays, even if deliver asked to prune it.
     let now = SystemClock.now().seconds();
     server().sql(&database, &format!("UPDATE mailsudo.requests SET replied = {now} - 86400, signed = {now} - 86400"));
-    let prune = format!("SET ROLE {DELIVER}; SELECT mailsudo.prune({now} + 1000000, 100)");
+    let prune = format!("SET ROLE {DELIVER}; SELECT mailsudo.prune({now} + 1000000, 100, {now}, '')");
     assert_eq!(server().sql(&database, &prune), "0");
 }
 

@@ -36,6 +36,7 @@ impl Signed {
                 request: RequestId::from_bytes([id; 32]),
                 time: Timestamp::parse("2026-11-23T10:15:04Z").expect("a time"),
                 result,
+                head: None,
             };
             format!("{above}\n{}", block.sign(&format!("{above}\n"), key))
         };

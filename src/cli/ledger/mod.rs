@@ -156,7 +156,8 @@ impl Status {
 impl Prune {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
-        let before = SystemClock.now().minus(self.older_than.as_duration());
+        let now = SystemClock.now();
+        let before = now.minus(self.older_than.as_duration());
         outln!("Requests with a reply sent before {} would be removed permanently.", when(before))?;
         if let Some(status) = self.confirm.missing("Remove them?")? {
             return Ok(status);
@@ -165,7 +166,7 @@ impl Prune {
         let mut gone: u64 = 0;
         let mut progress = Progress::show("removing");
         loop {
-            let batch = ledger.prune(before, BATCH)?;
+            let batch = ledger.prune(before, BATCH, now)?;
             gone += u64::from(batch);
             if batch < BATCH {
                 break;

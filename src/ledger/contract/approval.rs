@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::stand::Stand;
-use super::{alice, at, id, read, record, write};
+use super::{alice, at, id, now, read, record, write};
 use crate::ledger::{
     ApprovalRecord, Ledger, LedgerError, LedgerQueries, Notice, NoticeKind, PayloadRecord, Record, State, Story, Vote,
     VoteKind,
@@ -149,7 +149,7 @@ pub(super) fn what_is_pending_is_listed_and_pruned_with_its_request(stand: &dyn 
     transaction.commit().expect("committed");
     assert_eq!(listed(ledger.as_ref(), 10), [id(1), id(3)]);
     assert_eq!(ledger.story(&id(2)).expect("read").votes.len(), 1);
-    assert_eq!(ledger.prune(at(1_000_000), 20).expect("pruned"), 3, "three were replied to");
+    assert_eq!(ledger.prune(at(1_000_000), 20, now()).expect("pruned"), 3, "three were replied to");
     assert_eq!(ledger.story(&id(2)).expect("read"), Story::default());
     assert_eq!(ledger.story(&id(9)).expect("read").approval, Some(exception));
     wrong_votes_are_none(ledger.as_mut());

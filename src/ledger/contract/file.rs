@@ -6,8 +6,16 @@ use std::time::Duration;
 use super::stand::{SqliteStand, Stand};
 use super::{alice, at, id, read, record, write};
 use crate::config::Trusted;
-use crate::ledger::{ApprovalQueries, LedgerError, LedgerQueries, Record, Sqlite};
+use crate::ledger::{AuditEvent, ChainRow, EventKey, EventKind, LedgerError, Record, Sqlite};
 use crate::limits::Timeouts;
+
+/// Statements that make a ledger of schema 2, or of schema 1, of one that is up to date.
+const SECOND: &str = "DROP TABLE events; DROP TABLE checkpoint; DROP TABLE counters; DROP INDEX requests_user;
+    DROP INDEX requests_seen; DROP INDEX requests_open; DROP INDEX requests_state;
+    CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL; PRAGMA user_version = 2;";
+const FIRST: &str =
+    "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1;";
+const THIRD: &str = "DROP TABLE events; DROP TABLE checkpoint; PRAGMA user_version = 3;";
 
 fn opened(folder: &Path) -> Result<Sqlite, LedgerError> {
     Sqlite::open(&folder.join("ledger.db"), Trusted::caller(), Timeouts::DEFAULT.transaction)
@@ -24,7 +32,7 @@ fn a_hold_that_a_wrong_clock_began_ends() {
     assert!(!hold.is_busy(at(-200), Duration::from_mins(10)), "no run lasts that long");
 }
 
-/// Item 6.
+/// Item 8.
 #[test]
 fn opening_makes_nothing_and_touches_nothing_foreign() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -42,7 +50,7 @@ fn opening_makes_nothing_and_touches_nothing_foreign() {
     assert!(matches!(opened(folder.path()), Err(LedgerError::Newer(99))));
 }
 
-/// Item 6: what mailsudo did not make is not used.
+/// Item 8: what mailsudo did not make is not used.
 #[test]
 fn a_planted_trigger_is_an_error() {
     for planted in [
@@ -58,36 +66,48 @@ fn a_planted_trigger_is_an_error() {
     }
 }
 
-/// Item 6: an older ledger is brought up to date by opening it, whole, and keeps what it holds.
+/// Item 8: an older ledger is brought up to date by opening it, whole, and keeps what it holds.
 #[test]
-fn a_ledger_of_the_first_schema_is_migrated_when_it_is_opened() {
-    let SqliteStand(folder) = SqliteStand::new();
-    let path = folder.path().join("ledger.db");
-    write(&mut opened(folder.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
-    let database = rusqlite::Connection::open(&path).expect("the database");
-    let second = "DROP TABLE counters; DROP INDEX requests_user; DROP INDEX requests_seen; DROP INDEX requests_open;
-        DROP INDEX requests_state; CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL;
-        PRAGMA user_version = 2";
-    let back = &format!(
-        "{second}; DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1"
-    );
-    database.execute_batch(back).expect("the first schema");
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| opened(folder.path()).expect("the ledger, migrated once"));
-        }
-    });
-    let mut ledger = opened(folder.path()).expect("the ledger");
-    assert_eq!(read(&mut ledger, 1), Some(record(1, 1000)));
-    assert_eq!(ledger.pending(10).expect("a list"), []);
-    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
-    assert_eq!(found, 3);
-    let tally = ledger.tally(at(0)).expect("counters");
-    assert_eq!((tally.requests, tally.oldest_open), (1, Some(at(1000))));
-    // The schema with approvals, too.
-    database.execute_batch(second).expect("the second schema");
-    assert_eq!(opened(folder.path()).expect("the ledger").tally(at(0)).expect("counters").requests, 1);
-    // What mailsudo did not make is not migrated.
-    database.execute_batch(&format!("{back}; CREATE VIEW v AS SELECT 1")).expect("planted");
-    assert!(matches!(opened(folder.path()), Err(LedgerError::Corrupt(_))));
+fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
+    for (older, back) in [(1, format!("{SECOND} {FIRST}")), (2, SECOND.to_owned()), (3, THIRD.to_owned())] {
+        let stand = SqliteStand::new();
+        let path = stand.0.path().join("ledger.db");
+        write(&mut opened(stand.0.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
+        let database = rusqlite::Connection::open(&path).expect("the database");
+        database.execute_batch(&back).expect("the older schema");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| opened(stand.0.path()).expect("the ledger, migrated once"));
+            }
+        });
+        let mut ledger = stand.open();
+        assert_eq!(read(ledger.as_mut(), 1), Some(record(1, 1000)), "of schema {older}");
+        assert_eq!(ledger.pending(10).expect("a list"), []);
+        let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
+        assert_eq!(found, 4);
+        let tally = ledger.tally(at(0)).expect("counters");
+        assert_eq!((tally.requests, tally.oldest_open), (1, Some(at(1000))), "of schema {older}");
+        // What mailsudo did not make is not migrated.
+        database.execute_batch(&format!("{back} CREATE VIEW v AS SELECT 1")).expect("planted");
+        assert!(matches!(opened(stand.0.path()), Err(LedgerError::Corrupt(_))));
+    }
+}
+
+/// Requests that are older than the chain have no event, and the chain says how many there are.
+#[test]
+fn a_chain_that_begins_later_says_how_many_requests_are_older() {
+    let stand = SqliteStand::new();
+    let mut ledger = stand.open();
+    for n in 1..=3 {
+        write(ledger.as_mut(), &record(n, 1000)).expect("committed");
+    }
+    ledger.mark_replied(&id(1), at(2000), 0, Duration::from_secs(10)).expect("marked");
+    let mut said = Vec::new();
+    let mut each = |row: ChainRow| {
+        let event = AuditEvent::parse(&row.event).expect("an event");
+        said.push((event.kind(), event.get(EventKey::Requests).map(str::to_owned)));
+        Ok(())
+    };
+    ledger.events(0, &mut each).expect("the events");
+    assert_eq!(said, [(Some(EventKind::Migrated), Some("2".to_owned())), (Some(EventKind::Replied), None)]);
 }

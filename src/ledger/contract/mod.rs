@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod approval;
+mod chain;
 mod file;
 mod queries;
 mod stand;
@@ -18,6 +19,10 @@ use crate::protocol::{RequestId, RunResult, Timestamp, UserName};
 use approval::{
     a_pending_request_is_claimed_once, what_is_asked_and_voted_is_kept,
     what_is_pending_is_listed_and_pruned_with_its_request,
+};
+use chain::{
+    a_frozen_ledger_shows_one_moment, each_event_follows_from_the_one_before, pruning_leaves_a_checkpoint,
+    there_is_one_head_for_all,
 };
 use queries::{
     what_is_counted_is_there_after_the_commit_and_outlives_what_is_pruned, what_sysadmins_ask_is_answered_alike,
@@ -59,6 +64,10 @@ contract! {
     what_is_asked_and_voted_is_kept
     a_pending_request_is_claimed_once
     what_is_pending_is_listed_and_pruned_with_its_request
+    each_event_follows_from_the_one_before
+    there_is_one_head_for_all
+    pruning_leaves_a_checkpoint
+    a_frozen_ledger_shows_one_moment
 }
 
 fn id(n: u8) -> RequestId {
@@ -71,6 +80,11 @@ fn alice() -> UserName {
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
+}
+
+/// The time of a pruning in these tests.
+fn now() -> Timestamp {
+    at(200 * 86_400)
 }
 
 fn record(n: u8, seen: i64) -> Record {
@@ -225,16 +239,16 @@ fn pruning_forgets_little_and_nothing_that_could_come_back(stand: &dyn Stand) {
             .expect("read")
             .map(Timestamp::seconds)
     };
-    ledger.prune(at(-day), 20).expect("pruned");
+    ledger.prune(at(-day), 20, now()).expect("pruned");
     assert_eq!((watermark(ledger.as_mut()), read(ledger.as_mut(), 0).is_some()), (None, true), "nothing is old enough");
-    ledger.prune(at(day), 20).expect("pruned");
+    ledger.prune(at(day), 20, now()).expect("pruned");
     assert_eq!(watermark(ledger.as_mut()), Some(1019 - 5), "the newest signed time among the twenty oldest");
     assert_eq!(
         (read(ledger.as_mut(), 19).is_some(), read(ledger.as_mut(), 20).is_some()),
         (false, true),
         "a few at a time"
     );
-    ledger.prune(at(day), 20).expect("pruned");
+    ledger.prune(at(day), 20, now()).expect("pruned");
     assert_eq!(watermark(ledger.as_mut()), Some(1029 - 5));
     assert!(read(ledger.as_mut(), 100).is_some(), "it has no reply yet");
     assert!(

@@ -103,7 +103,7 @@ pub(super) fn what_is_counted_is_there_after_the_commit_and_outlives_what_is_pru
         ledger.mark_replied(&id(1), at(1500), 0, Duration::from_secs(10)).expect("marked");
     }
     assert_eq!(value(ledger.as_ref(), Series::Replied), Some(1), "a reply is counted once");
-    assert_eq!(ledger.prune(at(86_400), 20).expect("pruned"), 1);
+    assert_eq!(ledger.prune(at(86_400), 20, at(200 * 86_400)).expect("pruned"), 1);
     assert_eq!(value(ledger.as_ref(), Series::Recorded), Some(3));
     assert_eq!(value(ledger.as_ref(), Series::Pruned), Some(1));
     assert_eq!(ledger.health().expect("its state").requests, 2);

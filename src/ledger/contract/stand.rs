@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::{Gateway, LedgerUrl, Settings, Trusted};
 use crate::ledger::{self, LedgerError, LedgerQueries, Sqlite};
 use crate::limits::Timeouts;
+use crate::protocol::GatewayName;
 
 #[path = "../../../tests/common/postgres.rs"]
 mod server;
@@ -35,7 +36,7 @@ impl SqliteStand {
 impl Stand for SqliteStand {
     fn open_within(&self, timeout: Duration) -> Result<Box<dyn LedgerQueries>, LedgerError> {
         let ledger = Sqlite::open(&self.0.path().join("ledger.db"), Trusted::caller(), timeout)?;
-        Ok(Box::new(ledger))
+        Ok(Box::new(ledger.of(&GatewayName::try_from("berlin").expect("a name"))))
     }
 
     fn pass(&self, _: Duration) {}

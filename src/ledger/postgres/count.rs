@@ -8,12 +8,13 @@ use crate::protocol::Timestamp;
 /// Reads all counters.
 pub(super) const READ: &str = "SELECT series, value, since FROM mailsudo.counters ORDER BY series";
 
-/// Marks a reply as sent, and counts it if it was not marked before.
-pub(super) const REPLIED: &str = "WITH marked AS (
+/// Marks a reply as sent, and counts it if it was not marked before: parts of a statement that may do more with what was `marked`.
+pub(super) const REPLIED: &str = "marked AS (
          UPDATE mailsudo.requests SET replied = $2, audit_lost = greatest(audit_lost, $3)
          WHERE id = $1 AND replied IS NULL AND state NOT IN ('waiting', 'started') RETURNING id
-     )
-     UPDATE mailsudo.counters SET value = value + 1 WHERE series = 'replied' AND EXISTS (SELECT FROM marked)";
+     ), counted AS (
+         UPDATE mailsudo.counters SET value = value + 1 WHERE series = 'replied' AND EXISTS (SELECT FROM marked)
+     )";
 
 /// Takes over a counter of another ledger.
 pub(super) const IMPORT: &str = "INSERT INTO mailsudo.counters AS known (series, value, since) VALUES ($1, $2, $3)

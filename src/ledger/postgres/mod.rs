@@ -6,6 +6,7 @@
 //! MUST: any doubt about a commit is an error, and so a deferral; the next delivery finds out.
 
 mod approval;
+mod chain;
 mod connect;
 mod count;
 mod locks;
@@ -27,7 +28,9 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{Counts, Ledger, LedgerError, Lockout, Owner, Record, RequestLock, Transaction};
+use super::{
+    AuditEvent, ChainPoint, Counts, EventKind, Ledger, LedgerError, Lockout, Owner, Record, RequestLock, Transaction,
+};
 use crate::config::{Folder, LedgerUrl, PostgresUrl, Settings, Trusted};
 use crate::limits::{NODE_SEEN, Timeouts};
 use crate::protocol::{RequestId, Timestamp, UserName};
@@ -186,10 +189,14 @@ impl Ledger for Postgres {
         let seen = "INSERT INTO mailsudo.nodes AS known (name, version, clock, last_seen) VALUES ($1, $2, $3, clock_timestamp())
              ON CONFLICT (name) DO UPDATE SET version = $2, clock = $3, last_seen = clock_timestamp()
              WHERE known.version <> $2 OR known.last_seen < clock_timestamp() - $4 * interval '1 second'";
-        let values = [id.as_bytes().as_slice().into(), now.into(), i64::from(audit_lost).into()];
+        let sql = chain::with_event(count::REPLIED);
+        let event = AuditEvent::replied(id, now).canonical();
+        let lost = i64::from(audit_lost);
+        let values = [id.as_bytes().as_slice().into(), now.into(), lost.into(), event.as_str().into()];
         let often = NODE_SEEN.as_secs().cast_signed();
         let node = [self.terms.node.as_str().into(), env!("CARGO_PKG_VERSION").into(), now.into(), often.into()];
-        let statements = [statement(ASYNCHRONOUS, &[]), statement(count::REPLIED, &values), statement(seen, &node)];
+        let statements =
+            [statement(ASYNCHRONOUS, &[]), chain::lock(), statement(&sql, &values), statement(seen, &node)];
         self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
     }
 
@@ -199,12 +206,25 @@ impl Ledger for Postgres {
         self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
     }
 
-    fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
-        let values = [before.into(), i64::from(most).into()];
-        let sql = "SELECT mailsudo.prune($1, $2)";
+    fn prune(&mut self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
+        let event = AuditEvent::new(EventKind::Pruned, now).canonical();
+        let values = [before.into(), i64::from(most).into(), now.into(), event.as_str().into()];
+        let sql = "SELECT mailsudo.prune($1, $2, $3, $4)";
         let answer = self.repeat(&[statement(ASYNCHRONOUS, &[]), statement(sql, &values)])?.pop();
         let gone = answer.and_then(Answer::row).ok_or(LedgerError::Corrupt("answer"))?.int("count")?;
         Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+    }
+
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        let sql = chain::append_sql();
+        let text = event.canonical();
+        let at = event.at().ok_or(LedgerError::Corrupt("event"))?;
+        let values = [at.into(), text.as_str().into()];
+        let answer = self.repeat(&[chain::lock(), statement(&sql, &values), statement(chain::END, &[])])?.pop();
+        if let Some(warning) = self.session.borrow_mut().wire()?.take_warnings().pop() {
+            return Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message)));
+        }
+        chain::end(answer.and_then(Answer::row))
     }
 
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::chain;
 use super::record::{self, COLUMNS, Written};
 use super::transaction::{lockout_from, lockout_values};
 use super::value::{Row, Value};
 use super::{Answer, Postgres, count, server, statement};
 use crate::ledger::count::held;
 use crate::ledger::queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally, bounds};
-use crate::ledger::{Counter, Counts, LedgerError, Lockout, Record, Series, State};
+use crate::ledger::{ChainRow, Checkpoint, Counter, Counts, LedgerError, Lockout, Record, Series, State};
 use crate::protocol::Timestamp;
 
 /// How many records are read at once, so that none of the answers is large.
@@ -115,6 +116,37 @@ impl LedgerQueries for Postgres {
         let sql = "SELECT user_name, until, told, counted_to FROM mailsudo.lockouts ORDER BY user_name";
         let rows = self.one(sql, &[])?.rows;
         rows.into_iter().map(|mut row| Ok((row.text("user")?, lockout_from(&mut row)?))).collect()
+    }
+
+    fn freeze(&self) -> Result<(), LedgerError> {
+        self.one("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", &[]).map(drop)
+    }
+
+    fn thaw(&self) -> Result<(), LedgerError> {
+        // A new connection, where the old one broke, has no transaction.
+        let row = self.one("SELECT current_setting('transaction_isolation') = 'repeatable read'", &[])?.row();
+        let is_whole = row.ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?;
+        self.one("ROLLBACK", &[])?;
+        is_whole.then_some(()).ok_or_else(|| LedgerError::Lost("while it was read; try again".to_owned()))
+    }
+
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError> {
+        self.one(chain::CHECKPOINT, &[])?.row().map(chain::checkpoint).transpose()
+    }
+
+    fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+        let mut last = i64::try_from(after).unwrap_or(i64::MAX);
+        loop {
+            let rows = self.one(chain::EVENTS, &[last.into(), chain::PAGE.into()])?.rows;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                let event = chain::event(row)?;
+                last = i64::try_from(event.number).unwrap_or(i64::MAX);
+                each(event)?;
+            }
+        }
     }
 
     fn import(&mut self, records: &[Record]) -> Result<u64, LedgerError> {

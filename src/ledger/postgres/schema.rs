@@ -8,15 +8,19 @@ use crate::ledger::LedgerError;
 use crate::protocol::Timestamp;
 
 /// The migrations, the first one first. A ledger of schema N has had the first N of them.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// The schema that this mailsudo writes.
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 
-/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 1 knows no approvals, and would
-/// refuse an approver's vote for good. What one of schema 2 records is missing in the counters.
-const READABLE_FROM: i64 = 2;
+/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 3 would record requests without
+/// their events in the audit chain.
+const READABLE_FROM: i64 = 4;
 
 /// The columns of a request that the role of `deliver` may change. What was signed and what it used are not among them.
 const CHANGEABLE: &str = "state, reason, run_as, argv, started, finished, result, reply_to, reply, replied, audit_lost, \
@@ -66,7 +70,10 @@ pub(super) fn init(wire: &mut Wire, gateway: &str, watermark: Option<Timestamp>)
          SELECT {SCHEMA}, {READABLE_FROM}, $1, $2, {IDENTITY}"
     );
     let tables = format!("BEGIN; {}", MIGRATIONS.join("\n"));
-    whole(wire, &tables, |wire| wire.one(&row, &[gateway.into(), watermark.into()]).map(drop))?;
+    whole(wire, &tables, |wire| {
+        wire.one(&row, &[gateway.into(), watermark.into()])?;
+        wire.one("SELECT mailsudo.begin_chain()", &[]).map(drop)
+    })?;
     Ok(true)
 }
 
@@ -133,7 +140,9 @@ pub(super) fn grant(wire: &mut Wire, role: &str) -> Result<(), LedgerError> {
          GRANT UPDATE (sent) ON mailsudo.notices TO {quoted};
          GRANT UPDATE ON mailsudo.locks, mailsudo.lockouts, mailsudo.nodes TO {quoted};
          GRANT SELECT, UPDATE (lost_until, quiet_until, system_id, timeline) ON mailsudo.ledger TO {quoted};
-         GRANT EXECUTE ON FUNCTION mailsudo.prune(bigint, bigint) TO {quoted};"
+         GRANT SELECT, INSERT ON mailsudo.events TO {quoted};
+         GRANT SELECT ON mailsudo.checkpoint TO {quoted};
+         GRANT EXECUTE ON FUNCTION mailsudo.prune(bigint, bigint, bigint, text) TO {quoted};"
     );
     Ok(wire.batch(&sql)?)
 }

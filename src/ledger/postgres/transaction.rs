@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::chain::{self, NewEvent};
 use super::count;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
@@ -17,7 +18,7 @@ use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
+use crate::ledger::{AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
 use crate::limits::{HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
@@ -50,6 +51,10 @@ pub(super) struct PostgresTransaction {
     /// What is counted when it is committed.
     counts: Counts,
     counted_at: Timestamp,
+    /// The newest event of the audit chain.
+    chain: Option<ChainPoint>,
+    /// The event that is written with the commit.
+    event: Option<NewEvent>,
     is_open: bool,
 }
 
@@ -77,6 +82,7 @@ impl PostgresTransaction {
                 statement(&identity, &[]),
                 statement(&known, &[id.as_bytes().as_slice().into()]),
                 statement(LOCKOUT, &[user.as_str().into()]),
+                statement(chain::END, &[]),
             ],
             deadline,
         )?;
@@ -94,6 +100,8 @@ impl PostgresTransaction {
             written: None,
             counts: Counts::default(),
             counted_at: Timestamp::from_seconds(0),
+            chain: None,
+            event: None,
             is_open: true,
         };
         transaction.take(begun)?;
@@ -125,6 +133,7 @@ impl PostgresTransaction {
             None => None,
         };
         self.lockout = rows.next().flatten().map(|mut row| lockout_from(&mut row)).transpose()?;
+        self.chain = Some(chain::end(rows.next().flatten())?);
         if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
     }
 
@@ -167,6 +176,16 @@ impl PostgresTransaction {
 
     fn first(&self, sql: &str, values: &[Value<'_>]) -> Result<Row, LedgerError> {
         self.one(sql, values)?.row().ok_or(LedgerError::Corrupt("answer"))
+    }
+
+    /// Reads back an event that was committed without a change of a request.
+    fn read_back_event(&self, event: &NewEvent) -> Result<(), LedgerError> {
+        let sql = "SELECT head FROM mailsudo.events WHERE number = $1";
+        let found = self.one(sql, &[event.number().into()])?.row();
+        match found.map(|mut row| row.bytes("head")).transpose()? {
+            Some(head) if head.as_ref() == event.point().head.as_bytes() => Ok(()),
+            _ => Err(LedgerError::Unproven("the event could not be read back".to_owned())),
+        }
     }
 
     /// Reads back what was committed.
@@ -268,6 +287,14 @@ impl Transaction for PostgresTransaction {
         }
     }
 
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        let newest = self.chain.take().ok_or(LedgerError::Corrupt("second event in one transaction"))?;
+        let event = NewEvent::new(newest, event)?;
+        let point = event.point();
+        self.event = Some(event);
+        Ok(point)
+    }
+
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {
         self.one(SET_LOCKOUT, &lockout_values(&self.user, lockout))?;
         self.lockout = Some(*lockout);
@@ -280,25 +307,33 @@ impl Transaction for PostgresTransaction {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
-        // Last, so that a counter is locked for the time of the commit only.
-        if !self.counts.is_empty() {
-            self.one(&count::add_sql(&self.counts), &count::values(&self.counts, self.counted_at))?;
-        }
+        let event = self.event.take();
+        let event_values = event.as_ref().map(NewEvent::values);
+        let counts = (!self.counts.is_empty())
+            .then(|| (count::add_sql(&self.counts), count::values(&self.counts, self.counted_at)));
         let answered = {
             let mut session = self.session.borrow_mut();
             let wire = session.wire()?;
             wire.take_warnings();
             // Whatever goes wrong from here on: the commit may have been done.
             self.is_open = false;
-            let answered = wire.one("COMMIT", &[]);
+            // The counters and the event go with the commit, which the server does only if it has taken them. So a counter is locked
+            // for the time of the commit only.
+            let counted = counts.iter().map(|(sql, values)| statement(sql, values));
+            let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
+            let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();
+            let answered = wire.run(&statements);
+            self.is_open = matches!(answered, Err(Fault::Server(_)));
             match wire.take_warnings().pop() {
                 Some(warning) => Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message))),
-                None => Ok(answered?.tag),
+                None => Ok(answered?.pop().map(|answer| answer.tag).unwrap_or_default()),
             }
         };
-        match answered?.as_str() {
-            "COMMIT" => self.written.map_or(Ok(()), |written| self.read_back(written)),
-            other => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
+        match (answered?.as_str(), self.written, event) {
+            ("COMMIT", Some(written), _) => self.read_back(written),
+            ("COMMIT", None, Some(event)) => self.read_back_event(&event),
+            ("COMMIT", None, None) => Ok(()),
+            (other, ..) => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
         }
     }
 }

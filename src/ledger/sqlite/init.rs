@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rustix::fs::{CWD, RenameFlags};
 
 use super::files::{beside, checked_path, failed, sync_folder};
-use super::schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, migration};
+use super::schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, WITH_COUNTERS, migration};
 use super::{Sqlite, count};
 use crate::config::Trusted;
 use crate::ledger::LedgerError;
@@ -25,7 +25,9 @@ impl Sqlite {
         if (FIRST_SCHEMA..SCHEMA).contains(&found) {
             self.check_schema(found)?;
             transaction.execute_batch(&migration(found))?;
-            count::begin(&transaction)?;
+            if found < WITH_COUNTERS {
+                count::begin(&transaction)?;
+            }
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
         Ok(transaction.commit()?)

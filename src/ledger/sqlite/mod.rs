@@ -1,10 +1,12 @@
 //! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit.
 
 mod approval;
+mod chain;
 mod count;
 mod files;
 mod init;
 mod locks;
+mod prune;
 mod queries;
 mod record;
 mod restore;
@@ -18,10 +20,10 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use super::{Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, Transaction};
+use super::{AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, Transaction};
 use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
-use crate::protocol::{RequestId, Timestamp, UserName};
+use crate::protocol::{GatewayName, RequestId, Timestamp, UserName};
 
 use files::{beside, checked_path, failed, sync_folder};
 use record::COLUMNS;
@@ -36,6 +38,8 @@ pub struct Sqlite {
     locks: PathBuf,
     synchronous: Synchronous,
     timeout: Duration,
+    /// Whose chain an event may begin.
+    gateway: Option<GatewayName>,
 }
 
 /// When a commit of the write-ahead log is on stable storage (`PRAGMA synchronous`).
@@ -74,7 +78,7 @@ impl Sqlite {
         connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         let synchronous = Synchronous::Full;
         connection.pragma_update(None, "synchronous", synchronous.word())?;
-        let ledger = Self { connection, locks: beside(&path, "-claims"), synchronous, timeout };
+        let ledger = Self { connection, locks: beside(&path, "-claims"), synchronous, timeout, gateway: None };
         match ledger.schema()? {
             (APPLICATION, SCHEMA) => {
                 ledger.check_schema(SCHEMA)?;
@@ -90,6 +94,12 @@ impl Sqlite {
             (APPLICATION, newer) if newer > SCHEMA => Err(LedgerError::Newer(newer)),
             _ => Err(LedgerError::Foreign(path)),
         }
+    }
+
+    /// The same ledger, as that of `gateway`: only then can an event begin its chain.
+    pub(super) fn of(mut self, gateway: &GatewayName) -> Self {
+        self.gateway = Some(gateway.clone());
+        self
     }
 
     fn set(&mut self, synchronous: Synchronous) -> Result<(), LedgerError> {
@@ -201,6 +211,7 @@ impl Ledger for Sqlite {
         Ok(Box::new(SqliteTransaction {
             transaction,
             locks: &self.locks,
+            gateway: self.gateway.as_ref(),
             id: *id,
             user: user.to_string(),
             counts: Counts::default(),
@@ -218,10 +229,10 @@ impl Ledger for Sqlite {
         self.set(Synchronous::Normal)?;
         let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
                    WHERE name = ?1 AND handed_over IS NULL";
-        let values = params![id.as_bytes(), now.seconds(), audit_lost];
         let transaction = self.begin_within(timeout)?;
-        if transaction.execute(sql, values)? > 0 {
+        if transaction.execute(sql, params![id.as_bytes(), now.seconds(), audit_lost])? > 0 {
             count::raise(&transaction, Series::Replied, 1)?;
+            chain::append(&transaction, self.gateway.as_ref(), &AuditEvent::replied(id, now))?;
         }
         Ok(transaction.commit()?)
     }
@@ -233,10 +244,18 @@ impl Ledger for Sqlite {
         Ok(transaction.commit()?)
     }
 
-    fn prune(&mut self, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
+    fn prune(&mut self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
         // If a power failure undoes it, the watermark is undone with it.
         self.set(Synchronous::Normal)?;
-        prune(&mut self.connection, before, most)
+        self.prune_old(before, most, now)
+    }
+
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        self.set(Synchronous::Full)?;
+        let transaction = self.begin()?;
+        let point = chain::append(&transaction, self.gateway.as_ref(), event)?;
+        transaction.commit()?;
+        Ok(point)
     }
 
     fn lockout(&self, user: &UserName) -> Result<Option<Lockout>, LedgerError> {
@@ -273,30 +292,4 @@ impl Ledger for Sqlite {
         };
         record.transpose()
     }
-}
-
-/// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and raises the
-/// watermark to the newest signed time among them.
-fn prune(connection: &mut Connection, before: Timestamp, most: u32) -> Result<u32, LedgerError> {
-    let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
-    let bounds = params![before.seconds(), most];
-    // A short query first, because most deliveries find nothing to prune.
-    let any = "SELECT 1 FROM requests WHERE handed_over < ?1";
-    if connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
-        return Ok(0);
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let newest = format!("SELECT max(signed) FROM (SELECT signed {old})");
-    let newest: Option<i64> = transaction.query_row(&newest, bounds, |row| row.get(0))?;
-    let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1) WHERE ?1 IS NOT NULL", [newest])?;
-    if let (0, Some(newest)) = (raised, newest) {
-        transaction.execute("INSERT INTO floor (signed) VALUES (?1)", [newest])?;
-    }
-    for (table, column) in [("approvals", "name"), ("payloads", "name"), ("votes", "request"), ("notices", "request")] {
-        transaction.execute(&format!("DELETE FROM {table} WHERE {column} IN (SELECT name {old})"), bounds)?;
-    }
-    let gone = transaction.execute(&format!("DELETE FROM requests WHERE rowid IN (SELECT rowid {old})"), bounds)?;
-    count::raise(&transaction, Series::Pruned, gone)?;
-    transaction.commit()?;
-    Ok(u32::try_from(gone).unwrap_or(u32::MAX))
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
-use super::{COLUMNS, Sqlite, count, record};
+use super::{COLUMNS, Sqlite, chain, count, record};
 use crate::ledger::count::held;
 use crate::ledger::queries::{Examined, Filter, Health, LedgerQueries, Tally, bounds};
-use crate::ledger::{LedgerError, Lockout, Record, State};
+use crate::ledger::{ChainRow, Checkpoint, LedgerError, Lockout, Record, State};
 use crate::protocol::Timestamp;
 
 impl LedgerQueries for Sqlite {
@@ -73,6 +73,22 @@ impl LedgerQueries for Sqlite {
             Ok((row.get(0)?, Lockout { until, told: row.get(2)?, counted_to }))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn freeze(&self) -> Result<(), LedgerError> {
+        Ok(self.connection.execute_batch("BEGIN")?)
+    }
+
+    fn thaw(&self) -> Result<(), LedgerError> {
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
+    fn checkpoint(&self) -> Result<Option<Checkpoint>, LedgerError> {
+        chain::checkpoint(&self.connection)
+    }
+
+    fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+        chain::events(&self.connection, after, each)
     }
 
     fn vacuum(&mut self) -> Result<(), LedgerError> {

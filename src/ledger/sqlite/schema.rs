@@ -6,7 +6,7 @@ use rusqlite::OpenFlags;
 pub(super) const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 
 /// The first schema: without approvals.
 pub(super) const FIRST_SCHEMA: i64 = 1;
@@ -15,7 +15,10 @@ pub(super) const FIRST_SCHEMA: i64 = 1;
 const WITH_APPROVALS: i64 = 2;
 
 /// The schema that has counters, and the indices that sysadmins' queries need.
-const WITH_COUNTERS: i64 = 3;
+pub(super) const WITH_COUNTERS: i64 = 3;
+
+/// The schema that has the audit chain.
+const WITH_CHAIN: i64 = 4;
 
 const TABLES: &str = "
     CREATE TABLE requests (
@@ -87,6 +90,12 @@ const COUNTERS: &str = "
     CREATE TABLE counters (series TEXT PRIMARY KEY, value INTEGER NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// What schema 4 adds: the events of the audit chain, and where it begins.
+const CHAIN: &str = "
+    CREATE TABLE events (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, head BLOB NOT NULL) STRICT;
+    CREATE TABLE checkpoint (gateway TEXT NOT NULL, number INTEGER NOT NULL, head BLOB NOT NULL, until INTEGER) STRICT;
+";
+
 /// What brings a ledger of the schema `from` to this one.
 pub(super) fn migration(from: i64) -> String {
     let mut sql = String::new();
@@ -100,14 +109,18 @@ pub(super) fn migration(from: i64) -> String {
         sql.push_str("DROP INDEX requests_no_step;");
         sql.push_str(COUNTERS);
     }
+    if from < WITH_CHAIN {
+        sql.push_str(CHAIN);
+    }
     sql
 }
 
 /// The statements of a schema, as SQLite keeps them: without the text around them.
 pub(super) fn statements(schema: i64) -> impl Iterator<Item = &'static str> {
     let added = |by, text: &'static str| if schema < by { "" } else { text };
-    let all = [TABLES, added(WITH_APPROVALS, APPROVALS), added(WITH_COUNTERS, COUNTERS)];
-    let all = all.into_iter().flat_map(|text| text.split(';')).map(str::trim);
+    let later = [added(WITH_APPROVALS, APPROVALS), added(WITH_COUNTERS, COUNTERS), added(WITH_CHAIN, CHAIN)];
+    let all = [TABLES].into_iter().chain(later);
+    let all = all.flat_map(|text| text.split(';')).map(str::trim);
     all.filter(move |statement| !statement.is_empty() && (schema < WITH_COUNTERS || *statement != REPLACED))
 }
 

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{count, locks, record};
-use crate::ledger::{Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
-use crate::protocol::{RequestId, Timestamp};
+use super::{chain, count, locks, record};
+use crate::ledger::{AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
+use crate::protocol::{GatewayName, RequestId, Timestamp};
 
 /// An open transaction.
 pub(super) struct SqliteTransaction<'l> {
     pub(super) transaction: rusqlite::Transaction<'l>,
     pub(super) locks: &'l Path,
+    pub(super) gateway: Option<&'l GatewayName>,
     pub(super) id: RequestId,
     pub(super) user: String,
     /// What is counted when it is committed.
@@ -72,6 +73,10 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
         record::update(&self.transaction, record, None).map(drop)
+    }
+
+    fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
+        chain::append(&self.transaction, self.gateway, event)
     }
 
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {
