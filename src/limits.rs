@@ -67,6 +67,9 @@ pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);
 /// See [`CHECK_PROGRAM`].
 pub const CHECK_PROGRAMS: Duration = Duration::from_secs(12);
 
+/// How long before its end `check` warns of a certificate.
+pub const CERTIFICATE_ENDS: Duration = Duration::from_hours(30 * 24);
+
 /// For a program that did not end in time to end after SIGTERM, and again after SIGKILL, where nothing else is given.
 pub const KILL_GRACE: Duration = Duration::from_secs(1);
 

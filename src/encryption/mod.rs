@@ -7,6 +7,7 @@
 
 mod header;
 mod openpgp;
+mod packets;
 mod smime;
 mod tool;
 
@@ -15,7 +16,39 @@ use std::time::Duration;
 
 use crate::config::{EncryptKind, Gateway, Settings};
 use crate::limits::Timeouts;
-use crate::protocol::UserName;
+use crate::protocol::{Timestamp, UserName};
+
+/// What is encrypted to find out whether a certificate can be used.
+const PROBE: &[u8] = b"Subject: test\nContent-Type: text/plain\n\ntest\n";
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Algorithm and, for RSA, the bits of the key that is encrypted to.
+    pub key: String,
+    /// When it expires; `None`: never.
+    pub expires: Option<Timestamp>,
+    /// Whether the key is weaker than it should be.
+    pub is_weak: bool,
+}
+
+/// What kind of certificate `text` is.
+///
+/// # Errors
+///
+/// It is none, or it holds a private key, which does not belong on the gateway.
+pub fn kind_of(text: &str) -> Result<EncryptKind, &'static str> {
+    if text.contains("PRIVATE KEY") {
+        return Err("it holds a private key, which only the user may have: give the certificate alone");
+    }
+    if text.contains("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
+        return Ok(EncryptKind::Openpgp);
+    }
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        return Ok(EncryptKind::Smime);
+    }
+    Err("it is neither an armored OpenPGP certificate nor an X.509 certificate in PEM")
+}
 
 /// What encrypts for one delivery: the gateway's tools, the time that is left for them, and what failed.
 #[derive(Debug)]
@@ -62,11 +95,38 @@ impl<'g> Encryption<'g> {
 
     fn try_to(&self, user: &UserName, kind: EncryptKind, message: &[u8]) -> Result<Vec<u8>, String> {
         let certificate = self.gateway.certificate(user, kind).map_err(|error| error.to_string())?;
+        self.with(kind, &certificate, message)
+    }
+
+    /// What is known of the certificate of `user`, after a message was encrypted to it.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be encrypted to it.
+    pub fn about(&self, user: &UserName, kind: EncryptKind) -> Result<About, String> {
+        let certificate = self.gateway.certificate(user, kind).map_err(|error| error.to_string())?;
+        self.about_text(kind, &certificate)
+    }
+
+    /// The same for a certificate that is not in the gateway's folder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::about`].
+    pub fn about_text(&self, kind: EncryptKind, certificate: &str) -> Result<About, String> {
+        self.with(kind, certificate, PROBE)?;
+        match kind {
+            EncryptKind::Openpgp => packets::read(certificate).ok_or_else(|| "it is no OpenPGP certificate".to_owned()),
+            EncryptKind::Smime => smime::about(&self.settings().encryption.openssl, certificate, &self.left),
+        }
+    }
+
+    fn with(&self, kind: EncryptKind, certificate: &str, message: &[u8]) -> Result<Vec<u8>, String> {
         let (outer, inner) = header::split(message).ok_or("the message has no header")?;
         let programs = &self.settings().encryption;
         let body = match kind {
-            EncryptKind::Openpgp => openpgp::encrypt(&programs.sop, &certificate, &inner, &self.left)?,
-            EncryptKind::Smime => smime::encrypt(&programs.openssl, &certificate, &inner, &self.left)?,
+            EncryptKind::Openpgp => openpgp::encrypt(&programs.sop, certificate, &inner, &self.left)?,
+            EncryptKind::Smime => smime::encrypt(&programs.openssl, certificate, &inner, &self.left)?,
         };
         Ok([outer.as_bytes(), body.as_bytes()].concat())
     }

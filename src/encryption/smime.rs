@@ -5,7 +5,10 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
+use super::About;
+use super::packets::RSA_BITS;
 use super::tool::{Ended, Tool};
+use crate::protocol::Timestamp;
 
 /// What begins CMS AuthEnvelopedData (RFC 5083): its object identifier, in DER.
 const AUTH_ENVELOPED: &[u8] = &[0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17];
@@ -51,23 +54,58 @@ fn encrypted(text: &str) -> Option<&str> {
     (has_type && data.bytes().all(is_base64)).then_some(data)
 }
 
+/// What the certificate says of itself.
+pub(super) fn about(program: &Path, certificate: &str, left: &Cell<Duration>) -> Result<About, String> {
+    let text = described(program, certificate, left)?;
+    let kind = read_kind(&text)?;
+    let bits = value(&text, "Public-Key: (").and_then(|text| text.split(' ').next()?.parse::<u32>().ok());
+    let (name, least) = if kind == KeyKind::Rsa { ("RSA", RSA_BITS) } else { ("EC", EC_BITS) };
+    let bits = bits.ok_or("openssl does not say how many bits its key has")?;
+    let expires = value(&text, "Not After :").and_then(time).ok_or("openssl does not say when it expires")?;
+    Ok(About { key: format!("{name} {bits}"), expires: Some(expires), is_weak: bits < least })
+}
+
+/// The least bits of an EC key that is not weak.
+const EC_BITS: u32 = 224;
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Reads a time as openssl-x509(1) prints it: `Nov  9 22:00:00 2027 GMT`.
+fn time(text: &str) -> Option<Timestamp> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [month, day, clock, year, "GMT"] = words.as_slice() else {
+        return None;
+    };
+    let month = 1 + MONTHS.iter().position(|name| name == month)?;
+    Timestamp::parse(&format!("{year}-{month:02}-{day:0>2}T{clock}Z"))
+}
+
+/// What stands behind `label` on a line of openssl's text.
+fn value<'t>(text: &'t str, label: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim)
+}
+
 /// What the certificate can do. openssl-cms(1) itself encrypts to one that has expired, or that is for signatures only.
 fn key_kind(program: &Path, certificate: &str, left: &Cell<Duration>) -> Result<KeyKind, String> {
+    read_kind(&described(program, certificate, left)?)
+}
+
+/// The text of a certificate that has not expired.
+fn described(program: &Path, certificate: &str, left: &Cell<Duration>) -> Result<String, String> {
     let before = ["x509", "-noout", "-text", "-checkend", "0"];
     let tool = Tool { program, before: &before, files: &[("-in", certificate.as_bytes())], after: &[] };
     let ended = tool.run(&[], CERTIFICATE_TEXT, left)?;
-    let text = String::from_utf8_lossy(&ended.out);
+    let text = String::from_utf8_lossy(&ended.out).into_owned();
     if ended.status.code() == Some(1) && text.contains("Certificate will expire") {
         return Err("the certificate has expired".to_owned());
     }
     succeeded(program, &ended)?;
-    read_kind(&text)
+    Ok(text)
 }
 
 /// Reads what openssl-x509(1) prints.
 fn read_kind(text: &str) -> Result<KeyKind, String> {
-    let value = |label: &str| text.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
-    let kind = match value("Public Key Algorithm:") {
+    let kind = match value(text, "Public Key Algorithm:") {
         Some("rsaEncryption") => KeyKind::Rsa,
         Some("id-ecPublicKey") => KeyKind::Ec,
         other => {
@@ -112,6 +150,14 @@ mod tests {
             assert!(read_kind(&text(algorithm, usage)).is_err(), "{algorithm} {usage}");
         }
         assert!(read_kind("").is_err());
+    }
+
+    #[test]
+    fn the_times_of_openssl_are_read() {
+        let read = |text| time(text).map(|time| time.to_string());
+        assert_eq!(read("Nov  9 22:00:00 2027 GMT").as_deref(), Some("2027-11-09T22:00:00Z"));
+        assert_eq!(read("Dec 31 23:59:59 2049 GMT").as_deref(), Some("2049-12-31T23:59:59Z"));
+        assert!(read("9 Nov 2027").is_none() && read("").is_none());
     }
 
     #[test]
