@@ -1,6 +1,7 @@
 //! Users: enrolment, changes and removal. In: the new data. Out: the two files
 //! of the gateway and the user's key file, each changed in one step or not at all.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use totp_rs::Secret;
 use zeroize::Zeroizing;
 
-use crate::config::{Gateway, MailAddress, Secrets, Settings};
+use crate::config::{EncryptKind, Gateway, MailAddress, Secrets, Settings};
 use crate::protocol::{GatewayName, Key, SshKey, Timestamp, UserName};
 use crate::remedy::Call;
 use crate::system::accounts::Account;

@@ -22,7 +22,8 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let mut missing = Vec::new();
     for (kind, program, key, package) in kinds {
         if users.iter().any(|(_, of)| *of == kind) && !program.exists() {
-            let what = format!("[encryption] {key}, {}, does not exist: {kind} mail says the outcome only", program.display());
+            let what =
+                format!("[encryption] {key}, {}, does not exist: {kind} mail says the outcome only", program.display());
             report.error("encryption", what, Remedy::Install(package));
             missing.push(kind);
         }
@@ -35,7 +36,11 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
             Err(why) => report.error("encryption", format!("nothing can be encrypted to {name}: {why}"), renew),
             Ok(about) => {
                 if let Some(expires) = about.expires.filter(|expires| *expires < gateway.now.plus(CERTIFICATE_ENDS)) {
-                    report.warning("encryption", format!("the certificate of {name} expires at {expires}"), renew.clone());
+                    report.warning(
+                        "encryption",
+                        format!("the certificate of {name} expires at {expires}"),
+                        renew.clone(),
+                    );
                 }
                 if about.is_weak {
                     report.warning("encryption", format!("the key of {name} is weak: {}", about.key), renew);

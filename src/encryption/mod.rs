@@ -5,50 +5,24 @@
 //! one delivery share one bounded time, part of the time for replies, and their output is bounded. No shell. What a tool prints
 //! goes into the log only where it repeats nothing of the message.
 
+mod about;
 mod header;
 mod openpgp;
 mod packets;
 mod smime;
 mod tool;
 
+pub use about::{About, kind_of};
+
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use crate::config::{EncryptKind, Gateway, Settings};
 use crate::limits::Timeouts;
-use crate::protocol::{Timestamp, UserName};
+use crate::protocol::UserName;
 
 /// What is encrypted to find out whether a certificate can be used.
 const PROBE: &[u8] = b"Subject: test\nContent-Type: text/plain\n\ntest\n";
-
-/// What a certificate says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
-    /// Algorithm and, for RSA, the bits of the key that is encrypted to.
-    pub key: String,
-    /// When it expires; `None`: never.
-    pub expires: Option<Timestamp>,
-    /// Whether the key is weaker than it should be.
-    pub is_weak: bool,
-}
-
-/// What kind of certificate `text` is.
-///
-/// # Errors
-///
-/// It is none, or it holds a private key, which does not belong on the gateway.
-pub fn kind_of(text: &str) -> Result<EncryptKind, &'static str> {
-    if text.contains("PRIVATE KEY") {
-        return Err("it holds a private key, which only the user may have: give the certificate alone");
-    }
-    if text.contains("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
-        return Ok(EncryptKind::Openpgp);
-    }
-    if text.contains("-----BEGIN CERTIFICATE-----") {
-        return Ok(EncryptKind::Smime);
-    }
-    Err("it is neither an armored OpenPGP certificate nor an X.509 certificate in PEM")
-}
 
 /// What encrypts for one delivery: the gateway's tools, the time that is left for them, and what failed.
 #[derive(Debug)]
@@ -116,7 +90,7 @@ impl<'g> Encryption<'g> {
     pub fn about_text(&self, kind: EncryptKind, certificate: &str) -> Result<About, String> {
         self.with(kind, certificate, PROBE)?;
         match kind {
-            EncryptKind::Openpgp => packets::read(certificate).ok_or_else(|| "it is no OpenPGP certificate".to_owned()),
+            EncryptKind::Openpgp => packets::read(certificate).map_err(str::to_owned),
             EncryptKind::Smime => smime::about(&self.settings().encryption.openssl, certificate, &self.left),
         }
     }

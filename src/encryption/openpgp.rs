@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
+use super::packets;
 use super::tool::{Ended, Tool};
 
 /// No line of ASCII armor begins like this.
@@ -26,6 +27,7 @@ const FAILURES: [(i32, &str); 7] = [
 
 /// Encrypts `part` to `certificate`, whose text is an armored OpenPGP certificate.
 pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cell<Duration>) -> Result<String, String> {
+    packets::read(certificate)?;
     let tool = Tool { program, before: &["encrypt", "--"], files: &[("", certificate.as_bytes())], after: &[] };
     let ended = tool.run(part, 2 * part.len() + (64 << 10), left)?;
     succeeded(program, &ended)?;

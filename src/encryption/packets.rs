@@ -1,15 +1,15 @@
-//! What an OpenPGP certificate says of itself (RFC 9580), for warnings: when it expires, and how strong its key for encryption is. In:
-//! its armored text. Out: [`About`]. No signature is verified here: whether the certificate can be used is the tool's word.
+//! What an OpenPGP certificate says of itself (RFC 9580): whether its owner has revoked it, when it expires, and how strong its key
+//! for encryption is. In: its armored text. Out: [`About`].
+//!
+//! No signature is verified here: whether the certificate can be used is the tool's word. But sqop 0.27 encrypts to a certificate that
+//! was revoked (docs/measurements.md), so a revocation that is there counts, whoever made it.
 
-use super::About;
+use super::about::{About, RSA_BITS};
 use crate::protocol::Timestamp;
 
 /// Public-key algorithms (section 9.1).
-const ALGORITHMS: [(u8, &str); 7] =
-    [(1, "RSA"), (2, "RSA"), (3, "RSA"), (16, "Elgamal"), (18, "ECDH"), (25, "X25519"), (26, "X448")];
-
-/// The least bits of an RSA key that is not weak.
-pub(super) const RSA_BITS: u32 = 2048;
+const ALGORITHMS: [(u8, &str); 6] =
+    [(1, "RSA"), (2, "RSA"), (16, "Elgamal"), (18, "ECDH"), (25, "X25519"), (26, "X448")];
 
 /// A key packet, with what the newest of its signatures says.
 #[derive(Default)]
@@ -19,7 +19,8 @@ struct Key {
     created: i64,
     /// When the signature was made, and how many seconds after its creation the key expires.
     signed: Option<(i64, Option<i64>)>,
-    flags: u8,
+    flags: Option<u8>,
+    is_revoked: bool,
 }
 
 impl Key {
@@ -28,44 +29,59 @@ impl Key {
         Some(self.created.saturating_add(after))
     }
 
-    /// Key flags for encryption (section 5.2.3.29).
+    /// By its flags (section 5.2.3.29) or, without any, by its algorithm.
     fn encrypts(&self) -> bool {
-        self.flags & 0x0c != 0
+        let may = self
+            .flags
+            .map_or_else(|| ALGORITHMS.iter().any(|(number, _)| *number == self.algorithm), |flags| flags & 0x0c != 0);
+        may && !self.is_revoked
     }
 }
 
-/// Reads the armored certificate `text`; `None` where it is none.
-pub(super) fn read(text: &str) -> Option<About> {
-    let bytes = dearmored(text)?;
+/// Reads the armored certificate `text`.
+///
+/// # Errors
+///
+/// It is none, it was revoked, or it has no key for encryption.
+pub(super) fn read(text: &str) -> Result<About, &'static str> {
+    let bytes = dearmored(text).ok_or("it is no OpenPGP certificate")?;
     let mut keys: Vec<Key> = Vec::new();
     let mut rest = bytes.as_slice();
     while let Some((tag, body, after)) = packet(rest) {
         rest = after;
         match tag {
-            6 | 14 => keys.push(key(body)?),
-            2 => {
-                let at = keys.len().checked_sub(1)?;
-                // A certification is the primary key's own; a binding is of the key before it.
-                if let Some((kind, signature)) = signature(body) {
-                    let target = if kind == 0x18 { at } else { 0 };
-                    keys.get_mut(target)?.take(signature);
-                }
-            }
+            6 | 14 => keys.push(key(body).unwrap_or_default()),
+            2 => signature(body).into_iter().for_each(|(kind, signature)| take(&mut keys, kind, signature)),
             _ => {}
         }
     }
-    let (primary, others) = keys.split_first()?;
-    let able: Vec<&Key> = others.iter().chain([primary]).filter(|key| key.encrypts()).collect();
+    let (primary, others) = keys.split_first().ok_or("it is no OpenPGP certificate")?;
+    if primary.is_revoked {
+        return Err("the certificate was revoked by its owner");
+    }
     let end = |key: &&Key| [key.expires(), primary.expires()].into_iter().flatten().min();
     // The last one that expires counts; one that never does is the last.
-    let best = able.iter().max_by_key(|key| end(key).unwrap_or(i64::MAX))?;
+    let able = others.iter().chain([primary]).filter(|key| key.encrypts());
+    let best =
+        able.max_by_key(|key| end(key).unwrap_or(i64::MAX)).ok_or("the certificate has no key for encryption")?;
     let name = ALGORITHMS.iter().find(|(number, _)| *number == best.algorithm).map_or("unknown", |(_, name)| name);
     let is_rsa = name == "RSA";
-    Some(About {
+    Ok(About {
         key: if is_rsa { format!("RSA {}", best.bits) } else { name.to_owned() },
-        expires: end(best).map(Timestamp::from_seconds),
+        expires: end(&best).map(Timestamp::from_seconds),
         is_weak: is_rsa && best.bits < RSA_BITS || name == "Elgamal",
     })
+}
+
+/// Takes a signature (section 5.2.1) to the key that it is about: a binding or revocation of a subkey to the one before it, any other
+/// to the primary key.
+fn take(keys: &mut [Key], kind: u8, signature: Signature) {
+    let key = if matches!(kind, 0x18 | 0x28) { keys.last_mut() } else { keys.first_mut() };
+    match (key, kind) {
+        (Some(key), 0x20 | 0x28) => key.is_revoked = true,
+        (Some(key), 0x10..=0x13 | 0x18 | 0x1f) => key.take(signature),
+        _ => {}
+    }
 }
 
 impl Key {
@@ -80,7 +96,7 @@ impl Key {
 struct Signature {
     made: i64,
     expires_after: Option<i64>,
-    flags: u8,
+    flags: Option<u8>,
 }
 
 /// The bytes of an armored text (section 6.2), without the check of its CRC, which RFC 9580 no longer wants.
@@ -140,18 +156,17 @@ fn signature(body: &[u8]) -> Option<(u8, Signature)> {
     let size = if version == 6 { 4 } else { 2 };
     let end = 4 + size;
     let hashed = body.get(end..end + number(body.get(4..end)?)?)?;
-    let mut signature = Signature { made: 0, expires_after: None, flags: 0 };
+    let mut signature = Signature { made: 0, expires_after: None, flags: None };
     let mut rest = hashed;
     while let Some((length, after)) = length(rest) {
         let (&tag, value) = after.get(..length)?.split_first()?;
         match tag & 0x7f {
             2 => signature.made = seconds(value)?,
             9 => signature.expires_after = Some(seconds(value)?),
-            27 => signature.flags = *value.first()?,
+            27 => signature.flags = value.first().copied(),
             _ => {}
         }
         rest = after.get(length..)?;
     }
-    let counts = matches!(kind, 0x10..=0x13 | 0x18 | 0x1f);
-    counts.then_some((kind, signature))
+    Some((kind, signature))
 }

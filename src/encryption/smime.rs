@@ -5,8 +5,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
-use super::About;
-use super::packets::RSA_BITS;
+use super::about::{About, EC_BITS, RSA_BITS};
 use super::tool::{Ended, Tool};
 use crate::protocol::Timestamp;
 
@@ -64,9 +63,6 @@ pub(super) fn about(program: &Path, certificate: &str, left: &Cell<Duration>) ->
     let expires = value(&text, "Not After :").and_then(time).ok_or("openssl does not say when it expires")?;
     Ok(About { key: format!("{name} {bits}"), expires: Some(expires), is_weak: bits < least })
 }
-
-/// The least bits of an EC key that is not weak.
-const EC_BITS: u32 = 224;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 

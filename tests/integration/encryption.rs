@@ -13,7 +13,7 @@ use mailsudo::system::clock::Clock;
 use crate::common::{Ended, KEY, OTHER_KEY, TestGateway, block, mail};
 
 /// Runs a program on `input`, and returns what it prints. It must succeed.
-fn tool(folder: &Path, words: &[&str], input: &str) -> String {
+pub(crate) fn tool(folder: &Path, words: &[&str], input: &str) -> String {
     let mut child = Command::new(words[0])
         .args(&words[1..])
         .current_dir(folder)
@@ -223,7 +223,7 @@ fn without_a_tool_or_a_certificate_nothing_but_the_outcome_is_sent() {
     let mut gateway = openpgp("");
     gateway.write("certs.d/alice.asc", 0o644, "no certificate");
     let ended = restart(&mut gateway);
-    withheld(&gateway, &ended, "openpgp to alice: /usr/bin/sqop: status ");
+    withheld(&gateway, &ended, "openpgp to alice: it is no OpenPGP certificate");
 }
 
 #[test]

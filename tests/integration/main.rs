@@ -10,6 +10,7 @@ mod common;
 mod database;
 
 mod cases;
+mod certificates;
 mod check;
 mod cli;
 
