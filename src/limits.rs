@@ -115,6 +115,9 @@ pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);
 /// See [`CHECK_PROGRAM`].
 pub const CHECK_PROGRAMS: Duration = Duration::from_secs(12);
 
+/// How long before its end `check` warns of a certificate.
+pub const CERTIFICATE_ENDS: Duration = Duration::from_hours(30 * 24);
+
 /// For a program that did not end in time to end after SIGTERM, and again after SIGKILL, where nothing else is given.
 pub const KILL_GRACE: Duration = Duration::from_secs(1);
 
@@ -150,8 +153,11 @@ pub struct Timeouts {
     pub sudo: Duration,
     /// For sudo to start the command; then it is ended before the command begins.
     pub sudo_start: Duration,
-    /// For sendmail to take the reply and end, or for the mail server to take it by SMTP.
+    /// For sendmail to take the reply and end, or for the mail server to take it by SMTP. What programs that encrypt or decrypt have
+    /// used is taken off.
     pub reply: Duration,
+    /// For all programs that encrypt or decrypt in one delivery, in total: a part of `reply`.
+    pub encryption: Duration,
     /// For a child process to end after SIGTERM, and again after SIGKILL. Also for processes that a killed child leaves behind.
     pub kill_grace: Duration,
 }
@@ -165,6 +171,7 @@ impl Timeouts {
         sudo: Duration::from_secs(10),
         sudo_start: SUDO_START,
         reply: Duration::from_secs(30),
+        encryption: Duration::from_secs(12),
         kill_grace: Duration::from_secs(2),
     };
 
@@ -191,6 +198,12 @@ impl Timeouts {
 }
 
 const _: () = assert!(Timeouts::DEFAULT.total().as_secs() + SLACK.as_secs() <= POSTFIX_MARGIN.as_secs());
+
+// A program that is killed takes KILL_GRACE more, and may do so while it decrypts and while it encrypts. As much time as before, and
+// more than sendmail takes, is left for the reply.
+const _: () = assert!(
+    Timeouts::DEFAULT.encryption.as_secs() + 2 * KILL_GRACE.as_secs() + 15 <= Timeouts::DEFAULT.reply.as_secs()
+);
 
 /// The largest file that configuration is read from, in bytes.
 pub const CONFIG_FILE: u64 = 1 << 20;
@@ -234,6 +247,9 @@ pub const LOG_QUOTED: usize = 3000;
 /// The most bytes of a log line before another field is left out. rsyslog cuts a line near 8 KiB
 /// (docs/measurements.md#length-of-a-line).
 pub const LOG_LINE: usize = 4500;
+
+/// The shortest secret value that is searched for in a command's output, in bytes. Shorter ones would be found everywhere.
+pub const SECRET_IN_OUTPUT: usize = 4;
 
 /// How much of a command's output is read at once, in bytes: what a pipe holds.
 pub const PIPE_READ: usize = 1 << 16;

@@ -46,7 +46,7 @@ pub fn admit<'p>(
     pending.record.step = authorized.step();
     if let Action::Run(invocation) = authorized.action() {
         pending.record.run_as = Some(invocation.run_as().to_string());
-        pending.record.argv = Some(invocation.argv().join("\n"));
+        pending.record.argv = Some(invocation.shown().join("\n"));
         if held_by(transaction.as_ref(), &authorized, longest, now)?.is_some() {
             // Recorded once: a request that waits checks again five times a second. What the ledger has noticed of its database is
             // committed each time: dropped, the time for which it holds commands after a failover would begin anew each time.

@@ -32,7 +32,8 @@ pub fn asking(
 ) -> Result<ChainPoint, LedgerError> {
     if let Action::Run(invocation) = authorized.action() {
         pending.record.run_as = Some(invocation.run_as().to_string());
-        pending.record.argv = Some(invocation.argv().join("\n"));
+        let identified = authorized.identified();
+        pending.record.argv = Some(invocation.sealed(identified.key(), &identified.id()));
     }
     pending.record.step = authorized.step();
     pending.record.state = State::Pending;
@@ -206,6 +207,7 @@ pub fn claim<'p>(
         return Ok(Claim::Held(Box::new((authorized, pending))));
     }
     let record = Record {
+        argv: Some(invocation.shown().join("\n")),
         state: State::Started,
         started: Some(now),
         result: None,

@@ -15,7 +15,7 @@ pub use totp::Factor;
 
 use signature::Signature;
 
-use crate::config::{Gateway, MailAddress, Rate, Secrets, Settings};
+use crate::config::{EncryptKind, Gateway, MailAddress, Rate, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{Envelope, Message, PayloadFinding, SenderAuth};
 use crate::ledger::{Record, Transaction};
@@ -56,6 +56,7 @@ pub struct Identified {
     request: Request,
     id: RequestId,
     address: MailAddress,
+    encrypt: Option<EncryptKind>,
     roles: Vec<String>,
     sender: SenderAuth,
     payload: Option<PayloadFinding>,
@@ -86,6 +87,11 @@ impl Identified {
     /// Where the reply goes.
     pub fn address(&self) -> &MailAddress {
         &self.address
+    }
+
+    /// How the reply is encrypted; `None`: it is not.
+    pub fn encrypt(&self) -> Option<EncryptKind> {
+        self.encrypt
     }
 
     /// The user's roles.
@@ -177,8 +183,8 @@ pub fn identify(
     };
     let must_sign = user.ssh.require_signature;
     let payload = request.payload().map(|digest| message.payload(digest));
-    let (address, roles) = (user.address, user.roles);
-    Ok(Identified { request, id, address, roles, sender, payload, key, step, signature, must_sign })
+    let (address, encrypt, roles) = (user.address, user.encrypt, user.roles);
+    Ok(Identified { request, id, address, encrypt, roles, sender, payload, key, step, signature, must_sign })
 }
 
 /// A request with all its factors right. The next thing that is recorded uses up its step.

@@ -6,6 +6,7 @@ mod access;
 mod approval;
 mod commands;
 mod database;
+mod encryption;
 mod gateway;
 mod host;
 mod later_lines;
@@ -72,6 +73,7 @@ pub fn check(folder: &Path, depth: Depth, now: Timestamp) -> Report {
     services::check(&gateway, &mut report);
     users::check(&gateway, &mut report);
     ssh_keys::check(&gateway, &mut report);
+    encryption::check(&gateway, &mut report);
     sender_auth::check(&gateway, &mut report);
     commands::check(&gateway, &mut report);
     approval::check(&gateway, &mut report);

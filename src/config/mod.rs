@@ -9,6 +9,7 @@
 mod address;
 mod approval;
 mod command;
+mod encryption;
 mod expression;
 mod gateway;
 mod intake;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 pub use address::MailAddress;
 pub use approval::{Approval, Approver};
 pub use command::{BUILT_IN, Command, REASON};
+pub use encryption::{EncryptKind, Encryption};
 pub use expression::Expression;
 pub use gateway::Gateway;
 pub use intake::Intake;
@@ -91,7 +93,7 @@ impl From<ConfigError> for Stop {
 }
 
 /// The keys above the first section of a file.
-const TOP_LEVEL: [&str; 20] = [
+const TOP_LEVEL: [&str; 21] = [
     "gateway",
     "address",
     "max_age",
@@ -107,6 +109,7 @@ const TOP_LEVEL: [&str; 20] = [
     "from",
     "roles",
     "enabled",
+    "encrypt",
     "logins",
     "require_sasl",
     "ssh_keys",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{ConfigError, Intake, Ledger, MailAddress, Rate, Size, Source, Span};
+use super::{ConfigError, Encryption, Intake, Ledger, MailAddress, Rate, Size, Source, Span};
 use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RETENTION, RUN_TIME};
 use crate::protocol::GatewayName;
 
@@ -46,6 +46,9 @@ pub struct Settings {
     /// How commands are run.
     #[serde(default)]
     pub execution: Execution,
+    /// With which programs mail is encrypted.
+    #[serde(default)]
+    pub encryption: Encryption,
 }
 
 fn default_max_age() -> Span {
@@ -255,6 +258,11 @@ impl Settings {
             return wrong("password_file", "must be an absolute path");
         }
         settings.intake.check(source)?;
+        for (key, path) in [("sop", &settings.encryption.sop), ("openssl", &settings.encryption.openssl)] {
+            if !path.is_absolute() {
+                return wrong(key, "must be an absolute path");
+            }
+        }
         let execution = &settings.execution;
         let programs = [("sudo", &execution.sudo), ("timeout", &execution.timeout), ("mailsudo", &execution.mailsudo)];
         for (key, path) in programs {

@@ -56,7 +56,7 @@ impl Judgement {
             Self::Lost(_) => format!("the request would end: {LOST}"),
             Self::Counted(_, _, found, needed) => format!("it would count, as {found} of {needed}"),
             Self::Run(_, _, approved) => {
-                let (argv, run_as) = (approved.invocation().argv().join(" "), approved.invocation().run_as());
+                let (argv, run_as) = (approved.invocation().shown().join(" "), approved.invocation().run_as());
                 format!("it is the last one needed, and would run {argv} as {run_as}")
             }
             Self::Denied(..) => "the request would be denied".to_owned(),
@@ -244,11 +244,15 @@ impl Judge<'_> {
                 Some(Payload::of(content.ok_or_else(lost)?))
             }
         };
+        let previous = requester.secrets.previous.as_ref().map(|previous| &previous.key);
+        let keys: Vec<_> = std::iter::once(&requester.secrets.key).chain(previous).collect();
         let shown = Requested {
             id: asked.record.id,
             gateway: &self.gateway.settings().gateway,
             roles: &requester.user.roles,
             arguments: arguments(&asked.record)?,
+            argv: asked.record.argv.as_deref().unwrap_or_default(),
+            keys: &keys,
             payload,
             digest: asked.approval.digest,
         };

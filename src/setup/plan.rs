@@ -252,6 +252,7 @@ fn enrol(
         address: address.clone(),
         roles: vec![answers.role.clone()],
         ssh_keys: Vec::new(),
+        certificate: None,
     };
     changes.append(plan_user(folder, settings, service, &user, &key, &totp, key_file));
     Ok(Some(Enrolled { name: name.clone(), totp, key_file: key_file.clone(), key }))

@@ -10,6 +10,7 @@ mod common;
 mod database;
 
 mod cases;
+mod certificates;
 mod check;
 mod cli;
 
@@ -20,6 +21,7 @@ mod citations;
 mod cli_conventions;
 mod concurrency;
 mod editing;
+mod encryption;
 mod environment;
 mod examples;
 mod execute;
@@ -37,6 +39,7 @@ mod payload;
 mod postgres;
 mod properties;
 mod refusal_table;
+mod secrets;
 mod sender_auth;
 mod smtp;
 mod ssh_cli;

@@ -95,7 +95,7 @@ impl Mailbox {
             Finding::Genuine(said) | Finding::WithMore(said) | Finding::Altered(said) => {
                 matches!(said, Statement::Reply(block) if block.request == *id)
             }
-            Finding::OlderThanKey(_) | Finding::NotGenuine => false,
+            Finding::OlderThanKey(_) | Finding::Encrypted(_) | Finding::NotGenuine => false,
         };
         let keys = std::slice::from_ref(key);
         Ok(messages.iter().map(|message| check(message, keys)).find(is_reply))
