@@ -31,6 +31,7 @@ mod hostile;
 mod import_circles;
 mod import_order;
 mod intake;
+mod makefile;
 mod nodes;
 mod outputs;
 mod page;
