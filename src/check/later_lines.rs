@@ -49,7 +49,8 @@ pub(super) fn flag(flag: &str) -> Option<Set> {
 /// The files that sudo reads in its folder, in their order: not those with a dot in their name or a tilde at its end.
 fn files() -> Vec<PathBuf> {
     let is_read = |file: &PathBuf| {
-        file.file_name().and_then(|name| name.to_str()).is_some_and(|name| !name.contains('.') && !name.ends_with('~'))
+        let name = file.file_name().and_then(|name| name.to_str());
+        file.is_file() && name.is_some_and(|name| !name.contains('.') && !name.ends_with('~'))
     };
     let mut files: Vec<PathBuf> =
         fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path()).filter(is_read).collect();

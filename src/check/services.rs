@@ -73,7 +73,8 @@ fn others(gateway: &CheckedGateway<'_>) -> Vec<Gateway> {
 /// The installed fragments of gateways, each with its gateway. A name with a ~ is a former fragment, which sudo ignores.
 fn fragments() -> Vec<(PathBuf, String)> {
     let files = fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
-    let in_force = files.filter(|file| !file.to_string_lossy().ends_with('~'));
+    // A FIFO would never end.
+    let in_force = files.filter(|file| !file.to_string_lossy().ends_with('~') && file.is_file());
     let with_owner = |file: PathBuf| {
         let name = owner(&fs::read_to_string(&file).ok()?)?.to_owned();
         Some((file, name))

@@ -120,6 +120,7 @@ fn has_flag(process: &Path) -> bool {
 fn length(report: &mut Report) {
     let mut files = vec!["/etc/sudoers".into()];
     files.extend(fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path()));
+    files.retain(|path: &PathBuf| path.is_file());
     let lines: usize =
         files.iter().filter_map(|path| fs::read_to_string(path).ok()).map(|text| text.lines().count()).sum();
     if lines > MANY_LINES {
