@@ -89,6 +89,9 @@ fn a_long_job_is_started_asked_for_and_stopped() {
     run_in(&systemd, "backup", "");
     wait_for(&systemd, &["ActiveState=activating"]);
     run_in(&systemd, "backup-stop", "");
+    // systemd.service(5): of a oneshot, an end by SIGTERM is no success.
+    wait_for(&systemd, &["ActiveState=failed", "Result=signal"]);
+    run_in(&systemd, "backup-reset", "");
     wait_for(&systemd, &["ActiveState=inactive"]);
 }
 
