@@ -203,13 +203,20 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
     assert!(replication.contains("synchronous_standby_names is empty"), "{replication}");
     let other = format!(
         "INSERT INTO mailsudo.nodes SELECT 'mx2', '9', 'other', extract(epoch FROM now())::bigint - 60, now();
-         CREATE RULE planted AS ON INSERT TO mailsudo.lockouts DO INSTEAD NOTHING; GRANT DELETE ON mailsudo.requests TO {DELIVER}"
+         CREATE RULE planted AS ON INSERT TO mailsudo.lockouts DO INSTEAD NOTHING; GRANT DELETE ON mailsudo.requests TO {DELIVER};
+         GRANT TRUNCATE ON mailsudo.events TO {DELIVER}; GRANT UPDATE (signed) ON mailsudo.requests TO {DELIVER}"
     );
     server().sql(&database, &other);
     assert!(findings("nodes").contains("differs from this host's on mx2"), "{}", findings("nodes"));
     assert!(findings("clock").contains("the clock of mx2 was -60 s"), "{}", findings("clock"));
     let ledger = findings("ledger");
-    for wanted in ["fsync = off", "rule planted", "more rights than deliver needs: delete on requests"] {
+    for wanted in [
+        "fsync = off",
+        "rule planted",
+        "more rights than deliver needs: delete on requests",
+        "truncate on events",
+        "update of what was signed",
+    ] {
         assert!(ledger.contains(wanted), "{wanted}: {ledger}");
     }
     // Every file counts, and what is around a node does not.

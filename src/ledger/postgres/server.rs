@@ -8,11 +8,12 @@ use crate::ledger::{Database, LedgerError};
 const UNSAFE: &str = "SELECT name || ' = ' || setting FROM pg_settings
      WHERE name IN ('fsync', 'full_page_writes', 'data_checksums') AND setting = 'off' ORDER BY name";
 
-/// What the role may do to the tables beyond what `mailsudo ledger init` lets it do.
-const EXCESS: &str = "SELECT lower(right_name) || ' on ' || table_name
-     FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS right_name,
-         unnest(ARRAY['requests', 'locks', 'lockouts', 'nodes', 'ledger']) AS table_name
-     WHERE has_table_privilege('mailsudo.' || table_name, right_name) ORDER BY 1";
+/// What the role may do to the tables beyond what `mailsudo ledger init` lets it do. All tables of all schemas are among them.
+const EXCESS: &str = "SELECT lower(right_name) || ' on ' || tablename
+     FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS right_name, pg_tables
+     WHERE schemaname = 'mailsudo' AND has_table_privilege('mailsudo.' || quote_ident(tablename), right_name)
+     UNION ALL SELECT 'update of what was signed' WHERE has_column_privilege('mailsudo.requests', 'signed', 'UPDATE')
+     UNION ALL SELECT 'update of votes' WHERE has_any_column_privilege('mailsudo.votes', 'UPDATE') ORDER BY 1";
 
 /// What would change records as they are written.
 const PLANTED: &str = "SELECT 'trigger ' || t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
