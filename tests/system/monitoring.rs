@@ -28,7 +28,7 @@ fn prometheus_reads_the_alerts_and_they_fire_when_they_must() {
         for target in panel["targets"].as_array().expect("targets") {
             let query =
                 target["expr"].as_str().expect("a query").replace("$gateway", ".+").replace("$__rate_interval", "5m");
-            rules.push_str(&format!("  - record: a:b\n    labels: {{ at: {:?} }}\n    expr: {query:?}\n", query));
+            rules.push_str(&format!("  - record: a:b\n    labels: {{ at: {query:?} }}\n    expr: {query:?}\n"));
         }
     }
     std::fs::write("/tmp/dashboard.yml", rules).expect("written");
