@@ -53,6 +53,8 @@ pub enum Event {
     Lapsed,
     /// A notice was sent to an approver.
     Noticed,
+    /// A sysadmin began or ended a lockdown.
+    Lockdown,
 }
 
 impl Event {
@@ -72,12 +74,13 @@ impl Event {
             Self::Voted => "voted",
             Self::Lapsed => "lapsed",
             Self::Noticed => "noticed",
+            Self::Lockdown => "lockdown",
         }
     }
 
     fn severity(self) -> Severity {
         match self {
-            Self::Deferred | Self::Exception => Severity::LOG_WARNING,
+            Self::Deferred | Self::Exception | Self::Lockdown => Severity::LOG_WARNING,
             Self::Refused => Severity::LOG_NOTICE,
             _ => Severity::LOG_INFO,
         }
