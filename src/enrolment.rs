@@ -1,6 +1,7 @@
 //! Users: enrolment, changes and removal. In: the new data. Out: the two files
 //! of the gateway and the user's key file, each changed in one step or not at all.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use totp_rs::Secret;
 use zeroize::Zeroizing;
 
-use crate::config::{Gateway, MailAddress, Secrets, Settings};
+use crate::config::{EncryptKind, Gateway, MailAddress, Secrets, Settings};
 use crate::protocol::{GatewayName, Key, SshKey, Timestamp, UserName};
 use crate::remedy::Call;
 use crate::system::accounts::Account;
@@ -26,6 +27,8 @@ pub struct NewUser {
     pub roles: Vec<String>,
     /// The SSH keys that the user may sign with.
     pub ssh_keys: Vec<SshKey>,
+    /// The certificate that mail to the user is encrypted to, with its kind and its text.
+    pub certificate: Option<(EncryptKind, String)>,
 }
 
 /// The gateway's folder as a place for users' files.
@@ -91,6 +94,9 @@ impl NewUser {
         if !self.ssh_keys.is_empty() {
             text.push_str(&format!("ssh_keys = {}\n", array(&self.ssh_keys)));
         }
+        if let Some((kind, _)) = &self.certificate {
+            text.push_str(&format!("encrypt = \"{kind}\"\n"));
+        }
         text
     }
 }
@@ -125,6 +131,9 @@ impl<'g> Enrolment<'g> {
         let secrets = self.file("secrets.d", &user.name);
         let text = user.text();
         self.write_key_file(&user.name, key, key_file)?;
+        let certificate = self.write_certificate(user).inspect_err(|_| {
+            let _ = std::fs::remove_file(key_file);
+        })?;
         let written = create(&about, text.as_bytes(), Rights { mode: 0o644, owner: None }).and_then(|()| {
             let written = create(&secrets, secrets_text(key, totp, None).as_bytes(), self.secret_rights());
             if written.is_err() {
@@ -133,9 +142,32 @@ impl<'g> Enrolment<'g> {
             written
         });
         if written.is_err() {
-            let _ = std::fs::remove_file(key_file);
+            for path in certificate.iter().map(PathBuf::as_path).chain([key_file]) {
+                let _ = std::fs::remove_file(path);
+            }
         }
         written
+    }
+
+    /// Writes the user's certificate, if there is one; returns where.
+    fn write_certificate(&self, user: &NewUser) -> Result<Option<PathBuf>> {
+        let Some((kind, text)) = &user.certificate else {
+            return Ok(None);
+        };
+        let path = self.certificate(&user.name, *kind);
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            std::fs::DirBuilder::new()
+                .mode(0o755)
+                .create(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        create(&path, text.as_bytes(), Rights::READABLE)?;
+        Ok(Some(path))
+    }
+
+    /// The file with the certificate of `user`.
+    pub fn certificate(&self, user: &UserName, kind: EncryptKind) -> PathBuf {
+        self.gateway.path().join("certs.d").join(format!("{user}.{}", kind.ending()))
     }
 
     /// Gives `user` the HMAC key `fresh`; the previous key counts for requests signed up to `until`.
@@ -234,6 +266,15 @@ impl<'g> Enrolment<'g> {
                 Ok(()) => found = true,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
+            }
+        }
+        for kind in [EncryptKind::Openpgp, EncryptKind::Smime] {
+            let path = self.certificate(user, kind);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+                }
+                _ => {}
             }
         }
         found.then_some(()).with_context(|| format!("there is no user {user}; the users: {}", Call::ListUsers))

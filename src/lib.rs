@@ -44,6 +44,8 @@ pub mod ledger;
 
 pub mod intake;
 
+pub mod encryption;
+
 pub mod audit;
 
 pub mod config;

@@ -32,7 +32,8 @@ pub fn asking(
 ) -> Result<ChainPoint, LedgerError> {
     if let Action::Run(invocation) = authorized.action() {
         pending.record.run_as = Some(invocation.run_as().to_string());
-        pending.record.argv = Some(invocation.argv().join("\n"));
+        let identified = authorized.identified();
+        pending.record.argv = Some(invocation.sealed(identified.key(), &identified.id()));
     }
     pending.record.step = authorized.step();
     pending.record.state = State::Pending;
@@ -200,12 +201,13 @@ pub fn claim<'p>(
             pending.record.state = State::Waiting;
             let event = AuditEvent::of(EventKind::Admitted, &pending.record, now).about(&asked.id, State::Pending);
             pending.write_with(transaction.as_mut(), &event)?;
-            transaction.commit()?;
-            pending.is_new = false;
         }
+        transaction.commit()?;
+        pending.is_new = false;
         return Ok(Claim::Held(Box::new((authorized, pending))));
     }
     let record = Record {
+        argv: Some(invocation.shown().join("\n")),
         state: State::Started,
         started: Some(now),
         result: None,

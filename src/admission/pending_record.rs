@@ -13,10 +13,17 @@ pub struct PendingRecord {
 }
 
 impl PendingRecord {
-    /// The record of `identified`: `waiting` if it has waited, else a new one, first seen at `now`.
-    pub fn of(waiting: Option<Record>, identified: &Identified, queue_id: Option<String>, now: Timestamp) -> Self {
+    /// The record of `identified`, whose arguments may be `shown` like this: `waiting` if it has waited, else a new one, first seen at
+    /// `now`.
+    pub fn of(
+        waiting: Option<Record>,
+        identified: &Identified,
+        shown: String,
+        queue_id: Option<String>,
+        now: Timestamp,
+    ) -> Self {
         let is_new = waiting.is_none();
-        let record = waiting.unwrap_or_else(|| Record { queue_id, ..blank(identified, now) });
+        let record = waiting.unwrap_or_else(|| Record { queue_id, ..blank(identified, shown, now) });
         Self { record, is_new }
     }
 
@@ -52,15 +59,13 @@ impl PendingRecord {
 }
 
 /// A record of a request about which nothing is decided yet.
-fn blank(identified: &Identified, now: Timestamp) -> Record {
+fn blank(identified: &Identified, arguments: String, now: Timestamp) -> Record {
     let request = identified.request();
-    let arguments = request.arguments().unwrap_or_default();
-    let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
     Record {
         id: identified.id(),
         user: identified.user().to_string(),
         command: request.command().to_string(),
-        arguments: arguments.join("\n"),
+        arguments,
         signed: request.time(),
         first_seen: now,
         state: State::Refused,

@@ -39,6 +39,9 @@ pub fn refuse(
         answered = !lockout.told;
         transaction.set_lockout(&Lockout { told: true, ..lockout })?;
     }
+    if refusal.reason() == Reason::TooMany {
+        answered = !follows_another(transaction.as_ref(), now)?;
+    }
     pending.record = Record {
         state: State::Refused,
         reason: Some(refusal.reason().code().to_owned()),
@@ -54,6 +57,13 @@ pub fn refuse(
     transaction.count(counted::ended(&pending.record), now);
     transaction.commit()?;
     Ok((refusal, pending.record.reply, Some(point)))
+}
+
+/// Whether the user's newest request was refused by the same limit, and the user so knows of it. Other requests come in between
+/// before the limit is reached again.
+fn follows_another(transaction: &dyn Transaction, now: Timestamp) -> Result<bool, LedgerError> {
+    let newest = transaction.newest(Timestamp::from_seconds(0), now, 1)?;
+    Ok(newest.first().is_some_and(|reason| reason.as_deref() == Some(Reason::TooMany.code())))
 }
 
 /// Counts a wrong code. The code that reaches the limit locks the user out.

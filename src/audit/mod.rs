@@ -55,6 +55,8 @@ pub enum Event {
     Noticed,
     /// A sysadmin began or ended a lockdown.
     Lockdown,
+    /// A message could not be encrypted, and says the outcome only.
+    Withheld,
 }
 
 impl Event {
@@ -75,12 +77,13 @@ impl Event {
             Self::Lapsed => "lapsed",
             Self::Noticed => "noticed",
             Self::Lockdown => "lockdown",
+            Self::Withheld => "withheld",
         }
     }
 
     fn severity(self) -> Severity {
         match self {
-            Self::Deferred | Self::Exception | Self::Lockdown => Severity::LOG_WARNING,
+            Self::Deferred | Self::Exception | Self::Lockdown | Self::Withheld => Severity::LOG_WARNING,
             Self::Refused => Severity::LOG_NOTICE,
             _ => Severity::LOG_INFO,
         }

@@ -4,10 +4,11 @@
 //! MUST: approval narrows and never widens (docs/decisions/0015). Only [`reauthorize`] makes an [`Approved`]: the requester may
 //! still do it, and every byte is what the approvers were shown.
 
+use super::secrets::unsealed;
 use super::{Invocation, choose, is_visible};
 use crate::config::{Approval, Command, REASON};
 use crate::error::{Reason, Refusal};
-use crate::protocol::{Arguments, GatewayName, Payload, RequestId, RunDigest};
+use crate::protocol::{Arguments, GatewayName, Key, Payload, RequestId, RunDigest};
 
 /// What a request needs before it runs, or the exception by which it runs at once.
 #[derive(Debug)]
@@ -128,7 +129,6 @@ impl Ballot {
 }
 
 /// What was asked, as the ledger has it, for [`reauthorize`].
-#[derive(Debug)]
 pub struct Requested<'r> {
     /// The request.
     pub id: RequestId,
@@ -136,8 +136,12 @@ pub struct Requested<'r> {
     pub gateway: &'r GatewayName,
     /// The requester's roles now.
     pub roles: &'r [String],
-    /// The arguments.
+    /// The arguments, with marks for secret values.
     pub arguments: Arguments,
+    /// The argument vector, with the secret values sealed in it.
+    pub argv: &'r str,
+    /// The requester's keys, the current one first.
+    pub keys: &'r [&'r Key],
     /// The payload.
     pub payload: Option<Payload>,
     /// What was shown to the approvers.
@@ -185,9 +189,14 @@ pub fn reauthorize(requested: Requested<'_>, command: Option<&Command>) -> Resul
     let Some(command) = command.filter(|command| is_visible(command, requested.roles)) else {
         return Err(format!("{changed}: the requester may not run this command any more"));
     };
-    let (arguments, reason) = split_reason(command, &requested.arguments);
+    let (arguments, key) = unsealed(command, &requested.id, requested.keys, &requested.arguments, requested.argv)?;
+    let (arguments, reason) = split_reason(command, &arguments);
     let choice = choose(command, requested.roles, &arguments).map_err(|what| format!("{changed}: {what}"))?;
-    let invocation = Invocation::new(command, &choice.values).map_err(|what| format!("{changed}: {what}"))?;
+    let invocation = match key {
+        Some(key) => Invocation::of_request(command, &choice.values, key, &requested.id),
+        None => Invocation::new(command, &choice.values),
+    };
+    let invocation = invocation.map_err(|what| format!("{changed}: {what}"))?;
     let digest = invocation.digest(requested.gateway, &requested.id, requested.payload.as_ref());
     if digest != requested.digest {
         return Err(format!("{changed}: another command line would run than the one that was shown"));

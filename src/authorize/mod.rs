@@ -8,14 +8,16 @@ mod approval;
 mod invocation;
 mod parameters;
 mod person;
+mod secrets;
 
 use std::time::Duration;
 
 pub use approval::{Approved, Ballot, Requested, Required, reauthorize, split_reason};
-pub use invocation::{Invocation, prefix};
+pub use invocation::{Invocation, conceal, prefix};
 pub(crate) use parameters::wanted;
 pub use parameters::{Choice, Values, choose, is_visible};
 pub use person::{Person, approvers, shares_address};
+pub use secrets::{may_show, shown_arguments};
 
 use crate::authenticate::{Authenticated, Identified};
 use crate::config::{Command, PayloadRule, Settings};
@@ -119,10 +121,11 @@ fn configured<'p>(
     let (arguments, reason) = split_reason(command, arguments);
     let bad = |detail| Refusal::new(Reason::BadParameter, detail);
     let choice = choose(command, identified.roles(), &arguments).map_err(bad)?;
-    let invocation = Invocation::new(command, &choice.values).map_err(bad)?;
+    let (key, id) = (identified.key(), identified.id());
+    let invocation = Invocation::of_request(command, &choice.values, key, &id).map_err(bad)?;
     payload(command.payload.as_ref(), identified)?;
     let payload = identified.payload().and_then(|found| found.payload.as_ref().ok());
-    let digest = invocation.digest(identified.request().gateway(), &identified.id(), payload);
+    let digest = invocation.digest(identified.request().gateway(), &id, payload);
     let required = Required::of(command, identified.roles(), reason, digest)?;
     Ok((Action::Run(invocation), Some(choice.role), required))
 }

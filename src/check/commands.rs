@@ -34,6 +34,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
             report.warning("commands", format!("no role may run {}", command.name), remedy);
         }
         run_as(command, gateway, report);
+        secrets(command, report);
         program(
             Path::new(command.program()),
             &format!("the program of {}", command.name),
@@ -54,6 +55,20 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
 fn file(command: &Command, gateway: &CheckedGateway<'_>) -> String {
     let path = gateway.gateway.path().join("commands.d").join(format!("{}.toml", command.name));
     path.display().to_string()
+}
+
+/// Where the values of secret parameters are seen all the same.
+fn secrets(command: &Command, report: &mut Report) {
+    let names: Vec<_> =
+        command.parameters.iter().filter(|(_, parameter)| parameter.secret).map(|(name, _)| name.as_str()).collect();
+    if !names.is_empty() {
+        let what = format!(
+            "{}: sudo's log and ps(1) show the secret {}; [payload] keeps a secret out of both (docs/encryption.md)",
+            command.name,
+            names.join(", ")
+        );
+        report.ok("secrets", what);
+    }
 }
 
 fn run_as(command: &Command, gateway: &CheckedGateway<'_>, report: &mut Report) {

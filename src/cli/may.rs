@@ -11,7 +11,7 @@ use super::sign::argument;
 use super::{GatewayArg, complete, print_json};
 use crate::authorize::{Invocation, choose, is_visible, split_reason};
 use crate::config::{Approval, BUILT_IN, Gateway, REASON};
-use crate::execute::command_line;
+use crate::execute::shown_line;
 use crate::protocol::{CommandName, ParameterName, UserName};
 
 /// Say whether a user may run a command with these values, and which rule decides
@@ -85,7 +85,7 @@ impl May {
         let decided = choose(&command, &user.roles, &arguments).and_then(|choice| {
             let invocation = Invocation::new(&command, &choice.values)?;
             let role = choice.role;
-            let line = command_line(&invocation, &gateway.settings().execution).join(" ");
+            let line = shown_line(&invocation, &gateway.settings().execution).join(" ");
             let approval = approval(command.approval.as_ref(), &user.roles, reason.as_deref())?;
             let must_sign = command.require_signature || user.ssh.require_signature;
             let signed = if must_sign { ", if the request is signed with an SSH key" } else { "" };

@@ -30,7 +30,7 @@ pub(super) fn row(record: &Record) -> [Cell; 5] {
         (State::Denied | State::Lapsed | State::Cancelled, _) => (record.state.word().to_owned(), Colour::Yellow),
         (state, _) => (state.word().to_owned(), Colour::Cyan),
     };
-    let command = format!("{} {}", record.command, record.arguments.replace('\n', " "));
+    let command = format!("{} {}", record.command, record.shown_arguments().replace('\n', " "));
     let (id, seen, command) = (record.id.short(), when(record.first_seen), command.trim_end().to_owned());
     [id.into(), seen.into(), record.user.as_str().into(), Cell(text, Some(colour)), command.into()]
 }
@@ -110,7 +110,7 @@ pub(super) fn about(record: &Record) -> serde_json::Value {
         "result": record.result.map(|result| result.to_string()),
         "queue_id": record.queue_id,
         "run_as": record.run_as,
-        "argv": record.argv.as_deref().map(lines),
+        "argv": record.shown_argv().as_deref().map(lines),
         "signed": record.signed.to_string(),
         "first_seen": record.first_seen.to_string(),
         "started": time(record.started),

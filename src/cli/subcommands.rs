@@ -11,7 +11,7 @@ use super::failure::{self, Caller, usage};
 use super::stdout;
 use super::{
     GatewayArg, check, completions, config, deliver, explain, key, ledger, lockdown, log, may, metrics, page, postfix,
-    setup, sign, sudoers, user, verify,
+    report, setup, sign, sudoers, user, verify,
 };
 use crate::execute;
 use crate::system::{hardening, trace};
@@ -72,13 +72,14 @@ enum Subcommands {
     Log(log::Log),
     Lockdown(lockdown::LockdownCommand),
     Metrics(metrics::Metrics),
+    Report(report::Report),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Config(config::Config),
     #[command(subcommand)]
     Postfix(postfix::PostfixCommand),
-    Setup(setup::Setup),
+    Setup(Box<setup::Setup>),
     Completions(completions::Completions),
 }
 
@@ -129,6 +130,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Log(log) => log.run(),
         Subcommands::Lockdown(lockdown) => lockdown.run(),
         Subcommands::Metrics(metrics) => metrics.run(),
+        Subcommands::Report(report) => report.run(),
         Subcommands::Ledger(ledger) => ledger.run(),
         Subcommands::Config(config) => config.run(),
         Subcommands::Postfix(postfix) => postfix.run(),

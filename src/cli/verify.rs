@@ -10,6 +10,7 @@ use clap::Args;
 use super::message_input;
 use crate::client::KeyFile;
 use crate::client::verify::{Checked, Finding, Statement, check};
+use crate::config::EncryptKind;
 use crate::protocol::{GatewayName, ReplyBlock};
 use crate::reply::visible;
 
@@ -71,6 +72,16 @@ pub(super) fn print(checked: &Checked) -> Result<()> {
              former key file with --key FILE",
             about(block)
         )?,
+        Finding::Encrypted(kind) => {
+            let how = match kind {
+                EncryptKind::Openpgp => "gpg --decrypt MESSAGE",
+                EncryptKind::Smime => "openssl cms -decrypt -inkey KEY -in MESSAGE",
+            };
+            outln!(
+                "not verified: the message is encrypted. Decrypt it first, and verify what is inside: {how} | mailsudo verify, or paste \
+                 the text that your mail program shows"
+            )?;
+        }
         Finding::NotGenuine => outln!("not genuine: no reply or notice that this key has signed")?,
     }
     if let Finding::Genuine(Statement::Reply(block)) | Finding::WithMore(Statement::Reply(block)) = &checked.finding

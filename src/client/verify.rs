@@ -5,7 +5,8 @@
 //! wrote.
 
 use super::KeyFile;
-use crate::intake::{Shown, ShownPart, shown};
+use crate::config::EncryptKind;
+use crate::intake::{Shown, ShownPart, encrypted_as, shown};
 use crate::protocol::{
     CheckedText, GatewayName, Key, NoticeBlock, ReplyBlock, Timestamp, UserName, Verdict, check_notice, check_reply,
     claimed_reply,
@@ -67,6 +68,8 @@ pub enum Finding {
     Altered(Statement),
     /// It holds a reply block for this user that was signed before the key file was written, under another key.
     OlderThanKey(ReplyBlock),
+    /// It is encrypted: what is inside can be checked, and this cannot.
+    Encrypted(EncryptKind),
     /// No reply that one of the keys has signed.
     NotGenuine,
 }
@@ -90,9 +93,10 @@ pub fn check(raw: &[u8], keys: &[KeyFile]) -> Checked {
         unclear: Vec::new(),
     });
     let best = keys.iter().filter_map(|key| Candidate::best(&message.parts, key)).max_by_key(Candidate::rank);
-    match best {
-        Some(candidate) => candidate.finding(&message),
-        None => Checked { finding: older(&message.parts, keys), text: None, outside: Vec::new() },
+    match (best, encrypted_as(raw)) {
+        (_, Some(kind)) => Checked { finding: Finding::Encrypted(kind), text: None, outside: Vec::new() },
+        (Some(candidate), None) => candidate.finding(&message),
+        (None, None) => Checked { finding: older(&message.parts, keys), text: None, outside: Vec::new() },
     }
 }
 

@@ -112,8 +112,8 @@ impl Command {
         Ok(command)
     }
 
-    /// Whether sudo can distinguish this command's arguments: it matches all of them as one string joined by spaces (docs/measurements.md),
-    /// so nothing may hold white space or be empty.
+    /// Whether sudo can distinguish this command's arguments: it matches all of them as one string joined by spaces,
+    /// so nothing may hold white space or be empty (docs/measurements.md#sudo-matches-arguments-as-one-string).
     ///
     /// # Errors
     ///
@@ -142,6 +142,11 @@ impl Command {
     /// Every role that it names: those that may run it, may approve it, or are excepted from approval.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         self.allow.keys().map(String::as_str).chain(self.approval.iter().flat_map(Approval::roles))
+    }
+
+    /// Whether any of its parameters is secret.
+    pub fn has_secrets(&self) -> bool {
+        self.parameters.values().any(|parameter| parameter.secret)
     }
 
     /// The absolute path of its program.
@@ -195,15 +200,10 @@ impl Checks<'_> {
         let span = Some(self.file.argv.span());
         let error = |what: String| Err(self.source.error(span.clone(), what));
         let argv = self.file.argv.get_ref();
-        let program = argv.first().and_then(|first| {
-            let literal = first.placeholders().next().is_none();
-            first.literals().next().filter(|_| literal)
-        });
-        match program {
-            Some(path) if path.starts_with('/') && Path::new(path).file_name().is_some() => {}
-            _ => {
-                return error("argv begins with the absolute path of a program, without {…}".to_owned());
-            }
+        let program = argv.first().filter(|first| first.placeholders().next().is_none());
+        let is_path = |path: &str| path.starts_with('/') && Path::new(path).file_name().is_some();
+        if !program.and_then(|program| program.literals().next()).is_some_and(is_path) {
+            return error("argv begins with the absolute path of a program, without {…}".to_owned());
         }
         if argv.iter().flat_map(Template::literals).any(|text| text.chars().any(char::is_control)) {
             return error("argv holds a control character".to_owned());
@@ -244,6 +244,9 @@ impl Checks<'_> {
                 let Some(parameter) = self.file.parameters.get(name) else {
                     return error(format!("[allow.{role}] names `{name}`, which is not a parameter"));
                 };
+                if parameter.get_ref().secret {
+                    return error(format!("[allow.{role}] {name}: a secret parameter has no list of values"));
+                }
                 for value in values {
                     let value = value.text();
                     let kind = &parameter.get_ref().kind;

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use super::{Command, ConfigError, Distrust, Folder, Lockdown, Secrets, Settings, Source, Trusted, User};
+use super::{Command, ConfigError, Distrust, EncryptKind, Folder, Lockdown, Secrets, Settings, Source, Trusted, User};
 use crate::protocol::{BadName, CommandName, UserName};
 
 /// The gateway's folder, with its settings read; the rest is read when needed.
@@ -104,6 +105,15 @@ impl Gateway {
     /// The keys of `name`; `None` where there is no such file.
     pub fn secrets(&self, name: &UserName) -> Result<Option<Secrets>, ConfigError> {
         optional(self.read("secrets.d", name.as_str(), true, Secrets::parse))
+    }
+
+    /// The certificate that mail to `name` is encrypted to.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or it is not trusted.
+    pub fn certificate(&self, name: &UserName, kind: EncryptKind) -> Result<Zeroizing<String>, ConfigError> {
+        Ok(self.folder.folder("certs.d")?.read(&format!("{name}.{}", kind.ending()))?)
     }
 
     /// The command `name`; `None` where there is no such file.

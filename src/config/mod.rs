@@ -9,6 +9,7 @@
 mod address;
 mod approval;
 mod command;
+mod encryption;
 mod expression;
 mod gateway;
 mod intake;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 pub use address::MailAddress;
 pub use approval::{Approval, Approver};
 pub use command::{BUILT_IN, Command, REASON};
+pub use encryption::{EncryptKind, Encryption};
 pub use expression::Expression;
 pub use gateway::{Gateway, LOCKDOWN};
 pub use intake::Intake;
@@ -47,7 +49,7 @@ pub use settings::{Execution, Facility, Lockout, LogTarget, RunVia, Settings};
 pub use ssh::{PreviousSshKeys, SshFactor};
 pub use template::{Part, Template};
 pub use trust::{Distrust, Folder, Trusted};
-pub use units::{Size, Span};
+pub use units::{Rate, Size, Span};
 pub use user::{Previous, Secrets, User};
 
 use crate::error::{Deferral, Stop};
@@ -93,7 +95,7 @@ impl From<ConfigError> for Stop {
 }
 
 /// The keys above the first section of a file.
-const TOP_LEVEL: [&str; 20] = [
+const TOP_LEVEL: [&str; 21] = [
     "gateway",
     "address",
     "max_age",
@@ -109,6 +111,7 @@ const TOP_LEVEL: [&str; 20] = [
     "from",
     "roles",
     "enabled",
+    "encrypt",
     "logins",
     "require_sasl",
     "ssh_keys",

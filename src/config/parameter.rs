@@ -14,6 +14,8 @@ pub struct Parameter {
     pub kind: Kind,
     /// The value where none is given; without one, it must be given.
     pub default: Option<String>,
+    /// Whether its values are kept out of the log, the ledger and all mail.
+    pub secret: bool,
 }
 
 /// The type of a parameter's values.
@@ -75,6 +77,8 @@ struct RawParameter {
     pattern: Option<String>,
     max_length: Option<usize>,
     default: Option<Scalar>,
+    #[serde(default)]
+    secret: bool,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +121,14 @@ impl TryFrom<RawParameter> for Parameter {
                     .to_owned());
             }
         };
-        let parameter = Self { kind, default: raw.default.as_ref().map(Scalar::text) };
+        let parameter = Self { kind, default: raw.default.as_ref().map(Scalar::text), secret: raw.secret };
+        if parameter.secret && (matches!(parameter.kind, Kind::OneOf(_)) || parameter.default.is_some()) {
+            return Err(
+                "a secret parameter has pattern or integer, and no default: what stands in this file is in the sudo \
+                        rules and on the users' page too, and is no secret"
+                    .to_owned(),
+            );
+        }
         match &parameter.default {
             Some(default) if !parameter.kind.accepts(default) => {
                 Err(format!("the default `{default}` is not {}", parameter.kind))

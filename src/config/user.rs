@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{AddressRange, ConfigError, MailAddress, SenderRequirements, Source, SshFactor, ssh};
+use super::{AddressRange, ConfigError, EncryptKind, MailAddress, SenderRequirements, Source, SshFactor, ssh};
 use crate::protocol::{Key, Timestamp};
 
 /// A user and the user's roles.
@@ -29,6 +29,8 @@ pub struct User {
     pub clients: Vec<AddressRange>,
     /// The SSH keys that the user may sign with, and when the user must.
     pub ssh: SshFactor,
+    /// How mail to the user is encrypted; `None`: it is not.
+    pub encrypt: Option<EncryptKind>,
 }
 
 impl User {
@@ -53,6 +55,7 @@ impl User {
             require_signature: Option<bool>,
             require_verification: Option<bool>,
             previous: Option<ssh::Former>,
+            encrypt: Option<EncryptKind>,
         }
         let file: File = source.parse()?;
         // An empty login must match no user: pipe(8) writes an empty login for a client that has not logged in.
@@ -75,6 +78,7 @@ impl User {
             require_authentication_results: file.require_authentication_results,
             clients: file.clients,
             ssh,
+            encrypt: file.encrypt,
         })
     }
 

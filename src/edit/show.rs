@@ -16,13 +16,14 @@ pub struct Shown {
 
 /// Every key that has a default, with the default as TOML; empty where the default is to have none. The tests hold it to what the
 /// reader knows.
-const DEFAULTS: [(&str, &str); 26] = [
+const DEFAULTS: [(&str, &str); 29] = [
     ("max_age", "\"30m\""),
     ("max_future", "\"2m\""),
     ("retention", "\"90d\""),
     ("service_user", "\"mailsudo\""),
     ("limits.message", "\"256KiB\""),
     ("limits.output", "\"64KiB\""),
+    ("limits.per_user", ""),
     ("intake.recipients", "[]"),
     ("intake.subject", ""),
     ("intake.reject", "{ \"X-Spam-Flag\" = \"^YES\", \"X-Spam-Status\" = \"^Yes\" }"),
@@ -43,6 +44,8 @@ const DEFAULTS: [(&str, &str); 26] = [
     ("execution.longest", "\"10m\""),
     ("execution.sudo", "\"/usr/bin/sudo\""),
     ("execution.timeout", "\"/usr/bin/timeout\""),
+    ("encryption.sop", "\"/usr/bin/sqop\""),
+    ("encryption.openssl", "\"/usr/bin/openssl\""),
 ];
 
 /// The key with a default that is not the same everywhere: the running program.
@@ -136,7 +139,16 @@ mod tests {
     /// The reader's own errors list what it knows.
     #[test]
     fn no_key_is_missing() {
-        let sections = ["", "[limits]\n", "[intake]\n", "[ledger]\n", "[syslog]\n", "[lockout]\n", "[execution]\n"];
+        let sections = [
+            "",
+            "[limits]\n",
+            "[intake]\n",
+            "[ledger]\n",
+            "[syslog]\n",
+            "[lockout]\n",
+            "[execution]\n",
+            "[encryption]\n",
+        ];
         for section in sections {
             let error = settings(&format!("{LEAST}{section}nothing = 1\n")).expect_err("unknown");
             let known = error.split("expected ").nth(1).expect("the known keys");

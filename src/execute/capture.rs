@@ -3,6 +3,9 @@
 
 use std::collections::VecDeque;
 
+use crate::authorize::conceal;
+use crate::limits::SECRET_IN_OUTPUT;
+
 /// Output while it arrives: the first half of the limit, and a window on the last half.
 pub(super) struct Capture {
     half: usize,
@@ -17,6 +20,8 @@ pub struct Captured {
     head: Vec<u8>,
     tail: Vec<u8>,
     left_out: u64,
+    /// How many bytes there were in all.
+    size: u64,
 }
 
 impl Capture {
@@ -37,7 +42,8 @@ impl Capture {
     }
 
     pub(super) fn finish(self) -> Captured {
-        Captured { head: self.head, tail: self.tail.into(), left_out: self.left_out }
+        let size = self.head.len() as u64 + self.left_out + self.tail.len() as u64;
+        Captured { head: self.head, tail: self.tail.into(), left_out: self.left_out, size }
     }
 }
 
@@ -58,7 +64,34 @@ impl Captured {
 
     /// How many bytes there were in all.
     pub fn size(&self) -> u64 {
-        self.head.len() as u64 + self.left_out + self.tail.len() as u64
+        self.size
+    }
+
+    /// Puts [`SECRET`](crate::protocol::SECRET) in the place of each of `secrets`, and of a piece of one that the gap has cut.
+    pub(super) fn conceal(&mut self, secrets: &[&str]) {
+        let secrets: Vec<_> = secrets.iter().copied().filter(|secret| secret.len() >= SECRET_IN_OUTPUT).collect();
+        if secrets.is_empty() {
+            return;
+        }
+        let mut head = std::mem::take(&mut self.head);
+        let mut tail = std::mem::take(&mut self.tail);
+        if self.left_out == 0 {
+            head.append(&mut tail);
+        } else {
+            for secret in &secrets {
+                let cut = |piece: &dyn Fn(usize) -> bool| (1..secret.len()).rev().find(|&length| piece(length));
+                let bytes = secret.as_bytes();
+                if let Some(length) = cut(&|length| bytes.get(..length).is_some_and(|start| head.ends_with(start))) {
+                    head.truncate(head.len() - length);
+                }
+                let ending = |length| bytes.get(secret.len() - length..).is_some_and(|end| tail.starts_with(end));
+                if let Some(length) = cut(&ending) {
+                    tail.drain(..length);
+                }
+            }
+        }
+        let conceal = |bytes: &[u8]| conceal(&String::from_utf8_lossy(bytes), &secrets, SECRET_IN_OUTPUT).into_bytes();
+        (self.head, self.tail) = (conceal(&head), conceal(&tail));
     }
 }
 
@@ -87,6 +120,21 @@ mod tests {
                 prop_assert_eq!(captured.left_out, 0);
             }
         }
+    }
+
+    #[test]
+    fn no_piece_of_a_secret_is_left() {
+        let secrets = ["hunter2x", "hunter2", "abc"];
+        let concealed = |limit, output: &str| {
+            let mut capture = Capture::new(limit);
+            capture.take(output.as_bytes());
+            let mut captured = capture.finish();
+            captured.conceal(&secrets);
+            (captured.text(), captured.size())
+        };
+        assert_eq!(concealed(100, "a hunter2x b hunter2 abc"), ("a [secret] b [secret] abc".to_owned(), 24));
+        let (text, size) = concealed(16, "12345huntxxxxxxxxxxer2x5678");
+        assert_eq!((text.as_str(), size), ("12345\n[… 11 bytes left out …]\n5678", 27));
     }
 
     #[test]

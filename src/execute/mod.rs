@@ -26,9 +26,9 @@ use capture::Capture;
 use watch::{Ended, Watch};
 
 use crate::admission::AdmittedCommand;
-use crate::authorize::Invocation;
+use crate::authorize::{Invocation, conceal};
 use crate::config::{Execution, RunVia, Settings};
-use crate::limits::{KILL_AFTER, Timeouts};
+use crate::limits::{KILL_AFTER, RUN_START, Timeouts};
 use crate::protocol::RunResult;
 use crate::system::child::isolated;
 
@@ -78,26 +78,28 @@ pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeou
     let (invocation, execution) = (command.invocation(), &settings.execution);
     let limit = invocation.output().unwrap_or(settings.limits.output.bytes());
     let line = command_line(invocation, execution);
+    let shown = shown_line(invocation, execution).join(" ");
     let spawned = Instant::now();
     let mut begun = spawned;
     let mut capture = Capture::new(limit);
     let known = match start(&line, command, execution.run_via) {
-        Err(error) => Known::NotBegun(format!("cannot run {}: {error}", line.join(" "))),
+        Err(error) => Known::NotBegun(format!("cannot run {shown}: {error}")),
         Ok((child, pipe, report)) => watch(child, pipe, report, invocation, timeouts, &mut capture, &mut begun)
             .unwrap_or_else(|error| Known::Unknown(format!("the command could not be watched: {error}"))),
     };
     let took = begun.elapsed();
-    let output = capture.finish();
+    let mut output = capture.finish();
     let (result, fault) = match known {
         Known::NotBegun(why) => (RunResult::Refused, Some(sudo_fault::explain(&why, &output, settings))),
         Known::Unknown(why) => (RunResult::Unknown, Some(format!("{why}; it may still be running"))),
         Known::Ended(ended) => {
-            // timeout(1) counts from its own start, which is after sudo's and shortly before the command's.
-            let over =
-                spawned.elapsed() >= invocation.timeout() && took + Duration::from_secs(1) >= invocation.timeout();
+            let over = spawned.elapsed() >= invocation.timeout() && took + RUN_START >= invocation.timeout();
             result_of(&ended, over)
         }
     };
+    // sudo's words name the command with its arguments.
+    let fault = fault.map(|fault| conceal(&fault, &invocation.secrets(), 1));
+    output.conceal(&invocation.secrets());
     Outcome { result, output, took, fault }
 }
 
@@ -111,6 +113,20 @@ pub fn answer(text: &str, limit: u64) -> Outcome {
 /// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns mailsudo begin PROGRAM ARGS...`, or, with
 /// `run_via = "direct"`, `timeout --kill-after=5s Ns PROGRAM ARGS...`.
 pub fn command_line(invocation: &Invocation, execution: &Execution) -> Vec<String> {
+    let mut line = before(invocation, execution);
+    line.extend(invocation.time_limited(execution));
+    line
+}
+
+/// The same with marks for secret values, for log and output.
+pub fn shown_line(invocation: &Invocation, execution: &Execution) -> Vec<String> {
+    let mut line = before(invocation, execution);
+    line.extend(invocation.time_limited_shown(execution));
+    line
+}
+
+/// sudo's part of the command line.
+fn before(invocation: &Invocation, execution: &Execution) -> Vec<String> {
     let mut line = Vec::new();
     if execution.run_via == RunVia::Sudo {
         let run_as = invocation.run_as();
@@ -121,7 +137,6 @@ pub fn command_line(invocation: &Invocation, execution: &Execution) -> Vec<Strin
         }
         line.push("--".to_owned());
     }
-    line.extend(invocation.time_limited(execution));
     line
 }
 
@@ -140,7 +155,8 @@ fn start(
     let mut words = line.iter();
     let mut command = isolated(Path::new(words.next().map_or("", String::as_str)));
     command.args(words).stdin(stdin).stdout(writer.try_clone()?).stderr(writer);
-    // Postfix's umask of 077 would pass through sudo to root's command (docs/measurements.md).
+    // Postfix's umask of 077 would pass through sudo to root's command
+    // (docs/measurements.md#what-a-command-inherits-from-sudo).
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let spawned = command.spawn();
     rustix::process::umask(before);

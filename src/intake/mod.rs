@@ -5,6 +5,7 @@
 //! gets no reply.
 
 mod authentication_results;
+mod encrypted;
 mod envelope;
 mod header;
 mod html;
@@ -20,6 +21,7 @@ mod utf7;
 
 use std::io::Read;
 
+pub use encrypted::encrypted_as;
 pub use envelope::Envelope;
 pub use payload::PayloadFinding;
 pub use screen::LOOP_FIELD;

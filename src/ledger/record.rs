@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::{RequestId, RunResult, Timestamp};
+use crate::protocol::{RequestId, RunResult, Timestamp, without_marks, without_seals};
 
 /// The state of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ pub struct Record {
     pub user: String,
     /// The command's name.
     pub command: String,
-    /// The arguments, `name=value`, one on a line.
+    /// The arguments, `name=value`, one on a line, with marks for secret values.
     pub arguments: String,
     /// The signed time.
     pub signed: Timestamp,
@@ -85,7 +85,7 @@ pub struct Record {
     pub step: Option<u64>,
     /// The account that its command ran as.
     pub run_as: Option<String>,
-    /// The argument vector, one argument on a line.
+    /// The argument vector, one argument on a line, with marks for secret values; while it waits for approval, they are sealed in it.
     pub argv: Option<String>,
     /// When its command was started.
     pub started: Option<Timestamp>,
@@ -106,6 +106,16 @@ pub struct Record {
 }
 
 impl Record {
+    /// The arguments as they are shown: nothing of a secret value, not even its digest.
+    pub fn shown_arguments(&self) -> String {
+        without_marks(&self.arguments)
+    }
+
+    /// The argument vector as it is shown: without what is sealed in it while it waits for approval.
+    pub fn shown_argv(&self) -> Option<String> {
+        self.argv.as_deref().map(without_seals)
+    }
+
     /// Whether nothing remains to do for it.
     pub fn is_closed(&self) -> bool {
         self.replied.is_some()

@@ -1,7 +1,7 @@
 //! Approvals: a request that asks for one, and votes. Each effect is recorded before the next begins.
 
 use super::delivery::Delivery;
-use super::judge::{Asked, Judge, Judgement};
+use super::judge::{Asked, Judge, Judgement, LOST};
 use super::observer::Step;
 use super::target::Target;
 use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
@@ -72,7 +72,7 @@ impl Delivery<'_> {
         self.point = Some(admission::asking(transaction.as_mut(), authorized, &mut pending, now)?);
         let reply = self.composer().pending(invocation, required, announcement, &id, now);
         admission::ask(transaction, authorized, pending, announcement, reply.clone(), now)?;
-        self.observer.note(Step::Asked(self.identified, announcement));
+        self.observer.note(Step::Asked(self.identified, self.arguments, announcement));
         Ok(Some(reply))
     }
 
@@ -176,6 +176,14 @@ impl Delivery<'_> {
                 self.observer.note(Step::Refused(&refusal, self.context.witness(self.point)));
                 done(reply)
             }
+            Judgement::Lost(asked) => {
+                let refusal = Refusal::new(Reason::FailedOver, LOST.trim_end_matches('.'));
+                let reply = self.composer().refusal(&refusal, now);
+                let conclusion = self.concluded(&asked, State::Finished, None, LOST, reply.clone(), now)?;
+                admission::conclude(transaction, pending, conclusion, now)?;
+                self.observer.note(Step::Refused(&refusal, self.context.witness(self.point)));
+                done(reply)
+            }
             Judgement::Lapsed(asked, vote, why) => {
                 let why = format!("It was approved, but {why}.");
                 let reply = self.composer().not_run(&asked.record, &why, now);
@@ -237,6 +245,7 @@ impl Delivery<'_> {
         let result = match state {
             State::Denied => RunResult::Denied,
             State::Cancelled => RunResult::Cancelled,
+            State::Finished => RunResult::Unknown,
             _ => RunResult::Lapsed,
         };
         let mut votes = asked.story.votes.clone();
@@ -244,6 +253,7 @@ impl Delivery<'_> {
         let compose = |composer: ReplyComposer<'_>| composer.concluded(result, &votes, why, now);
         let final_reply = self.for_requester(&asked.record, compose)?;
         let concluded = Record {
+            argv: asked.record.shown_argv(),
             state,
             result: Some(result),
             finished: Some(now),
@@ -267,7 +277,7 @@ impl Delivery<'_> {
         };
         let head = self.point.map(|point| point.head);
         Ok(requester
-            .map(|requester| compose(ReplyComposer::for_requester(gateway.settings(), &requester, record).at(head))))
+            .map(|requester| compose(ReplyComposer::for_requester(self.encryption, &requester, record).at(head))))
     }
 
     /// Everyone who was asked, but the user whose vote found out: that one gets a reply.
@@ -294,6 +304,10 @@ fn ballot_of(judgement: &Judgement) -> Option<admission::Ballot<'_>> {
         Judgement::Expired(asked, _) => admission::Ballot {
             refused: Some(Reason::NotPending),
             ..ballot(asked, None, State::Lapsed, RunResult::Refused)
+        },
+        Judgement::Lost(asked) => admission::Ballot {
+            refused: Some(Reason::FailedOver),
+            ..ballot(asked, None, State::Finished, RunResult::Refused)
         },
     })
 }

@@ -45,6 +45,9 @@ fn describe(command: &Command, roles: &[String], text: &mut String) {
         if let Some(default) = &parameter.default {
             text.push_str(&format!("; {default} if not given"));
         }
+        if parameter.secret {
+            text.push_str("; secret: logs and mail show a mark instead of it");
+        }
         text.push('\n');
     }
     if command.require_signature {
@@ -152,7 +155,7 @@ fn entry(record: &Record, story: &Story, approval: &ApprovalRecord) -> String {
         ("id", record.id.to_string()),
         ("digest", approval.digest.to_string()),
         ("run as", record.run_as.clone().unwrap_or_default()),
-        ("argv", record.argv.clone().unwrap_or_default().replace('\n', " ")),
+        ("argv", record.shown_argv().unwrap_or_default().replace('\n', " ")),
         ("until", approval.until.to_string()),
         ("needed", approval.needed.to_string()),
     ];
@@ -166,7 +169,8 @@ fn entry(record: &Record, story: &Story, approval: &ApprovalRecord) -> String {
 /// The command and its arguments, without the reason.
 fn title(record: &Record) -> String {
     let is_reason = |line: &&str| line.split_once('=').is_some_and(|(name, _)| name == REASON);
-    let arguments: Vec<_> = record.arguments.lines().filter(|line| !is_reason(line)).collect();
+    let arguments = record.shown_arguments();
+    let arguments: Vec<_> = arguments.lines().filter(|line| !is_reason(line)).collect();
     format!("{} {}", record.command, arguments.join(" ")).trim_end().to_owned()
 }
 
@@ -177,7 +181,7 @@ fn report(record: &Record, story: &Story) -> String {
             text.push_str(&format!("{label:<8} {value}\n"));
         }
     };
-    let command = format!("{} {}", record.command, record.arguments.replace('\n', " "));
+    let command = format!("{} {}", record.command, record.shown_arguments().replace('\n', " "));
     fact("command", Some(command.trim_end().to_owned()));
     fact("state", Some(record.state.word().to_owned()));
     fact("result", record.result.map(|result| result.to_string()));

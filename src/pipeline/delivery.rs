@@ -8,6 +8,7 @@ use super::observer::{Observer, Step};
 use super::target::Target;
 use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord, RunEnd};
 use crate::authenticate::Identified;
+use crate::encryption::Encryption;
 use crate::error::{Deferral, Refusal, Stop};
 use crate::execute;
 use crate::intake::Message;
@@ -20,6 +21,9 @@ use crate::reply::{ReplyComposer, about, history};
 pub(super) struct Delivery<'d> {
     pub(super) context: &'d Context<'d>,
     pub(super) identified: &'d Identified,
+    /// The request's arguments, `name=value`, one on a line, with marks for secret values.
+    pub(super) arguments: &'d str,
+    pub(super) encryption: &'d Encryption<'d>,
     pub(super) composer: ReplyComposer<'d>,
     pub(super) observer: &'d mut dyn Observer,
     /// When the delivery began.
@@ -31,13 +35,15 @@ pub(super) struct Delivery<'d> {
 impl<'d> Delivery<'d> {
     pub(super) fn new(
         context: &'d Context<'d>,
+        encryption: &'d Encryption<'d>,
         identified: &'d Identified,
+        arguments: &'d str,
         message: &'d Message,
         observer: &'d mut dyn Observer,
         begun: Instant,
     ) -> Self {
-        let composer = ReplyComposer::new(context.gateway.settings(), identified, message);
-        Self { context, identified, composer, observer, begun, point: None }
+        let composer = ReplyComposer::new(encryption, identified, arguments, message);
+        Self { context, identified, arguments, encryption, composer, observer, begun, point: None }
     }
 
     /// The composer of replies that report what `self.point` is the event of.
@@ -51,7 +57,7 @@ impl<'d> Delivery<'d> {
         ledger: &mut dyn Ledger,
         admission: Admission<'p>,
     ) -> Result<Box<Admitted<'p>>, Stop> {
-        self.observer.note(Step::Admitted(self.identified));
+        self.observer.note(Step::Admitted(self.identified, self.arguments));
         let mut waiting = match admission {
             Admission::Admitted(admitted) => return Ok(admitted),
             Admission::Waiting(waiting) => waiting,
@@ -72,11 +78,16 @@ impl<'d> Delivery<'d> {
 
     /// Runs what was admitted, and stores its outcome with the finished reply.
     pub(super) fn execute(&mut self, ledger: &mut dyn Ledger, admitted: Admitted<'_>) -> Result<StoredReply, Stop> {
+        if admitted.is_late(self.context.clock.now()) {
+            let what =
+                "too much time has passed since the start was recorded; nothing was run, and the next delivery says so";
+            return Err(Deferral::new("busy", what).into());
+        }
         let settings = self.context.gateway.settings();
         let limit = settings.limits.output.bytes();
         let outcome = match admitted.action() {
             AdmittedAction::Run(command) => {
-                self.observer.note(Step::Started(&execute::command_line(command.invocation(), &settings.execution)));
+                self.observer.note(Step::Started(&execute::shown_line(command.invocation(), &settings.execution)));
                 execute::run(&command, settings, &self.context.timeouts)
             }
             AdmittedAction::Help => {
@@ -148,6 +159,8 @@ impl<'d> Delivery<'d> {
         // Its messages about the other request are sent too.
         target.map_or(Ok(()), Target::require_lock)?;
         if record.reply.is_some() {
+            // It may be on this database server alone. What is committed now waits for the standby, and all before it does.
+            transaction.commit()?;
             return Ok(record.reply);
         }
         let now = self.context.clock.now();

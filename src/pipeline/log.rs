@@ -7,6 +7,7 @@ use crate::authenticate::Identified;
 use crate::error::Deferral;
 use crate::execute::Outcome;
 use crate::ledger::Record;
+use crate::protocol::without_marks;
 
 impl Observer for Audit {
     fn require(&mut self, step: Step<'_>) -> Result<(), Deferral> {
@@ -35,7 +36,7 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
             .raw_field("recipient", envelope.recipient.as_deref())
             .raw_field("client", envelope.client_address.as_deref())
             .raw_field("sasl", envelope.sasl_username.as_deref()),
-        Step::Admitted(identified) => admitted(identified),
+        Step::Admitted(identified, arguments) => request_fields(Line::new(Event::Admitted), identified, arguments),
         Step::Waiting(_) => Line::new(Event::Waiting),
         Step::Started(command_line) => Line::new(Event::Started).field("command", command_line.join(" ")),
         Step::Finished(outcome) => finished(outcome),
@@ -45,6 +46,7 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
             let detail = format!("the reply was sent, but that could not be recorded: {error}");
             Line::new(Event::Deferred).field("part", "ledger").field("detail", detail)
         }
+        Step::Withheld(why) => Line::new(Event::Withheld).field("detail", why),
         Step::Refused(refusal, witness) => {
             let line = Line::new(Event::Refused).field("reason", refusal.reason().code());
             with(line, *witness).field("detail", refusal.detail())
@@ -52,10 +54,12 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         Step::Deferred(deferral) => {
             Line::new(Event::Deferred).field("part", deferral.part).field("detail", &deferral.detail)
         }
-        Step::Asked(identified, announcement) => request_fields(Line::new(Event::Pending), identified)
-            .field("digest", short(&announcement.approval().digest.to_string()))
-            .field("until", announcement.approval().until)
-            .field("asked", names(announcement)),
+        Step::Asked(identified, arguments, announcement) => {
+            request_fields(Line::new(Event::Pending), identified, arguments)
+                .field("digest", short(&announcement.approval().digest.to_string()))
+                .field("until", announcement.approval().until)
+                .field("asked", names(announcement))
+        }
         Step::Exception(role, announcement) => {
             Line::new(Event::Exception).field("role", role).field("told", names(announcement))
         }
@@ -91,10 +95,6 @@ fn with(line: Line, witness: Option<Witness<'_>>) -> Line {
 /// How many hex digits of a payload's digest the log has.
 const LOGGED_DIGEST: usize = 32;
 
-fn admitted(identified: &Identified) -> Line {
-    request_fields(Line::new(Event::Admitted), identified)
-}
-
 /// A vote on the request `record`.
 fn voted(identified: &Identified, record: &Record, what: &str) -> Line {
     let line = Line::new(Event::Voted)
@@ -122,7 +122,7 @@ fn short(digest: &str) -> &str {
 }
 
 /// What was requested.
-fn request_fields(line: Line, identified: &Identified) -> Line {
+fn request_fields(line: Line, identified: &Identified, arguments: &str) -> Line {
     let request = identified.request();
     let line = signed(line.field("command", request.command()), identified);
     let line = match identified.payload().and_then(|found| found.payload.as_ref().ok()) {
@@ -132,12 +132,7 @@ fn request_fields(line: Line, identified: &Identified) -> Line {
         }
         None => line,
     };
-    let arguments = request.arguments().unwrap_or_default();
-    if arguments.is_empty() {
-        return line;
-    }
-    let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    line.field("arguments", arguments.join(" "))
+    if arguments.is_empty() { line } else { line.field("arguments", without_marks(arguments).replace('\n', " ")) }
 }
 
 fn finished(outcome: &Outcome) -> Line {

@@ -43,6 +43,7 @@ use crate::admission::{self, Announcement, PendingRecord};
 use crate::authenticate::{self, Identified};
 use crate::authorize::{self, Action, Authorized, Ballot};
 use crate::config::Command;
+use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{self, Message};
 use crate::ledger::{self, Counts, Ledger, LedgerQueries, Record, RequestLock, Series, State, Story, Transaction};
@@ -161,10 +162,15 @@ fn on_the_ledger(
     }
 
     let now = context.clock.now();
+    // Once recorded, they are shown as they were then.
+    let arguments = match &record {
+        Some(record) => record.arguments.clone(),
+        None => authorize::shown_arguments(&identified, command.as_ref().ok().and_then(Option::as_ref)),
+    };
     let decision = match record {
         Some(record) if record.state != State::Waiting => Decision::Resume(record),
         new_or_waiting => {
-            let pending = PendingRecord::of(new_or_waiting, &identified, context.queue_id(), now);
+            let pending = PendingRecord::of(new_or_waiting, &identified, arguments.clone(), context.queue_id(), now);
             match decide(context, &identified, transaction.as_ref(), &pending, command?, now, observer) {
                 Ok((authorized, announcement)) => Decision::of(authorized, pending, announcement, target.as_ref()),
                 Err(Stop::Refusal(refusal)) if refusal.reason().effect().recorded => Decision::Refuse(refusal, pending),
@@ -176,7 +182,8 @@ fn on_the_ledger(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let mut delivery = Delivery::new(context, &identified, message, observer, begun);
+    let encryption = Encryption::new(gateway, &context.timeouts);
+    let mut delivery = Delivery::new(context, &encryption, &identified, &arguments, message, observer, begun);
     let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
         Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,
@@ -203,7 +210,7 @@ fn on_the_ledger(
     let witness = context.witness(delivery.point);
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
-    let mut sender = Sender::new(context, transport, ledger, observer, begun);
+    let mut sender = Sender::new(context, &encryption, transport, ledger, observer, begun);
     if may_have_notices {
         sender.about(&id, true)?;
     }

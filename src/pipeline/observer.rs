@@ -51,8 +51,8 @@ pub enum Step<'s> {
     Authorized(&'s Authorized<'s>, Option<&'s Announcement>),
     /// `explain`: what the vote would change.
     Judged(&'s str),
-    /// It waits for approval.
-    Asked(&'s Identified, &'s Announcement),
+    /// It waits for approval. The text is its arguments as they may be shown.
+    Asked(&'s Identified, &'s str, &'s Announcement),
     /// It runs without approval, by this role.
     Exception(&'s str, &'s Announcement),
     /// The vote was recorded, about this request: `approved`, `denied`, `withdrew` or `cancelled`.
@@ -63,8 +63,8 @@ pub enum Step<'s> {
     Lapsed(&'s Record, &'s str),
     /// A notice was sent to this address.
     Noticed(&'s Notice, &'s str),
-    /// It is recorded as admitted.
-    Admitted(&'s Identified),
+    /// It is recorded as admitted. The text is its arguments as they may be shown.
+    Admitted(&'s Identified, &'s str),
     /// It waits. The run that holds its exclusive command is given where it is known.
     Waiting(Option<&'s ExclusiveHold>),
     /// This command line is about to be started.
@@ -77,6 +77,8 @@ pub enum Step<'s> {
     Replied(&'s str, Option<Witness<'s>>),
     /// The reply was sent, but that could not be recorded.
     NotRecorded(&'s crate::ledger::LedgerError),
+    /// A message could not be encrypted, and says the outcome only. The text is why.
+    Withheld(&'s str),
     /// The message is refused.
     Refused(&'s Refusal, Option<Witness<'s>>),
     /// The message is deferred.

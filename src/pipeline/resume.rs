@@ -13,6 +13,7 @@ use crate::admission::{self, PendingRecord};
 use crate::audit::Audit;
 use crate::authorize::{Ballot, Person};
 use crate::config::Gateway;
+use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::ledger::{self, ChainPoint, Filter, Record, State, StoredReply, Transaction};
 use crate::limits::{MAX_AGE, RESUME};
@@ -83,9 +84,10 @@ fn each(
         };
         audit.identify(&id, &user);
         Observer::note(audit, Step::Resumed(&record));
-        match reply_to(context, transaction, record, &user)? {
+        let encryption = Encryption::new(context.gateway, &context.timeouts);
+        match reply_to(context, &encryption, transaction, record, &user)? {
             Found::Reply(reply) => {
-                let mut sender = Sender::new(context, transport, ledger.as_mut(), audit, begun);
+                let mut sender = Sender::new(context, &encryption, transport, ledger.as_mut(), audit, begun);
                 sender.about(&id, true)?;
                 if let Some(target) = target {
                     sender.about(&target, false)?;
@@ -109,11 +111,14 @@ enum Found {
 /// The reply to a request that nobody works on: the stored one, or one that is composed and stored now.
 fn reply_to(
     context: &Context<'_>,
+    encryption: &Encryption<'_>,
     mut transaction: Box<dyn Transaction + '_>,
     record: Record,
     user: &UserName,
 ) -> Result<Found, Stop> {
     if let Some(reply) = record.reply {
+        // As in a delivery: what is sent must be on the standby.
+        transaction.commit()?;
         return Ok(Found::Reply(reply));
     }
     let (gateway, now) = (context.gateway, context.clock.now());
@@ -123,12 +128,12 @@ fn reply_to(
     let Some(person) = Person::find(gateway, user)? else {
         return Ok(Found::NoUser);
     };
-    let composer = ReplyComposer::of_record(gateway.settings(), &person, &record);
+    let composer = ReplyComposer::of_record(encryption, &person, &record);
     if record.state != State::Waiting {
         if let Some(asked) =
             transaction.voted_on(&record.id)?.map(|id| transaction.record_of(&id)).transpose()?.flatten()
         {
-            return give_up_vote(context, transaction, record, asked, &composer, now).map(Found::Reply);
+            return give_up_vote(context, encryption, transaction, record, asked, &composer, now).map(Found::Reply);
         }
         let story = transaction.story_of(&record.id)?;
         let point = admission::end_event(transaction.as_mut(), record.clone(), None, RunResult::Unknown, now)?;
@@ -153,6 +158,7 @@ fn voted_on(record: &Record) -> Option<RequestId> {
 /// Ends a vote whose delivery died after it had started the run, and that run.
 fn give_up_vote(
     context: &Context<'_>,
+    encryption: &Encryption<'_>,
     mut transaction: Box<dyn Transaction + '_>,
     record: Record,
     asked: Record,
@@ -170,9 +176,8 @@ fn give_up_vote(
             Ok(name) => Person::find(context.gateway, &name)?,
             Err(_) => None,
         };
-        let settings = context.gateway.settings();
         let compose = |person: &Person| {
-            ReplyComposer::for_requester(settings, person, &asked).at(head).unknown(&asked, &story, now)
+            ReplyComposer::for_requester(encryption, person, &asked).at(head).unknown(&asked, &story, now)
         };
         let final_reply = requester.as_ref().map(compose);
         Some((asked, final_reply))

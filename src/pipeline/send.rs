@@ -10,18 +10,17 @@ use super::context::Context;
 use super::observer::{Observer, Step, Witness};
 use crate::admission;
 use crate::authorize::Person;
+use crate::encryption::Encryption;
 use crate::error::{Deferral, Stop};
 use crate::ledger::{Ledger, Notice, NoticeKind, Record, State, StoredReply, Story};
-use crate::limits::Timeouts;
+use crate::limits::{LEDGER_READ, Timeouts};
 use crate::protocol::{RequestId, UserName};
 use crate::reply::{ReplyTransport, notice};
-
-/// What reading a ledger that works takes, many times over.
-const READING: Duration = Duration::from_secs(1);
 
 /// Sends what one delivery has to send.
 pub(super) struct Sender<'s> {
     context: &'s Context<'s>,
+    encryption: &'s Encryption<'s>,
     transport: &'s ReplyTransport,
     ledger: &'s mut dyn Ledger,
     observer: &'s mut dyn Observer,
@@ -34,13 +33,17 @@ pub(super) struct Sender<'s> {
 impl<'s> Sender<'s> {
     pub(super) fn new(
         context: &'s Context<'s>,
+        encryption: &'s Encryption<'s>,
         transport: &'s ReplyTransport,
         ledger: &'s mut dyn Ledger,
         observer: &'s mut dyn Observer,
         begun: Instant,
     ) -> Self {
-        let deadline = Instant::now() + context.timeouts.reply;
-        Self { context, transport, ledger, observer, begun, deadline }
+        // The time for messages is one: what was used to encrypt those that are stored is gone.
+        let deadline = Instant::now() + context.timeouts.reply.saturating_sub(encryption.used());
+        let mut sender = Self { context, encryption, transport, ledger, observer, begun, deadline };
+        sender.log_withheld();
+        sender
     }
 
     /// Sends what is left to send about the request `id` besides its own delivery's reply: notices, and, where a vote on it is
@@ -60,7 +63,9 @@ impl<'s> Sender<'s> {
             self.observer.note(Step::Replied(&reply.to, self.context.witness_in(reply)));
         }
         for one in story.notices.iter().filter(|notice| notice.sent.is_none()) {
-            if let Some(message) = self.notice(&record, &story, one)? {
+            let message = self.notice(&record, &story, one)?;
+            self.log_withheld();
+            if let Some(message) = message {
                 self.send(&message)?;
                 self.observer.note(Step::Noticed(one, &message.to));
             }
@@ -68,6 +73,13 @@ impl<'s> Sender<'s> {
             self.ledger.mark_noticed(id, one, self.context.clock.now(), left)?;
         }
         Ok(())
+    }
+
+    /// Tells the log what could not be encrypted, and why.
+    fn log_withheld(&mut self) {
+        for why in self.encryption.faults() {
+            self.observer.note(Step::Withheld(&why));
+        }
     }
 
     /// The notice; `None` where it must not be sent any more.
@@ -81,7 +93,7 @@ impl<'s> Sender<'s> {
             Err(_) => None,
         };
         let approver = approver.filter(|approver| approver.user.enabled);
-        Ok(approver.and_then(|approver| notice(gateway.settings(), &approver, record, story, one.kind)))
+        Ok(approver.and_then(|approver| notice(self.encryption, &approver, record, story, one.kind)))
     }
 
     /// Sends the delivery's own reply and records that. After that nothing may defer, because the user has the reply.
@@ -120,7 +132,7 @@ impl<'s> Sender<'s> {
     fn left_for_reading(&self) -> Result<(), Deferral> {
         let needed = self.context.timeouts.transaction.min(self.context.timeouts.reply);
         match self.left()? {
-            left if left + READING < needed => {
+            left if left + LEDGER_READ < needed => {
                 Err(Deferral::new("ledger", "it is slow; the next delivery sends the messages that are left"))
             }
             _ => Ok(()),

@@ -4,13 +4,13 @@
 use super::observer::{Observer, Step};
 use crate::admission::Announcement;
 use crate::authenticate::{Identified, SignedBy};
-use crate::authorize::{Action, Authorized};
-use crate::config::Gateway;
+use crate::authorize::{Action, Authorized, is_visible, may_show};
+use crate::config::{BUILT_IN, Gateway};
 use crate::error::{Deferral, Reason, Refusal};
-use crate::execute::command_line;
+use crate::execute::shown_line;
 use crate::intake::Message;
 use crate::ledger::{Record, State, Story};
-use crate::protocol::{CommandName, Request, UserName};
+use crate::protocol::{CommandName, ParameterName, Request, SECRET, UserName};
 use crate::remedy::{Call, program};
 use crate::reply::{history, visible};
 
@@ -50,12 +50,35 @@ impl<'g> Trace<'g> {
     fn read(&mut self, request: &Request) {
         self.requested = Some((request.user().clone(), request.command().clone()));
         self.say("block, as the mac covers it:");
+        let mut is_shown = true;
         for line in String::from_utf8_lossy(request.signed_lines()).lines() {
+            // `more` goes on with the argument before it.
+            if let Some(("arg:", argument)) = line.split_once(' ') {
+                is_shown = self.may_show(request, argument);
+            }
             // A code is a secret until its step is used.
-            let shown = if line.starts_with("totp: ") { "totp: (not shown)" } else { line };
+            let shown = match line.split_once(' ') {
+                Some(("totp:", _)) => "totp: (not shown)".to_owned(),
+                Some((key @ "arg:", argument)) if !is_shown => {
+                    format!("{key} {}={SECRET}", argument.split('=').next().unwrap_or_default())
+                }
+                Some((key @ "more:", _)) if !is_shown => format!("{key} {SECRET}"),
+                _ => line.to_owned(),
+            };
             self.say(format!("  {shown}"));
         }
         self.say(format!("request: {}", request.id().short()));
+    }
+
+    /// Whether the value of `argument` may be shown, by the same rule as in the ledger.
+    fn may_show(&self, request: &Request, argument: &str) -> bool {
+        if BUILT_IN.contains(&request.command().as_str()) {
+            return true;
+        }
+        let name = argument.split('=').next().and_then(|name| ParameterName::try_from(name).ok());
+        let command = self.gateway.command(request.command()).ok().flatten();
+        let roles = self.gateway.user(request.user()).map(|user| user.roles).unwrap_or_default();
+        command.filter(|command| is_visible(command, &roles)).zip(name).is_some_and(|(it, name)| may_show(&it, &name))
     }
 
     fn identified(&mut self, identified: &Identified) {
@@ -107,8 +130,8 @@ impl<'g> Trace<'g> {
         match authorized.action() {
             Action::Run(invocation) => {
                 let execution = &self.gateway.settings().execution;
-                self.say(format!("command: {} as {}", invocation.argv().join(" "), invocation.run_as()));
-                self.say(format!("would run: {}", command_line(invocation, execution).join(" ")));
+                self.say(format!("command: {} as {}", invocation.shown().join(" "), invocation.run_as()));
+                self.say(format!("would run: {}", shown_line(invocation, execution).join(" ")));
             }
             Action::Help | Action::Status(_) | Action::Pending => self.say("command: built in; it would be answered"),
             Action::Vote(ballot) => {
@@ -202,13 +225,14 @@ impl Observer for Trace<'_> {
             }
             // Effects, which `explain` does not have, and steps that another line shows already.
             Step::Received(_)
-            | Step::Admitted(_)
+            | Step::Admitted(..)
             | Step::Waiting(None)
             | Step::Started(_)
             | Step::Finished(_)
             | Step::Resumed(_)
             | Step::Replied(..)
             | Step::NotRecorded(_)
+            | Step::Withheld(_)
             | Step::Asked(..)
             | Step::Exception(..)
             | Step::Voted(..)
@@ -249,6 +273,7 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         }
         Reason::BadCode => format!("whether the clock or the secret is wrong: {}", Call::TestUser(user.to_string())),
         Reason::LockedOut => Call::UnlockUser(user.to_string()).to_string(),
+        Reason::TooMany => format!("[limits] per_user; the user's requests: {} --user {user}", Call::Log),
         Reason::Stale | Reason::Future => {
             "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }

@@ -56,6 +56,11 @@ impl Key {
         digits
     }
 
+    /// 32 bytes for another purpose, which `text` names: HMAC-SHA-256 over it. No block begins like any such text.
+    pub(super) fn derive(&self, text: &[u8]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.hmac(text).finalize().into_bytes().into())
+    }
+
     /// The mac over `lines`.
     pub(super) fn sign(&self, lines: &[u8]) -> Mac {
         Mac(self.hmac(lines).finalize().into_bytes().into())

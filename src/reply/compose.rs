@@ -13,7 +13,8 @@ use super::text::{shorten, title, visible};
 use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::{Invocation, Person};
-use crate::config::{MailAddress, RunVia, Settings};
+use crate::config::{EncryptKind, MailAddress, RunVia, Settings};
+use crate::encryption::Encryption;
 use crate::error::{Reason, Refusal};
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
@@ -25,6 +26,8 @@ use crate::protocol::{ChainHead, Key, ReplyBlock, RequestId, RunResult, Timestam
 #[derive(Clone)]
 pub struct ReplyComposer<'p> {
     settings: &'p Settings,
+    encryption: &'p Encryption<'p>,
+    encrypt: Option<EncryptKind>,
     user: &'p UserName,
     address: &'p MailAddress,
     key: &'p Key,
@@ -45,27 +48,33 @@ pub(super) struct Content<'c> {
 }
 
 impl<'p> ReplyComposer<'p> {
-    /// A composer for the request `identified`, which `message` brought.
-    pub fn new(settings: &'p Settings, identified: &'p Identified, message: &'p Message) -> Self {
-        let request = identified.request();
-        let arguments = request.arguments().unwrap_or_default();
-        let arguments: Vec<_> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    /// A composer for the request `identified`, which `message` brought, with its `arguments` as they may be shown.
+    pub fn new(
+        encryption: &'p Encryption<'p>,
+        identified: &'p Identified,
+        arguments: &str,
+        message: &'p Message,
+    ) -> Self {
         Self {
-            settings,
+            settings: encryption.settings(),
+            encryption,
+            encrypt: identified.encrypt(),
             user: identified.user(),
             address: identified.address(),
             key: identified.key(),
             id: identified.id(),
-            title: title(request.command().as_str(), &arguments.join("\n")),
+            title: title(identified.request().command().as_str(), arguments),
             answers: message.message_id().map(str::to_owned),
             head: None,
         }
     }
 
     /// A composer for a recorded request, whose message is not at hand, signed under its user's current key.
-    pub fn of_record(settings: &'p Settings, user: &'p Person, record: &Record) -> Self {
+    pub fn of_record(encryption: &'p Encryption<'p>, user: &'p Person, record: &Record) -> Self {
         Self {
-            settings,
+            settings: encryption.settings(),
+            encryption,
+            encrypt: user.user.encrypt,
             user: &user.name,
             address: &user.user.address,
             key: &user.secrets.key,
@@ -77,9 +86,9 @@ impl<'p> ReplyComposer<'p> {
     }
 
     /// The same for the final reply to a request that waited for approval. It answers the reply that said so.
-    pub fn for_requester(settings: &'p Settings, requester: &'p Person, record: &Record) -> Self {
-        let answers = Some(message_id(&record.id, Some("pending"), settings));
-        Self { answers, ..Self::of_record(settings, requester, record) }
+    pub fn for_requester(encryption: &'p Encryption<'p>, requester: &'p Person, record: &Record) -> Self {
+        let answers = Some(message_id(&record.id, Some("pending"), encryption.settings()));
+        Self { answers, ..Self::of_record(encryption, requester, record) }
     }
 
     /// The same, for what has led to this head of the audit chain.
@@ -141,10 +150,24 @@ impl<'p> ReplyComposer<'p> {
         self.write(Content { result: RunResult::Unknown, facts, body }, now)
     }
 
+    /// The whole reply, encrypted where the user's mail is. If that fails, it has the outcome and nothing else.
     pub(super) fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
+        let result = content.result;
+        let plain = self.message(&self.title, content, now);
+        let message = match self.encrypt {
+            None => plain,
+            Some(kind) => self.encryption.encrypt(self.user, kind, &plain).unwrap_or_else(|| {
+                let facts = Vec::new();
+                self.message(WITHHELD_TITLE, Content { result, facts, body: WITHHELD.to_owned() }, now)
+            }),
+        };
+        StoredReply { to: self.address.to_string(), message }
+    }
+
+    fn message(&self, title: &str, content: Content<'_>, now: Timestamp) -> Vec<u8> {
         let gateway = &self.settings.gateway;
         let outcome = words(content.result);
-        let mut text = head(&outcome, &self.title, &content.facts, gateway.as_str(), &self.id.short());
+        let mut text = head(&outcome, title, &content.facts, gateway.as_str(), &self.id.short());
         text.push_str(&content.body);
         text.push('\n');
         let block = ReplyBlock {
@@ -159,12 +182,12 @@ impl<'p> ReplyComposer<'p> {
         let kind = (content.result == RunResult::Pending).then_some("pending");
         let envelope = Envelope {
             to: self.address,
-            subject: subject(gateway.as_str(), &self.title, &outcome),
+            subject: subject(gateway.as_str(), title, &outcome),
             // A request has one reply of each kind, so its id is unique: every copy of the reply has the same Message-ID.
             id: message_id(&self.id, kind, self.settings),
             answers: self.answers.as_deref(),
         };
-        StoredReply { to: self.address.to_string(), message: message(envelope, text, self.settings, now) }
+        message(envelope, text, self.settings, now)
     }
 
     fn run_as(&self, invocation: &Invocation) -> String {
@@ -239,6 +262,13 @@ pub(super) fn message(envelope: Envelope<'_>, text: String, settings: &Settings,
 fn without_approval(role: &str) -> String {
     format!("This was started WITHOUT APPROVAL, because you have the role {role}. Every approver is told.\n\n")
 }
+
+/// What stands for the command where a message could not be encrypted.
+pub(super) const WITHHELD_TITLE: &str = "withheld";
+
+/// What is said where a message could not be encrypted.
+const WITHHELD: &str = "This is all, because the rest could not be encrypted: not the command, its arguments or its output. The \
+                        gateway's log says why; tell its sysadmin.\n";
 
 const UNKNOWN: &str = "The command was started, and the gateway has no record of its end. It may have done all, some or none of \
                        its work; it is not run again. Look at what it changes before you send a new request.\n";

@@ -3,10 +3,11 @@
 //!
 //! MUST: a notice approves nothing by itself: it holds no link, and no request.
 
-use super::compose::{Envelope, head, message, message_id, subject};
+use super::compose::{Envelope, WITHHELD_TITLE, head, message, message_id, subject};
 use super::text::{title, visible};
 use crate::authorize::Person;
-use crate::config::{REASON, Settings};
+use crate::config::REASON;
+use crate::encryption::Encryption;
 use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredReply, Story};
 use crate::limits::NOTICE_PAYLOAD;
 use crate::protocol::{CommandName, NoticeBlock, UserName};
@@ -16,14 +17,16 @@ const QUOTED: usize = 68;
 
 /// The notice of this kind to `approver`; `None` where the records do not hold what it needs.
 pub fn notice(
-    settings: &Settings,
+    encryption: &Encryption<'_>,
     approver: &Person,
     record: &Record,
     story: &Story,
     kind: NoticeKind,
 ) -> Option<StoredReply> {
+    let settings = encryption.settings();
     let approval = story.approval.as_ref()?;
-    let arguments: Vec<_> = record.arguments.lines().filter(|line| !is_reason(line)).collect();
+    let arguments = record.shown_arguments();
+    let arguments: Vec<_> = arguments.lines().filter(|line| !is_reason(line)).collect();
     let title = title(&record.command, &arguments.join("\n"));
     let outcome = match kind {
         NoticeKind::Ask => "to approve",
@@ -43,7 +46,7 @@ pub fn notice(
     }
     let mut text = head(outcome, &title, &facts, gateway, &record.id.to_string());
     text.push_str(&question(record, approval, kind));
-    for argument in record.argv.as_deref().unwrap_or_default().split('\n') {
+    for argument in record.shown_argv().unwrap_or_default().split('\n') {
         text.push_str(&format!("    {}\n", shown(argument)));
     }
     text.push('\n');
@@ -73,17 +76,32 @@ pub fn notice(
         digest: approval.digest,
         until: approval.until,
     };
-    text += &block.sign(&text, &approver.secrets.key);
     let word = if kind == NoticeKind::Lapsed { "lapsed" } else { "notice" };
-    let envelope = Envelope {
-        to: &approver.user.address,
-        subject: subject(gateway, &title, outcome),
-        id: message_id(&record.id, Some(&format!("{word}.{}", approver.name)), settings),
-        answers: None,
+    let finish = |title: &str, text: String| {
+        let envelope = Envelope {
+            to: &approver.user.address,
+            subject: subject(gateway, title, outcome),
+            id: message_id(&record.id, Some(&format!("{word}.{}", approver.name)), settings),
+            answers: None,
+        };
+        message(envelope, text, settings, record.first_seen)
     };
-    let to = approver.user.address.to_string();
-    Some(StoredReply { to, message: message(envelope, text, settings, record.first_seen) })
+    text += &block.sign(&text, &approver.secrets.key);
+    let plain = finish(&title, text);
+    let message = match approver.user.encrypt {
+        None => plain,
+        // Without a block: nobody must approve what they have not seen, and the block names the command.
+        Some(way) => encryption.encrypt(&approver.name, way, &plain).unwrap_or_else(|| {
+            let head = head(outcome, WITHHELD_TITLE, &[], gateway, &record.id.to_string());
+            finish(WITHHELD_TITLE, format!("{head}{WITHHELD}"))
+        }),
+    };
+    Some(StoredReply { to: approver.user.address.to_string(), message })
 }
+
+/// What a notice says that could not be encrypted.
+const WITHHELD: &str = "What is asked for could not be encrypted to you, so this says no more. The gateway's log says why; tell \
+                        its sysadmin.\n";
 
 fn is_reason(line: &str) -> bool {
     line.split_once('=').is_some_and(|(name, _)| name == REASON)

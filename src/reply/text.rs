@@ -1,6 +1,6 @@
 //! Makes output readable in a mail. In: any text. Out: the same text, with invisible characters made visible.
 
-use crate::protocol::is_unsafe;
+use crate::protocol::{is_unsafe, without_marks};
 
 /// `text` with LF line ends and tabs kept and every other control, bidi or zero-width character shown: C0 as `^X`, as
 /// cat(1) does with `-v`, others as `<U+202E>`. A CR before an LF is dropped.
@@ -33,7 +33,7 @@ pub(super) fn shorten(text: &str, most: usize) -> String {
 /// The command and its arguments as a user writes them; `arguments` are `name=value`, one on a line.
 pub(super) fn title(command: &str, arguments: &str) -> String {
     let mut title = command.to_owned();
-    for argument in arguments.lines() {
+    for argument in without_marks(arguments).lines() {
         title.push_str(&format!(" {}", visible(argument)));
     }
     title

@@ -64,7 +64,7 @@ fn is(checked: &Checked) -> Is {
         Finding::Genuine(_) => Is::Genuine,
         Finding::WithMore(_) => Is::WithMore,
         Finding::Altered(_) => Is::Altered,
-        Finding::OlderThanKey(_) | Finding::NotGenuine => Is::NotGenuine,
+        Finding::OlderThanKey(_) | Finding::Encrypted(_) | Finding::NotGenuine => Is::NotGenuine,
     }
 }
 

@@ -1,17 +1,19 @@
 //! `mailsudo user add`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::{UserArg, default_key_file, known, say_key_file, show_totp, ssh_keys};
 use crate::cli::{qr, record_change, service_account, sign::address};
 use crate::client::read_private;
-use crate::config::{Command, Gateway, MailAddress};
+use crate::config::{Command, EncryptKind, Gateway, MailAddress};
+use crate::encryption::{Encryption, kind_of};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
+use crate::limits::Timeouts;
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
 use crate::remedy::Call;
@@ -39,6 +41,10 @@ pub(in crate::cli) struct Add {
     /// An SSH key that the user may sign with: its .pub file; may be given more than once
     #[arg(long = "ssh-key", value_name = "FILE")]
     ssh_keys: Vec<PathBuf>,
+
+    /// A certificate that mail to the user is encrypted to: OpenPGP (armored) or X.509 (PEM)
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
 
     /// Where to write the key file for the user [default: GATEWAY.NAME.toml, here]
     #[arg(long, value_name = "FILE")]
@@ -82,6 +88,16 @@ fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
     }
 }
 
+/// The certificate in `file`, after a message was encrypted to it.
+fn certificate(file: &Path, gateway: &Gateway) -> Result<(EncryptKind, String)> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let kind = kind_of(&text).map_err(|what| anyhow!("{shown}: {what}"))?;
+    let encryption = Encryption::new(gateway, &Timeouts::DEFAULT);
+    encryption.about_text(kind, &text).map_err(|why| anyhow!("nothing can be encrypted to {shown}: {why}"))?;
+    Ok((kind, text))
+}
+
 impl Add {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.user_arg.gateway_arg.open()?;
@@ -92,9 +108,11 @@ impl Add {
             check_roles(&gateway, &self.roles)?;
         }
         let ssh_keys = ssh_keys(&self.ssh_keys)?;
+        let certificate = self.certificate.as_deref().map(|file| certificate(file, &gateway)).transpose()?;
         if self.dry_run {
             let files = [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)];
-            for path in files.into_iter().chain(self.page) {
+            let certificate = certificate.map(|(kind, _)| enrolment.certificate(&name, kind));
+            for path in files.into_iter().chain(certificate).chain(self.page) {
                 let fate = if path.exists() { "exists already" } else { "would be written" };
                 outln!("{} {fate}", path.display())?;
             }
@@ -114,7 +132,7 @@ impl Add {
             bail!("{} exists already, and is not changed: move it away, or name another file", page.display());
         }
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway.settings().gateway, &name)?);
-        let user = NewUser { name, address: self.address, roles: self.roles, ssh_keys };
+        let user = NewUser { name, address: self.address, roles: self.roles, ssh_keys, certificate };
         enrolment.add(&user, &key, &totp, &key_file)?;
         record_change(
             &gateway,
@@ -132,6 +150,13 @@ impl Add {
             create(file, html.as_bytes(), Rights { mode: 0o644, owner: None })
                 .with_context(|| format!("the user is enrolled without a page: mailsudo page --user {}", user.name))?;
             outln!("Page: {}. It holds no secret.", file.display())?;
+        }
+        if let Some((kind, _)) = &user.certificate {
+            outln!(
+                "Mail to {} is encrypted with {kind}, to {}.",
+                user.name,
+                enrolment.certificate(&user.name, *kind).display()
+            )?;
         }
         for key in &user.ssh_keys {
             outln!("SSH key: {} {}", key.kind(), key.fingerprint())?;

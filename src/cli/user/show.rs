@@ -9,9 +9,11 @@ use serde_json::json;
 use super::{UserArg, known};
 use crate::cli::table::Table;
 use crate::cli::{GatewayArg, open_ledger, print_json, qr, when};
-use crate::config::MailAddress;
+use crate::config::{EncryptKind, MailAddress};
+use crate::encryption::{About, Encryption};
 use crate::enrolment::Enrolment;
 use crate::ledger::{Ledger, Lockout};
+use crate::limits::Timeouts;
 use crate::protocol::{SshKey, UserName};
 use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
@@ -81,6 +83,8 @@ impl Show {
         let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(ledger.as_ref(), &name)?));
         let former = user.ssh.previous.as_ref();
         let former_keys = former.map(|former| former.keys.as_slice()).unwrap_or_default();
+        let encryption = Encryption::new(&gateway, &Timeouts::DEFAULT);
+        let certificate = user.encrypt.map(|kind| (kind, encryption.about(&name, kind)));
         let from: Vec<_> = user.from.iter().map(MailAddress::as_str).collect();
         if self.json {
             return print_json(&json!({
@@ -97,6 +101,8 @@ impl Show {
                 "previous_ssh_keys_until": former.map(|former| former.until.to_string()),
                 "require_signature": user.ssh.require_signature,
                 "require_verification": user.ssh.require_verification,
+                "encrypt": user.encrypt.map(|kind| kind.to_string()),
+                "certificate": certificate.as_ref().map(about_certificate),
                 "locked_out_until": lockout.ok().flatten().map(|lockout| lockout.until.to_string()),
             }));
         }
@@ -125,6 +131,18 @@ impl Show {
             let how = if user.ssh.require_verification { ", with a PIN or fingerprint" } else { "" };
             outln!("signing  with an SSH key is {required}{how}")?;
         }
+        if let Some((kind, about)) = &certificate {
+            let about = match about {
+                Ok(About { key, expires, .. }) => {
+                    format!(
+                        "{key}, {}",
+                        expires.map_or_else(|| "does not expire".to_owned(), |at| format!("expires {}", when(at)))
+                    )
+                }
+                Err(why) => format!("nothing can be encrypted: {why}"),
+            };
+            outln!("mail     encrypted with {kind}: {about}")?;
+        }
         match lockout {
             Ok(Some(lockout)) => {
                 outln!("lockout  until {}; to end it: {}", when(lockout.until), Call::UnlockUser(name.to_string()))?;
@@ -133,6 +151,16 @@ impl Show {
             Err(error) => outln!("lockout  unknown: {error:#}")?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn about_certificate((_, about): &(EncryptKind, Result<About, String>)) -> serde_json::Value {
+    match about {
+        Ok(about) => {
+            let expires = about.expires.map(|time| time.to_string());
+            json!({ "usable": true, "key": about.key, "expires": expires, "weak": about.is_weak })
+        }
+        Err(why) => json!({ "usable": false, "reason": why }),
     }
 }
 

@@ -1,0 +1,107 @@
+//! Mail that only its reader reads. In: a finished message and its reader's certificate. Out: the same message, encrypted by an
+//! installed tool: OpenPGP by one with the Stateless OpenPGP interface (draft-dkg-openpgp-stateless-cli), S/MIME by openssl-cms(1).
+//!
+//! MUST: nothing passes for encrypted that is not a message of the tool's kind, from a tool that ended with status 0. All tools of
+//! one delivery share one bounded time, part of the time for replies, and their output is bounded. No shell. What a tool prints
+//! goes into the log only where it repeats nothing of the message.
+
+mod about;
+mod header;
+mod openpgp;
+mod packets;
+mod smime;
+mod tool;
+
+pub use about::{About, kind_of};
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use crate::config::{EncryptKind, Gateway, Settings};
+use crate::limits::Timeouts;
+use crate::protocol::UserName;
+
+/// What is encrypted to find out whether a certificate can be used.
+const PROBE: &[u8] = b"Subject: test\nContent-Type: text/plain\n\ntest\n";
+
+/// What encrypts for one delivery: the gateway's tools, the time that is left for them, and what failed.
+#[derive(Debug)]
+pub struct Encryption<'g> {
+    gateway: &'g Gateway,
+    whole: Duration,
+    left: Cell<Duration>,
+    faults: RefCell<Vec<String>>,
+}
+
+impl<'g> Encryption<'g> {
+    /// For one delivery to `gateway`.
+    pub fn new(gateway: &'g Gateway, timeouts: &Timeouts) -> Self {
+        let whole = timeouts.encryption;
+        Self { gateway, whole, left: Cell::new(whole), faults: RefCell::default() }
+    }
+
+    /// The gateway's settings.
+    pub fn settings(&self) -> &'g Settings {
+        self.gateway.settings()
+    }
+
+    /// The time that the tools have used so far.
+    pub fn used(&self) -> Duration {
+        self.whole.saturating_sub(self.left.get())
+    }
+
+    /// What failed since this was last asked, for the log.
+    pub fn faults(&self) -> Vec<String> {
+        self.faults.take()
+    }
+
+    /// `message` (RFC 5322, lines ended by LF), encrypted to the certificate of `user`. `None` where that fails; [`Self::faults`] says
+    /// why.
+    pub fn encrypt(&self, user: &UserName, kind: EncryptKind, message: &[u8]) -> Option<Vec<u8>> {
+        match self.try_to(user, kind, message) {
+            Ok(encrypted) => Some(encrypted),
+            Err(why) => {
+                self.faults.borrow_mut().push(format!("{kind} to {user}: {why}"));
+                None
+            }
+        }
+    }
+
+    fn try_to(&self, user: &UserName, kind: EncryptKind, message: &[u8]) -> Result<Vec<u8>, String> {
+        let certificate = self.gateway.certificate(user, kind).map_err(|error| error.to_string())?;
+        self.with(kind, &certificate, message)
+    }
+
+    /// What is known of the certificate of `user`, after a message was encrypted to it.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be encrypted to it.
+    pub fn about(&self, user: &UserName, kind: EncryptKind) -> Result<About, String> {
+        let certificate = self.gateway.certificate(user, kind).map_err(|error| error.to_string())?;
+        self.about_text(kind, &certificate)
+    }
+
+    /// The same for a certificate that is not in the gateway's folder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::about`].
+    pub fn about_text(&self, kind: EncryptKind, certificate: &str) -> Result<About, String> {
+        self.with(kind, certificate, PROBE)?;
+        match kind {
+            EncryptKind::Openpgp => packets::read(certificate).map_err(str::to_owned),
+            EncryptKind::Smime => smime::about(&self.settings().encryption.openssl, certificate, &self.left),
+        }
+    }
+
+    fn with(&self, kind: EncryptKind, certificate: &str, message: &[u8]) -> Result<Vec<u8>, String> {
+        let (outer, inner) = header::split(message).ok_or("the message has no header")?;
+        let programs = &self.settings().encryption;
+        let body = match kind {
+            EncryptKind::Openpgp => openpgp::encrypt(&programs.sop, certificate, &inner, &self.left)?,
+            EncryptKind::Smime => smime::encrypt(&programs.openssl, certificate, &inner, &self.left)?,
+        };
+        Ok([outer.as_bytes(), body.as_bytes()].concat())
+    }
+}
