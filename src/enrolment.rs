@@ -197,6 +197,20 @@ impl<'g> Enrolment<'g> {
         rewrite(&self.file("secrets.d", user), secrets_text(&before.key, fresh, previous).as_bytes())
     }
 
+    /// Gives `user` the HMAC key `key` and the TOTP secret `totp`; no former one counts any more.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written; then the secrets have not changed.
+    pub fn replace(&self, user: &UserName, key: &Key, totp: &str, key_file: &Path) -> Result<()> {
+        self.write_key_file(user, key, key_file)?;
+        let written = rewrite(&self.file("secrets.d", user), secrets_text(key, totp, None).as_bytes());
+        if written.is_err() {
+            let _ = std::fs::remove_file(key_file);
+        }
+        written
+    }
+
     /// Gives `user` the SSH keys `fresh`; those before count for requests signed up to `until`.
     ///
     /// # Errors

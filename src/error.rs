@@ -176,6 +176,8 @@ reasons! {
     // Recorded: the mac is right and the request is new.
     /// Signed before a database server took over that may have lost what was recorded.
     FailedOver = "failed-over",
+    /// The gateway is locked down, and the user is not excepted.
+    LockedDown = "locked-down",
     /// Too many wrong codes; the reply to the first request in a lockout says so.
     LockedOut = "locked-out",
     /// More requests of the user than `limits.per_user` allows; the reply to the first of them in a row says so.
@@ -236,7 +238,8 @@ impl Reason {
         let effect = |recorded, counts, answered| Effect { recorded, counts, answered };
         match self {
             Self::BadCode => effect(true, true, true),
-            Self::LockedOut
+            Self::LockedDown
+            | Self::LockedOut
             | Self::TooMany
             | Self::FailedOver
             | Self::Stale

@@ -53,6 +53,8 @@ pub enum Event {
     Lapsed,
     /// A notice was sent to an approver.
     Noticed,
+    /// A sysadmin began or ended a lockdown.
+    Lockdown,
     /// A message could not be encrypted, and says the outcome only.
     Withheld,
 }
@@ -74,13 +76,14 @@ impl Event {
             Self::Voted => "voted",
             Self::Lapsed => "lapsed",
             Self::Noticed => "noticed",
+            Self::Lockdown => "lockdown",
             Self::Withheld => "withheld",
         }
     }
 
     fn severity(self) -> Severity {
         match self {
-            Self::Deferred | Self::Exception | Self::Withheld => Severity::LOG_WARNING,
+            Self::Deferred | Self::Exception | Self::Lockdown | Self::Withheld => Severity::LOG_WARNING,
             Self::Refused => Severity::LOG_NOTICE,
             _ => Severity::LOG_INFO,
         }

@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::confirm::Confirm;
 use super::failure::usage;
-use super::{GatewayArg, complete, stdout};
+use super::{GatewayArg, complete, record_change, stdout};
 use crate::config::Gateway;
 use crate::edit::{CommandEdit, Limit, NewParameter, edit_command, new_command, with_rules};
 use crate::protocol::{CommandName, ParameterName};
@@ -209,13 +209,14 @@ impl What {
             Some(text) => changes.write(file, text, Rights::READABLE),
             None => changes.remove(file),
         }
+        let what = format!("command {} {}", if text.is_some() { "write" } else { "remove" }, self.name);
         let rules = self.sudoers_file.unwrap_or_else(|| place(gateway));
-        apply(&with_rules(gateway.path(), changes, &rules)?, &self.confirm)
+        apply(gateway, &what, &with_rules(gateway.path(), changes, &rules)?, &self.confirm)
     }
 }
 
-/// Shows the changes, asks, and makes them.
-pub(super) fn apply(changes: &Changes, confirm: &Confirm) -> Result<ExitCode> {
+/// Shows the changes, asks, makes them, and records that `what` was done.
+pub(super) fn apply(gateway: &Gateway, what: &str, changes: &Changes, confirm: &Confirm) -> Result<ExitCode> {
     if changes.is_empty() {
         noteln!("nothing to change")?;
         return Ok(ExitCode::SUCCESS);
@@ -225,6 +226,7 @@ pub(super) fn apply(changes: &Changes, confirm: &Confirm) -> Result<ExitCode> {
         return Ok(status);
     }
     changes.apply()?;
+    record_change(gateway, what);
     noteln!("done")?;
     Ok(ExitCode::SUCCESS)
 }

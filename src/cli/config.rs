@@ -177,6 +177,6 @@ impl How {
         let mut changes = Changes::default();
         changes.write(&file, change(&text)?, Rights::READABLE);
         let rules = self.sudoers_file.clone().unwrap_or_else(|| place(&gateway));
-        apply(&with_rules(gateway.path(), changes, &rules)?, &self.confirm)
+        apply(&gateway, "config", &with_rules(gateway.path(), changes, &rules)?, &self.confirm)
     }
 }

@@ -23,6 +23,7 @@ mod failure;
 mod key;
 mod ledger;
 mod ledger_restore;
+mod lockdown;
 mod log;
 mod log_verify;
 mod may;
@@ -56,12 +57,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::config::{Command, DEFAULT_FOLDER, Gateway, RunVia, Settings, Trusted};
-use crate::ledger::{LedgerQueries, open as ledger_of};
+use crate::config::{Command, DEFAULT_FOLDER, Gateway, LedgerUrl, RunVia, Settings, Trusted};
+use crate::ledger::{AuditEvent, EventKey, EventKind, LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
 use crate::protocol::{Code, Timestamp};
 use crate::remedy::Remedy;
 use crate::system::accounts;
+use crate::system::clock::{Clock, SystemClock};
 
 use failure::usage;
 
@@ -158,6 +160,22 @@ fn message_input() -> StdinLock<'static> {
 /// The gateway's ledger, for a command that a sysadmin runs.
 fn open_ledger(gateway: &Gateway) -> Result<Box<dyn LedgerQueries>> {
     Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
+}
+
+/// Writes into the audit chain that the command `change` has changed something. Where there is no ledger yet, there is no chain; where
+/// it cannot be written, a warning says so, because the change is made.
+fn record_change(gateway: &Gateway, change: &str) {
+    if matches!(&gateway.settings().ledger.url, LedgerUrl::Sqlite(path) if !path.exists()) {
+        return;
+    }
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let event = AuditEvent::new(EventKind::Changed, SystemClock.now())
+        .with(EventKey::By, format!("uid {} {by}", rustix::process::getuid().as_raw()).trim())
+        .with(EventKey::Change, change)
+        .with(EventKey::Config, gateway.digest().unwrap_or_default());
+    if let Err(error) = open_ledger(gateway).and_then(|mut ledger| Ok(ledger.append(&event)?)) {
+        tell(format_args!("warning: it is done, and is not in the audit chain: {error:#}"));
+    }
 }
 
 /// A moment in local time with its offset, for output.

@@ -10,8 +10,8 @@ use clap_complete::CompleteEnv;
 use super::failure::{self, Caller, usage};
 use super::stdout;
 use super::{
-    GatewayArg, check, completions, config, deliver, explain, key, ledger, log, may, metrics, page, postfix, report,
-    setup, sign, sudoers, user, verify,
+    GatewayArg, check, completions, config, deliver, explain, key, ledger, lockdown, log, may, metrics, page, postfix,
+    report, setup, sign, sudoers, user, verify,
 };
 use crate::execute;
 use crate::system::{hardening, trace};
@@ -70,6 +70,7 @@ enum Subcommands {
     Explain(explain::Explain),
     Page(page::Page),
     Log(log::Log),
+    Lockdown(lockdown::LockdownCommand),
     Metrics(metrics::Metrics),
     Report(report::Report),
     #[command(subcommand)]
@@ -127,6 +128,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Explain(explain) => explain.run(),
         Subcommands::Page(page) => page.run(),
         Subcommands::Log(log) => log.run(),
+        Subcommands::Lockdown(lockdown) => lockdown.run(),
         Subcommands::Metrics(metrics) => metrics.run(),
         Subcommands::Report(report) => report.run(),
         Subcommands::Ledger(ledger) => ledger.run(),

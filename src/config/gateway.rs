@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Command, ConfigError, Distrust, EncryptKind, Folder, Secrets, Settings, Source, Trusted, User};
+use super::{Command, ConfigError, Distrust, EncryptKind, Folder, Lockdown, Secrets, Settings, Source, Trusted, User};
 use crate::protocol::{BadName, CommandName, UserName};
 
 /// The gateway's folder, with its settings read; the rest is read when needed.
@@ -17,6 +17,9 @@ pub struct Gateway {
 }
 
 const FILE: &str = "mailsudo.toml";
+
+/// The file that is there during a lockdown.
+pub const LOCKDOWN: &str = "lockdown.toml";
 
 impl Gateway {
     /// Opens the folder and reads `mailsudo.toml`.
@@ -76,6 +79,17 @@ impl Gateway {
             }
         }
         Ok(hex::encode(digest.finalize()))
+    }
+
+    /// The lockdown, while there is one.
+    ///
+    /// # Errors
+    ///
+    /// Its file cannot be used.
+    pub fn lockdown(&self) -> Result<Option<Lockdown>, ConfigError> {
+        let file = self.folder.path().join(LOCKDOWN);
+        let read = self.folder.read(LOCKDOWN).map_err(ConfigError::from);
+        optional(read.and_then(|text| Lockdown::parse(&Source { file: &file, text: &text })))
     }
 
     /// The folder, for messages.

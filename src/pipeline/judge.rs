@@ -236,6 +236,9 @@ impl Judge<'_> {
         let Some(requester) = requester.filter(|requester| requester.user.enabled) else {
             return Ok(Err("the requester is no longer an enabled user of this gateway".to_owned()));
         };
+        if self.gateway.lockdown()?.is_some_and(|lockdown| !lockdown.permits(&requester.name)) {
+            return Ok(Err("the gateway is locked down, and the requester is not excepted".to_owned()));
+        }
         let payload = match &asked.story.payload {
             None => None,
             Some(payload) => {

@@ -287,6 +287,7 @@ fn decide<'p>(
     let must_sign = authorize::must_sign(command.as_ref(), identified.roles());
     observer.note(Step::Judging { identified, max_age, now });
     let waiting = pending.waiting();
+    not_locked_down(context, identified, transaction)?;
     let authenticated =
         authenticate::authenticate(identified, transaction, waiting, settings, max_age, must_sign, now)?;
     observer.note(Step::Authenticated(&authenticated));
@@ -294,6 +295,19 @@ fn decide<'p>(
     let announcement = approval::announcement(context.gateway, &authorized, now)?;
     observer.note(Step::Authorized(&authorized, announcement.as_ref()));
     Ok((authorized, announcement))
+}
+
+/// Refuses a request that a lockdown is for, before its code is looked at. One that the ledger may have pruned is not recorded again.
+fn not_locked_down(context: &Context<'_>, identified: &Identified, transaction: &dyn Transaction) -> Result<(), Stop> {
+    if context.gateway.lockdown()?.is_none_or(|lockdown| lockdown.permits(identified.user())) {
+        return Ok(());
+    }
+    let is_old = transaction.watermark()?.is_some_and(|watermark| identified.request().time() <= watermark);
+    if is_old {
+        return Ok(());
+    }
+    let detail = "the gateway is locked down by its sysadmin; ask them when it ends";
+    Err(Refusal::new(Reason::LockedDown, detail).into())
 }
 
 fn is_vote(record: &Record) -> bool {

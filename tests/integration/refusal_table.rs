@@ -424,3 +424,25 @@ fn the_previous_key_counts_until_its_date() {
     let new = block("alice", OTHER_KEY, until(60), "count", &[], None);
     assert_eq!(test_gateway.deliver(&mail("alice@example.com", &new)).replies.len(), 1);
 }
+
+#[test]
+fn a_lockdown_refuses_all_but_the_excepted_users_and_can_end() {
+    let mut test_gateway = TestGateway::new();
+    test_gateway.write("lockdown.toml", 0o644, "users = [\"bob\"]\n");
+    let request = test_gateway.request("count", &[]);
+    let ended = test_gateway.deliver(&request);
+    assert!(ended.refused("locked-down") && ended.deferred.is_none(), "{ended:?}");
+    assert!(ended.reply().contains("Nothing was run: the gateway is locked down"), "{ended:?}");
+    assert_eq!((test_gateway.recorded(), test_gateway.runs().len()), ((1, 0), 0), "recorded, and no step used");
+    assert!(test_gateway.deliver(&wrong(&test_gateway)).refused("locked-down"), "it says nothing of the code");
+    let now = test_gateway.clock.now();
+    let excepted = block("bob", OTHER_KEY, now, "restart", &[("service", "mysql")], None);
+    assert!(test_gateway.deliver(&mail("bob@example.com", &excepted)).reply().contains("restart service=mysql: ok"));
+    fs::remove_file(test_gateway.path("lockdown.toml")).expect("ended");
+    assert!(test_gateway.deliver(&request).refused("duplicate"), "what was refused stays refused");
+    test_gateway.clock.forward(60);
+    assert!(test_gateway.deliver(&test_gateway.request("count", &[])).reply().contains("count: ok"));
+    test_gateway.write("lockdown.toml", 0o644, "user = 1\n");
+    test_gateway.clock.forward(60);
+    assert_eq!(test_gateway.deliver(&test_gateway.request("count", &[])).deferred, Some("configuration"));
+}

@@ -496,3 +496,45 @@ fn check_draws_no_conclusion_from_files_that_it_could_not_read() {
         assert!(!said.contains(conclusion), "{said}");
     }
 }
+
+#[test]
+fn a_lockdown_is_one_command_and_is_recorded() {
+    let test_gateway = test_gateway();
+    assert_eq!(test_gateway.run(&["ledger", "init"]).status, 0);
+    assert_eq!(test_gateway.run(&["lockdown", "--except", "eve"]).status, 1, "there is no such user");
+    let begun = test_gateway.run(&["lockdown", "--except", "alice"]);
+    assert!(begun.status == 0 && begun.err.contains("event=lockdown state=begun except=alice"), "{}", begun.err);
+    assert_eq!(mode(&test_gateway.path("lockdown.toml")), 0o644);
+    let ended = test_gateway.run(&["lockdown", "--end"]);
+    assert!(ended.status == 0 && ended.err.contains("event=lockdown state=ended"), "{}", ended.err);
+    assert!(!test_gateway.path("lockdown.toml").exists());
+    assert_eq!(test_gateway.run(&["user", "disable", "bob"]).status, 0);
+    let verified = json(&test_gateway.run(&["log", "--verify", "--json"]));
+    assert_eq!((&verified["whole"], &verified["events"]), (&Value::Bool(true), &Value::from(3)));
+}
+
+#[test]
+fn all_users_get_new_secrets_at_once() {
+    let test_gateway = test_gateway();
+    let before = ["alice", "bob"]
+        .map(|name| fs::read_to_string(test_gateway.path(&format!("secrets.d/{name}.toml"))).expect("secrets"));
+    let folder = test_gateway.path("new").display().to_string();
+    assert_eq!(test_gateway.run(&["user", "rotate", "--all"]).status, 64, "it needs a folder");
+    let done = test_gateway.run(&["user", "rotate", "--all", "--output", &folder]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert_eq!(mode(&test_gateway.path("new")), 0o700);
+    for (name, before) in ["alice", "bob"].iter().zip(before) {
+        let now = fs::read_to_string(test_gateway.path(&format!("secrets.d/{name}.toml"))).expect("secrets");
+        assert!(!now.contains("[previous]"), "the old ones are invalid");
+        for line in before.lines() {
+            assert!(!now.contains(line), "{line}");
+        }
+        let key = fs::read_to_string(test_gateway.path(&format!("new/berlin.{name}.toml"))).expect("a key file");
+        let own = key.lines().find(|line| line.starts_with("hmac_key")).expect("a key");
+        assert!(now.contains(own), "the user's key is the gateway's");
+        let url = fs::read_to_string(test_gateway.path(&format!("new/{name}.otpauth"))).expect("a URL");
+        assert!(now.contains(url.trim()));
+        assert_eq!(mode(&test_gateway.path(&format!("new/{name}.otpauth"))), 0o600);
+    }
+    assert_eq!(test_gateway.run(&["user", "rotate", "--all", "--output", &folder]).status, 1, "nothing is overwritten");
+}

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::{UserArg, default_key_file, known, say_key_file, show_totp, ssh_keys};
-use crate::cli::{qr, service_account, sign::address};
+use crate::cli::{qr, record_change, service_account, sign::address};
 use crate::client::read_private;
 use crate::config::{Command, EncryptKind, Gateway, MailAddress};
 use crate::encryption::{Encryption, kind_of};
@@ -134,6 +134,10 @@ impl Add {
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway.settings().gateway, &name)?);
         let user = NewUser { name, address: self.address, roles: self.roles, ssh_keys, certificate };
         enrolment.add(&user, &key, &totp, &key_file)?;
+        record_change(
+            &gateway,
+            &format!("user add {} --address {} --role {}", user.name, user.address, user.roles.join(",")),
+        );
         noteln!("{} is enrolled at {}.", user.name, gateway.settings().gateway)?;
         show_totp(&totp)?;
         say_key_file(&key_file, &key, &gateway)?;

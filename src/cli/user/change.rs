@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{DryRun, UserArg, known};
-use crate::cli::{confirm::Confirm, open_ledger, service_account};
+use crate::cli::{confirm::Confirm, open_ledger, record_change, service_account};
 use crate::enrolment::Enrolment;
 use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
@@ -74,6 +74,7 @@ fn set_enabled(user_arg: UserArg, dry_run: &DryRun, enabled: bool) -> Result<Exi
         noteln!("{} is {words} already.", user_arg.name)?;
     } else if !dry_run.is_all(&format!("users.d/{}.toml would say enabled = {enabled}", user_arg.name))? {
         Enrolment::new(&gateway, service_account(&gateway)?).set_enabled(&user_arg.name, enabled)?;
+        record_change(&gateway, &format!("user {} {}", if enabled { "enable" } else { "disable" }, user_arg.name));
         noteln!("{} is {words}.", user_arg.name)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -90,6 +91,7 @@ impl Unlock {
             return Ok(ExitCode::SUCCESS);
         }
         let was_locked = open_ledger(&gateway)?.unlock(&self.user_arg.name, SystemClock.now())?;
+        record_change(&gateway, &format!("user unlock {}", self.user_arg.name));
         let words = if was_locked {
             "is no longer locked out"
         } else {
@@ -117,6 +119,7 @@ impl Remove {
             return Ok(status);
         }
         enrolment.remove(&self.user_arg.name)?;
+        record_change(&gateway, &format!("user remove {}", self.user_arg.name));
         noteln!("{} is removed.", self.user_arg.name)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -82,7 +82,7 @@ impl Import {
         let plan = edit::import(&gateway, &enrolment, &text, self.replace)
             .with_context(|| format!("{shown} is not imported"))?;
         let own = gateway.settings().gateway.as_str();
-        let status = apply(&plan.changes, &self.confirm)?;
+        let status = apply(&gateway, &format!("user import {}", list(&plan.names)), &plan.changes, &self.confirm)?;
         let is_done = !plan.changes.is_empty() && plan.changes.needed()?.is_empty();
         if is_done {
             noteln!("Imported: {}.", list(&plan.names))?;
