@@ -138,6 +138,32 @@ fn nothing_is_run_and_the_remedy_works() {
     }
 }
 
+/// sudo hangs in PAM, or is killed there: the command has not begun, and cannot begin later. There is no remedy, because the
+/// cause is not known.
+#[test]
+fn a_sudo_that_hangs_or_is_killed_before_the_command_begins_runs_nothing() {
+    system_env::enter();
+    process::write("/usr/local/libexec/test-pam", 0o755, "#!/bin/sh\nexec kill -KILL $PPID\n");
+    for (name, module, words) in [
+        ("hung", "account required pam_exec.so seteuid /bin/sleep 14", "cannot start it any more"),
+        ("killed", "account required pam_exec.so seteuid /usr/local/libexec/test-pam", "did not start the command"),
+    ] {
+        let user = User::enrol(name);
+        let before = process::text("/etc/pam.d/sudo");
+        process::write("/etc/pam.d/sudo", 0o644, &format!("{module}\n{before}"));
+        let id = user.send(&user.request(&["note", &format!("text={name}inpam")]));
+        let reply = user.mailbox().single();
+        process::write("/etc/pam.d/sudo", 0o644, &before);
+        assert_eq!(in_block(&reply, "result"), "refused", "{name}: {reply}");
+        assert!(reply.replace("=\n", "").contains("Nothing was run."), "{name}: {reply}");
+        let line = finished(&id);
+        assert!(line.contains(words), "{name}: {line}");
+        poll::until_true("the end of sudo", || process::find(|line| line.contains(&format!("{name}inpam"))).is_empty());
+        assert!(!process::text(NOTES).contains(&format!("{name}inpam")), "{name}: it ran later");
+    }
+    process::remove("/usr/local/libexec/test-pam");
+}
+
 /// A later file of sudoers. Dropping it removes it.
 struct Later;
 
