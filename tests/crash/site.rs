@@ -244,10 +244,10 @@ impl Site {
         Ok(())
     }
 
-    /// Ends that hold.
+    /// Ends that hold, if it is there.
     pub fn release(&self) -> Result<()> {
-        self.ledger()?.execute(&format!("DELETE FROM requests WHERE name = {OTHER_REQUEST}"), [])?;
-        self.count("pruned")
+        let gone = self.ledger()?.execute(&format!("DELETE FROM requests WHERE name = {OTHER_REQUEST}"), [])?;
+        if gone > 0 { self.count("pruned") } else { Ok(()) }
     }
 
     /// Every reply that sendmail has taken.
