@@ -151,6 +151,8 @@ reasons! {
     UnconfirmedFrom = "unconfirmed-from",
     /// More than one field has the trusted authserv-id, or one field contradicts itself.
     AmbiguousResults = "ambiguous-results",
+    /// It is encrypted to the gateway, and cannot be decrypted.
+    NotDecrypted = "not-decrypted",
     // The block: reader's rules 4 and 5.
     /// No start line.
     NotARequest = "not-a-request",
