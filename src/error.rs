@@ -81,7 +81,7 @@ impl From<Refusal> for Stop {
 /// A temporary failure: a part of the gateway is broken or busy. Only the log gets the detail.
 #[derive(Debug)]
 pub struct Deferral {
-    /// Which part cannot serve: `configuration`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`, `panic`.
+    /// Which part cannot serve: `configuration`, `decryption`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`, `panic`.
     pub part: &'static str,
     /// What is wrong and what to do.
     pub detail: String,

@@ -141,8 +141,7 @@ mod tests {
     /// The reader's own errors list what it knows.
     #[test]
     fn no_key_is_missing() {
-        let names =
-            ["limits", "intake", "ledger", "syslog", "lockout", "execution", "encryption", "decryption"];
+        let names = ["limits", "intake", "ledger", "syslog", "lockout", "execution", "encryption", "decryption"];
         let sections: Vec<_> = names.iter().map(|name| format!("[{name}]\n")).chain([String::new()]).collect();
         for section in &sections {
             let error = settings(&format!("{LEAST}{section}nothing = 1\n")).expect_err("unknown");

@@ -19,6 +19,7 @@ mod binary;
 mod chain;
 mod cli_conventions;
 mod concurrency;
+mod decryption;
 mod editing;
 mod encryption;
 mod examples;
