@@ -136,6 +136,7 @@ fn count(ledger: &mut dyn Ledger, deferral: &Deferral, context: &Context<'_>) {
 }
 
 /// The stages from the ledger on.
+#[expect(clippy::too_many_arguments, reason = "the delivery's own state, once")]
 fn on_the_ledger(
     context: &Context<'_>,
     encryption: &Encryption<'_>,
