@@ -22,7 +22,7 @@ debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-form
 
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install
-.PHONY: uninstall deb rpm test-packages setup clean
+.PHONY: uninstall deb rpm test-packages test-platforms setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -88,7 +88,7 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 
 soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
-	$(CARGO) test --locked --test faults --test integration -- --ignored --nocapture
+	$(CARGO) test --locked --test faults --test integration --test model -- --ignored --nocapture
 	$(CARGO) build --locked --bin mailsudo
 	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
 
@@ -104,13 +104,15 @@ bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
 	install -D -m 0755 $(program) $(bindir)/mailsudo
-	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d $(docdir)/examples/payload
+	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d $(docdir)/examples/payload $(docdir)/examples/approval $(docdir)/examples/recipes
 	install -m 0644 postfix/main.cf postfix/master.cf postfix/transport $(sharedir)/postfix/
 	install -m 0644 README.md docs/*.md $(docdir)/
 	install -m 0644 examples/mailsudo.toml $(docdir)/examples/
 	install -m 0644 examples/users.d/*.toml $(docdir)/examples/users.d/
 	install -m 0644 examples/commands.d/*.toml $(docdir)/examples/commands.d/
 	install -m 0644 examples/payload/* $(docdir)/examples/payload/
+	install -m 0644 examples/approval/* $(docdir)/examples/approval/
+	install -m 0644 examples/recipes/* $(docdir)/examples/recipes/
 	install -d -m 0755 $(mandir)/man1 $(mandir)/man5 $(mandir)/man7
 	install -m 0644 $(man)/man/*.1 $(man)/client/*.1 $(mandir)/man1/
 	install -m 0644 docs/man/*.5 $(mandir)/man5/
@@ -127,6 +129,12 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-resume.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
 	install -m 0644 packaging/mailsudo-resume.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' packaging/mailsudo-report.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-report.service
+	install -m 0644 packaging/mailsudo-report.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -d -m 0755 $(sharedir)/monitoring
+	cp -R monitoring/fail2ban monitoring/grafana monitoring/prometheus $(sharedir)/monitoring/
+	chmod -R u=rwX,go=rX $(sharedir)/monitoring
 	install -m 0644 packaging/mailsudo-fetch.service packaging/mailsudo-fetch.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -d -m 0755 $(etcdir) $(etcdir)/users.d $(etcdir)/commands.d
 	test -e $(etcdir)/mailsudo.toml || install -m 0644 examples/mailsudo.toml $(etcdir)/
@@ -151,6 +159,8 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-metrics.timer
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-resume.timer
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-report.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-report.timer
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.timer
 	rm -rf $(sharedir) $(docdir)
@@ -170,6 +180,10 @@ rpm: build ## Build the RPM packages mailsudo and mailsudo-client (installs carg
 
 test-packages: ## Install, upgrade, remove and purge the Debian packages in fresh roots (after `make deb`; as root, mmdebstrap)
 	@tests/packages/run
+
+test-platforms: ## The whole suite in roots of Debian 13 and sid (as root, mmdebstrap; some 3 GB each)
+	@tests/platform trixie
+	@tests/platform sid
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -180,6 +180,8 @@ reasons! {
     FailedOver = "failed-over",
     /// Too many wrong codes; the reply to the first request in a lockout says so.
     LockedOut = "locked-out",
+    /// More requests of the user than `limits.per_user` allows; the reply to the first of them in a row says so.
+    TooMany = "too-many",
     /// Older than `max_age`.
     Stale = "stale",
     /// Further in the future than `max_future`.
@@ -231,12 +233,13 @@ pub struct Effect {
 
 impl Reason {
     /// The row of rule 9's table. A used TOTP step is carried by the refusal itself; `LockedOut` gets one reply
-    /// for each lockout, which the ledger decides.
+    /// for each lockout, and `TooMany` one for each row of them, which the ledger decides.
     pub fn effect(self) -> Effect {
         let effect = |recorded, counts, answered| Effect { recorded, counts, answered };
         match self {
             Self::BadCode => effect(true, true, true),
             Self::LockedOut
+            | Self::TooMany
             | Self::FailedOver
             | Self::Stale
             | Self::Future

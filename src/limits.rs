@@ -32,11 +32,19 @@ pub const SYSLOG_LEAST: Duration = Duration::from_millis(1);
 /// How long timeout(1) waits between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
 
-/// How long sudo may take to start a command. sudo that waits for DNS takes 40 s (docs/measurements.md).
+/// How long sudo may take to start a command. sudo that waits for DNS takes 40 s
+/// (docs/measurements.md#sudo-looks-its-host-name-up).
 pub const SUDO_START: Duration = Duration::from_secs(10);
 
 /// How often a request that waits for an exclusive command checks whether it is free.
 pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
+
+/// What reading a ledger that works takes, many times over.
+pub const LEDGER_READ: Duration = Duration::from_secs(1);
+
+/// How much shorter than its time limit a run may seem that timeout(1) has ended: it counts from its own start, which is after
+/// sudo's and shortly before the command's.
+pub const RUN_START: Duration = Duration::from_secs(1);
 
 /// How often the outcome of a run is tried to be recorded, where the ledger cannot be used.
 pub const OUTCOME_POLL: Duration = Duration::from_millis(200);
@@ -50,8 +58,45 @@ pub const SETUP_PROGRAM: Duration = Duration::from_mins(2);
 /// How long setup waits for the reply to its own request.
 pub const SETUP_REPLY: Duration = Duration::from_mins(1);
 
+/// How long a program that setup asks for an answer may take, such as journalctl.
+pub const SETUP_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long the mail server may take to answer on its port.
+pub const SETUP_GREETING: Duration = Duration::from_secs(3);
+
+/// How often setup looks whether the reply to its own request is sent.
+pub const SETUP_POLL: Duration = Duration::from_millis(500);
+
+/// The longest that setup waits for the second to end in which it made a ledger, and how often it looks.
+pub const NEW_LEDGER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(100));
+
+/// How long sudo and visudo may take to answer a sysadmin's command. sudo that waits for DNS takes 40 s
+/// (docs/measurements.md#sudo-looks-its-host-name-up).
+pub const SUDO_ANSWER: Duration = Duration::from_mins(1);
+
 /// How often `mailsudo sign --wait-reply` looks into the user's mailbox.
 pub const REPLY_POLL: Duration = Duration::from_secs(1);
+
+/// How much earlier than the clock a file's time may be: file systems keep times with less precision.
+pub const FILE_TIME: Duration = Duration::from_secs(2);
+
+/// How often the seconds that a long command has taken are shown.
+pub const PROGRESS: Duration = Duration::from_secs(1);
+
+/// How often it asks an IMAP server.
+pub const IMAP_POLL: Duration = Duration::from_secs(5);
+
+/// How long an IMAP server may take to connect, and to say the next bytes.
+pub const IMAP_WAIT: Duration = Duration::from_secs(30);
+
+/// The largest message, in bytes, that is read from an IMAP server: no reply is as large.
+pub const IMAP_MESSAGE: usize = 16 << 20;
+
+/// The largest answer of an IMAP server, in bytes: such a message with what stands around it.
+pub const IMAP_ANSWER: usize = IMAP_MESSAGE + (1 << 20);
+
+/// How long getent(1) may take to find a host's addresses.
+pub const HOST_LOOKUP: Duration = Duration::from_secs(20);
 
 /// How often `mailsudo log --follow` looks for new requests.
 pub const LOG_POLL: Duration = Duration::from_secs(1);
@@ -61,6 +106,9 @@ pub const CHILD_POLL: Duration = Duration::from_millis(5);
 
 /// How long getent(1) may take to find an account: the services that nsswitch.conf names, such as LDAP. No delivery asks.
 pub const ACCOUNT_LOOKUP: Duration = Duration::from_secs(5);
+
+/// How long `check` waits for a delivery that writes to the ledger.
+pub const CHECK_LEDGER: Duration = Duration::from_secs(2);
 
 /// How long one program that `check` runs may take, and all of them in total.
 pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);
@@ -196,7 +244,8 @@ pub const LOG_VALUE: usize = 1000;
 /// The most bytes of a value in a log line after escaping.
 pub const LOG_QUOTED: usize = 3000;
 
-/// The most bytes of a log line before another field is left out. rsyslog cuts a line near 8 KiB (docs/measurements.md).
+/// The most bytes of a log line before another field is left out. rsyslog cuts a line near 8 KiB
+/// (docs/measurements.md#length-of-a-line).
 pub const LOG_LINE: usize = 4500;
 
 /// The shortest secret value that is searched for in a command's output, in bytes. Shorter ones would be found everywhere.
@@ -209,13 +258,13 @@ pub const PIPE_READ: usize = 1 << 16;
 pub const PIPE_READS: usize = (1 << 20) / PIPE_READ;
 
 /// The longest regular expression in sudoers that is written, in bytes. sudo 1.9.13 and 1.9.16 match none of 1,036
-/// (docs/measurements.md).
+/// (docs/measurements.md#length-of-an-expression).
 pub const SUDO_EXPRESSION: usize = 1000;
 
 /// How many argument vectors of one command are written into sudoers one by one.
 pub const ARGUMENT_VECTORS: usize = 256;
 
-/// The longest word that sudo-rs reads in sudoers, in bytes (docs/measurements.md).
+/// The longest word that sudo-rs reads in sudoers, in bytes (docs/measurements.md#sudo-rs).
 pub const SUDO_RS_WORD: usize = 1024;
 
 /// The longest reply of a mail server that is read, in bytes. RFC 5321 section 4.5.3.1.5 has 512 for a line.

@@ -12,8 +12,11 @@ const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
 /// The file of sudoers for exceptions. sudo reads files in the order of their bytes, and `~` comes after all letters: so this
 /// one counts, whatever a file before it sets for all users (sudoers(5); a setting for one user does not override a later one
-/// for all, docs/measurements.md).
+/// for all, docs/measurements.md#a-setting-of-defaults-for-one-user).
 pub const LAST_SUDOERS_FILE: &str = "/etc/sudoers.d/~mailsudo";
+
+/// sudo's own file. A line at its end comes after all files that it includes.
+pub const SUDOERS: &str = "/etc/sudoers";
 
 /// What to do about a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub enum Remedy {
         user: String,
         /// The flag.
         flag: &'static str,
+        /// Where: [`LAST_SUDOERS_FILE`], or [`SUDOERS`] if the flag is set there, below the line that includes the former.
+        file: &'static str,
     },
     /// Makes a service unit of systemd let its programs gain privileges.
     NewPrivileges(String),
@@ -214,7 +219,8 @@ impl Remedy {
             Self::HostName("a-name".to_owned()),
             Self::Postconf("mailsudo_time_limit".to_owned(), "780s".to_owned()),
             Self::StartPostfix,
-            Self::SudoersFlag { user: account.clone(), flag: "requiretty" },
+            Self::SudoersFlag { user: account.clone(), flag: "requiretty", file: LAST_SUDOERS_FILE },
+            Self::SudoersFlag { user: account.clone(), flag: "intercept", file: SUDOERS },
             Self::NewPrivileges("postfix@-.service".to_owned()),
             Self::NeverExpire(account),
             Self::AllowSetuid("/".into()),
@@ -266,9 +272,9 @@ impl fmt::Display for Remedy {
                 write!(f, "{} -e '{parameter} = {value}' && {} reload", program("postconf"), program("postfix"))
             }
             Self::StartPostfix => write!(f, "{} start", program("postfix")),
-            Self::SudoersFlag { user, flag } => write!(
+            Self::SudoersFlag { user, flag, file } => write!(
                 f,
-                "echo 'Defaults:{user} !{flag}' >>{LAST_SUDOERS_FILE} && {} 0440 {LAST_SUDOERS_FILE} && {} -c -f {LAST_SUDOERS_FILE}",
+                "echo 'Defaults:{user} !{flag}' >>{file} && {} 0440 {file} && {} -c -f {file}",
                 program("chmod"),
                 program("visudo")
             ),

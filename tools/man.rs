@@ -181,6 +181,7 @@ fn environment(name: &str) -> Rows {
     if name == "mailsudo-sign" {
         variables.push(("XDG_STATE_HOME, HOME", "Where the folder mailsudo with the steps used is."));
         variables.push(("XDG_RUNTIME_DIR", "Where --ssh-key has a file in memory, for the time of the signature."));
+        variables.push(("SSL_CERT_FILE", "The certificate authorities for the IMAP server, instead of the machine's."));
         variables.push(("SSH_AUTH_SOCK", "ssh-agent(1), for ssh-keygen(1) with --ssh-key."));
     }
     if is_users(name) {

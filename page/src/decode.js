@@ -6,7 +6,7 @@ import { fromUtf8, unbinary } from './bytes.js';
 
 /** A line of base64, and nothing else. */
 const BASE64_LINE = /^(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-const UTF7 = ['utf-7', 'unicode-1-1-utf-7'];
+const UTF7 = ['utf-7', 'unicode-1-1-utf-7', 'csutf7', 'csunicode11utf7'];
 
 /**
  * A body's text. What is not encoded as its header says is taken as it stands.
@@ -30,21 +30,24 @@ function unpadded(body) {
 }
 
 /**
- * Base64 with plain lines above or below it: a banner or a footer that a mail server has added. The base64 ends with its padding,
- * or with a line that is shorter than the first.
+ * Base64 with plain lines above or below it: a banner or a footer that a mail server has added. Of several runs of base64 the
+ * longest counts. A run ends with its padding, with a line that is shorter than its first, or before one that is longer.
  * @param {string} body @param {string} charset
  */
 function withMore(body, charset) {
   const lines = body.split(/(?<=\n)/);
   /** @param {number} at */
-  const isBase64 = (at) => at < lines.length && BASE64_LINE.test(lines[at].trim());
-  let first = 0;
-  while (first < lines.length && !isBase64(first)) first += 1;
-  let end = first;
-  while (isBase64(end)) {
-    const line = lines[end].trim();
-    end += 1;
-    if (line.length < lines[first].trim().length || line.endsWith('=')) break;
+  const width = (at) => (at < lines.length && BASE64_LINE.test(lines[at].trim()) ? lines[at].trim().length : 0);
+  let [first, end, most] = [0, 0, 0];
+  for (let at = 0; at < lines.length; ) {
+    let [to, size] = [at, 0];
+    while (width(to) > 0 && width(to) <= width(at)) {
+      size += width(to);
+      to += 1;
+      if (width(to - 1) < width(at) || lines[to - 1].trim().endsWith('=')) break;
+    }
+    if (size > most) [first, end, most] = [at, to, size];
+    at = Math.max(to, at + 1);
   }
   const bytes = end > first ? unpadded(lines.slice(first, end).join('')) : null;
   if (!bytes) return inCharset(unbinary(body), charset);

@@ -1,10 +1,10 @@
 // A throw-away gateway, made with the built program: berlin, with alice (role web).
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHmac } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { totp } from './totp.mjs';
 
 const program = process.env.MAILSUDO ?? fileURLToPath(new URL('../../target/debug/mailsudo', import.meta.url));
 
@@ -46,16 +46,9 @@ export class Gateway {
     return { reply: stdout, log: stderr, status };
   }
 
-  /** The code at this moment (RFC 6238). */
+  /** The code at this moment. */
   code(time = Date.now() / 1000) {
-    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-    const bits = Array.from(this.secret, (digit) => alphabet.indexOf(digit).toString(2).padStart(5, '0')).join('');
-    const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
-    const counter = Buffer.alloc(8);
-    counter.writeBigUInt64BE(BigInt(Math.floor(time / 30)));
-    const mac = createHmac('sha1', key).update(counter).digest();
-    const offset = mac[19] & 15;
-    return String((mac.readUInt32BE(offset) & 0x7fffffff) % 1000000).padStart(6, '0');
+    return totp(this.secret, time);
   }
 
   /** Begins with an empty ledger. */

@@ -48,13 +48,14 @@ pub fn admit<'p>(
         pending.record.run_as = Some(invocation.run_as().to_string());
         pending.record.argv = Some(invocation.shown().join("\n"));
         if held_by(transaction.as_ref(), &authorized, longest, now)?.is_some() {
-            // Recorded once: a request that waits checks again five times a second.
+            // Recorded once: a request that waits checks again five times a second. What the ledger has noticed of its database is
+            // committed each time: dropped, the time for which it holds commands after a failover would begin anew each time.
             if pending.is_new {
                 pending.record.state = State::Waiting;
                 pending.write(transaction.as_mut(), EventKind::Admitted, now)?;
-                transaction.commit()?;
-                pending.is_new = false;
             }
+            transaction.commit()?;
+            pending.is_new = false;
             return Ok(Admission::Waiting(Box::new(Waiting { authorized, pending, announcement })));
         }
         pending.record.holds_until = holds_until(invocation, now);
@@ -85,10 +86,13 @@ pub fn retry<'p>(
 ///
 /// # Errors
 ///
-/// It does not wait any more, or the ledger cannot be read.
+/// It does not wait any more, a database server may have lost that, or the ledger cannot be read.
 pub fn still_waiting(transaction: &dyn Transaction) -> Result<(), LedgerError> {
+    let lost_until = transaction.lost_until()?;
     match transaction.record()? {
-        Some(record) if record.state == State::Waiting => Ok(()),
+        Some(record) if record.state == State::Waiting && lost_until.is_none_or(|until| until < record.signed) => {
+            Ok(())
+        }
         _ => Err(LedgerError::Taken),
     }
 }

@@ -1,4 +1,5 @@
-//! The proof that an admission is durable. In: an [`Authorized`] request, its record, and the open [`Transaction`]. Out: [`Admitted`].
+//! The proof that an admission is durable. In: an [`Authorized`] request, its record, and the open [`Transaction`]. Out:
+//! [`Admitted`].
 //!
 //! MUST: [`Admitted::start`] alone makes one, and returns it after the commit.
 
@@ -7,6 +8,7 @@ use super::pending_record::PendingRecord;
 use crate::authenticate::Identified;
 use crate::authorize::{Action, Approved, Authorized, Invocation, Required};
 use crate::ledger::{AuditEvent, EventKind, LedgerError, Record, State, Transaction, Vote};
+use crate::limits::HOLD_MARGIN;
 use crate::protocol::{Payload, RequestId, Timestamp};
 
 /// A request whose admission is durable: it may be carried out now, once.
@@ -85,8 +87,12 @@ impl<'p> Admitted<'p> {
     }
 
     /// What its end is recorded with. It cannot run after that.
-    pub(super) fn into_parts(self) -> (Authorized<'p>, Record, Option<Box<Claimed>>) {
-        (self.authorized, self.record, self.claimed)
+    pub(super) fn into_parts(self) -> (Record, Option<Box<Claimed>>) {
+        (self.record, self.claimed)
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
     }
 
     /// The request and its user.
@@ -102,6 +108,12 @@ impl<'p> Admitted<'p> {
     /// The approved request that it runs, if it is the vote that does.
     pub fn claimed(&self) -> Option<&Claimed> {
         self.claimed.as_deref()
+    }
+
+    /// Whether it is too late to begin what was recorded: a process that was stopped since its commit may have lost its hold and its
+    /// lock, or may lose them before its command ends.
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.record.started.is_some_and(|started| now > started.plus(HOLD_MARGIN))
     }
 
     /// What may be done.

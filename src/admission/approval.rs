@@ -14,11 +14,34 @@ use super::pending_record::PendingRecord;
 use crate::authorize::{Action, Approved, Authorized};
 use crate::error::Reason;
 use crate::ledger::{
-    AuditEvent, EventKind, LedgerError, Notice, Record, Series, State, StoredReply, Transaction, Vote, VoteKind,
+    AuditEvent, ChainPoint, EventKind, LedgerError, Notice, Record, Series, State, StoredReply, Transaction, Vote,
+    VoteKind,
 };
-use crate::protocol::{RunResult, Timestamp};
+use crate::protocol::{RequestId, RunResult, Timestamp};
 
-/// Records a request as pending, with the notices that are to be sent and the finished reply.
+/// Begins to record a request as pending: its event, in the open transaction. The finished reply has the head after it.
+///
+/// # Errors
+///
+/// The ledger's error.
+pub fn asking(
+    transaction: &mut dyn Transaction,
+    authorized: &Authorized<'_>,
+    pending: &mut PendingRecord,
+    now: Timestamp,
+) -> Result<ChainPoint, LedgerError> {
+    if let Action::Run(invocation) = authorized.action() {
+        pending.record.run_as = Some(invocation.run_as().to_string());
+        let identified = authorized.identified();
+        pending.record.argv = Some(invocation.sealed(identified.key(), &identified.id()));
+    }
+    pending.record.step = authorized.step();
+    pending.record.state = State::Pending;
+    pending.record.result = Some(RunResult::Pending);
+    transaction.append(&AuditEvent::of(EventKind::Pending, &pending.record, now))
+}
+
+/// Records a request as pending, whose event is [`asking`]'s, with the notices that are to be sent and the finished reply.
 ///
 /// # Errors
 ///
@@ -31,21 +54,52 @@ pub fn ask(
     reply: StoredReply,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    if let Action::Run(invocation) = authorized.action() {
-        pending.record.run_as = Some(invocation.run_as().to_string());
-        let identified = authorized.identified();
-        pending.record.argv = Some(invocation.sealed(identified.key(), &identified.id()));
-    }
-    pending.record.step = authorized.step();
-    pending.record.state = State::Pending;
-    pending.record.result = Some(RunResult::Pending);
     pending.record.reply = Some(reply);
-    pending.write(transaction.as_mut(), EventKind::Pending, now)?;
+    pending.store(transaction.as_mut())?;
     if let Some(payload) = authorized.payload() {
         transaction.insert_payload(&pending.record.id, &payload_record(payload, true))?;
     }
     announcement.write(transaction.as_mut(), now)?;
     transaction.commit()
+}
+
+/// A vote that starts no run, before its replies are composed.
+#[derive(Debug)]
+pub struct Ballot<'b> {
+    /// The vote, where it counts as one and is not recorded yet.
+    pub vote: Option<&'b Vote>,
+    /// The request that it is about, and its state after the vote.
+    pub became: (&'b RequestId, State),
+    /// Why the vote itself is refused, if it is.
+    pub refused: Option<Reason>,
+    /// What the reply to the vote says.
+    pub result: RunResult,
+}
+
+/// Begins to record a vote: its event, in the open transaction. The replies have the head after it.
+///
+/// # Errors
+///
+/// The ledger's error.
+pub fn voting(
+    transaction: &mut dyn Transaction,
+    authorized: &Authorized<'_>,
+    pending: &mut PendingRecord,
+    ballot: &Ballot<'_>,
+    now: Timestamp,
+) -> Result<ChainPoint, LedgerError> {
+    pending.record.state = if ballot.refused.is_some() { State::Refused } else { State::Finished };
+    pending.record.reason = ballot.refused.map(|reason| reason.code().to_owned());
+    pending.record.step = authorized.step();
+    pending.record.result = Some(ballot.result);
+    pending.record.finished = Some(now);
+    let kind = match ballot.vote {
+        _ if ballot.refused.is_some() => EventKind::Refused,
+        Some(vote) => event_of(vote.kind),
+        None => EventKind::Finished,
+    };
+    let (about, became) = ballot.became;
+    transaction.append(&AuditEvent::of(kind, &pending.record, now).about(about, became))
 }
 
 /// What a vote changes, other than starting a run.
@@ -57,47 +111,23 @@ pub struct Conclusion {
     pub concluded: Option<Record>,
     /// Notices about it that are to be sent.
     pub notices: Vec<Notice>,
-    /// Why the vote itself is refused, if it is.
-    pub refused: Option<Reason>,
-    /// What the reply to the vote says.
-    pub result: RunResult,
     /// The finished reply to the vote.
     pub reply: StoredReply,
 }
 
-/// Records a vote and what it changes.
+/// Records a vote, whose event is [`voting`]'s, and what it changes.
 ///
 /// # Errors
 ///
 /// The ledger's error, or the request is not pending any more; then nothing is recorded.
 pub fn conclude(
     mut transaction: Box<dyn Transaction + '_>,
-    authorized: &Authorized<'_>,
     mut pending: PendingRecord,
     conclusion: Conclusion,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    pending.record = Record {
-        state: if conclusion.refused.is_some() { State::Refused } else { State::Finished },
-        reason: conclusion.refused.map(|reason| reason.code().to_owned()),
-        step: authorized.step(),
-        result: Some(conclusion.result),
-        finished: Some(now),
-        reply: Some(conclusion.reply),
-        ..pending.record
-    };
-    let kind = match &conclusion.vote {
-        _ if conclusion.refused.is_some() => EventKind::Refused,
-        Some(vote) => event_of(vote.kind),
-        None => EventKind::Finished,
-    };
-    let event = AuditEvent::of(kind, &pending.record, now);
-    let event = match (&conclusion.concluded, &conclusion.vote) {
-        (Some(concluded), _) => event.about(&concluded.id, concluded.state),
-        (None, Some(vote)) => event.about(&vote.request, State::Pending),
-        (None, None) => event,
-    };
-    pending.write_with(transaction.as_mut(), &event)?;
+    pending.record.reply = Some(conclusion.reply);
+    pending.store(transaction.as_mut())?;
     transaction.count(counted::ended(&pending.record), now);
     if let Some(vote) = &conclusion.vote {
         insert_vote(transaction.as_mut(), vote, now)?;
@@ -171,9 +201,9 @@ pub fn claim<'p>(
             pending.record.state = State::Waiting;
             let event = AuditEvent::of(EventKind::Admitted, &pending.record, now).about(&asked.id, State::Pending);
             pending.write_with(transaction.as_mut(), &event)?;
-            transaction.commit()?;
-            pending.is_new = false;
         }
+        transaction.commit()?;
+        pending.is_new = false;
         return Ok(Claim::Held(Box::new((authorized, pending))));
     }
     let record = Record {

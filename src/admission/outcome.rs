@@ -5,88 +5,116 @@ use std::time::Duration;
 
 use super::admitted::Admitted;
 use super::counted;
-use crate::error::Reason;
-use crate::ledger::{AuditEvent, EventKind, Ledger, LedgerError, Record, State, StoredReply, Transaction};
+use crate::error::{Reason, Stop};
+use crate::ledger::{AuditEvent, ChainPoint, EventKind, Ledger, LedgerError, Record, State, StoredReply, Transaction};
 use crate::limits::{OUTCOME_POLL, PRUNE};
 use crate::protocol::{RequestId, RunResult, Timestamp};
 use crate::system::clock::Clock;
 
 /// How a run ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct RunEnd {
     /// Its result.
     pub result: RunResult,
-    /// The finished reply to the request that this delivery brought.
-    pub reply: StoredReply,
-    /// Where a vote ran an approved request, the reply to that request; `None` where its user has left.
-    pub claimed_reply: Option<StoredReply>,
     /// When it ended.
     pub at: Timestamp,
+    /// How many log lines were lost.
+    pub audit_lost: u32,
 }
 
-/// Records how a run ended, with its finished reply. Frees its exclusive command, unless the run may still go on. It tries for
-/// `patience`, because what is not recorded now is unknown for ever.
+/// The finished reply to the request that a delivery brought and, where a vote ran an approved request, the reply to that; `None` where
+/// its user has left.
+pub type Replies = (StoredReply, Option<StoredReply>);
+
+/// Records how a run ended, with its finished reply, which is returned. `compose` writes the replies, which have the head of the audit
+/// chain after it. Frees its exclusive command, unless the run may still go on. It tries for `patience`, because what is not recorded
+/// now is unknown for ever.
 ///
 /// # Errors
 ///
-/// The ledger's error; the run stays recorded as started.
-pub fn finish(
+/// The ledger's error, or that of `compose`; the run stays recorded as started.
+pub fn finish<'p>(
     ledger: &mut dyn Ledger,
-    admitted: Admitted<'_>,
+    admitted: Admitted<'p>,
     end: RunEnd,
-    audit_lost: u32,
     patience: Duration,
     clock: &dyn Clock,
-) -> Result<(), LedgerError> {
-    let (authorized, record, claimed) = admitted.into_parts();
-    let user = authorized.identified().user();
-    let ended = |record: Record, reply: Option<StoredReply>| Record {
-        state: State::Finished,
-        finished: Some(end.at),
-        result: Some(end.result),
-        replied: if reply.is_some() { None } else { Some(end.at) },
-        reply,
-        reason: (end.result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned()),
-        audit_lost,
-        holds_until: record.holds_until.filter(|_| end.result == RunResult::Unknown),
-        ..record
-    };
-    let own = ended(record, Some(end.reply));
-    let claimed = claimed.map(|claimed| ended(claimed.record, end.claimed_reply));
+    compose: impl FnOnce(&Admitted<'p>, ChainPoint) -> Result<Replies, Stop>,
+) -> Result<StoredReply, Stop> {
+    let (id, user) = (admitted.record().id, admitted.identified().user());
     let until = clock.instant() + patience;
     loop {
         // A transaction that did not begin has changed nothing; one that did is not tried twice.
-        let error = match ledger.transaction(&own.id, user) {
-            Ok(transaction) => return record_end(transaction, &own, claimed.as_ref(), end.at),
+        let error = match ledger.transaction(&id, user) {
+            Ok(transaction) => return record_end(transaction, admitted, end, compose),
             Err(error) => error,
         };
         if clock.instant() >= until {
-            return Err(error);
+            return Err(error.into());
         }
         clock.sleep(OUTCOME_POLL);
     }
 }
 
-fn record_end(
+fn record_end<'p>(
     mut transaction: Box<dyn Transaction + '_>,
-    own: &Record,
-    claimed: Option<&Record>,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
+    admitted: Admitted<'p>,
+    RunEnd { result, at, audit_lost }: RunEnd,
+    compose: impl FnOnce(&Admitted<'p>, ChainPoint) -> Result<Replies, Stop>,
+) -> Result<StoredReply, Stop> {
+    let reason = (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned());
+    let record = Record { reason: reason.clone(), ..admitted.record().clone() };
+    let about = admitted.claimed().map(|claimed| claimed.record().id);
+    let point = end_event(transaction.as_mut(), record, about.as_ref(), result, at)?;
+    let (reply, claimed_reply) = compose(&admitted, point)?;
+    let (record, claimed) = admitted.into_parts();
+    let ended = |record: Record, reply: Option<StoredReply>| Record {
+        state: State::Finished,
+        finished: Some(at),
+        result: Some(result),
+        replied: if reply.is_some() { None } else { Some(at) },
+        reply,
+        reason: reason.clone(),
+        audit_lost,
+        holds_until: record.holds_until.filter(|_| result == RunResult::Unknown),
+        ..record
+    };
     if let Some(claimed) = claimed {
-        if !transaction.change(claimed, State::Started)? {
-            return Err(LedgerError::Taken);
+        let claimed = ended(claimed.record, claimed_reply);
+        if !transaction.change(&claimed, State::Started)? {
+            return Err(LedgerError::Taken.into());
         }
-        transaction.count(counted::ended(claimed), now);
+        transaction.count(counted::ended(&claimed), at);
     }
-    transaction.append(&end_of(own, claimed.map(|claimed| &claimed.id), now))?;
-    transaction.update(own)?;
-    transaction.count(counted::ended(own), now);
-    transaction.commit()
+    let record = ended(record, Some(reply.clone()));
+    transaction.update(&record)?;
+    transaction.count(counted::ended(&record), at);
+    transaction.commit()?;
+    Ok(reply)
 }
 
-/// Records that the outcome of a run is unknown, because its delivery died, with the finished reply. It holds its exclusive
-/// command until the command must have ended.
+/// Writes the event of the end of a run, of which `result` is known. Where a vote ran the request `about`, that has ended too.
+///
+/// # Errors
+///
+/// The ledger's error.
+pub fn end_event(
+    transaction: &mut dyn Transaction,
+    record: Record,
+    about: Option<&RequestId>,
+    result: RunResult,
+    now: Timestamp,
+) -> Result<ChainPoint, LedgerError> {
+    let record = Record { state: State::Finished, result: Some(result), ..record };
+    let event = AuditEvent::of(EventKind::Finished, &record, now);
+    transaction.append(&match about {
+        Some(about) => event.about(about, State::Finished),
+        None => event,
+    })
+}
+
+/// Records that the outcome of a run is unknown, because its delivery died, with the finished reply. Its event is
+/// [`end_event`]'s. It holds its exclusive command until the command must have ended.
 ///
 /// # Errors
 ///
@@ -99,7 +127,6 @@ pub fn give_up(
 ) -> Result<(), LedgerError> {
     let result = Some(RunResult::Unknown);
     let record = Record { state: State::Finished, result, reply: Some(reply), finished: Some(now), ..record };
-    transaction.append(&end_of(&record, None, now))?;
     transaction.update(&record)?;
     transaction.count(counted::ended(&record), now);
     transaction.commit()
@@ -119,7 +146,6 @@ pub fn give_up_claimed(
     result: RunResult,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let about = asked.as_ref().map(|(record, _)| record.id);
     if let Some((record, reply)) = asked {
         let replied = if reply.is_some() { None } else { Some(now) };
         let ended = Record {
@@ -137,19 +163,9 @@ pub fn give_up_claimed(
     }
     let vote =
         Record { state: State::Finished, result: Some(result), reply: Some(vote_reply), finished: Some(now), ..vote };
-    transaction.append(&end_of(&vote, about.as_ref(), now))?;
     transaction.update(&vote)?;
     transaction.count(counted::ended(&vote), now);
     transaction.commit()
-}
-
-/// The event of the end of a run. Where a vote ran the request `about`, that has ended too.
-fn end_of(record: &Record, about: Option<&RequestId>, now: Timestamp) -> AuditEvent {
-    let event = AuditEvent::of(EventKind::Finished, record, now);
-    match about {
-        Some(about) => event.about(about, State::Finished),
-        None => event,
-    }
 }
 
 /// Records that the reply was sent, waiting up to `timeout` for the ledger, and prunes what is older than the retention.

@@ -49,6 +49,11 @@ impl PendingRecord {
 
     pub(super) fn write_with(&self, transaction: &mut dyn Transaction, event: &AuditEvent) -> Result<(), LedgerError> {
         transaction.append(event)?;
+        self.store(transaction)
+    }
+
+    /// Writes the record, whose event is written already.
+    pub(super) fn store(&self, transaction: &mut dyn Transaction) -> Result<(), LedgerError> {
         if self.is_new { transaction.insert(&self.record) } else { transaction.update(&self.record) }
     }
 }

@@ -5,11 +5,13 @@ use super::counted;
 use super::pending_record::PendingRecord;
 use crate::config;
 use crate::error::{Reason, Refusal};
-use crate::ledger::{EventKind, LedgerError, Lockout, Record, Series, State, StoredReply, Transaction};
+use crate::ledger::{
+    AuditEvent, ChainPoint, EventKind, LedgerError, Lockout, Record, Series, State, StoredReply, Transaction,
+};
 use crate::protocol::{RunResult, Timestamp};
 
 /// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
-/// `compose` writes the reply. It gets the refusal as recorded: a wrong code that starts a lockout says so.
+/// `compose` writes the reply, with the place of the refusal in the audit chain, which is returned too. It gets the refusal as recorded: a wrong code that starts a lockout says so.
 ///
 /// # Errors
 ///
@@ -20,11 +22,11 @@ pub fn refuse(
     refusal: Refusal,
     limits: &config::Lockout,
     now: Timestamp,
-    compose: impl FnOnce(&Refusal) -> StoredReply,
-) -> Result<(Refusal, Option<StoredReply>), LedgerError> {
+    compose: impl FnOnce(&Refusal, ChainPoint) -> StoredReply,
+) -> Result<(Refusal, Option<StoredReply>, Option<ChainPoint>), LedgerError> {
     let effect = refusal.reason().effect();
     if !effect.recorded {
-        return Ok((refusal, None));
+        return Ok((refusal, None, None));
     }
     let mut refusal = refusal;
     let mut answered = effect.answered;
@@ -37,21 +39,31 @@ pub fn refuse(
         answered = !lockout.told;
         transaction.set_lockout(&Lockout { told: true, ..lockout })?;
     }
-    let reply = answered.then(|| compose(&refusal));
+    if refusal.reason() == Reason::TooMany {
+        answered = !follows_another(transaction.as_ref(), now)?;
+    }
     pending.record = Record {
         state: State::Refused,
         reason: Some(refusal.reason().code().to_owned()),
         step: refusal.step(),
         result: Some(RunResult::Refused),
         finished: Some(now),
-        reply: reply.clone(),
         replied: if answered { None } else { Some(now) },
         ..pending.record
     };
-    pending.write(transaction.as_mut(), EventKind::Refused, now)?;
+    let point = transaction.append(&AuditEvent::of(EventKind::Refused, &pending.record, now))?;
+    pending.record.reply = answered.then(|| compose(&refusal, point));
+    pending.store(transaction.as_mut())?;
     transaction.count(counted::ended(&pending.record), now);
     transaction.commit()?;
-    Ok((refusal, reply))
+    Ok((refusal, pending.record.reply, Some(point)))
+}
+
+/// Whether the user's newest request was refused by the same limit, and the user so knows of it. Other requests come in between
+/// before the limit is reached again.
+fn follows_another(transaction: &dyn Transaction, now: Timestamp) -> Result<bool, LedgerError> {
+    let newest = transaction.newest(Timestamp::from_seconds(0), now, 1)?;
+    Ok(newest.first().is_some_and(|reason| reason.as_deref() == Some(Reason::TooMany.code())))
 }
 
 /// Counts a wrong code. The code that reaches the limit locks the user out.

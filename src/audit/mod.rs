@@ -20,7 +20,7 @@ use syslog::Severity;
 use crate::config::{Facility, LogTarget, Settings};
 use crate::error::Deferral;
 use crate::limits::{LOG_LINE, LOG_QUOTED, LOG_VALUE};
-use crate::protocol::{RequestId, UserName, is_unsafe};
+use crate::protocol::{ChainHead, GatewayName, RequestId, UserName, is_unsafe};
 
 /// A step of a message that the audit trail shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,16 @@ impl Line {
             });
             self.push(key, &text);
         }
+        self
+    }
+
+    /// Adds a head of the audit chain of `gateway`, and the number of its event. It is no secret, and is not masked.
+    pub fn chain(mut self, gateway: &GatewayName, number: Option<u64>, head: &ChainHead) -> Self {
+        self.push("gateway", gateway.as_str());
+        if let Some(number) = number {
+            self.push("chain", &number.to_string());
+        }
+        let _ = write!(self.text, " head={head}");
         self
     }
 

@@ -55,7 +55,8 @@ impl Sink {
 }
 
 impl Syslog {
-    /// Sends one line; a connected socket does not survive a restart of syslogd (docs/measurements.md), so it tries once more.
+    /// Sends one line; a connected socket does not survive a restart of syslogd, so it tries once more
+    /// (docs/measurements.md#a-daemon-that-is-gone-or-frozen).
     fn write(&mut self, severity: Severity, text: &str) -> Result<(), String> {
         let mut may_be_stale = self.backend.is_some();
         let sent = loop {

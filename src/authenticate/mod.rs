@@ -15,7 +15,7 @@ pub use totp::Factor;
 
 use signature::Signature;
 
-use crate::config::{EncryptKind, Gateway, MailAddress, Secrets, Settings};
+use crate::config::{EncryptKind, Gateway, MailAddress, Rate, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{Envelope, Message, PayloadFinding, SenderAuth};
 use crate::ledger::{Record, Transaction};
@@ -229,6 +229,8 @@ pub fn authenticate<'p>(
     now: Timestamp,
 ) -> Result<Authenticated<'p>, Stop> {
     if let Some(record) = waiting {
+        // It may have waited no more, and run, in what a database server has lost.
+        not_lost(record.signed, transaction.lost_until()?).map_err(|lost| lost.with_step(record.step))?;
         return recall(identified, record, max_age, now);
     }
     let request = identified.request();
@@ -239,6 +241,9 @@ pub fn authenticate<'p>(
     {
         let detail = format!("too many wrong codes; locked out until {}", lockout.until);
         return Err(Refusal::new(Reason::LockedOut, detail).into());
+    }
+    if let Some(rate) = settings.limits.per_user {
+        not_too_many(transaction, rate, now)?;
     }
     fresh(request.time(), max_future, max_age, now)?;
     not_lost(request.time(), transaction.lost_until()?)?;
@@ -282,6 +287,18 @@ fn above_watermark(
         return Err(Refusal::new(Reason::Forgotten, detail).into());
     }
     Ok(())
+}
+
+/// Refuses what is more than the user may ask for. All that is recorded of the user counts, refused or not: so a flood costs the same
+/// for each mail, and it ends with the flood.
+fn not_too_many(transaction: &dyn Transaction, rate: Rate, now: Timestamp) -> Result<(), Stop> {
+    let most = rate.most.get();
+    let recorded = transaction.newest(now.minus(rate.within.as_duration()), now, most)?;
+    if u32::try_from(recorded.len()).is_ok_and(|recorded| recorded < most) {
+        return Ok(());
+    }
+    let detail = format!("more than {most} requests within {}; nothing is accepted until fewer have come", rate.within);
+    Err(Refusal::new(Reason::TooMany, detail).into())
 }
 
 fn fresh(time: Timestamp, max_future: Duration, max_age: Duration, now: Timestamp) -> Result<(), Refusal> {

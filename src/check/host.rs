@@ -20,7 +20,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
 }
 
-/// sudo looks up the host's own name before it starts a command (docs/measurements.md).
+/// sudo looks up the host's own name before it starts a command (docs/measurements.md#sudo-looks-its-host-name-up).
 fn host_name(report: &mut Report) {
     let name = execute::host_name();
     let found = ask(Command::new("getent").args(["hosts", "--", &name]));

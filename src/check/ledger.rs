@@ -2,18 +2,15 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
 
 use super::lockouts::Lockouts;
 use super::soundness::{in_depth, sound};
 use super::{CheckedGateway, Report};
 use crate::config::{LedgerUrl, Trusted};
 use crate::ledger::{self, Examined, Health, LedgerError};
+use crate::limits::CHECK_LEDGER;
 use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
-
-/// How long a delivery that writes to the ledger is waited for.
-const LEDGER_WAIT: Duration = Duration::from_secs(2);
 
 /// Magic numbers of file systems (statfs(2)) that lose their content, or with unreliable locks.
 const UNREAL: [(i64, &str); 5] = [
@@ -68,7 +65,7 @@ fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
 
 /// The state of the ledger, what reading all of it has found, and who is locked out now.
 fn examine(gateway: &CheckedGateway<'_>) -> Result<(Health, Option<Examined>, Lockouts), LedgerError> {
-    let ledger = ledger::open(gateway.settings(), trusted(gateway), LEDGER_WAIT)?;
+    let ledger = ledger::open(gateway.settings(), trusted(gateway), CHECK_LEDGER)?;
     let examined = in_depth(ledger.as_ref(), gateway)?;
     Ok((ledger.health()?, examined, Lockouts::of(ledger.as_ref(), gateway)?))
 }

@@ -3,24 +3,17 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use super::programs::output;
+use super::programs::{ask, output};
 use super::{CheckedGateway, Report, acceptance, count, sender_auth};
 use crate::limits::POSTFIX_MARGIN;
 use crate::remedy::{Call, Remedy, program};
+use crate::setup::{MailServer, installed};
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Some(services) = services() else {
-        let what = "postconf cannot be run, so Postfix was not checked";
-        return report.warning(
-            "postfix",
-            what,
-            format!(
-                "if Postfix handles the mail of this host: {}; then, as root: {}",
-                Remedy::Install("postfix"),
-                Call::Check
-            ),
-        );
+        return without(gateway, report);
     };
     let address = gateway.settings().address.as_str();
     let is_ours =
@@ -46,6 +39,37 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
     queue(name, address, report);
 }
+
+/// Where there is no Postfix: the mail server that there is.
+fn without(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let address = gateway.settings().address.as_str();
+    match installed() {
+        Some(server @ MailServer::Exim) => {
+            let routed = ask(Command::new("/usr/sbin/exim4").args(["-bt", address]).stdin(Stdio::null()));
+            if routed.is_some_and(|answer| answer.out.contains(EXIM_TRANSPORT)) {
+                return report.ok("mail-server", format!("{} leads {address} to the gateway", server.name()));
+            }
+            let what = format!("{} does not lead {address} to the gateway", server.name());
+            report.error("mail-server", what, "put the parts of docs/mail-servers.md into its configuration");
+        }
+        Some(server) => {
+            let what = format!("{} is this host's mail server; how it leads {address} is not checked", server.name());
+            report.ok("mail-server", what);
+        }
+        None => {
+            let what = "postconf cannot be run, so Postfix was not checked";
+            let remedy = format!(
+                "if Postfix handles the mail of this host: {}; then, as root: {}",
+                Remedy::Install("postfix"),
+                Call::Check
+            );
+            report.warning("postfix", what, remedy);
+        }
+    }
+}
+
+/// As `exim -bt` names the transport of docs/mail-servers.md.
+const EXIM_TRANSPORT: &str = "transport = mailsudo";
 
 /// The process id in master.pid, and whether it is Postfix's; `None` where the caller may not read it.
 pub(super) fn master() -> Option<Master> {

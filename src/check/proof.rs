@@ -2,17 +2,15 @@
 //! socket that no process reads, cannot report the start, and so runs nothing (`execute/begin.rs`). Any other message of sudo is the one that
 //! `deliver` would get: a rule that is missing, or overridden by a later file, requiretty, intercept, log_input, PAM.
 
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::programs::ask;
-use super::{CheckedGateway, Report, count};
+use super::{CheckedGateway, Report, count, later_lines};
 use crate::authorize::Invocation;
 use crate::execute::{NOT_REPORTED, command_line, host_name, sudo_remedy};
-use crate::remedy::{Call, Remedy};
+use crate::remedy::{Call, Remedy, SUDOERS};
 use crate::sudoers::{FOLDER, place, sample};
 use crate::system::accounts::Account;
 
@@ -57,12 +55,23 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut what = format!("sudo does not start {} for {}: {words}", command.name, settings.service_user);
         let known = sudo_remedy(&words, settings).filter(|remedy| *remedy != Call::Check.into());
-        let remedy = match (known, overriding(gateway)) {
+        let own = place(gateway.gateway);
+        let remedy = match (known, later_lines::rule(&own, &settings.service_user)) {
+            (Some(Remedy::SudoersFlag { user, flag, mut file }), _) => {
+                if let Some(set) = later_lines::flag(flag) {
+                    what.push_str(&format!("; {flag} is set in {}", set.at));
+                    file = if set.is_after_all_files { SUDOERS } else { file };
+                }
+                Remedy::SudoersFlag { user, flag, file }
+            }
             (Some(remedy), _) => remedy,
             (None, Some(later)) => {
                 what.push_str(&format!("; a later rule is in {later}, and the last one that matches counts"));
-                let own = place(gateway.gateway);
-                format!("remove that rule, or move it into a file whose name sorts before {}", own.display()).into()
+                format!(
+                    "remove that rule, or move it into a file of {FOLDER} whose name sorts before {}",
+                    own.display()
+                )
+                .into()
             }
             (None, None) => Call::InstallSudoers.into(),
         };
@@ -90,31 +99,4 @@ fn as_service_user(line: &[String], service: Account) -> Option<Command> {
         command.args(ids).arg("--").args(line);
         command
     })
-}
-
-/// Where a rule for the service user comes after the gateway's own, as `FILE:LINE`.
-fn overriding(gateway: &CheckedGateway<'_>) -> Option<String> {
-    let own = place(gateway.gateway);
-    let mut files: Vec<PathBuf> = fs::read_dir(FOLDER).ok()?.flatten().map(|entry| entry.path()).collect();
-    files.retain(|file| *file > own && is_read(file));
-    files.sort_unstable();
-    // Lines in sudoers itself below its include come later too; a line above it does not.
-    let user = &gateway.settings().service_user;
-    let is_about = |line: &str| {
-        let first = line.split_whitespace().next().unwrap_or_default();
-        first == user || first == "ALL" || first.starts_with(['%', '#', '+']) && first.len() > 1
-    };
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        let found = text.lines().position(|line| line.contains('=') && is_about(line) && !line.starts_with("Defaults"));
-        if let Some(at) = found {
-            return Some(format!("{}:{}", file.display(), at + 1));
-        }
-    }
-    None
-}
-
-/// sudo ignores names with a dot or a tilde at the end (sudoers(5)).
-fn is_read(file: &Path) -> bool {
-    file.file_name().and_then(|name| name.to_str()).is_some_and(|name| !name.contains('.') && !name.ends_with('~'))
 }

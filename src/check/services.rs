@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CheckedGateway, Report, postfix};
+use super::{CheckedGateway, Report, postfix, shared_secrets};
 use crate::config::{DEFAULT_FOLDER, Gateway, Trusted};
 use crate::remedy::{Call, program};
 use crate::sudoers::{FOLDER, owner, place};
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let others = others(gateway);
+    shared_secrets::check(gateway, &others, report);
     let own = gateway.settings();
     for other in &others {
         let (settings, shown) = (other.settings(), other.path().display());

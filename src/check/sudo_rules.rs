@@ -13,7 +13,7 @@ use crate::remedy::{Call, Remedy};
 use crate::sudoers::{Dialect, FOLDER, Tools, drift, drift_in_force, fragment, place};
 use crate::system::permissions::Permissions;
 
-/// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (docs/measurements.md).
+/// sudo reads all of sudoers for each command: 13 ms at 1,000 lines, 42 at 10,000 (docs/measurements.md#cost-of-sudo).
 const MANY_LINES: usize = 2000;
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::stdout::{self, Colour};
 use super::{GatewayArg, Progress, print_json};
-use crate::check::{Depth, Level, check};
+use crate::check::{Depth, Finding, Level, Report, check};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Check what can make a gateway fail, and print the remedies
@@ -25,9 +25,36 @@ pub(super) struct Check {
     #[arg(long)]
     deep: bool,
 
+    /// Print as a plugin of Nagios or Icinga
+    #[arg(long, conflicts_with = "json")]
+    nagios: bool,
+
     /// Print JSON, for monitoring
     #[arg(long)]
     json: bool,
+}
+
+/// The output of a plugin (Monitoring Plugins Development Guidelines): the worst findings in the first line, then `|` and the
+/// numbers, then one line for each finding that is not ok. A `|` of a finding would begin the numbers.
+fn nagios(report: &Report) -> String {
+    let of = |level| report.findings.iter().filter(move |finding| finding.level == level);
+    let (errors, warnings) = (of(Level::Error).count(), of(Level::Warning).count());
+    let worst = report.worst();
+    let word = match worst {
+        Level::Ok => "OK",
+        Level::Warning => "WARNING",
+        Level::Error => "CRITICAL",
+    };
+    let line = |finding: &Finding| format!("{}: {}", finding.about, finding.what).replace(['|', '\n'], " ");
+    let first = match of(worst).next() {
+        Some(finding) if worst != Level::Ok => line(finding),
+        _ => format!("{} checks", report.findings.len()),
+    };
+    let mut text = format!("MAILSUDO {word} - {first} | errors={errors};;1;0 warnings={warnings};1;;0");
+    for finding in of(Level::Error).chain(of(Level::Warning)) {
+        text.push_str(&format!("\n{} {}", finding.level.word(), line(finding)));
+    }
+    text
 }
 
 impl Check {
@@ -43,6 +70,8 @@ impl Check {
                 json!({ "level": finding.level.word(), "about": finding.about, "what": finding.what, "remedy": finding.remedy })
             });
             print_json(&json!({ "worst": report.worst().word(), "findings": findings.collect::<Vec<_>>() }))?;
+        } else if self.nagios {
+            outln!("{}", nagios(&report))?;
         } else {
             for finding in shown {
                 let colour = match finding.level {
@@ -62,5 +91,22 @@ impl Check {
             Level::Warning => 1,
             Level::Error => 2,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_has_one_line_its_numbers_and_the_findings() {
+        let finding =
+            |level, what: &str| Finding { level, about: "ledger", what: what.to_owned(), remedy: String::new() };
+        let mut report = Report::default();
+        report.findings.push(finding(Level::Ok, "fine"));
+        assert_eq!(nagios(&report), "MAILSUDO OK - 1 checks | errors=0;;1;0 warnings=0;1;;0");
+        report.findings.extend([finding(Level::Warning, "old"), finding(Level::Error, "a|b\nc")]);
+        let expected = "MAILSUDO CRITICAL - ledger: a b c | errors=1;;1;0 warnings=1;1;;0\nerror ledger: a b c\nwarning ledger: old";
+        assert_eq!(nagios(&report), expected);
     }
 }

@@ -3,10 +3,9 @@
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use zeroize::Zeroizing;
 
@@ -49,7 +48,7 @@ impl Source<'_> {
         // The time is taken after the code, so the signed time is that at which Enter was pressed.
         let code = match self {
             Self::Given(code) => super::parse_code(code)?,
-            Self::Command(command) => super::parse_code(&output(command)?)?,
+            Self::Command(command) => super::parse_code(&client::printed(command, "the code")?)?,
             Self::Terminal => super::ask_code()?,
             Self::File(factor) => {
                 let time = clock.now();
@@ -121,16 +120,6 @@ impl CodeFrom {
 
 pub(super) fn not_remembered(error: &anyhow::Error) {
     tell(format_args!("the use of this code cannot be recorded ({error:#}): sign the next request with another code"));
-}
-
-/// The first line that the user's own command prints. It runs in the user's own shell.
-fn output(command: &str) -> Result<Zeroizing<String>> {
-    let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output();
-    let output = output.context("cannot run sh")?;
-    if !output.status.success() {
-        bail!("the command for the code failed: {}", output.status);
-    }
-    Ok(Zeroizing::new(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
 }
 
 fn factor(path: &Path) -> Result<Factor> {

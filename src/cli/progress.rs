@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use crate::limits::PROGRESS;
 
 /// Shows progress on a terminal until it is dropped; without a terminal it prints nothing.
 pub(super) struct Progress {
@@ -28,7 +30,7 @@ impl Progress {
         let (end, ended) = mpsc::channel();
         let (begun, words, counted) = (Instant::now(), words.to_owned(), Arc::clone(&shown.counted));
         let ticking = std::thread::spawn(move || {
-            while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
                 let count = match counted.load(Ordering::Relaxed) {
                     0 => String::new(),
                     count => format!(", {count} requests"),

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::confirm::Confirm;
 use super::failure::usage;
+use super::setup_args::{LedgerArg, MailboxArg};
 use super::setup_words::{ask_line, check, hand_over, show};
 use super::sign::address;
 use super::stdout;
@@ -16,9 +17,7 @@ use super::{GatewayArg, Progress, ask_code, tell};
 use crate::authenticate::Factor;
 use crate::config::MailAddress;
 use crate::protocol::{GatewayName, UserName};
-use crate::setup::{
-    Answers, Enrolled, Fetcher, FirstCommand, Found, MailServer, Mailbox, Plan, Undo, configured, look,
-};
+use crate::setup::{Answers, Enrolled, FirstCommand, Found, MailServer, Plan, Undo, configured, look};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Set up the gateway: ask, show one difference of all files, do it, and prove it by a signed request
@@ -34,6 +33,8 @@ Examples:
   mailsudo setup
   mailsudo setup --yes --user alice --user-address alice@example.com
   mailsudo setup --dry-run
+  mailsudo setup --ledger 'postgresql:///mailsudo?host=/run/postgresql' --owner-url 'postgresql://mailsudo_owner@/mailsudo'
+  mailsudo setup --server imap --imap imap.example.com --smtp smtp.example.com --password-file app-password
   mailsudo setup --undo")]
 pub(super) struct Setup {
     #[command(flatten)]
@@ -82,36 +83,15 @@ pub(super) struct Setup {
     #[command(flatten)]
     mailbox: MailboxArg,
 
+    #[command(flatten)]
+    ledger: LedgerArg,
+
     /// Send no request through the mail server
     #[arg(long)]
     no_test: bool,
 
     #[command(flatten)]
     confirm: Confirm,
-}
-
-/// The mailbox at a provider, with --server imap.
-#[derive(Debug, Args)]
-struct MailboxArg {
-    /// The provider's IMAP server (port 993, TLS)
-    #[arg(long, value_name = "HOST")]
-    imap: Option<String>,
-
-    /// The provider's submission server (port 587, STARTTLS)
-    #[arg(long, value_name = "HOST")]
-    smtp: Option<String>,
-
-    /// The login there [default: the gateway's address]
-    #[arg(long, value_name = "NAME")]
-    login: Option<String>,
-
-    /// A file with the password alone
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-
-    /// The program that fetches
-    #[arg(long, value_enum, default_value = "getmail")]
-    fetch_with: Fetcher,
 }
 
 impl Setup {
@@ -143,7 +123,7 @@ impl Setup {
         if let Some(status) = self.confirm.missing("Change this?")? {
             return Ok(status);
         }
-        plan.apply()?;
+        plan.apply(&SystemClock)?;
         noteln!("done; `mailsudo setup --undo` would put everything back")?;
         check(&plan)?;
         let status = self.prove(&plan, is_running)?;
@@ -183,7 +163,9 @@ impl Setup {
         let key_file = std::path::absolute(&key_file).with_context(|| key_file.display().to_string())?;
         Ok(Answers {
             folder: folder.clone(),
-            mailbox: self.mailbox(server, &address)?,
+            mailbox: self.mailbox.mailbox(server, &address)?,
+            ledger: self.ledger.place(),
+            owner: self.ledger.owner(),
             gateway,
             address,
             user,
@@ -211,19 +193,6 @@ impl Setup {
         let default = address(&format!("{name}@{domain}")).ok();
         let to = self.ask("Where replies to this user go", default, |text| address(text).map_err(usage))?;
         Ok(Some((name, to)))
-    }
-
-    fn mailbox(&self, server: MailServer, address: &MailAddress) -> Result<Option<Mailbox>> {
-        if server != MailServer::Imap {
-            return Ok(None);
-        }
-        let MailboxArg { imap, smtp, login, password_file, fetch_with } = &self.mailbox;
-        let (Some(imap), Some(smtp), Some(password)) = (imap, smtp, password_file) else {
-            return Err(usage("--server imap needs --imap HOST, --smtp HOST and --password-file FILE"));
-        };
-        let login = login.clone().unwrap_or_else(|| address.to_string());
-        let (imap, smtp, password) = (imap.clone(), smtp.clone(), password.clone());
-        Ok(Some(Mailbox { imap, smtp, login, password, fetcher: *fetch_with }))
     }
 
     /// The answer to a question, or the default without a question where nobody is to be asked.
@@ -301,6 +270,11 @@ impl Setup {
             return Ok(ExitCode::SUCCESS);
         };
         stdout::text(&undo.difference()?)?;
+        if let Some(database) = &undo.database {
+            outln!(
+                "note: the ledger at {database} stays, as other mail servers may use it; what is in it goes with DROP SCHEMA mailsudo CASCADE"
+            )?;
+        }
         for path in &undo.changed {
             outln!("note: {} was changed since, and stays", path.display())?;
         }

@@ -105,7 +105,7 @@ struct ReplyArg {
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span)]
     reply_within: Span,
 
-    /// The Maildir or mbox file where replies come [default: mailbox in ~/.config/mailsudo/client.conf]
+    /// The Maildir or mbox file where replies come [default: what ~/.config/mailsudo/client.conf names, see mailsudo(7)]
     #[arg(long, value_name = "PATH", requires = "wait_reply")]
     mailbox: Option<PathBuf>,
 }
@@ -148,6 +148,7 @@ impl Sign {
         let attachment = self.payload.as_deref().map(Attachment::read).transpose()?;
         // Read before the code is asked for, because a code does not wait.
         let ssh_key = self.ssh_key.as_deref().map(client::ssh::public_key).transpose()?;
+        let mailbox = self.reply.mailbox()?;
         let step = UsedStep::of(&keys.gateway, &keys.user).map_err(|error| not_remembered(&error)).ok();
         let Some((time, code)) = self.code.get(step.as_ref(), self.wait, &SystemClock)? else {
             return Ok(ExitCode::from(TEMPORARY));
@@ -181,7 +182,6 @@ impl Sign {
             let (from, file) = (Some(&from), attachment.as_ref());
             stdout::text(&client::message(&block, &keys.address, from, &self.subject, file, time))?;
         } else if self.form.send {
-            let mailbox = self.reply.mailbox()?;
             let file = attachment.as_ref();
             let message = client::message(&block, &keys.address, from.as_ref(), &self.subject, file, time);
             send(&self.sendmail, &keys.address, from.as_ref(), &message, step.as_ref())?;
@@ -196,8 +196,8 @@ impl Sign {
                      come of this: say --from, or set EMAIL."
                 ));
             }
-            if let Some(mailbox) = mailbox {
-                return self.reply.wait(&mailbox, &id, &keys);
+            if let Some(mut mailbox) = mailbox {
+                return self.reply.wait(&mut mailbox, &id, &keys);
             }
         } else {
             stdout::text(&block)?;
@@ -244,14 +244,14 @@ impl ReplyArg {
     }
 
     /// Waits for the reply, and prints it as `verify` does.
-    fn wait(&self, mailbox: &Mailbox, id: &RequestId, key: &KeyFile) -> Result<ExitCode> {
+    fn wait(&self, mailbox: &mut Mailbox, id: &RequestId, key: &KeyFile) -> Result<ExitCode> {
         let progress = Progress::show("waiting for the reply");
         let found = mailbox.wait(id, key, self.reply_within.as_duration(), &SystemClock);
         drop(progress);
         let Some(checked) = found? else {
             bail!(
                 "no reply came to {} within {}; `mailsudo verify` checks it when it comes",
-                mailbox.path().display(),
+                mailbox.name(),
                 self.reply_within
             );
         };

@@ -10,8 +10,8 @@ use clap_complete::CompleteEnv;
 use super::failure::{self, Caller, usage};
 use super::stdout;
 use super::{
-    GatewayArg, check, completions, config, deliver, explain, key, ledger, log, may, metrics, page, postfix, setup,
-    sign, sudoers, user, verify,
+    GatewayArg, check, completions, config, deliver, explain, key, ledger, log, may, metrics, page, postfix, report,
+    setup, sign, sudoers, user, verify,
 };
 use crate::execute;
 use crate::system::{hardening, trace};
@@ -71,13 +71,14 @@ enum Subcommands {
     Page(page::Page),
     Log(log::Log),
     Metrics(metrics::Metrics),
+    Report(report::Report),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Config(config::Config),
     #[command(subcommand)]
     Postfix(postfix::PostfixCommand),
-    Setup(setup::Setup),
+    Setup(Box<setup::Setup>),
     Completions(completions::Completions),
 }
 
@@ -127,6 +128,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Subcommands::Page(page) => page.run(),
         Subcommands::Log(log) => log.run(),
         Subcommands::Metrics(metrics) => metrics.run(),
+        Subcommands::Report(report) => report.run(),
         Subcommands::Ledger(ledger) => ledger.run(),
         Subcommands::Config(config) => config.run(),
         Subcommands::Postfix(postfix) => postfix.run(),

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -10,6 +9,7 @@ use clap::Args;
 use super::confirm::Confirm;
 use super::failure::{self, Caller};
 use super::{GatewayArg, is_service_user, stdout, tell};
+use crate::limits::SUDO_ANSWER;
 use crate::remedy::Call;
 use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, place};
 
@@ -55,7 +55,7 @@ impl Sudoers {
         // The service user may own commands for its own use; but none of its files becomes a rule that lets it become root.
         let gateway = self.gateway_arg.open_own()?;
         let settings = gateway.settings();
-        let tools = Tools::find(&settings.execution, SUDO_ANSWERS);
+        let tools = Tools::find(&settings.execution, SUDO_ANSWER);
         let dialect = match (self.dialect, &tools) {
             (Some(dialect), _) => dialect,
             (None, Ok(tools)) => tools.dialect,
@@ -72,7 +72,7 @@ impl Sudoers {
         let installed = file.display().to_string();
         let (looked_at, difference) = match (drift(&file, &wanted), self.check) {
             (Err(_), true) if file == own && is_service_user(settings) => {
-                ("what sudo -l lists", drift_in_force(&settings.execution.sudo, dialect, &wanted, SUDO_ANSWERS))
+                ("what sudo -l lists", drift_in_force(&settings.execution.sudo, dialect, &wanted, SUDO_ANSWER))
             }
             (difference, _) => (installed.as_str(), difference),
         };
@@ -101,9 +101,6 @@ impl Sudoers {
         Ok(ExitCode::SUCCESS)
     }
 }
-
-/// How long sudo may take to answer: one that waits for DNS takes 40 s (docs/measurements.md).
-const SUDO_ANSWERS: Duration = Duration::from_mins(1);
 
 /// The exit status of `--check` if the answer is not known.
 const UNKNOWN: u8 = 2;

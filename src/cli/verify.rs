@@ -84,6 +84,11 @@ pub(super) fn print(checked: &Checked) -> Result<()> {
         }
         Finding::NotGenuine => outln!("not genuine: no reply or notice that this key has signed")?,
     }
+    if let Finding::Genuine(Statement::Reply(block)) | Finding::WithMore(Statement::Reply(block)) = &checked.finding
+        && let Some(head) = &block.head
+    {
+        outln!("head of the gateway's audit chain: {head}")?;
+    }
     if let Some(text) = &checked.text {
         outln!("\nThe authenticated text:\n")?;
         for line in visible(text).trim_end().lines() {

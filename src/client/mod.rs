@@ -10,6 +10,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use mail_builder::MessageBuilder;
@@ -137,6 +138,22 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
     std::io::Read::read_to_string(&mut &file, &mut text).with_context(problem)?;
     Ok(text)
+}
+
+/// What a command of the user's own prints, without white space around it. It runs in the user's own shell. `what` names it in an
+/// error.
+///
+/// # Errors
+///
+/// It fails.
+pub fn printed(command: &str, what: &str) -> Result<Zeroizing<String>> {
+    let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output();
+    let output = output.context("cannot run sh")?;
+    let text = Zeroizing::new(output.stdout);
+    if !output.status.success() {
+        bail!("the command for {what} failed: {}", output.status);
+    }
+    Ok(Zeroizing::new(String::from_utf8_lossy(&text).trim().to_owned()))
 }
 
 /// A file that goes with a request.

@@ -112,8 +112,8 @@ impl Command {
         Ok(command)
     }
 
-    /// Whether sudo can distinguish this command's arguments: it matches all of them as one string joined by spaces (docs/measurements.md),
-    /// so nothing may hold white space or be empty.
+    /// Whether sudo can distinguish this command's arguments: it matches all of them as one string joined by spaces,
+    /// so nothing may hold white space or be empty (docs/measurements.md#sudo-matches-arguments-as-one-string).
     ///
     /// # Errors
     ///

@@ -47,7 +47,7 @@ pub use settings::{Execution, Facility, Lockout, LogTarget, RunVia, Settings};
 pub use ssh::{PreviousSshKeys, SshFactor};
 pub use template::{Part, Template};
 pub use trust::{Distrust, Folder, Trusted};
-pub use units::{Size, Span};
+pub use units::{Rate, Size, Span};
 pub use user::{Previous, Secrets, User};
 
 use crate::error::{Deferral, Stop};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{ConfigError, Decryption, Encryption, Intake, Ledger, MailAddress, Size, Source, Span};
+use super::{ConfigError, Decryption, Encryption, Intake, Ledger, MailAddress, Rate, Size, Source, Span};
 use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RETENTION, RUN_TIME};
 use crate::protocol::GatewayName;
 
@@ -28,7 +28,7 @@ pub struct Settings {
     /// The account that Postfix runs `deliver` as, and that sudoers names.
     #[serde(default = "default_service_user", deserialize_with = "account")]
     pub service_user: String,
-    /// Sizes.
+    /// Sizes, and how much one user may ask for.
     #[serde(default)]
     pub limits: Limits,
     /// Which messages are processed.
@@ -78,11 +78,13 @@ pub struct Limits {
     pub message: Size,
     /// How much of a command's output is kept for reply and ledger.
     pub output: Size,
+    /// How many requests of one user are accepted in a span of time; `None` for no limit.
+    pub per_user: Option<Rate>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message: Size::kib(256), output: Size::kib(64) }
+        Self { message: Size::kib(256), output: Size::kib(64), per_user: None }
     }
 }
 

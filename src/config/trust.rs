@@ -25,10 +25,9 @@ pub enum Distrust {
     Missing(PathBuf),
     /// The caller may not open it.
     #[error(
-        "{path} cannot be read by uid {uid}, which runs this. If that uid is that of service_user: {remedy} (a folder: 0755; secrets: mode \
-         0640 and the group of the service user). If not, run it as the service user: the transport of `mailsudo postfix install` \
-         does, and an alias or .forward does not",
-        remedy = Remedy::Chmod("0644", .0.clone()), path = .0.display(), uid = rustix::process::geteuid().as_raw()
+        "{path} cannot be read by uid {uid}, which runs this. If that uid is that of service_user: {remedy}. If not, run it as the \
+         service user: the transport of `mailsudo postfix install` does, and an alias or .forward does not",
+        remedy = to_open(.0), path = .0.display(), uid = rustix::process::geteuid().as_raw()
     )]
     Closed(PathBuf, io::Error),
     /// It cannot be opened or read.
@@ -52,6 +51,19 @@ pub enum Distrust {
     /// It is larger than 1 MiB, or not UTF-8.
     #[error("{} is not UTF-8 text under 1 MiB", .0.display())]
     Content(PathBuf),
+}
+
+/// What lets the account that runs this open a file or folder: secrets by its group alone.
+fn to_open(path: &Path) -> Remedy {
+    let is_secret = path.iter().any(|part| part == "secrets.d");
+    match (is_secret, path.is_dir()) {
+        (false, false) => Remedy::Chmod("0644", path.to_owned()),
+        (false, true) => Remedy::Chmod("0755", path.to_owned()),
+        (true, is_folder) => {
+            let group = rustix::process::getegid().as_raw().to_string();
+            Remedy::ForGroup(group, if is_folder { "0750" } else { "0640" }, path.to_owned())
+        }
+    }
 }
 
 impl Distrust {

@@ -1,6 +1,7 @@
 //! Durations and sizes as sysadmins write them: `30s`, `15m`, `12h`, `90d`; `64KiB`, `1MiB`.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -72,6 +73,35 @@ impl TryFrom<String> for Size {
     }
 }
 
+/// At most so many in a span of time: `30/10m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Rate {
+    /// How many.
+    pub most: NonZeroU32,
+    /// In which time.
+    pub within: Span,
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let read = || {
+            let (most, within) = text.split_once('/')?;
+            let most = scaled(most, &[("", 1)]).and_then(|most| u32::try_from(most).ok()).and_then(NonZeroU32::new)?;
+            Some(Self { most, within: Span::try_from(within.to_owned()).ok()? })
+        };
+        read().ok_or_else(|| format!("`{text}` is not a rate: write it like 30/10m"))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.most, self.within)
+    }
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (digits, size) = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)))?;
     let canonical = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
@@ -81,6 +111,17 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_read_strictly() {
+        let read = |text: &str| Rate::try_from(text.to_owned()).map(|rate| rate.to_string());
+        assert_eq!(read("30/10m").as_deref(), Ok("30/10m"));
+        for bad in
+            ["", "30", "0/10m", "30/0m", "/10m", "30/", "-1/10m", "030/10m", "30 / 10m", "30/10", "4294967296/1s"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn units_are_read_strictly() {

@@ -13,7 +13,6 @@ mod users;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -24,12 +23,10 @@ pub use stage::Stage;
 pub use users::{Import, export, import};
 
 use crate::config::{Command, Gateway, RunVia};
+use crate::limits::SUDO_ANSWER;
 use crate::sudoers::{Tools, fragment};
 use crate::system::changes::Changes;
 use crate::system::files::Rights;
-
-/// How long sudo may take to say which one it is.
-const SUDO_ANSWERS: Duration = Duration::from_mins(1);
 
 /// A fragment of sudoers(5).
 const FRAGMENT: Rights = Rights { mode: 0o440, owner: None };
@@ -52,7 +49,7 @@ pub fn with_rules(folder: &Path, changes: Changes, rules: &Path) -> Result<Chang
 
 /// The change of the sudo rules in the file `rules`; the former ones are kept beside it with a ~.
 fn rules_of(gateway: &Gateway, commands: &[Command], rules: &Path, scratch: &Path) -> Result<Changes> {
-    let tools = Tools::find(&gateway.settings().execution, SUDO_ANSWERS)?;
+    let tools = Tools::find(&gateway.settings().execution, SUDO_ANSWER)?;
     let wanted = fragment(commands, gateway.settings(), tools.dialect)?;
     let mut changes = Changes::default();
     let former = match fs::read(rules) {

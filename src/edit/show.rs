@@ -16,13 +16,14 @@ pub struct Shown {
 
 /// Every key that has a default, with the default as TOML; empty where the default is to have none. The tests hold it to what the
 /// reader knows.
-const DEFAULTS: [(&str, &str); 31] = [
+const DEFAULTS: [(&str, &str); 32] = [
     ("max_age", "\"30m\""),
     ("max_future", "\"2m\""),
     ("retention", "\"90d\""),
     ("service_user", "\"mailsudo\""),
     ("limits.message", "\"256KiB\""),
     ("limits.output", "\"64KiB\""),
+    ("limits.per_user", ""),
     ("intake.recipients", "[]"),
     ("intake.subject", ""),
     ("intake.reject", "{ \"X-Spam-Flag\" = \"^YES\", \"X-Spam-Status\" = \"^Yes\" }"),

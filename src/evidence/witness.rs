@@ -110,12 +110,16 @@ fn signed_block(text: &str, key: &Key) -> Option<ReplyBlock> {
     }
 }
 
-/// The head in a line of the log: `gateway=NAME chain=NUMBER head=HEX`.
+/// The head in a line of the log: `gateway=NAME chain=NUMBER head=HEX`, without `chain` where the number was not known.
 fn log_line(place: &str, line: &str) -> Option<Witness> {
     let (_, rest) = line.rsplit_once(" gateway=")?;
     let mut words = rest.split(' ');
     let gateway = GatewayName::try_from(words.next()?).ok()?;
-    let number = words.next()?.strip_prefix("chain=")?.parse().ok()?;
-    let head = ChainHead::from_hex(words.next()?.strip_prefix("head=")?.trim_end())?;
-    Some(Witness { place: place.to_owned(), gateway, head, number: Some(number), time: None, is_signed: false })
+    let mut word = words.next()?;
+    let number = word.strip_prefix("chain=").map(str::parse).transpose().ok()?;
+    if number.is_some() {
+        word = words.next()?;
+    }
+    let head = ChainHead::from_hex(word.strip_prefix("head=")?.trim_end())?;
+    Some(Witness { place: place.to_owned(), gateway, head, number, time: None, is_signed: false })
 }

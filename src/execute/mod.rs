@@ -28,7 +28,7 @@ use watch::{Ended, Watch};
 use crate::admission::AdmittedCommand;
 use crate::authorize::{Invocation, conceal};
 use crate::config::{Execution, RunVia, Settings};
-use crate::limits::{KILL_AFTER, Timeouts};
+use crate::limits::{KILL_AFTER, RUN_START, Timeouts};
 use crate::protocol::RunResult;
 use crate::system::child::isolated;
 
@@ -93,9 +93,7 @@ pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeou
         Known::NotBegun(why) => (RunResult::Refused, Some(sudo_fault::explain(&why, &output, settings))),
         Known::Unknown(why) => (RunResult::Unknown, Some(format!("{why}; it may still be running"))),
         Known::Ended(ended) => {
-            // timeout(1) counts from its own start, which is after sudo's and shortly before the command's.
-            let over =
-                spawned.elapsed() >= invocation.timeout() && took + Duration::from_secs(1) >= invocation.timeout();
+            let over = spawned.elapsed() >= invocation.timeout() && took + RUN_START >= invocation.timeout();
             result_of(&ended, over)
         }
     };
@@ -157,7 +155,8 @@ fn start(
     let mut words = line.iter();
     let mut command = isolated(Path::new(words.next().map_or("", String::as_str)));
     command.args(words).stdin(stdin).stdout(writer.try_clone()?).stderr(writer);
-    // Postfix's umask of 077 would pass through sudo to root's command (docs/measurements.md).
+    // Postfix's umask of 077 would pass through sudo to root's command
+    // (docs/measurements.md#what-a-command-inherits-from-sudo).
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let spawned = command.spawn();
     rustix::process::umask(before);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::capture::Captured;
 use crate::config::Settings;
-use crate::remedy::{Call, Remedy};
+use crate::remedy::{Call, LAST_SUDOERS_FILE, Remedy};
 use crate::system::unit;
 
 /// The most characters of sudo's words in the log.
@@ -77,7 +77,7 @@ fn remedy_of(cause: Cause, settings: &Settings) -> Remedy {
     match cause {
         // It names the rule that is missing, or the file that overrides it.
         Cause::Rule => Call::Check.into(),
-        Cause::Flag(flag) => Remedy::SudoersFlag { user, flag },
+        Cause::Flag(flag) => Remedy::SudoersFlag { user, flag, file: LAST_SUDOERS_FILE },
         Cause::NoNewPrivileges => new_privileges(Path::new("/proc/self")),
         Cause::Account => Remedy::NeverExpire(user),
         Cause::HostName => Remedy::HostName(host_name()),

@@ -91,23 +91,39 @@ struct Base64Run {
 }
 
 impl Base64Run {
-    /// The run of base64 lines in a body, if it has one. It ends with its padding, or with a line that is shorter than the
-    /// first.
+    /// The longest run of base64 lines in a body, if it has one: a word of a banner may look like a line of it. A run ends with its
+    /// padding, with a line that is shorter than its first, or before one that is longer.
     fn in_body(body: &[u8]) -> Option<Self> {
         let lines: Vec<&[u8]> = body.split_inclusive(|&byte| byte == b'\n').collect();
-        let first = lines.iter().position(|line| is_base64(line))?;
-        let width = lines.get(first).map_or(0, |line| line.trim_ascii().len());
-        let mut end = first;
-        for line in lines.iter().skip(first).take_while(|line| is_base64(line)) {
-            end += 1;
-            if line.trim_ascii().len() < width || line.trim_ascii().ends_with(b"=") {
-                break;
+        let (mut first, mut end, mut most, mut at) = (0, 0, 0, 0);
+        while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
+            let (length, size) = run_of(rest);
+            if size > most {
+                (first, end, most) = (at, at + length, size);
             }
+            at += length.max(1);
+        }
+        if most == 0 {
+            return None;
         }
         let run = |from: usize, to: usize| lines.get(from..to).unwrap_or_default().concat();
         let decoded = base64(&run(first, end)).map(|bytes| Cow::Owned(bytes.into_owned()));
         Some(Self { above: run(0, first), decoded, below: run(end, lines.len()) })
     }
+}
+
+/// How many of these lines are one run of base64, and its size in bytes.
+fn run_of(lines: &[&[u8]]) -> (usize, usize) {
+    let width = lines.first().map_or(0, |line| line.trim_ascii().len());
+    let (mut length, mut size) = (0, 0);
+    for line in lines.iter().map(|line| line.trim_ascii()).take_while(|line| is_base64(line) && line.len() <= width) {
+        length += 1;
+        size += line.len();
+        if line.len() < width || line.ends_with(b"=") {
+            break;
+        }
+    }
+    (length, size)
 }
 
 fn is_base64(line: &[u8]) -> bool {
@@ -147,7 +163,7 @@ pub(super) fn is_known_charset(name: &str) -> bool {
 }
 
 fn is_utf7(charset: &str) -> bool {
-    ["utf-7", "unicode-1-1-utf-7"].iter().any(|name| charset.eq_ignore_ascii_case(name))
+    ["utf-7", "unicode-1-1-utf-7", "csUTF7", "csUnicode11UTF7"].iter().any(|name| charset.eq_ignore_ascii_case(name))
 }
 
 /// mail-parser reports a failure by an impossible end.

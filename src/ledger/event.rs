@@ -188,7 +188,7 @@ impl AuditEvent {
 
     /// When.
     pub fn at(&self) -> Option<Timestamp> {
-        self.get(EventKey::At).and_then(Timestamp::parse)
+        self.get(EventKey::At).and_then(moment)
     }
 
     /// The request whose id the value of `key` is.
@@ -218,6 +218,16 @@ impl AuditEvent {
         let is_whole = event.kind().is_some() && event.at().is_some();
         (is_whole && event.canonical() == canonical).then_some(event)
     }
+}
+
+/// A moment as [`Timestamp`] shows it, that of a clock which is wrong by centuries too.
+fn moment(text: &str) -> Option<Timestamp> {
+    let seconds = match text.strip_prefix('@') {
+        Some(seconds) => seconds.parse().ok()?,
+        None => text.parse::<jiff::Timestamp>().ok()?.as_second(),
+    };
+    let moment = Timestamp::from_seconds(seconds);
+    (moment.to_string() == text).then_some(moment)
 }
 
 /// An event's place in the chain.

@@ -87,6 +87,10 @@ pub trait Transaction: ApprovalTransaction {
     /// the clock was wrong, and must not count until that time has come.
     fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError>;
 
+    /// The user's newest requests that are recorded after `since` and up to `now`, `most` of them: for each, the code of the rule that
+    /// refused it, if one did. The newest comes first.
+    fn newest(&self, since: Timestamp, now: Timestamp, most: u32) -> Result<Vec<Option<String>>, LedgerError>;
+
     /// Whether a request of the user has used the TOTP step.
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError>;
 

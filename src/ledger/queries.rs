@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ChainRow, Checkpoint, Counter, Ledger, LedgerError, Lockout, Record, State};
+use super::{ChainRow, Checkpoint, Counter, Ledger, LedgerError, Lockout, Record, State, Story};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 /// Which requests match; a field that is `None` matches all.
@@ -147,6 +147,12 @@ pub trait LedgerQueries: Ledger {
 
     /// Writes records of another ledger in one transaction. Returns how many were not there yet.
     fn import(&mut self, _records: &[Record]) -> Result<u64, LedgerError> {
+        Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
+    }
+
+    /// Writes what another ledger knows about requests that need approval or have a payload, in one transaction. The requests are there
+    /// already; what is there stays.
+    fn import_stories(&mut self, _: &[(Record, Story)]) -> Result<(), LedgerError> {
         Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
     }
 

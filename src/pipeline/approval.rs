@@ -1,7 +1,7 @@
 //! Approvals: a request that asks for one, and votes. Each effect is recorded before the next begins.
 
 use super::delivery::Delivery;
-use super::judge::{Asked, Judge, Judgement};
+use super::judge::{Asked, Judge, Judgement, LOST};
 use super::observer::Step;
 use super::target::Target;
 use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
@@ -59,9 +59,9 @@ impl Delivery<'_> {
     /// Records a request as pending.
     pub(super) fn ask(
         &mut self,
-        transaction: Box<dyn Transaction + '_>,
+        mut transaction: Box<dyn Transaction + '_>,
         authorized: &Authorized<'_>,
-        pending: PendingRecord,
+        mut pending: PendingRecord,
         announcement: &Announcement,
         now: Timestamp,
     ) -> Result<Option<StoredReply>, Stop> {
@@ -69,7 +69,8 @@ impl Delivery<'_> {
             return Ok(None);
         };
         let id = self.identified.id();
-        let reply = self.composer.pending(invocation, required, announcement, &id, now);
+        self.point = Some(admission::asking(transaction.as_mut(), authorized, &mut pending, now)?);
+        let reply = self.composer().pending(invocation, required, announcement, &id, now);
         admission::ask(transaction, authorized, pending, announcement, reply.clone(), now)?;
         self.observer.note(Step::Asked(self.identified, self.arguments, announcement));
         Ok(Some(reply))
@@ -90,9 +91,9 @@ impl Delivery<'_> {
     /// Judges a vote, and records what it changes.
     pub(super) fn vote<'p>(
         &mut self,
-        transaction: Box<dyn Transaction + '_>,
+        mut transaction: Box<dyn Transaction + '_>,
         authorized: Authorized<'p>,
-        pending: PendingRecord,
+        mut pending: PendingRecord,
         target: &Target,
         now: Timestamp,
     ) -> Result<Voted<'p>, Stop> {
@@ -112,6 +113,9 @@ impl Delivery<'_> {
             target.require_lock()?;
         }
         let done = |reply: StoredReply| Ok(Voted::Done(Some(reply)));
+        if let Some(ballot) = ballot_of(&judgement) {
+            self.point = Some(admission::voting(transaction.as_mut(), &authorized, &mut pending, &ballot, now)?);
+        }
         match judgement {
             Judgement::Refuse(refusal) => {
                 let refusal = refusal.with_step(authorized.step());
@@ -134,53 +138,58 @@ impl Delivery<'_> {
             }
             Judgement::Counted(asked, vote, found, needed) => {
                 let what = format!("Your approval counts: {found} of {needed}. It does not run yet.");
-                let reply = self.composer.counted(&asked.record, &what, now);
+                let reply = self.composer().counted(&asked.record, &what, now);
                 self.observer.note(Step::Voted(self.identified, &asked.record, "approved"));
                 let conclusion = Conclusion { vote, ..plain(reply.clone()) };
-                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                admission::conclude(transaction, pending, conclusion, now)?;
                 done(reply)
             }
             Judgement::Withdrawn(asked, vote) => {
-                let reply = self.composer.counted(&asked.record, "Your approval is taken back.", now);
+                let reply = self.composer().counted(&asked.record, "Your approval is taken back.", now);
                 self.observer.note(Step::Voted(self.identified, &asked.record, "withdrew"));
                 let conclusion = Conclusion { vote: Some(vote), ..plain(reply.clone()) };
-                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                admission::conclude(transaction, pending, conclusion, now)?;
                 done(reply)
             }
             Judgement::Denied(asked, vote) => {
-                let reply = self.composer.counted(&asked.record, "You have denied it. It will not run.", now);
+                let reply = self.composer().counted(&asked.record, "You have denied it. It will not run.", now);
                 let why = format!("{} denied it.", self.identified.user());
                 let conclusion = self.concluded(&asked, State::Denied, Some(vote), &why, reply.clone(), now)?;
-                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                admission::conclude(transaction, pending, conclusion, now)?;
                 self.observer.note(Step::Voted(self.identified, &asked.record, "denied"));
                 done(reply)
             }
             Judgement::Cancelled(asked, vote) => {
-                let reply = self.composer.counted(&asked.record, "It is cancelled, and will not run.", now);
+                let reply = self.composer().counted(&asked.record, "It is cancelled, and will not run.", now);
                 let why = "You cancelled it.";
                 let conclusion = self.concluded(&asked, State::Cancelled, Some(vote), why, reply.clone(), now)?;
-                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                admission::conclude(transaction, pending, conclusion, now)?;
                 self.observer.note(Step::Voted(self.identified, &asked.record, "cancelled"));
                 done(reply)
             }
             Judgement::Expired(asked, why) => {
                 let refusal = Refusal::new(Reason::NotPending, format!("it has lapsed. {}", why.trim_end_matches('.')));
-                let reply = self.composer.refusal(&refusal, now);
-                let lapsed = self.concluded(&asked, State::Lapsed, None, &why, reply.clone(), now)?;
-                let result = RunResult::Refused;
-                let conclusion = Conclusion { refused: Some(Reason::NotPending), result, ..lapsed };
-                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                let reply = self.composer().refusal(&refusal, now);
+                let conclusion = self.concluded(&asked, State::Lapsed, None, &why, reply.clone(), now)?;
+                admission::conclude(transaction, pending, conclusion, now)?;
                 self.observer.note(Step::Lapsed(&asked.record, &why));
-                self.observer.note(Step::Refused(&refusal));
+                self.observer.note(Step::Refused(&refusal, self.context.witness(self.point)));
+                done(reply)
+            }
+            Judgement::Lost(asked) => {
+                let refusal = Refusal::new(Reason::FailedOver, LOST.trim_end_matches('.'));
+                let reply = self.composer().refusal(&refusal, now);
+                let conclusion = self.concluded(&asked, State::Finished, None, LOST, reply.clone(), now)?;
+                admission::conclude(transaction, pending, conclusion, now)?;
+                self.observer.note(Step::Refused(&refusal, self.context.witness(self.point)));
                 done(reply)
             }
             Judgement::Lapsed(asked, vote, why) => {
                 let why = format!("It was approved, but {why}.");
-                let reply = self.composer.not_run(&asked.record, &why, now);
+                let reply = self.composer().not_run(&asked.record, &why, now);
                 let lapsed = self.concluded(&asked, State::Lapsed, vote, &why, reply.clone(), now)?;
-                let conclusion =
-                    Conclusion { notices: self.told_of_lapse(&asked), result: RunResult::Lapsed, ..lapsed };
-                admission::conclude(transaction, &authorized, pending, conclusion, now)?;
+                let conclusion = Conclusion { notices: self.told_of_lapse(&asked), ..lapsed };
+                admission::conclude(transaction, pending, conclusion, now)?;
                 self.observer.note(Step::Lapsed(&asked.record, &why));
                 done(reply)
             }
@@ -236,6 +245,7 @@ impl Delivery<'_> {
         let result = match state {
             State::Denied => RunResult::Denied,
             State::Cancelled => RunResult::Cancelled,
+            State::Finished => RunResult::Unknown,
             _ => RunResult::Lapsed,
         };
         let mut votes = asked.story.votes.clone();
@@ -265,7 +275,9 @@ impl Delivery<'_> {
             Ok(name) => Person::find(gateway, &name)?,
             Err(_) => None,
         };
-        Ok(requester.map(|requester| compose(ReplyComposer::for_requester(self.encryption, &requester, record))))
+        let head = self.point.map(|point| point.head);
+        Ok(requester
+            .map(|requester| compose(ReplyComposer::for_requester(self.encryption, &requester, record).at(head))))
     }
 
     /// Everyone who was asked, but the user whose vote found out: that one gets a reply.
@@ -276,8 +288,31 @@ impl Delivery<'_> {
     }
 }
 
+/// What is recorded of a vote that starts no run; `None` for one that is refused for itself, or is the last one needed.
+fn ballot_of(judgement: &Judgement) -> Option<admission::Ballot<'_>> {
+    fn ballot<'b>(asked: &'b Asked, vote: Option<&'b Vote>, state: State, result: RunResult) -> admission::Ballot<'b> {
+        admission::Ballot { vote, became: (&asked.record.id, state), refused: None, result }
+    }
+    let exit = RunResult::Exit(0);
+    Some(match judgement {
+        Judgement::Refuse(_) | Judgement::Run(..) => return None,
+        Judgement::Counted(asked, vote, ..) => ballot(asked, vote.as_ref(), State::Pending, exit),
+        Judgement::Withdrawn(asked, vote) => ballot(asked, Some(vote), State::Pending, exit),
+        Judgement::Denied(asked, vote) => ballot(asked, Some(vote), State::Denied, exit),
+        Judgement::Cancelled(asked, vote) => ballot(asked, Some(vote), State::Cancelled, exit),
+        Judgement::Lapsed(asked, vote, _) => ballot(asked, vote.as_ref(), State::Lapsed, RunResult::Lapsed),
+        Judgement::Expired(asked, _) => admission::Ballot {
+            refused: Some(Reason::NotPending),
+            ..ballot(asked, None, State::Lapsed, RunResult::Refused)
+        },
+        Judgement::Lost(asked) => admission::Ballot {
+            refused: Some(Reason::FailedOver),
+            ..ballot(asked, None, State::Finished, RunResult::Refused)
+        },
+    })
+}
+
 /// A vote that changes nothing but itself.
 fn plain(reply: StoredReply) -> Conclusion {
-    let result = RunResult::Exit(0);
-    Conclusion { vote: None, concluded: None, notices: Vec::new(), refused: None, result, reply }
+    Conclusion { vote: None, concluded: None, notices: Vec::new(), reply }
 }

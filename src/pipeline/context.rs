@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::observer::Witness;
 use crate::config::{Gateway, Trusted};
 use crate::intake::Envelope;
+use crate::ledger::{ChainPoint, StoredReply};
 use crate::limits::Timeouts;
-use crate::reply::visible;
+use crate::protocol::claimed_reply;
+use crate::reply::{stored_text, visible};
 use crate::system::clock::Clock;
 
 /// The gateway, and what the caller knows of this message.
@@ -25,6 +28,18 @@ pub struct Context<'c> {
 impl Context<'_> {
     pub(super) fn queue_id(&self) -> Option<String> {
         self.envelope.queue_id.as_ref().map(|id| visible(&id.to_string_lossy()))
+    }
+
+    /// The place of an event of this gateway, for the log.
+    pub(super) fn witness(&self, point: Option<ChainPoint>) -> Option<Witness<'_>> {
+        let gateway = &self.gateway.settings().gateway;
+        point.map(|point| Witness { gateway, number: Some(point.number), head: point.head })
+    }
+
+    /// The head in a reply that was stored before, for the log; an encrypted one does not show it.
+    pub(super) fn witness_in(&self, reply: &StoredReply) -> Option<Witness<'_>> {
+        let head = stored_text(reply).and_then(|text| claimed_reply(&text))?.head?;
+        Some(Witness { gateway: &self.gateway.settings().gateway, number: None, head })
     }
 
     pub(super) fn longest(&self) -> Duration {

@@ -12,7 +12,7 @@ use crate::encryption::Encryption;
 use crate::error::{Deferral, Refusal, Stop};
 use crate::execute;
 use crate::intake::Message;
-use crate::ledger::{Ledger, Record, State, StoredReply, Transaction};
+use crate::ledger::{ChainPoint, Ledger, Record, State, StoredReply, Transaction};
 use crate::limits::EXCLUSIVE_POLL;
 use crate::protocol::{RunResult, Timestamp};
 use crate::reply::{ReplyComposer, about, history};
@@ -28,6 +28,8 @@ pub(super) struct Delivery<'d> {
     pub(super) observer: &'d mut dyn Observer,
     /// When the delivery began.
     pub(super) begun: Instant,
+    /// The place in the audit chain of what the reply reports.
+    pub(super) point: Option<ChainPoint>,
 }
 
 impl<'d> Delivery<'d> {
@@ -41,7 +43,12 @@ impl<'d> Delivery<'d> {
         begun: Instant,
     ) -> Self {
         let composer = ReplyComposer::new(encryption, identified, arguments, message);
-        Self { context, identified, arguments, encryption, composer, observer, begun }
+        Self { context, identified, arguments, encryption, composer, observer, begun, point: None }
+    }
+
+    /// The composer of replies that report what `self.point` is the event of.
+    pub(super) fn composer(&self) -> ReplyComposer<'d> {
+        self.composer.at(self.point.map(|point| point.head))
     }
 
     /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.
@@ -71,6 +78,11 @@ impl<'d> Delivery<'d> {
 
     /// Runs what was admitted, and stores its outcome with the finished reply.
     pub(super) fn execute(&mut self, ledger: &mut dyn Ledger, admitted: Admitted<'_>) -> Result<StoredReply, Stop> {
+        if admitted.is_late(self.context.clock.now()) {
+            let what =
+                "too much time has passed since the start was recorded; nothing was run, and the next delivery says so";
+            return Err(Deferral::new("busy", what).into());
+        }
         let settings = self.context.gateway.settings();
         let limit = settings.limits.output.bytes();
         let outcome = match admitted.action() {
@@ -89,12 +101,13 @@ impl<'d> Delivery<'d> {
         };
         self.observer.note(Step::Finished(&outcome));
         let now = self.context.clock.now();
-        let (reply, final_reply) = self.replies(&admitted, &outcome, now)?;
-        let ended = RunEnd { result: outcome.result(), reply: reply.clone(), claimed_reply: final_reply, at: now };
+        let end = RunEnd { result: outcome.result(), at: now, audit_lost: self.observer.lost() };
         let used = self.begun.elapsed().saturating_sub(outcome.took());
-        let patience = self.context.timeouts.outcome_left(used);
-        admission::finish(ledger, admitted, ended, self.observer.lost(), patience, self.context.clock)?;
-        Ok(reply)
+        let (patience, clock) = (self.context.timeouts.outcome_left(used), self.context.clock);
+        admission::finish(ledger, admitted, end, patience, clock, |admitted, point| {
+            self.point = Some(point);
+            self.replies(admitted, &outcome, now)
+        })
     }
 
     /// The reply to this request and, where it is the vote that ran another one, the final reply to that.
@@ -105,14 +118,14 @@ impl<'d> Delivery<'d> {
         now: Timestamp,
     ) -> Result<(StoredReply, Option<StoredReply>), Stop> {
         let Some(claimed) = admitted.claimed() else {
-            return Ok((self.composer.outcome(admitted, outcome, Vec::new(), now), None));
+            return Ok((self.composer().outcome(admitted, outcome, Vec::new(), now), None));
         };
         let asked = claimed.record();
         let votes = history(claimed.votes());
         let own = if claimed.shows_output() {
-            self.composer.outcome(admitted, outcome, vec![about(asked)], now)
+            self.composer().outcome(admitted, outcome, vec![about(asked)], now)
         } else {
-            self.composer.ran_unseen(asked, outcome, now)
+            self.composer().ran_unseen(asked, outcome, now)
         };
         let compose = |composer: ReplyComposer<'_>| composer.outcome(admitted, outcome, votes, now);
         Ok((own, self.for_requester(asked, compose)?))
@@ -126,17 +139,19 @@ impl<'d> Delivery<'d> {
         refusal: Refusal,
         now: Timestamp,
     ) -> Result<Option<StoredReply>, Stop> {
-        let compose = |refusal: &Refusal| self.composer.refusal(refusal, now);
+        let composer = &self.composer;
+        let compose = |refusal: &Refusal, point: ChainPoint| composer.at(Some(point.head)).refusal(refusal, now);
         let lockout = &self.context.gateway.settings().lockout;
-        let (refusal, reply) = admission::refuse(transaction, pending, refusal, lockout, now, compose)?;
-        self.observer.note(Step::Refused(&refusal));
+        let (refusal, reply, point) = admission::refuse(transaction, pending, refusal, lockout, now, compose)?;
+        self.point = point;
+        self.observer.note(Step::Refused(&refusal, self.context.witness(point)));
         Ok(reply)
     }
 
     /// Continues where an earlier delivery of the same request died or could not send the reply. Nothing is run.
     pub(super) fn resume(
         &mut self,
-        transaction: Box<dyn Transaction + '_>,
+        mut transaction: Box<dyn Transaction + '_>,
         record: Record,
         target: Option<&Target>,
     ) -> Result<Option<StoredReply>, Stop> {
@@ -144,6 +159,8 @@ impl<'d> Delivery<'d> {
         // Its messages about the other request are sent too.
         target.map_or(Ok(()), Target::require_lock)?;
         if record.reply.is_some() {
+            // It may be on this database server alone. What is committed now waits for the standby, and all before it does.
+            transaction.commit()?;
             return Ok(record.reply);
         }
         let now = self.context.clock.now();
@@ -152,7 +169,9 @@ impl<'d> Delivery<'d> {
             return self.resume_vote(transaction, record, asked, now).map(Some);
         }
         let story = transaction.story_of(&record.id)?;
-        let reply = self.composer.unknown(&record, &story, now);
+        let point = admission::end_event(transaction.as_mut(), record.clone(), None, RunResult::Unknown, now)?;
+        self.point = Some(point);
+        let reply = self.composer().unknown(&record, &story, now);
         admission::give_up(transaction, record, reply.clone(), now)?;
         Ok(Some(reply))
     }
@@ -160,13 +179,15 @@ impl<'d> Delivery<'d> {
     /// The same for a vote that had started a run.
     fn resume_vote(
         &mut self,
-        transaction: Box<dyn Transaction + '_>,
+        mut transaction: Box<dyn Transaction + '_>,
         record: Record,
         asked: Record,
         now: Timestamp,
     ) -> Result<StoredReply, Stop> {
-        let reply = self.composer.vote_resumed(&asked, now);
         let result = asked.result.unwrap_or(RunResult::Unknown);
+        let about = (asked.state == State::Started).then_some(&asked.id);
+        self.point = Some(admission::end_event(transaction.as_mut(), record.clone(), about, result, now)?);
+        let reply = self.composer().vote_resumed(&asked, now);
         let asked = if asked.state == State::Started {
             let story = transaction.story_of(&asked.id)?;
             let final_reply = self.for_requester(&asked, |composer| composer.unknown(&asked, &story, now))?;

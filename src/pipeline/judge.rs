@@ -13,6 +13,9 @@ use crate::limits::MAX_AGE;
 use crate::protocol::{Arguments, CommandName, ParameterName, Payload, RequestId, RunDigest, Timestamp, UserName};
 use crate::reply::what_became;
 
+/// Why a request ends that a database server may have lost (docs/decisions/0049).
+pub(super) const LOST: &str = "The gateway's database was replaced, and does not know whether the request ran before. Look at what it changes, and sign it anew.";
+
 /// A request that needs approval, as the ledger has it.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -28,6 +31,8 @@ pub(super) enum Judgement {
     Refuse(Refusal),
     /// The request has lapsed by time; the vote comes too late.
     Expired(Box<Asked>, String),
+    /// A database server that failed may have recorded, and run, the request.
+    Lost(Box<Asked>),
     /// The vote is the last one needed, and the request would not run as it was shown.
     Lapsed(Box<Asked>, Option<Vote>, String),
     /// The vote counts, and more are needed: how many there are, and how many must be.
@@ -48,6 +53,7 @@ impl Judgement {
         match self {
             Self::Refuse(refusal) => format!("refused: {} ({})", refusal.reason().code(), refusal.detail()),
             Self::Expired(_, why) | Self::Lapsed(_, _, why) => format!("the request would lapse: {why}"),
+            Self::Lost(_) => format!("the request would end: {LOST}"),
             Self::Counted(_, _, found, needed) => format!("it would count, as {found} of {needed}"),
             Self::Run(_, _, approved) => {
                 let (argv, run_as) = (approved.invocation().shown().join(" "), approved.invocation().run_as());
@@ -145,6 +151,10 @@ impl Judge<'_> {
             return Ok(not_pending(&asked));
         }
         let counted = self.counted(&asked, &terms, requester)?;
+        let lost = self.transaction.lost_until()?;
+        if lost.is_some_and(|until| asked.record.signed <= until) {
+            return Ok(Judgement::Lost(asked));
+        }
         if let Some(why) = self.expired(&asked, Some(&terms), &counted) {
             return Ok(Judgement::Expired(asked, why));
         }

@@ -1,6 +1,6 @@
 //! `deliver`'s observer: the steps that the audit log shows, as log lines.
 
-use super::observer::{Observer, Step};
+use super::observer::{Observer, Step, Witness};
 use crate::admission::Announcement;
 use crate::audit::{Audit, Event, Line};
 use crate::authenticate::Identified;
@@ -41,14 +41,15 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         Step::Started(command_line) => Line::new(Event::Started).field("command", command_line.join(" ")),
         Step::Finished(outcome) => finished(outcome),
         Step::Resumed(record) => Line::new(Event::Resumed).field("state", record.state.word()),
-        Step::Replied(to) => Line::new(Event::Replied).field("to", to),
+        Step::Replied(to, witness) => with(Line::new(Event::Replied).field("to", to), *witness),
         Step::NotRecorded(error) => {
             let detail = format!("the reply was sent, but that could not be recorded: {error}");
             Line::new(Event::Deferred).field("part", "ledger").field("detail", detail)
         }
         Step::Withheld(why) => Line::new(Event::Withheld).field("detail", why),
-        Step::Refused(refusal) => {
-            Line::new(Event::Refused).field("reason", refusal.reason().code()).field("detail", refusal.detail())
+        Step::Refused(refusal, witness) => {
+            let line = Line::new(Event::Refused).field("reason", refusal.reason().code());
+            with(line, *witness).field("detail", refusal.detail())
         }
         Step::Deferred(deferral) => {
             Line::new(Event::Deferred).field("part", deferral.part).field("detail", &deferral.detail)
@@ -81,6 +82,14 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         | Step::Authorized(..)
         | Step::Judged(_) => return None,
     })
+}
+
+/// The same line with the head of the audit chain.
+fn with(line: Line, witness: Option<Witness<'_>>) -> Line {
+    match witness {
+        Some(witness) => line.chain(witness.gateway, witness.number, &witness.head),
+        None => line,
+    }
 }
 
 /// How many hex digits of a payload's digest the log has.

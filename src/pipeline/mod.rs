@@ -90,7 +90,7 @@ pub fn run(
     };
     match ended {
         Ok(end) => Ok(end),
-        Err(Stop::Refusal(refusal)) => observer.require(Step::Refused(&refusal)).map(|()| End::Refused),
+        Err(Stop::Refusal(refusal)) => observer.require(Step::Refused(&refusal, None)).map(|()| End::Refused),
         Err(Stop::Deferral(deferral)) => {
             observer.note(Step::Deferred(&deferral));
             Err(deferral)
@@ -209,6 +209,7 @@ fn on_the_ledger(
         }
     };
     let id = identified.id();
+    let witness = context.witness(delivery.point);
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
     let mut sender = Sender::new(context, encryption, transport, ledger, observer, begun);
@@ -219,7 +220,7 @@ fn on_the_ledger(
         sender.about(&target.id, false)?;
     }
     if let Some(reply) = reply {
-        sender.own(&id, &reply)?;
+        sender.own(&id, &reply, witness)?;
     }
     Ok(End::Handled)
 }

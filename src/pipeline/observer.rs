@@ -9,7 +9,18 @@ use crate::error::{Deferral, Refusal};
 use crate::execute::Outcome;
 use crate::intake::{Envelope, Message};
 use crate::ledger::{ExclusiveHold, Notice, Record, Story};
-use crate::protocol::{Request, Timestamp};
+use crate::protocol::{ChainHead, GatewayName, Request, Timestamp};
+
+/// A head of a gateway's audit chain, for the log, which is a witness outside the ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct Witness<'s> {
+    /// The gateway.
+    pub gateway: &'s GatewayName,
+    /// The number of the event, where it is known.
+    pub number: Option<u64>,
+    /// The head after it.
+    pub head: ChainHead,
+}
 
 /// A step in the processing of a message. Each step has happened already, except [`Step::Received`] and [`Step::Started`].
 pub enum Step<'s> {
@@ -63,13 +74,13 @@ pub enum Step<'s> {
     /// An earlier delivery of the same request died or could not send the reply. This one continues there.
     Resumed(&'s Record),
     /// The reply was sent to this address.
-    Replied(&'s str),
+    Replied(&'s str, Option<Witness<'s>>),
     /// The reply was sent, but that could not be recorded.
     NotRecorded(&'s crate::ledger::LedgerError),
     /// A message could not be encrypted, and says the outcome only. The text is why.
     Withheld(&'s str),
     /// The message is refused.
-    Refused(&'s Refusal),
+    Refused(&'s Refusal, Option<Witness<'s>>),
     /// The message is deferred.
     Deferred(&'s Deferral),
 }

@@ -15,7 +15,7 @@ use crate::authorize::{Ballot, Person};
 use crate::config::Gateway;
 use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::ledger::{self, Filter, Record, State, StoredReply, Transaction};
+use crate::ledger::{self, ChainPoint, Filter, Record, State, StoredReply, Transaction};
 use crate::limits::{MAX_AGE, RESUME};
 use crate::protocol::{CommandName, ParameterName, RequestId, RunResult, Timestamp, UserName};
 use crate::reply::{ReplyComposer, ReplyTransport};
@@ -92,7 +92,7 @@ fn each(
                 if let Some(target) = target {
                     sender.about(&target, false)?;
                 }
-                sender.own(&id, &reply)?;
+                sender.own(&id, &reply, None)?;
                 resumed.sent += 1;
             }
             Found::Waits => resumed.left += 1,
@@ -112,11 +112,13 @@ enum Found {
 fn reply_to(
     context: &Context<'_>,
     encryption: &Encryption<'_>,
-    transaction: Box<dyn Transaction + '_>,
+    mut transaction: Box<dyn Transaction + '_>,
     record: Record,
     user: &UserName,
 ) -> Result<Found, Stop> {
     if let Some(reply) = record.reply {
+        // As in a delivery: what is sent must be on the standby.
+        transaction.commit()?;
         return Ok(Found::Reply(reply));
     }
     let (gateway, now) = (context.gateway, context.clock.now());
@@ -134,11 +136,12 @@ fn reply_to(
             return give_up_vote(context, encryption, transaction, record, asked, &composer, now).map(Found::Reply);
         }
         let story = transaction.story_of(&record.id)?;
-        let reply = composer.unknown(&record, &story, now);
+        let point = admission::end_event(transaction.as_mut(), record.clone(), None, RunResult::Unknown, now)?;
+        let reply = composer.at(Some(point.head)).unknown(&record, &story, now);
         admission::give_up(transaction, record, reply.clone(), now)?;
         return Ok(Found::Reply(reply));
     }
-    let (_, reply) = give_up_waiting(context, transaction, record, now, &composer)?;
+    let (_, reply, _) = give_up_waiting(context, transaction, record, now, &composer)?;
     Ok(reply.map_or(Found::Waits, Found::Reply))
 }
 
@@ -156,22 +159,26 @@ fn voted_on(record: &Record) -> Option<RequestId> {
 fn give_up_vote(
     context: &Context<'_>,
     encryption: &Encryption<'_>,
-    transaction: Box<dyn Transaction + '_>,
+    mut transaction: Box<dyn Transaction + '_>,
     record: Record,
     asked: Record,
     composer: &ReplyComposer<'_>,
     now: Timestamp,
 ) -> Result<StoredReply, Stop> {
-    let reply = composer.vote_resumed(&asked, now);
     let result = asked.result.unwrap_or(RunResult::Unknown);
+    let about = (asked.state == State::Started).then_some(&asked.id);
+    let point = admission::end_event(transaction.as_mut(), record.clone(), about, result, now)?;
+    let head = Some(point.head);
+    let reply = composer.at(head).vote_resumed(&asked, now);
     let ended = if asked.state == State::Started {
         let story = transaction.story_of(&asked.id)?;
         let requester = match UserName::try_from(asked.user.as_str()) {
             Ok(name) => Person::find(context.gateway, &name)?,
             Err(_) => None,
         };
-        let compose =
-            |person: &Person| ReplyComposer::for_requester(encryption, person, &asked).unknown(&asked, &story, now);
+        let compose = |person: &Person| {
+            ReplyComposer::for_requester(encryption, person, &asked).at(head).unknown(&asked, &story, now)
+        };
         let final_reply = requester.as_ref().map(compose);
         Some((asked, final_reply))
     } else {
@@ -188,11 +195,11 @@ fn give_up_waiting(
     record: Record,
     now: Timestamp,
     composer: &ReplyComposer<'_>,
-) -> Result<(Refusal, Option<StoredReply>), Stop> {
+) -> Result<(Refusal, Option<StoredReply>, Option<ChainPoint>), Stop> {
     let detail = format!("it has waited for another run of {} since {}", record.command, record.first_seen);
     let refusal = Refusal::new(Reason::Waited, detail).with_step(record.step);
     let lockout = &context.gateway.settings().lockout;
-    let compose = |refusal: &Refusal| composer.refusal(refusal, now);
+    let compose = |refusal: &Refusal, point: ChainPoint| composer.at(Some(point.head)).refusal(refusal, now);
     Ok(admission::refuse(transaction, PendingRecord::recorded(record), refusal, lockout, now, compose)?)
 }
 

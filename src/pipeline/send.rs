@@ -7,18 +7,15 @@
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::observer::{Observer, Step};
+use super::observer::{Observer, Step, Witness};
 use crate::admission;
 use crate::authorize::Person;
 use crate::encryption::Encryption;
 use crate::error::{Deferral, Stop};
 use crate::ledger::{Ledger, Notice, NoticeKind, Record, State, StoredReply, Story};
-use crate::limits::Timeouts;
+use crate::limits::{LEDGER_READ, Timeouts};
 use crate::protocol::{RequestId, UserName};
 use crate::reply::{ReplyTransport, notice};
-
-/// What reading a ledger that works takes, many times over.
-const READING: Duration = Duration::from_secs(1);
 
 /// Sends what one delivery has to send.
 pub(super) struct Sender<'s> {
@@ -63,7 +60,7 @@ impl<'s> Sender<'s> {
             let now = self.context.clock.now();
             let left = self.left()?;
             admission::mark_concluded(self.ledger, id, left, now)?;
-            self.observer.note(Step::Replied(&reply.to));
+            self.observer.note(Step::Replied(&reply.to, self.context.witness_in(reply)));
         }
         for one in story.notices.iter().filter(|notice| notice.sent.is_none()) {
             let message = self.notice(&record, &story, one)?;
@@ -100,9 +97,15 @@ impl<'s> Sender<'s> {
     }
 
     /// Sends the delivery's own reply and records that. After that nothing may defer, because the user has the reply.
-    pub(super) fn own(&mut self, id: &RequestId, reply: &StoredReply) -> Result<(), Stop> {
+    pub(super) fn own(
+        &mut self,
+        id: &RequestId,
+        reply: &StoredReply,
+        witness: Option<Witness<'_>>,
+    ) -> Result<(), Stop> {
         self.send(reply)?;
-        self.observer.note(Step::Replied(&reply.to));
+        let witness = witness.or_else(|| self.context.witness_in(reply));
+        self.observer.note(Step::Replied(&reply.to, witness));
         let context = self.context;
         let retention = context.gateway.settings().retention.as_duration();
         // Nothing else waits after this. It uses what the other waits leave of the time that Postfix allows.
@@ -129,7 +132,7 @@ impl<'s> Sender<'s> {
     fn left_for_reading(&self) -> Result<(), Deferral> {
         let needed = self.context.timeouts.transaction.min(self.context.timeouts.reply);
         match self.left()? {
-            left if left + READING < needed => {
+            left if left + LEDGER_READ < needed => {
                 Err(Deferral::new("ledger", "it is slow; the next delivery sends the messages that are left"))
             }
             _ => Ok(()),

@@ -219,7 +219,7 @@ impl Observer for Trace<'_> {
                     ),
                 });
             }
-            Step::Refused(refusal) => self.refused(refusal),
+            Step::Refused(refusal, _) => self.refused(refusal),
             Step::Deferred(deferral) => {
                 self.say(format!("deferred: {} cannot serve: {}", deferral.part, deferral.detail));
             }
@@ -230,7 +230,7 @@ impl Observer for Trace<'_> {
             | Step::Started(_)
             | Step::Finished(_)
             | Step::Resumed(_)
-            | Step::Replied(_)
+            | Step::Replied(..)
             | Step::NotRecorded(_)
             | Step::Withheld(_)
             | Step::Asked(..)
@@ -273,6 +273,7 @@ fn advice(refusal: &Refusal, gateway: &Gateway, user: &UserName, command: &Comma
         }
         Reason::BadCode => format!("whether the clock or the secret is wrong: {}", Call::TestUser(user.to_string())),
         Reason::LockedOut => Call::UnlockUser(user.to_string()).to_string(),
+        Reason::TooMany => format!("[limits] per_user; the user's requests: {} --user {user}", Call::Log),
         Reason::Stale | Reason::Future => {
             "compare the clocks, check how long the mail took to arrive; sign a new request".to_owned()
         }

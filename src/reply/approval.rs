@@ -43,7 +43,8 @@ impl ReplyComposer<'_> {
     pub fn concluded(&self, result: RunResult, votes: &[Vote], why: &str, now: Timestamp) -> StoredReply {
         let mut facts = vec![("host", host())];
         facts.extend(history(votes));
-        let body = format!("Nothing was run. {}\n", visible(why));
+        let known = if result == RunResult::Unknown { "" } else { "Nothing was run. " };
+        let body = format!("{known}{}\n", visible(why));
         self.write(Content { result, facts, body }, now)
     }
 

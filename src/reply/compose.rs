@@ -20,7 +20,7 @@ use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
 use crate::ledger::{Record, StoredReply, Story};
 use crate::limits::{FIRST_LINE, SUBJECT};
-use crate::protocol::{Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
+use crate::protocol::{ChainHead, Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
 
 /// Composes the replies to one request. It holds what they have in common.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub struct ReplyComposer<'p> {
     title: String,
     /// The Message-ID of the mail that is answered.
     answers: Option<String>,
+    /// The head of the audit chain after what is reported.
+    head: Option<ChainHead>,
 }
 
 /// The parts that differ between replies.
@@ -63,6 +65,7 @@ impl<'p> ReplyComposer<'p> {
             id: identified.id(),
             title: title(identified.request().command().as_str(), arguments),
             answers: message.message_id().map(str::to_owned),
+            head: None,
         }
     }
 
@@ -78,6 +81,7 @@ impl<'p> ReplyComposer<'p> {
             id: record.id,
             title: title(&record.command, &record.arguments),
             answers: None,
+            head: None,
         }
     }
 
@@ -85,6 +89,11 @@ impl<'p> ReplyComposer<'p> {
     pub fn for_requester(encryption: &'p Encryption<'p>, requester: &'p Person, record: &Record) -> Self {
         let answers = Some(message_id(&record.id, Some("pending"), encryption.settings()));
         Self { answers, ..Self::of_record(encryption, requester, record) }
+    }
+
+    /// The same, for what has led to this head of the audit chain.
+    pub fn at(&self, head: Option<ChainHead>) -> Self {
+        Self { head, ..self.clone() }
     }
 
     /// The reply to a request that was run. `more` are facts about its approval.
@@ -167,7 +176,7 @@ impl<'p> ReplyComposer<'p> {
             request: self.id,
             time: now,
             result: content.result,
-            head: None,
+            head: self.head,
         };
         text += &block.sign(&text, self.key);
         let kind = (content.result == RunResult::Pending).then_some("pending");

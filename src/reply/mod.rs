@@ -5,6 +5,7 @@ mod approval;
 mod compose;
 mod history;
 mod notice;
+mod report;
 mod smtp;
 mod text;
 mod transport;
@@ -12,6 +13,7 @@ mod transport;
 pub use compose::{ReplyComposer, host};
 pub use history::{about, history, what_became};
 pub use notice::notice;
+pub use report::report_message;
 pub use text::visible;
 pub use transport::ReplyTransport;
 

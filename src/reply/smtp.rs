@@ -6,7 +6,8 @@
 //! The length of each of the server's replies is limited, and so is the time for all of them.
 //!
 //! It is written here because lettre 0.11 sends the message and the final dot in two segments, and so waits 40 ms for each mail
-//! (Nagle's algorithm against delayed ACK, docs/measurements.md). Message and dot are one write here, without that delay.
+//! (Nagle's algorithm against delayed ACK, docs/measurements.md#lettre-and-the-40-ms-stall). Message and dot are one write
+//! here, without that delay.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,6 +1,6 @@
 //! Sends a finished reply. In: a [`StoredReply`]. Out: the proof that a mail server or the caller has taken it, or a deferral. The
 //! ledger records it as replied only after the proof. sendmail never ends by itself where its spool is broken
-//! (docs/measurements.md), so it gets a process group of its own and a time limit.
+//! (docs/measurements.md#a-sendmail-that-never-ends), so it gets a process group of its own and a time limit.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};

@@ -3,6 +3,8 @@
 //!
 //! MUST: the password comes from a file, stands in one file that only root and the service user may read, and is no argument.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,6 +41,16 @@ pub enum Fetcher {
     Fetchmail,
 }
 
+impl Fetcher {
+    /// Where it is.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Getmail => "/usr/bin/getmail",
+            Self::Fetchmail => "/usr/bin/fetchmail",
+        }
+    }
+}
+
 /// The account at the provider.
 #[derive(Debug, Clone)]
 pub struct Mailbox {
@@ -53,6 +65,12 @@ pub struct Mailbox {
     /// The program that fetches.
     pub fetcher: Fetcher,
 }
+
+/// The program that sends replies.
+pub(super) const MSMTP_PROGRAM: &str = "/usr/bin/msmtp";
+
+/// The state of getmail; under systemd, the unit makes it.
+const GETMAIL_STATE: &str = "/var/lib/mailsudo/getmail";
 
 /// Where the files are; the unit names them.
 const PASSWORD: &str = "/etc/mailsudo/imap-password";
@@ -71,6 +89,8 @@ pub(super) fn plan(wanted: &Wanted<'_>, mailbox: &Mailbox, service: Account) -> 
     let password = std::fs::read_to_string(&mailbox.password).with_context(|| format!("cannot read {shown}"))?;
     let password = Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned());
     ensure!(!password.is_empty() && !password.contains('\n'), "{shown} does not have the password alone, on one line");
+    let config = wanted.config.map(|folder| format!("--config {folder} ")).unwrap_or_default();
+    let quoted = wanted.config.map(|folder| format!("\"--config\", \"{folder}\", ")).unwrap_or_default();
     let for_service = Rights { mode: 0o640, owner: Some((0, service.gid)) };
     let own = Rights { mode: 0o600, owner: Some((service.uid, service.gid)) };
     let fill = |text: &str| {
@@ -80,6 +100,8 @@ pub(super) fn plan(wanted: &Wanted<'_>, mailbox: &Mailbox, service: Account) -> 
             .replace("username \"ops@example.com\"", &format!("username \"{}\"", mailbox.login))
             .replace("user ops@example.com", &format!("user {}", mailbox.login))
             .replace("from ops@example.com", &format!("from {}", wanted.address))
+            .replace("/usr/bin/mailsudo deliver ", &format!("/usr/bin/mailsudo deliver {config}"))
+            .replace("(\"deliver\", ", &format!("(\"deliver\", {quoted}"))
             .replace("/usr/bin/mailsudo", wanted.program)
     };
     let mut changes = Changes::default();
@@ -101,29 +123,45 @@ pub(super) fn plan(wanted: &Wanted<'_>, mailbox: &Mailbox, service: Account) -> 
     changes.needed()
 }
 
-/// Tries the login: fetches once, as the service user. What is in the mailbox is handled.
-pub(super) fn fetch(mailbox: &Mailbox) -> Command {
+/// Makes sure that the program is there.
+///
+/// # Errors
+///
+/// It is not.
+pub(super) fn find(mailbox: &Mailbox) -> Result<()> {
+    let fetcher = Path::new(mailbox.fetcher.program());
+    ensure!(fetcher.exists(), "there is no {}: install it, or choose another with --fetch-with", fetcher.display());
+    Ok(())
+}
+
+/// The program that fetches once, and its exit status for an empty mailbox where that is not 0. What is in the mailbox is handled.
+pub(super) fn fetch(mailbox: &Mailbox) -> (Command, Option<i32>) {
+    let mut fetch = Command::new(mailbox.fetcher.program());
     match mailbox.fetcher {
         Fetcher::Getmail => {
-            let mut getmail = Command::new("/usr/bin/getmail");
-            getmail.args(["--getmaildir=/var/lib/mailsudo/getmail", "--rcfile=/etc/mailsudo/getmailrc"]);
-            getmail
+            fetch.arg(format!("--getmaildir={GETMAIL_STATE}")).arg("--rcfile=/etc/mailsudo/getmailrc");
+            (fetch, None)
         }
         Fetcher::Fetchmail => {
-            let mut fetchmail = Command::new("/usr/bin/fetchmail");
-            fetchmail.args(["-f", "/etc/mailsudo/fetchmailrc"]);
-            fetchmail
+            fetch.args(["-f", "/etc/mailsudo/fetchmailrc"]);
+            (fetch, Some(1))
         }
     }
 }
 
-/// Starts the timer that fetches.
-pub(super) fn enable() -> Vec<Command> {
-    let mut reload = Command::new("systemctl");
-    reload.arg("daemon-reload");
-    let mut enable = Command::new("systemctl");
-    enable.args(["enable", "--now", "mailsudo-fetch.timer"]);
-    vec![reload, enable]
+/// Makes the folder of getmail's state, as the unit does.
+///
+/// # Errors
+///
+/// /var/lib/mailsudo is missing or not writable.
+pub(super) fn make_folder(service: Account) -> Result<()> {
+    let folder = Path::new(GETMAIL_STATE);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let problem = || format!("cannot make {GETMAIL_STATE}");
+    DirBuilder::new().mode(0o700).create(folder).with_context(problem)?;
+    chown(folder, Some(service.uid), Some(service.gid)).with_context(problem)
 }
 
 #[cfg(test)]

@@ -25,6 +25,12 @@ pub(super) struct Journal {
     files: Vec<Entry>,
     /// The ledger that was made.
     pub(super) ledger: Option<PathBuf>,
+    /// The ledger in PostgreSQL that was made.
+    #[serde(default)]
+    pub(super) database: Option<String>,
+    /// The timers that were enabled.
+    #[serde(default)]
+    pub(super) timers: Vec<String>,
     /// Postfix's transport.
     pub(super) transport: Option<String>,
     /// The mail server, by its name.

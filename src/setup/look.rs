@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::config::MailAddress;
+use crate::limits::{SETUP_ANSWER, SETUP_GREETING};
 use crate::postfix::Postfix;
 use crate::system::child::output_within;
 
@@ -66,12 +66,6 @@ pub struct Found {
     /// What is missing.
     pub missing: Vec<Missing>,
 }
-
-/// How long each program may take to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long the mail server may take to answer on its port.
-const GREETS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Looks. `server` is the mail server to use, where the sysadmin has named one; `postfix` is the folder of Postfix's files.
 pub fn look(server: Option<MailServer>, postfix: &Path) -> Found {
@@ -132,7 +126,7 @@ pub fn look(server: Option<MailServer>, postfix: &Path) -> Found {
 }
 
 /// The mail server whose sendmail this is.
-fn installed() -> Option<MailServer> {
+pub fn installed() -> Option<MailServer> {
     let real = fs::canonicalize("/usr/sbin/sendmail").ok()?;
     let name = real.file_name()?.to_str()?;
     if name.starts_with("exim") {
@@ -180,17 +174,17 @@ fn install(package: &str) -> String {
 /// Whether something greets on port 25 of this host (RFC 5321, section 3.1).
 fn is_greeted() -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 25));
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, GREETS_WITHIN) else {
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, SETUP_GREETING) else {
         return false;
     };
     let mut greeting = [0; 3];
-    stream.set_read_timeout(Some(GREETS_WITHIN)).is_ok()
+    stream.set_read_timeout(Some(SETUP_GREETING)).is_ok()
         && stream.read_exact(&mut greeting).is_ok()
         && &greeting == b"220"
 }
 
 /// What a program prints, if it succeeds.
 fn said(command: &mut Command) -> Option<String> {
-    let answer = output_within(command, ANSWERS_WITHIN).ok().flatten()?;
+    let answer = output_within(command, SETUP_ANSWER).ok().flatten()?;
     answer.status.success().then(|| answer.out.trim().to_owned())
 }

@@ -8,11 +8,13 @@ mod exim;
 mod fetch;
 mod first;
 mod journal;
+mod ledger;
 mod look;
 mod opensmtpd;
 mod plan;
 mod proof;
 mod server;
+mod units;
 mod wanted;
 
 use std::fs;
@@ -24,7 +26,8 @@ use anyhow::{Context, Result, anyhow};
 
 pub use fetch::{Fetcher, Mailbox};
 pub use first::FirstCommand;
-pub use look::{Found, MailServer, Missing, look};
+pub use ledger::{DatabaseOwner, LedgerPlace};
+pub use look::{Found, MailServer, Missing, installed, look};
 pub use plan::{Answers, Enrolled, Plan, configured};
 
 use crate::config::{Gateway, Trusted};
@@ -35,6 +38,7 @@ use crate::system::changes::{Changes, Former, restore};
 use crate::system::clock::Clock;
 use crate::system::files::Rights;
 use journal::Journal;
+use ledger::NewLedger;
 
 impl Plan {
     /// Changes everything: the files, the mail server's configuration, the ledger; then the mail server reads its files again.
@@ -42,12 +46,16 @@ impl Plan {
     /// # Errors
     ///
     /// A step fails; then everything is as it was.
-    pub fn apply(&self) -> Result<()> {
+    pub fn apply(&self, clock: &dyn Clock) -> Result<()> {
         let mut journal = Journal::read(&self.folder)?.unwrap_or_default();
-        let mut done = Done { formers: self.apply_files()?, ledger: None };
-        let made = self.apply_rest(&mut done).and_then(|()| {
+        let mut done = Done { formers: self.apply_files()?, ledger: None, timers: Vec::new() };
+        let made = self.apply_rest(&mut done, clock).and_then(|()| {
             journal.add(&done.formers)?;
             journal.ledger = done.ledger.clone().or(journal.ledger.take());
+            journal.timers.extend(done.timers.iter().map(|timer| (*timer).to_owned()));
+            if let Some(NewLedger::Database(owner)) = &self.ledger {
+                journal.database = Some(owner.url.to_string());
+            }
             journal.transport = self.postfix.as_ref().map(|(_, plan)| plan.transport().to_owned());
             journal.server = String::from(self.server.name());
             journal.write(&self.folder)
@@ -71,7 +79,7 @@ impl Plan {
         self.changes.apply()
     }
 
-    fn apply_rest(&self, done: &mut Done) -> Result<()> {
+    fn apply_rest(&self, done: &mut Done, clock: &dyn Clock) -> Result<()> {
         if let Some((postfix, plan)) = &self.postfix {
             let mut formers = Vec::new();
             for file in plan.paths(postfix) {
@@ -84,22 +92,35 @@ impl Plan {
                 }
             }
         }
-        if let Some(ledger) = &self.ledger {
-            let mut init = self.as_service(&std::env::current_exe()?);
-            init.args(["ledger", "init", "-q", "--config"]).arg(&self.folder);
-            server::run(init)?;
-            done.ledger = Some(ledger.clone());
-        }
-        server::reload(self.server, &self.postfix_folder)?;
-        if let Some(mailbox) = &self.mailbox {
-            let mut fetch = fetch::fetch(mailbox);
-            self.run_as_service(&mut fetch);
-            server::run(fetch).context("the login to the mailbox")?;
-            if Path::new("/run/systemd/system").exists() {
-                fetch::enable().into_iter().try_for_each(server::run)?;
+        match &self.ledger {
+            None => {}
+            Some(NewLedger::File(path)) => {
+                let mut init = self.as_service(&std::env::current_exe()?);
+                init.args(["ledger", "init", "-q", "--config"]).arg(&self.folder);
+                server::run(init)?;
+                done.ledger = Some(path.clone());
+            }
+            Some(NewLedger::Database(owner)) => {
+                ledger::make(owner, self.gateway()?.settings(), self.trusted(), clock.now())?;
             }
         }
-        Ok(())
+        server::reload(self.server, &self.postfix_folder)?;
+        if self.mailbox.is_some() {
+            fetch::make_folder(self.service)?;
+            self.fetch().context("the login to the mailbox")?;
+        }
+        done.timers.clone_from(&self.timers);
+        units::enable(&self.timers)
+    }
+
+    /// Fetches once what is in the mailbox, if there is one, as the service user; it is handled.
+    fn fetch(&self) -> Result<()> {
+        let Some(mailbox) = &self.mailbox else {
+            return Ok(());
+        };
+        let (mut fetch, nothing) = fetch::fetch(mailbox);
+        self.run_as_service(&mut fetch);
+        server::run_or(fetch, nothing)
     }
 
     /// A program that is run as the service user.
@@ -144,7 +165,12 @@ impl Plan {
     ///
     /// It cannot be signed or sent.
     pub fn send_proof(&self, user: &UserName, clock: &dyn Clock) -> Result<RequestId> {
-        proof::send(&self.gateway()?, user, &self.trusted(), clock)
+        let sendmail = match &self.mailbox {
+            None => Command::new("/usr/sbin/sendmail"),
+            // As replies leave.
+            Some(_) => self.as_service(Path::new(fetch::MSMTP_PROGRAM)),
+        };
+        proof::send(&self.gateway()?, user, &self.trusted(), clock, sendmail)
     }
 
     /// Waits until the reply to the request `id` was given to the mail server; returns its authenticated text.
@@ -153,7 +179,8 @@ impl Plan {
     ///
     /// There is none in time, with the reason; or it is not genuine.
     pub fn wait_for_proof(&self, id: &RequestId, clock: &dyn Clock) -> Result<String> {
-        proof::wait(&self.gateway()?, id, &self.trusted(), clock)
+        // A failed fetch is tried again; if none succeeds, there is no reply.
+        proof::wait(&self.gateway()?, id, &self.trusted(), clock, &mut || self.fetch())
     }
 }
 
@@ -161,13 +188,15 @@ impl Plan {
 struct Done {
     formers: Vec<Former>,
     ledger: Option<PathBuf>,
+    timers: Vec<&'static str>,
 }
 
 impl Done {
     fn undo(&self) -> Result<()> {
+        let disabled = units::disable(&self.timers);
         restore(&self.formers)?;
-        self.ledger.iter().for_each(|ledger| remove_ledger(ledger));
-        Ok(())
+        self.ledger.iter().for_each(|path| ledger::remove(path));
+        disabled
     }
 }
 
@@ -177,6 +206,9 @@ pub struct Undo {
     folder: PathBuf,
     formers: Vec<Former>,
     ledger: Option<PathBuf>,
+    /// The ledger in PostgreSQL that setup has made, which stays.
+    pub database: Option<String>,
+    timers: Vec<String>,
     server: MailServer,
     transport: String,
     postfix: PathBuf,
@@ -198,8 +230,9 @@ impl Undo {
         let all = [MailServer::Postfix, MailServer::Exim, MailServer::Opensmtpd, MailServer::Imap];
         let server = all.into_iter().find(|server| server.name() == journal.server).unwrap_or(MailServer::Postfix);
         let (folder, postfix) = (folder.to_owned(), postfix.to_owned());
-        let transport = journal.transport.unwrap_or_else(|| "mailsudo".to_owned());
-        Ok(Some(Self { folder, formers, ledger: journal.ledger, server, transport, postfix, changed }))
+        let transport = journal.transport.clone().unwrap_or_else(|| "mailsudo".to_owned());
+        let Journal { ledger, database, timers, .. } = journal;
+        Ok(Some(Self { folder, formers, ledger, database, timers, server, transport, postfix, changed }))
     }
 
     /// The difference as diff(1) shows it.
@@ -227,6 +260,9 @@ impl Undo {
         if let Some(ledger) = &self.ledger {
             text.push_str(&format!("--- {} (the ledger, removed)\n", ledger.display()));
         }
+        if !self.timers.is_empty() {
+            text.push_str(&format!("and then: systemctl disable --now {}\n", self.timers.join(" ")));
+        }
         Ok(text)
     }
 
@@ -236,13 +272,15 @@ impl Undo {
     ///
     /// A file cannot be written, or the mail server refuses to read its files again.
     pub fn apply(&self) -> Result<()> {
+        // While their units are there.
+        units::disable(&self.timers)?;
         restore(&self.formers)?;
         let is_postfix_changed = self.changed.iter().any(|path| path.starts_with(&self.postfix));
         if self.server == MailServer::Postfix && is_postfix_changed {
             let postfix = Postfix::open(&self.postfix)?;
             crate::postfix::Plan::remove(&postfix, &self.transport)?.apply(&postfix)?;
         }
-        self.ledger.iter().for_each(|ledger| remove_ledger(ledger));
+        self.ledger.iter().for_each(|path| ledger::remove(path));
         Journal::remove(&self.folder)?;
         server::reload(self.server, &self.postfix)
     }
@@ -255,13 +293,4 @@ fn is_secret(path: &Path) -> bool {
         || name.ends_with("imap-password")
         || name.ends_with("fetchmailrc")
         || !(path.starts_with("/etc") || path.starts_with("/var"))
-}
-
-/// Removes a ledger and what SQLite and mailsudo keep beside it.
-fn remove_ledger(ledger: &Path) {
-    for end in ["", "-wal", "-shm", "-claims"] {
-        let mut path = ledger.as_os_str().to_owned();
-        path.push(end);
-        let _ = fs::remove_file(path);
-    }
 }

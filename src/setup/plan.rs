@@ -8,10 +8,11 @@ use zeroize::Zeroizing;
 
 use super::fetch::{self, Mailbox};
 use super::first::FirstCommand;
+use super::ledger::{DatabaseOwner, LedgerPlace, NewLedger};
 use super::look::MailServer;
 use super::wanted::Wanted;
-use super::{exim, opensmtpd};
-use crate::config::{DEFAULT_FOLDER, Gateway, LedgerUrl, MailAddress, Settings};
+use super::{exim, opensmtpd, units};
+use crate::config::{DEFAULT_FOLDER, Gateway, LedgerUrl, MailAddress, Settings, Trusted};
 use crate::edit::{Stage, key_file, new_command, set, with_rules};
 use crate::enrolment::{NewUser, fresh_key, fresh_totp, plan as plan_user};
 use crate::postfix::{self, Postfix, plain_path};
@@ -47,6 +48,10 @@ pub struct Answers {
     pub postfix: PathBuf,
     /// The mailbox, where there is no mail server.
     pub mailbox: Option<Mailbox>,
+    /// The ledger; `None`: what the settings say.
+    pub ledger: Option<LedgerPlace>,
+    /// Who makes the tables of a ledger in PostgreSQL.
+    pub owner: Option<DatabaseOwner>,
 }
 
 /// A user that the plan enrols.
@@ -73,7 +78,9 @@ pub struct Plan {
     pub(super) mailbox: Option<Mailbox>,
     pub(super) service: Account,
     /// The ledger that is made.
-    pub(super) ledger: Option<PathBuf>,
+    pub(super) ledger: Option<NewLedger>,
+    /// The timers that are enabled.
+    pub(super) timers: Vec<&'static str>,
     /// The user that is enrolled.
     pub enrolled: Option<Enrolled>,
     /// What the sysadmin should know before.
@@ -128,13 +135,17 @@ impl Plan {
             MailServer::Imap => {
                 let mailbox =
                     answers.mailbox.as_ref().context("a mailbox needs --imap, --smtp, --login and --password-file")?;
+                fetch::find(mailbox)?;
                 changes.append(fetch::plan(&wanted, mailbox, service)?);
             }
         }
-        let ledger = match &settings.ledger.url {
-            LedgerUrl::Sqlite(path) => (!path.exists()).then(|| path.clone()),
-            // `mailsudo ledger init --owner-url` makes it, with rights that setup does not have.
-            LedgerUrl::Postgres(_) => None,
+        let trusted = Trusted::caller().and(service.uid, service.gid);
+        let ledger = NewLedger::missing(settings, trusted, answers.owner.as_ref())?;
+        let is_shared = matches!(settings.ledger.url, LedgerUrl::Postgres(_)) && is_default(&folder);
+        let timers = match answers.server {
+            MailServer::Imap => vec![units::FETCH],
+            _ if is_shared => vec![units::RESUME],
+            _ => Vec::new(),
         };
         Ok(Self {
             changes,
@@ -144,6 +155,7 @@ impl Plan {
             mailbox: answers.mailbox.clone(),
             service,
             ledger,
+            timers: timers.into_iter().filter(|timer| units::is_missing(timer)).collect(),
             enrolled,
             notes,
             folder,
@@ -156,7 +168,10 @@ impl Plan {
     ///
     /// Postfix's files cannot be read.
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.changes.is_empty() && self.ledger.is_none() && self.postfix_difference()?.is_empty())
+        Ok(self.changes.is_empty()
+            && self.ledger.is_none()
+            && self.timers.is_empty()
+            && self.postfix_difference()?.is_empty())
     }
 
     /// The difference of all files, as diff(1) shows it, and the other steps.
@@ -167,15 +182,16 @@ impl Plan {
     pub fn difference(&self) -> Result<String> {
         let mut text = self.changes.difference()?;
         text.push_str(&self.postfix_difference()?);
-        if let Some(ledger) = &self.ledger {
-            text.push_str(&format!("+++ {} (the empty ledger)\n", ledger.display()));
-        }
+        text.extend(self.ledger.iter().map(NewLedger::line));
         text.push_str(match self.server {
             MailServer::Postfix => "and then: postfix reload\n",
             MailServer::Exim => "and then: update-exim4.conf && service exim4 restart\n",
             MailServer::Opensmtpd => "and then: smtpd -n && service opensmtpd restart\n",
-            MailServer::Imap => "and then: one fetch, and systemctl enable --now mailsudo-fetch.timer\n",
+            MailServer::Imap => "and then: one fetch\n",
         });
+        if !self.timers.is_empty() {
+            text.push_str(&format!("and then: systemctl enable --now {}\n", self.timers.join(" ")));
+        }
         Ok(text)
     }
 
@@ -194,6 +210,16 @@ fn settings_and_command(folder: &Path, answers: &Answers) -> Result<Changes> {
     };
     let text = set(&now, "gateway", &format!("\"{}\"", answers.gateway))?;
     let text = set(&text, "address", &format!("\"{}\"", answers.address))?;
+    let text = match &answers.ledger {
+        None => text,
+        Some(LedgerPlace { url, password_file }) => {
+            let text = set(&text, "ledger.url", &format!("\"{url}\""))?;
+            match password_file {
+                Some(path) => set(&text, "ledger.password_file", &format!("\"{}\"", path.display()))?,
+                None => text,
+            }
+        }
+    };
     changes.write(&file, text, Rights::READABLE);
     if let Some((name, edit)) = answers.command.edit(&answers.role)? {
         let path = folder.join("commands.d").join(format!("{name}.toml"));
@@ -276,7 +302,7 @@ fn postfix_wanted(wanted: &Wanted<'_>, settings: &Settings) -> Result<postfix::W
 
 /// The gateway's name and address as its file has them, where they are not the package's example.
 pub fn configured(folder: &Path) -> Option<(GatewayName, MailAddress)> {
-    let gateway = Gateway::open(folder, crate::config::Trusted::caller()).ok()?;
+    let gateway = Gateway::open(folder, Trusted::caller()).ok()?;
     let settings = gateway.settings();
     let is_example = settings.gateway.as_str() == "berlin" && settings.address.as_str() == "ops@example.com";
     (!is_example).then(|| (settings.gateway.clone(), settings.address.clone()))

@@ -3,7 +3,6 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -13,18 +12,24 @@ use crate::client::{self, KeyFile};
 use crate::config::{Gateway, Trusted};
 use crate::enrolment::Enrolment;
 use crate::ledger;
-use crate::limits::{SETUP_REPLY, Timeouts};
+use crate::limits::{NEW_LEDGER, SETUP_ANSWER, SETUP_POLL, SETUP_REPLY, Timeouts};
 use crate::protocol::{CommandName, Request, RequestId, UnsignedRequest, UserName};
 use crate::system::child::output_within;
 use crate::system::clock::Clock;
 use crate::system::trace;
 
-/// Sends a signed `help` of `user` by sendmail; returns its id.
+/// Sends a signed `help` of `user` by this sendmail; returns its id.
 ///
 /// # Errors
 ///
 /// The user's secrets cannot be read, or sendmail does not take the message.
-pub(super) fn send(gateway: &Gateway, user: &UserName, trusted: &Trusted, clock: &dyn Clock) -> Result<RequestId> {
+pub(super) fn send(
+    gateway: &Gateway,
+    user: &UserName,
+    trusted: &Trusted,
+    clock: &dyn Clock,
+    mut sendmail: Command,
+) -> Result<RequestId> {
     let secrets = Enrolment::new(gateway, None).secrets(user)?;
     let about = gateway.user(user)?;
     wait_for_new_ledger(gateway, trusted, clock)?;
@@ -43,16 +48,16 @@ pub(super) fn send(gateway: &Gateway, user: &UserName, trusted: &Trusted, clock:
     let id = Request::read(&[&block])?.id();
     let (to, from) = (&gateway.settings().address, &about.address);
     let message = client::message(&block, to, Some(from), "mailsudo setup", None, time);
-    let mut sendmail = Command::new("/usr/sbin/sendmail");
+    let name = sendmail.get_program().to_string_lossy().into_owned();
     sendmail.args(["-i", "-f", from.as_str(), "--", to.as_str()]).stdin(Stdio::piped());
     trace::program(&sendmail);
-    let mut child = sendmail.spawn().context("cannot run /usr/sbin/sendmail")?;
+    let mut child = sendmail.spawn().with_context(|| format!("cannot run {name}"))?;
     let mut pipe = child.stdin.take().context("sendmail has no standard input")?;
     pipe.write_all(message.as_bytes()).context("sendmail did not take the whole message")?;
     drop(pipe);
     let status = child.wait()?;
     if !status.success() {
-        bail!("/usr/sbin/sendmail failed: {status}");
+        bail!("{name} failed: {status}");
     }
     Ok(id)
 }
@@ -61,21 +66,30 @@ pub(super) fn send(gateway: &Gateway, user: &UserName, trusted: &Trusted, clock:
 fn wait_for_new_ledger(gateway: &Gateway, trusted: &Trusted, clock: &dyn Clock) -> Result<()> {
     let ledger = ledger::open(gateway.settings(), trusted.clone(), Timeouts::DEFAULT.transaction)?;
     let watermark = ledger.health()?.watermark;
-    let deadline = clock.instant() + Duration::from_secs(2);
+    let (longest, poll) = NEW_LEDGER;
+    let deadline = clock.instant() + longest;
     while watermark.is_some_and(|watermark| clock.now() <= watermark) && clock.instant() < deadline {
-        clock.sleep(Duration::from_millis(100));
+        clock.sleep(poll);
     }
     Ok(())
 }
 
-/// Waits until the reply to `id` is sent; returns its text.
+/// Waits until the reply to `id` is sent; returns its text. `fetch` fetches what a mailbox at a provider has; its last error is told
+/// where there is no reply.
 ///
 /// # Errors
 ///
 /// It is not sent in time, with the reason as far as the log has one; or it is not genuine.
-pub(super) fn wait(gateway: &Gateway, id: &RequestId, trusted: &Trusted, clock: &dyn Clock) -> Result<String> {
+pub(super) fn wait(
+    gateway: &Gateway,
+    id: &RequestId,
+    trusted: &Trusted,
+    clock: &dyn Clock,
+    fetch: &mut dyn FnMut() -> Result<()>,
+) -> Result<String> {
     let deadline = clock.instant() + SETUP_REPLY;
     loop {
+        let fetched = fetch();
         let ledger = ledger::open(gateway.settings(), trusted.clone(), Timeouts::DEFAULT.transaction)?;
         let record = ledger.find(id.as_bytes())?;
         if let Some(record) = record.filter(|record| record.replied.is_some()) {
@@ -83,9 +97,10 @@ pub(super) fn wait(gateway: &Gateway, id: &RequestId, trusted: &Trusted, clock: 
             return genuine(gateway, &record.user, &reply.message);
         }
         if clock.instant() >= deadline {
+            fetched.context("the mailbox cannot be fetched")?;
             bail!("no reply after {} s: {}", SETUP_REPLY.as_secs(), why());
         }
-        clock.sleep(Duration::from_millis(500));
+        clock.sleep(SETUP_POLL);
     }
 }
 
@@ -112,7 +127,7 @@ fn genuine(gateway: &Gateway, user: &str, message: &[u8]) -> Result<String> {
 /// The newest deferral in the log, or in Postfix's queue.
 fn why() -> String {
     let said = |command: &mut Command| {
-        let answer = output_within(command.stdin(Stdio::null()), Duration::from_secs(5)).ok().flatten();
+        let answer = output_within(command.stdin(Stdio::null()), SETUP_ANSWER).ok().flatten();
         answer.map(|answer| answer.out).unwrap_or_default()
     };
     let journal = said(Command::new("journalctl").args(["-t", "mailsudo", "-n", "50", "-o", "cat", "--no-pager"]));

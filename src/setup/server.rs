@@ -37,12 +37,21 @@ pub(super) fn reload(server: MailServer, postfix: &Path) -> Result<()> {
 /// # Errors
 ///
 /// What it says.
-pub(super) fn run(mut command: Command) -> Result<()> {
+pub(super) fn run(command: Command) -> Result<()> {
+    run_or(command, None)
+}
+
+/// The same for a program that has another exit status for success.
+///
+/// # Errors
+///
+/// What it says.
+pub(super) fn run_or(mut command: Command, success: Option<i32>) -> Result<()> {
     trace::program(&command);
     let name = command.get_program().to_string_lossy().into_owned();
     let answer = output_within(&mut command, SETUP_PROGRAM).with_context(|| format!("cannot run {name}"))?;
     let answer = answer.with_context(|| format!("{name} did not end within {} s", SETUP_PROGRAM.as_secs()))?;
-    if !answer.status.success() {
+    if !answer.status.success() && (success.is_none() || answer.status.code() != success) {
         bail!("{name}: {}", [answer.err.trim(), answer.out.trim()].join(" ").trim());
     }
     Ok(())

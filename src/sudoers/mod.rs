@@ -5,7 +5,8 @@
 //! error and never an approximation.
 //!
 //! sudo matches all arguments as one string joined by spaces, and reads literal arguments as fnmatch(3) patterns
-//! (docs/measurements.md), so literals are escaped, and nothing in them may hold white space (`config` checks that).
+//! (docs/measurements.md#sudo-matches-arguments-as-one-string), so literals are escaped, and nothing in them may hold
+//! white space (`config` checks that).
 
 mod dialect;
 mod install;

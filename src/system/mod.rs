@@ -8,6 +8,7 @@ pub mod child;
 pub mod clock;
 pub mod files;
 pub mod hardening;
+pub mod hosts;
 pub mod permissions;
 pub mod trace;
 pub mod unit;

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use mailsudo::config::{RunVia, Trusted};
 use mailsudo::ledger;
 use mailsudo::protocol::Timestamp;
 use mailsudo::system::clock::{Clock, SystemClock};
 
-use crate::common::{KEY, block, mail};
+use crate::common::{KEY, OTHER_KEY, block, mail};
 use crate::site::{Ended, Site};
 use crate::strace::{self, Call};
 
@@ -29,8 +29,10 @@ pub enum Case {
     Refused,
     /// The command was run, and sendmail took no reply.
     Unanswered,
-    /// A delivery died after it had started the command.
+    /// A delivery died after the command had ended.
     Orphaned,
+    /// A delivery died as soon as it had started sudo: the command has begun by itself, or never does.
+    OrphanedAtStart,
     /// The command is held by another run, which ends while the delivery waits.
     Waiting,
     /// An earlier delivery waited and was deferred.
@@ -41,10 +43,16 @@ pub enum Case {
     Checkpoint,
     /// The write-ahead log has been moved, and is begun anew.
     LogReset,
+    /// A request is recorded as pending; its approver gets a notice.
+    Asking,
+    /// The last approval that is needed runs the command of a pending request; both users get a reply.
+    Approving,
+    /// A denial ends a pending request; both users get a reply.
+    Denying,
 }
 
 impl Case {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Exclusive,
         Self::Shared,
         Self::Exit1,
@@ -53,6 +61,7 @@ impl Case {
         Self::Refused,
         Self::Unanswered,
         Self::Orphaned,
+        Self::OrphanedAtStart,
         Self::Waiting,
         Self::Waited,
         Self::First,
@@ -64,9 +73,12 @@ impl Case {
     pub const MAIN: [Self; 6] =
         [Self::Exclusive, Self::Exit1, Self::Refused, Self::Unanswered, Self::Waited, Self::First];
 
+    /// What is delivered about an approval.
+    pub const APPROVALS: [Self; 3] = [Self::Asking, Self::Approving, Self::Denying];
+
     /// A gateway that is about to get the case's mail.
     pub fn site(self) -> Result<Site> {
-        let via_sudo = [Self::Exclusive, Self::Exit1, Self::SudoRefuses].contains(&self);
+        let via_sudo = [Self::Exclusive, Self::Exit1, Self::SudoRefuses, Self::OrphanedAtStart].contains(&self);
         let mut site = Site::new(if via_sudo { RunVia::Sudo } else { RunVia::Direct });
         let now = SystemClock.now();
         let (command, arguments): (_, &[_]) = match self {
@@ -104,14 +116,16 @@ impl Case {
                 ensure!(ended.status == Some(75), "{ended:?}");
                 site.test_gateway.break_sendmail(false);
             }
-            Self::Orphaned => {
-                // It waits for the command that has ended. Earlier, the command may not have begun, and then never does.
-                let call = Call { name: "wait4".to_owned(), nth: 1, ..Call::default() };
+            Self::Orphaned | Self::OrphanedAtStart => {
+                // The call before which it has started the child, or by which it learns that the child has ended.
+                let name = if self == Self::Orphaned { "wait4" } else { "pidfd_open" };
+                let call = Call { name: name.to_owned(), nth: 1, ..Call::default() };
                 let ended = site.deliver(&strace::kill(&site.trace(), &call), |_| false)?;
                 ensure!(ended.signal == Some(9), "{ended:?}");
                 site.wait_for_children()?;
-                ensure!(site.test_gateway.runs().len() == 1, "the command did not run");
-                site.result = "unknown";
+                let runs = site.test_gateway.runs().len();
+                ensure!(runs == 1 || (runs == 0 && self == Self::OrphanedAtStart), "the command ran {runs} times");
+                (site.result, site.runs) = ("unknown", runs);
             }
             Self::Waiting => site.hold()?,
             Self::Waited => {
@@ -121,6 +135,9 @@ impl Case {
                 ensure!(ended.signal == Some(9), "{ended:?}");
                 site.release()?;
             }
+            Self::Asking => ask(&mut site, now),
+            Self::Approving => vote(&mut site, now, "approve")?,
+            Self::Denying => vote(&mut site, now, "deny")?,
             Self::Checkpoint => fill(&mut site, now, true)?,
             Self::LogReset => fill(&mut site, now, false)?,
             _ => {}
@@ -180,6 +197,43 @@ fn wrong_code(time: Timestamp) -> String {
     });
     let is_wrong = |code: &String| !near.iter().any(|block| block.contains(&format!("\ntotp: {code}\n")));
     (0..10).map(|n| format!("{n:06}")).find(is_wrong).expect("a wrong code")
+}
+
+/// The next mail asks for a command that bob must approve.
+fn ask(site: &mut Site, now: Timestamp) {
+    let home = site.test_gateway.folder.path().display();
+    let risky = format!(
+        "summary = \"Risky\"\nrun_as = \"root\"\nargv = [\"{home}/command\", \"risky\"]\nmax_age = \"1d\"\n\
+         [approval]\nby = [\"bob\"]\nwithin = \"1d\"\nrun_within = \"1d\"\n[allow.web]\n"
+    );
+    site.test_gateway.write("commands.d/risky.toml", 0o644, &risky);
+    // A vote has no `max_age` of its own, and a soak is longer than the gateway's.
+    site.test_gateway.set("max_age = \"1d\"");
+    site.set_request(now, &request(now, "risky", &[], None));
+    (site.arguments, site.result, site.runs, site.messages) = ("risky", "pending", 0, 2);
+}
+
+/// The next mail is bob's vote on a request of alice's that waits.
+fn vote(site: &mut Site, now: Timestamp, command: &str) -> Result<()> {
+    let before = Timestamp::from_seconds(now.seconds() - 60);
+    ask(site, before);
+    let ended = site.deliver(&[], |_| false)?;
+    ensure!(ended.status == Some(0), "{ended:?}");
+    let replies = site.replies()?;
+    let texts = replies.iter().flat_map(|reply| mailsudo::intake::readable(reply.as_bytes()));
+    let notice = texts.into_iter().find(|text| text.contains("mailsudo-notice: 1")).context("no notice")?;
+    let field =
+        |key: &str| notice.lines().rev().find_map(|line| line.strip_prefix(key)).context("a line of the notice");
+    let arguments = [("id", field("request: ")?), ("digest", field("digest: ")?), ("reason", "no")];
+    let (arguments, ends): (&[_], _) = match command {
+        "approve" => (&arguments[..2], ("exit-0", 1)),
+        _ => (&arguments, ("exit-0", 0)),
+    };
+    (site.result, site.runs) = ends;
+    let block = block("bob", OTHER_KEY, now, command, arguments, None);
+    site.set_request(now, &mail("bob@example.com", &block));
+    site.forget_outcome();
+    Ok(())
 }
 
 /// Delivers other requests until the next delivery's is the one that moves the write-ahead log into the ledger, or the

@@ -1,13 +1,15 @@
 //! What must hold of a delivery however it was cut short, once nothing disturbs it any more.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail, ensure};
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::evidence::verify;
+use mailsudo::evidence::{Found, against, read_witnesses, verify};
 use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
-use mailsudo::protocol::{Key, Verdict, verify_reply};
+use mailsudo::protocol::{Key, Verdict, check_notice, verify_reply};
 
-use crate::common::KEY;
+use crate::common::{KEY, OTHER_KEY};
 use crate::site::{Known, Site};
 
 /// How many deliveries a message may need once nothing disturbs it any more.
@@ -73,18 +75,43 @@ impl Site {
         let may_still_run = result == Some("unknown") && self.is_exclusive;
         ensure!(held == u32::from(may_still_run), "{held} commands are held, and the ledger holds {known:?}");
         ensure!(self.number("SELECT count(*) FROM lockouts")? == 0, "one wrong code locks nobody out");
+        self.judge_asked(known)?;
         self.judge_replies()
     }
 
-    /// One reply, or copies of one, signed for this user.
+    /// Each message that is to be sent, or copies of it, signed for its user; and nothing is left to send.
     fn judge_replies(&self) -> Result<()> {
-        let replies = self.replies()?;
-        let first = replies.first().context("the user got no reply")?;
-        ensure!(replies.iter().all(|reply| reply == first), "two replies that differ: {replies:#?}");
-        ensure!(first.matches("\nMessage-ID: ").count() == 1, "{first}");
-        let text = mailsudo::intake::readable(first.as_bytes()).into_iter().next().context("a reply without a text")?;
-        let verdict = verify_reply(&text, &Key::from_hex(KEY).context("a key")?);
-        ensure!(matches!(verdict, Verdict::Genuine(_)), "{verdict:?}: {first}");
+        let mut messages: BTreeMap<String, String> = BTreeMap::new();
+        for message in self.replies()? {
+            let ids: Vec<_> = message.lines().filter_map(|line| line.strip_prefix("Message-ID: ")).collect();
+            let [id] = ids.as_slice() else { bail!("not one Message-ID: {message}") };
+            let first = messages.entry((*id).to_owned()).or_insert_with(|| message.clone());
+            ensure!(*first == message, "two messages that differ: {first}\n{message}");
+        }
+        ensure!(messages.len() == self.messages, "{} messages: {messages:#?}", messages.len());
+        for message in messages.values() {
+            let text = mailsudo::intake::readable(message.as_bytes()).into_iter().next().context("no text")?;
+            let key = if message.contains("\nTo: <bob@example.com>\n") { OTHER_KEY } else { KEY };
+            let key = Key::from_hex(key).context("a key")?;
+            let is_genuine = matches!(verify_reply(&text, &key), Verdict::Genuine(_))
+                || matches!(check_notice(&text, &key).verdict, Verdict::Genuine(_));
+            ensure!(is_genuine, "not genuine: {message}");
+        }
+        ensure!(self.number("SELECT count(*) FROM notices WHERE sent IS NULL")? == 0, "a notice is left to send");
+        Ok(())
+    }
+
+    /// What a request waited for is over together with the vote that decided it, and ended like it.
+    fn judge_asked(&self, known: &Known) -> Result<()> {
+        let left =
+            "SELECT count(*) FROM requests WHERE state = 'started' OR (command = 'risky' AND handed_over IS NULL)";
+        ensure!(self.number(left)? == 0, "the request is left open by its vote, which ended as {known:?}");
+        let result = known.result.as_deref().unwrap_or_default();
+        let same = format!(
+            "SELECT count(*) FROM requests AS asked JOIN votes ON votes.request = asked.name
+             WHERE (votes.kind = 'approved' AND asked.result <> '{result}') OR (votes.kind = 'denied' AND asked.state <> 'denied')"
+        );
+        ensure!(self.number(&same)? == 0, "the request did not end as its vote says: {known:?}");
         Ok(())
     }
 
@@ -98,6 +125,16 @@ impl Site {
         ensure!(counted == held, "{counted} requests are counted, and {held} are there");
         let verified = verify(ledger.as_ref(), &gateway.settings().gateway)?;
         ensure!(verified.faults.is_empty(), "the audit chain: {:?}", verified.faults);
+        // What was given out is never lost, whatever died.
+        for reply in self.replies()? {
+            let name = &gateway.settings().gateway;
+            let witnesses = read_witnesses("reply", &mut reply.as_bytes(), &gateway)?;
+            ensure!(witnesses.len() == 1, "a reply without a head: {reply}");
+            for witness in witnesses {
+                let found = against(&verified, name, &witness);
+                ensure!(witness.is_signed && matches!(found, Found::Held(_)), "{found:?}: {reply}");
+            }
+        }
         Ok(())
     }
 }

@@ -53,11 +53,9 @@ fn calls(case: Case) -> Vec<Call> {
 ///
 /// exit_group(2) has no error; close(2) has, but the descriptor is gone even then, which strace(1) cannot do. Rust's runtime
 /// looks by poll(2) whether descriptors 0 to 2 are open, before main, and aborts at errors that poll(2) does not have; the
-/// program itself waits by ppoll(2). Giving a lock up has none either, and SQLite then waits seconds for what it holds
-/// itself: once through is enough, and for the soak.
-fn can_fail(case: Case, call: &Call) -> bool {
-    let once = is_soak() && case == Case::Exclusive;
-    !["close", "exit_group", "poll"].contains(&call.name.as_str()) && (!call.unlocks || once)
+/// program itself waits by ppoll(2).
+fn can_fail(call: &Call) -> bool {
+    !["close", "exit_group", "poll"].contains(&call.name.as_str())
 }
 
 /// Delivers with the disturbance, then without until the mail is consumed, and judges what became of it.
@@ -70,10 +68,6 @@ fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
     };
     site.calls_fail = point.error.is_some();
     let ended = point.case.deliver(site, &words);
-    // Where the process made other calls before it than in the listing, giving up a lock was made to fail: see `can_fail`.
-    if point.error.is_some() && !point.call.unlocks && strace::injected(&trace, &point.call).contains("F_UNLCK") {
-        return Ok(());
-    }
     let ended = ended.with_context(|| strace::injected(&trace, &point.call))?;
     let happened = match point.error {
         None => ended.signal == Some(9),
@@ -98,30 +92,44 @@ fn disturb_all(what: &str, points: &[(Case, Vec<Point>)]) {
     tried.report(what);
 }
 
+fn kill_at_every_call(what: &str, cases: &[Case]) {
+    let point = |case| move |call| Point { case, call, error: None };
+    let points: Vec<_> = cases.iter().map(|&case| (case, calls(case).into_iter().map(point(case)).collect())).collect();
+    disturb_all(what, &points);
+}
+
 #[test]
 fn a_delivery_may_die_at_any_call() {
-    let point = |case| move |call| Point { case, call, error: None };
-    let points = Case::ALL.map(|case| (case, calls(case).into_iter().map(point(case)).collect()));
-    disturb_all("killed", &points);
+    kill_at_every_call("killed", &Case::ALL);
+}
+
+#[test]
+fn a_delivery_about_an_approval_may_die_at_any_call() {
+    kill_at_every_call("killed, about approvals", &Case::APPROVALS);
 }
 
 #[test]
 fn any_call_of_a_delivery_may_fail() {
-    let cases: &[Case] = if is_soak() { &Case::ALL } else { &Case::MAIN };
+    fail_every_call("failed calls", if is_soak() { &Case::ALL } else { &Case::MAIN });
+}
+
+#[test]
+fn any_call_of_a_delivery_about_an_approval_may_fail() {
+    let cases: &[Case] = if is_soak() { &Case::APPROVALS } else { &[Case::Approving] };
+    fail_every_call("failed calls, about approvals", cases);
+}
+
+fn fail_every_call(what: &str, cases: &[Case]) {
     let points = |&case: &Case| {
-        let calls: Vec<_> = calls(case).into_iter().filter(|call| can_fail(case, call)).collect();
+        let calls: Vec<_> = calls(case).into_iter().filter(can_fail).collect();
         let points = calls.into_iter().enumerate().flat_map(|(n, call)| {
-            let errors = match (is_soak(), call.unlocks) {
-                (true, false) => &ERRORS[..],
-                (true, true) => &ERRORS[..1],
-                (false, _) => &ERRORS[n % ERRORS.len()..][..1],
-            };
+            let errors = if is_soak() { &ERRORS[..] } else { &ERRORS[n % ERRORS.len()..][..1] };
             errors.iter().map(move |&error| Point { case, call: call.clone(), error: Some(error) })
         });
         (case, points.collect())
     };
     let points: Vec<_> = cases.iter().map(points).collect();
-    disturb_all("failed calls", &points);
+    disturb_all(what, &points);
 }
 
 /// So that being killed at every call is being killed after every call too.

@@ -28,8 +28,6 @@ pub struct Call {
     pub after_ledger: bool,
     /// Whether a child may have been started by then.
     pub after_start: bool,
-    /// Whether it gives a lock up.
-    pub unlocks: bool,
 }
 
 /// Options that only list the calls, with the paths of their descriptors and up to `bytes` of what is written, in hex.
@@ -83,13 +81,7 @@ pub fn calls(trace: &Path, ledger: &Path) -> Vec<Call> {
         after_start |= ["clone", "clone3", "vfork"].contains(&name);
         let nth = counts.entry(name).or_default();
         *nth += 1;
-        calls.push(Call {
-            name: name.to_owned(),
-            nth: *nth,
-            after_ledger,
-            after_start,
-            unlocks: line.contains("F_UNLCK"),
-        });
+        calls.push(Call { name: name.to_owned(), nth: *nth, after_ledger, after_start });
     }
     calls
 }

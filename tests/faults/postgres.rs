@@ -57,6 +57,19 @@ fn a_connection_that_is_cut_at_a_commit_defers_and_the_next_delivery_finds_out()
     }
 }
 
+/// A host that was stopped, or cut off: it takes connections and does not answer. The next one is tried in time.
+#[test]
+fn a_server_that_does_not_answer_hides_no_other() {
+    let (mut test_gateway, database) = gateway(server());
+    let folder = tempfile::tempdir().expect("a folder");
+    let silent = folder.path().join(format!(".s.PGSQL.{}", server().port));
+    let _silent = std::os::unix::net::UnixListener::bind(silent).expect("a socket");
+    let hosts = format!("{},{}", folder.path().display(), server().folder.display());
+    set(&test_gateway, &format!("url = \"postgresql://{DELIVER}@/{database}?host={hosts}&port={}\"", server().port));
+    let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+    assert!(ended.reply().contains("ok: count"), "{ended:?}");
+}
+
 #[test]
 fn a_commit_that_cannot_be_read_back_is_no_commit() {
     for how in [Cut::Before, Cut::After] {

@@ -467,21 +467,38 @@ fn a_file_that_the_caller_may_not_read_is_named_with_the_chmod() {
     }
     let test_gateway = CliGateway::new();
     fs::set_permissions(test_gateway.folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
-    fs::set_permissions(test_gateway.path("mailsudo.toml"), fs::Permissions::from_mode(0o600)).expect("a mode");
-    let program = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_mailsudo"), "config", "get"])
-        .arg("--config")
-        .arg(test_gateway.folder.path())
-        .arg("address")
-        .output();
-    let said = said(program.expect("setpriv(1), of util-linux"));
-    let path = test_gateway.path("mailsudo.toml").canonicalize().expect("a path");
-    for words in [format!("{} cannot be read by uid 65534", path.display()), format!("chmod 0644 {}", path.display())] {
-        assert!(said.err.contains(&words), "{}", said.err);
+    test_gateway.write("request", &test_gateway.eml(&["say"]));
+    let explained = || {
+        let program = env!("CARGO_BIN_EXE_mailsudo");
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program, "explain", "--config"]);
+        command.arg(test_gateway.folder.path()).stdin(fs::File::open(test_gateway.path("request")).expect("a request"));
+        said(command.output().expect("setpriv(1), of util-linux"))
+    };
+    // Secrets are for a group only. What is named then is mended by the very command, and the next file is named.
+    for (name, mode, remedy) in [
+        ("mailsudo.toml", 0o600, "chmod 0644"),
+        ("secrets.d", 0o700, "chmod 0750"),
+        ("secrets.d/alice.toml", 0o600, "chmod 0640"),
+        ("users.d", 0o700, "chmod 0755"),
+        ("users.d/alice.toml", 0o600, "chmod 0644"),
+    ] {
+        let path = test_gateway.path(name).canonicalize().expect("a path");
+        let named = format!("{} cannot be read by uid 65534", path.display());
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        let ended = explained();
+        let printed = format!("{}{}", ended.out, ended.err);
+        assert!(printed.contains(&named), "{name}: {printed}");
+        let (_, rest) = printed.split_once("that of service_user: ").expect("a remedy");
+        let (line, _) = rest.split_once(". If not").expect("its end");
+        assert!(line.contains(remedy), "{name}: {line}");
+        assert!(Command::new("sh").args(["-ec", line]).status().expect("sh").success(), "{line}");
+        let ended = explained();
+        assert!(!format!("{}{}", ended.out, ended.err).contains(&named), "{name}: {}{}", ended.out, ended.err);
     }
 }
 
-/// A parent that ignores SIGCHLD leaves wait(2) with ECHILD (docs/measurements.md).
+/// A parent that ignores SIGCHLD leaves wait(2) with ECHILD (docs/measurements.md#waiting-for-a-child).
 #[test]
 fn what_the_parent_ignores_changes_nothing() {
     let test_gateway = CliGateway::new();

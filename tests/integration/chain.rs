@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::evidence::{Fault, Verified, verify};
+use mailsudo::evidence::{Fault, Found, Verified, Witness, against, read_witnesses, verify};
 use mailsudo::ledger::{self, AuditEvent, EventKey};
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{ChainHead, GatewayName, Timestamp};
@@ -328,4 +328,103 @@ fn what_pruning_leaves_is_whole() {
         let verified = verified(&test_gateway);
         assert_eq!((verified.faults.as_slice(), verified.without_event), (&[][..], 1));
     }
+}
+
+/// What `text` holds of the chain, and whether the chain has it.
+fn found_in(test_gateway: &TestGateway, text: &str) -> Vec<(Witness, Found)> {
+    let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
+    let verified = verified(test_gateway);
+    let witnesses = read_witnesses("x", &mut text.as_bytes(), &gateway).expect("read");
+    let found = |witness: Witness| (witness.clone(), against(&verified, &gateway.settings().gateway, &witness));
+    witnesses.into_iter().map(found).collect()
+}
+
+/// The head in a reply is that of the event that it reports, and the line of the log that ends the request has it too.
+#[test]
+fn replies_and_log_lines_are_witnesses() {
+    let (in_postgres, _) = new(server(), "");
+    for mut test_gateway in [TestGateway::new(), in_postgres] {
+        let request = test_gateway.request("count", &[]);
+        let ran = test_gateway.deliver(&request);
+        test_gateway.clock.forward(60);
+        let forbidden = test_gateway.request("secret", &[]);
+        let refused = test_gateway.deliver(&forbidden);
+        for (ended, number) in [(&ran, 2), (&refused, 4)] {
+            let in_reply = found_in(&test_gateway, ended.reply());
+            assert!(in_reply.len() == 1 && in_reply[0].0.is_signed, "{in_reply:?}");
+            assert_eq!(in_reply[0].1, Found::Held(number));
+            let log = ended.log.join("\n");
+            let in_log = found_in(&test_gateway, &log);
+            assert!(!in_log.is_empty() && !in_log[0].0.is_signed, "{log}");
+            for (witness, found) in in_log {
+                assert_eq!((witness.head, witness.number), (in_reply[0].0.head, Some(number)), "{log}");
+                assert_eq!(found, Found::Held(number));
+            }
+            assert!(ended.log.iter().any(|line| line.contains("event=replied") && line.contains(" head=")), "{log}");
+        }
+        assert!(refused.log.iter().any(|line| line.contains("event=refused") && line.contains(" head=")));
+        // A reply that was stored, and is sent by a later delivery, is one too.
+        test_gateway.clock.forward(60);
+        test_gateway.break_sendmail(true);
+        let request = test_gateway.request("count", &[]);
+        assert_eq!(test_gateway.deliver(&request).deferred, Some("sendmail"));
+        test_gateway.break_sendmail(false);
+        let resumed = test_gateway.deliver(&request);
+        let (in_reply, in_log) =
+            (found_in(&test_gateway, resumed.reply()), found_in(&test_gateway, &resumed.log.join("\n")));
+        assert_eq!(
+            (in_reply[0].1, in_log[0].1, in_log[0].0.head),
+            (Found::Held(7), Found::Held(7), in_reply[0].0.head)
+        );
+        assert_eq!(found_in(&test_gateway, "a text with no head"), []);
+        let foreign = ran.log.join("\n").replace(" gateway=berlin ", " gateway=paris ");
+        assert!(found_in(&test_gateway, &foreign).iter().all(|(_, found)| *found == Found::Foreign));
+    }
+}
+
+/// Who has the ledger writes a chain anew that is whole, with records that fit. Who holds a head finds it.
+#[test]
+fn a_chain_that_was_written_anew_is_found_by_what_others_hold() {
+    let mut test_gateway = TestGateway::new();
+    let request = test_gateway.request("restart", &[("service", "nginx")]);
+    let (reply, log) = {
+        let ended = test_gateway.deliver(&request);
+        (ended.reply().to_owned(), ended.log.join("\n"))
+    };
+    assert!(
+        found_in(&test_gateway, &reply)
+            .iter()
+            .chain(&found_in(&test_gateway, &log))
+            .all(|(_, found)| *found == Found::Held(2))
+    );
+    let database = test_gateway.ledger();
+    let rows: Vec<String> = {
+        let mut statement = database.prepare("SELECT event FROM events ORDER BY number").expect("a table");
+        statement.query_map([], |row| row.get(0)).expect("rows").map(|row| row.expect("a row")).collect()
+    };
+    let mut head = ChainHead::first(&GatewayName::try_from("berlin").expect("a name"));
+    for (at, event) in rows.iter().enumerate() {
+        let event = event.replace("user: alice", "user: bob");
+        head = head.after(&event);
+        let number = i64::try_from(at).expect("a number") + 1;
+        let sql = "UPDATE events SET event = ?2, head = ?3 WHERE number = ?1";
+        database.execute(sql, rusqlite::params![number, event, head.as_bytes()]).expect("written anew");
+    }
+    database.execute("UPDATE requests SET user = 'bob'", []).expect("written anew");
+    assert_eq!(verified(&test_gateway).faults, [], "the chain itself does not show it");
+    for text in [&reply, &log] {
+        let found = found_in(&test_gateway, text);
+        assert!(!found.is_empty() && found.iter().all(|(_, found)| *found == Found::Missing), "{found:?}");
+    }
+}
+
+/// So are the newest events that were cut off, with their records.
+#[test]
+fn what_was_cut_off_is_found_by_what_others_hold() {
+    let mut test_gateway = TestGateway::new();
+    let request = test_gateway.request("count", &[]);
+    let reply = test_gateway.deliver(&request).reply().to_owned();
+    test_gateway.ledger().execute_batch("DELETE FROM events; DELETE FROM requests").expect("cut off");
+    assert_eq!(verified(&test_gateway).faults, []);
+    assert_eq!(found_in(&test_gateway, &reply)[0].1, Found::Missing);
 }

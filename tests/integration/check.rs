@@ -181,6 +181,24 @@ fn the_examples_address_is_a_placeholder() {
 }
 
 #[test]
+fn a_totp_secret_of_two_users_is_found() {
+    let postfix = Postfix::new();
+    let secrets = fs::read_to_string(postfix.gateway.path("secrets.d/alice.toml")).expect("secrets");
+    let user = fs::read_to_string(postfix.gateway.path("users.d/alice.toml")).expect("a user");
+    assert_eq!(postfix.found("totp").len(), 0);
+    postfix.gateway.write("users.d/bob.toml", &user.replace("alice@", "bob@"));
+    let key = "hmac_key = \"";
+    let at = secrets.find(key).expect("a key") + key.len();
+    let own = format!("{}{}{}", &secrets[..at], "7".repeat(64), &secrets[at + 64..]);
+    postfix.gateway.write("secrets.d/bob.toml", &own);
+    fs::set_permissions(postfix.gateway.path("secrets.d/bob.toml"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let found = postfix.found("totp");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].text.contains("alice and bob have the same TOTP secret"), "{found:?}");
+    assert!(found[0].text.contains("user rotate bob --totp"), "{found:?}");
+}
+
+#[test]
 fn a_user_who_is_locked_out_is_found() {
     let postfix = Postfix::new();
     assert!(postfix.found("lockout").is_empty());

@@ -269,7 +269,8 @@ fn exclusive_requests_that_are_deferred_keep_their_place() {
 /// Delivers all at the same time without a wait for an exclusive command; returns those that were deferred.
 fn deliver_without_waiting<'m>(test_gateway: &TestGateway, mails: Vec<&'m str>) -> Vec<&'m str> {
     let home = test_gateway.folder.path();
-    let timeouts = Timeouts { exclusive_wait: Duration::ZERO, ..Timeouts::DEFAULT };
+    // Fifty commits one after the other: longer than a delivery waits, if the disk is busy.
+    let timeouts = Timeouts { exclusive_wait: Duration::ZERO, transaction: DEADLINE, ..Timeouts::DEFAULT };
     let is_deferred = |mail: &str| {
         let gateway = Gateway::open(home, Trusted::caller()).expect("the gateway");
         let mut audit = Audit::new(gateway.settings(), None);

@@ -281,6 +281,16 @@ fn a_sent_request_waits_for_its_reply() {
     let none = send("what=four", &["--mailbox", "Maildir"]);
     assert!(none.status == 1 && none.err.contains("no reply came"), "{}{}", none.out, none.err);
     gateway.write(".config/mailsudo/client.conf", "colour = 1\n");
-    assert!(send("what=five", &[]).err.contains("it has one key, mailbox"));
+    assert!(send("what=five", &[]).err.contains("it has the key mailbox or the section [imap]"));
     assert_eq!(gateway.run(&["sign", "say", "--wait-reply"]).status, 64, "it needs --send");
+    // Before anything is sent, and before the code is used.
+    gateway.write("imap-password", "secret\n");
+    fs::set_permissions(gateway.path("imap-password"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let file = gateway.path("imap-password").display().to_string();
+    let imap = format!("[imap]\nserver = \"127.0.0.1\"\nport = 9\nlogin = \"alice\"\npassword_file = \"{file}\"\n");
+    gateway.write(".config/mailsudo/client.conf", &imap);
+    sendmail("touch sent");
+    let unreached = send("what=six", &[]);
+    assert!(unreached.status == 1 && unreached.err.contains("127.0.0.1 port 9"), "{}", unreached.err);
+    assert!(!unreached.err.contains("secret") && !gateway.path("sent").exists(), "{}", unreached.err);
 }

@@ -20,6 +20,7 @@ fn the_docs_show_the_files_that_the_tests_run() {
         ("docs/mail-servers.md", files(&in_checkout("examples/mail-servers"))),
         ("docs/imap.md", files(&in_checkout("examples/imap"))),
         ("docs/imap.md", vec![in_checkout("packaging/mailsudo-fetch.service")]),
+        ("docs/recipes.md", files(&in_checkout("examples/recipes"))),
     ];
     for (transaction, files) in shown {
         let text = fs::read_to_string(in_checkout(transaction)).expect("a page");

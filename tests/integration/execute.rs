@@ -391,7 +391,7 @@ fn a_panic_anywhere_is_a_deferral_and_the_next_delivery_resumes() {
         ((0, 0), 0),
         "before admission nothing has happened"
     );
-    assert_eq!(die_at(&test_gateway, 1), "panic");
+    assert_eq!(die_at(&test_gateway, 2), "panic");
     assert_eq!(test_gateway.runs().len(), 1, "after admission it has run");
     let ended = test_gateway.deliver(&request);
     assert!(text(ended.reply()).starts_with("outcome unknown: count"), "{ended:?}");

@@ -64,6 +64,10 @@ fn no_command_shows_a_control_character_of_the_ledger() {
             &["log", "show", &id.to_lowercase(), "--json"],
             &["metrics"],
             &["ledger", "status"],
+            &["ledger", "check"],
+            &["ledger", "resume"],
+            &["user", "show", "alice"],
+            &["user", "list"],
         ] {
             let said = test_gateway.run(words);
             prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);
@@ -119,6 +123,19 @@ fn no_command_shows_a_control_character_of_the_gateways_files() {
             (&["command", "show", "odd"], ""),
             (&["may", "alice", "say"], ""),
             (&["sudoers"], ""),
+            (&["command", "show", "say", "--json"], ""),
+            (&["command", "edit", "say", "--timeout", "9s", "--yes"], ""),
+            (&["command", "remove", "odd"], "n\n"),
+            (&["user", "test", "alice", "--code", "123456"], ""),
+            (&["user", "disable", "odd"], ""),
+            (&["config", "show"], ""),
+            (&["config", "show", "--json"], ""),
+            (&["page", "--user", "alice"], ""),
+            (&["page", "--role", "web"], ""),
+            (&["postfix", "show"], ""),
+            (&["metrics"], ""),
+            (&["ledger", "check"], ""),
+            (&["ledger", "resume"], ""),
             (&["check"], ""),
             (&["check", "--json"], ""),
             (&["explain"], &request),
@@ -130,7 +147,15 @@ fn no_command_shows_a_control_character_of_the_gateways_files() {
         }
         let file = settings.replace("\"ops@example.com\"", &string);
         test_gateway.write("mailsudo.toml", &file);
-        for words in [&["config", "get", "address"][..], &["check"], &["log"]] {
+        for words in [
+            &["config", "get", "address"][..],
+            &["config", "show"],
+            &["config", "set", "max_age", "10m"],
+            &["page", "--user", "alice"],
+            &["setup", "--plan"],
+            &["check"],
+            &["log"],
+        ] {
             let said = test_gateway.run(words);
             prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);
             prop_assert_eq!(unsafe_characters(&said.err), Vec::<char>::new(), "{:?}: {}", words, said.err);
@@ -163,6 +188,26 @@ fn no_command_shows_a_control_character_of_its_arguments() {
             &["sign", &word, "--key", "alice.key", "--code", "123456"],
             &["sign", "say", "--key", &word, "--code", "123456"],
             &["verify", "--key", &word],
+            &["key", "--gateway", &word],
+            &["key", "import", &word],
+            &["page", "--user", &word],
+            &["page", "--role", &word],
+            &["config", "set", "address", &word],
+            &["config", "set", &word, "x"],
+            &["config", "unset", &word],
+            &["command", "add", &word, "--run", "/bin/true", "--yes"],
+            &["command", "edit", "say", "--summary", &word, "--yes"],
+            &["command", "remove", &word],
+            &["user", "rotate", &word, "--totp"],
+            &["user", "test", "alice", "--code", &word],
+            &["user", "import", &word],
+            &["user", "export", &word],
+            &["ledger", "backup", &word],
+            &["ledger", "restore", &word],
+            &["ledger", "copy", &word],
+            &["metrics", &word],
+            &["completions", &word],
+            &["setup", "--address", &word, "--plan"],
         ] {
             let said = test_gateway.run(words);
             prop_assert_eq!(unsafe_characters(&said.out), Vec::<char>::new(), "{:?}: {}", words, said.out);

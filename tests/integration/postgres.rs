@@ -101,6 +101,10 @@ fn the_role_of_deliver_can_neither_delete_nor_change_what_was_signed() {
         "UPDATE mailsudo.ledger SET gateway = 'x'",
         "DELETE FROM mailsudo.lockouts",
         "DROP TABLE mailsudo.nodes",
+        "UPDATE mailsudo.events SET event = ''",
+        "DELETE FROM mailsudo.events",
+        "TRUNCATE mailsudo.events",
+        "UPDATE mailsudo.checkpoint SET number = 7",
     ] {
         let refused = format!(
             "SET ROLE {DELIVER}; DO $$ BEGIN {sql}; RAISE 'permitted'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$"
@@ -169,25 +173,29 @@ fn after_a_failover_nothing_signed_before_it_runs_and_the_user_is_told() {
 }
 
 /// A standby that confirms what it has received: pg_receivewal(1).
-struct Standby(Child);
+struct Standby {
+    receiver: Child,
+    /// Not in the server's own folder, which the server's account removes.
+    _received: tempfile::TempDir,
+}
 
 impl Standby {
     fn of(server: &Server) -> Self {
-        let folder = server.folder.join("received");
-        fs::create_dir(&folder).expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
         let programs = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL").flatten().map(|entry| entry.path());
         let program = programs.map(|path| path.join("bin/pg_receivewal")).find(|path| path.exists());
         let mut receiver = Command::new(program.expect("pg_receivewal"));
         receiver.args(["--synchronous", "--no-loop", "-U", OWNER, "-h"]).arg(&server.folder);
-        receiver.arg(format!("-p{}", server.port)).arg("-D").arg(folder);
-        Self(receiver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a standby"))
+        receiver.arg(format!("-p{}", server.port)).arg("-D").arg(folder.path());
+        let receiver = receiver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a standby");
+        Self { receiver, _received: folder }
     }
 }
 
 impl Drop for Standby {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.receiver.kill();
+        let _ = self.receiver.wait();
     }
 }
 

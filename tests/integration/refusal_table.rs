@@ -164,6 +164,32 @@ fn a_lockout_is_answered_once_and_holds() {
 }
 
 #[test]
+fn more_than_the_user_may_ask_for_is_answered_once_and_uses_nothing() {
+    let mut test_gateway = TestGateway::new();
+    test_gateway.set("[limits]\nper_user = \"3/10m\"");
+    test_gateway.user("bob", OTHER_KEY, "web");
+    for _ in 0..3 {
+        assert!(!test_gateway.deliver(&test_gateway.request("count", &[])).refused("too-many"));
+        test_gateway.clock.forward(30);
+    }
+    let fourth = test_gateway.request("count", &[]);
+    let ended = test_gateway.deliver(&fourth);
+    assert!(ended.refused("too-many") && ended.reply().contains("more than 3 requests within 10m"), "{ended:?}");
+    for _ in 0..3 {
+        test_gateway.clock.forward(30);
+        let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+        assert!(ended.refused("too-many") && ended.replies.is_empty(), "once in a row: {ended:?}");
+    }
+    assert_eq!((test_gateway.recorded(), test_gateway.runs().len()), ((7, 3), 3), "recorded, no step used");
+    let now = test_gateway.clock.now();
+    let bobs = mail("bob@example.com", &block("bob", OTHER_KEY, now, "count", &[], None));
+    assert_eq!(test_gateway.deliver(&bobs).replies.len(), 1, "another user is not limited");
+    test_gateway.clock.forward(601);
+    assert!(test_gateway.deliver(&fourth).refused("duplicate"), "what was refused does not run later");
+    assert!(!test_gateway.deliver(&test_gateway.request("count", &[])).refused("too-many"), "the flood is over");
+}
+
+#[test]
 fn a_replayed_wrong_code_counts_once() {
     let mut test_gateway = TestGateway::new();
     let captured = wrong(&test_gateway);

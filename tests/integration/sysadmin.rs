@@ -327,6 +327,25 @@ fn metrics_count_the_ledger() {
 }
 
 #[test]
+fn a_report_says_who_ran_what() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    let text = test_gateway.run(&["report"]).out;
+    assert!(text.contains("mailsudo berlin: 1 requests\n") && text.contains("1 ok, 0 failed, 0 refused"), "{text}");
+    assert!(text.contains("  say  ") && text.contains("  alice  ") && text.contains("Slowest runs"), "{text}");
+    let page = test_gateway.run(&["report", "--html"]).out;
+    assert!(page.starts_with("<!doctype html>") && page.contains("<td>say</td><td>1</td>"), "{page}");
+    let sendmail = test_gateway.path("sendmail");
+    test_gateway.write("sendmail", &format!("#!/bin/sh\nexec cat >{}\n", test_gateway.path("sent").display()));
+    fs::set_permissions(&sendmail, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let via = sendmail.display().to_string();
+    let sent = test_gateway.run(&["report", "--to", "root@example.com", "--reply-via", &via]);
+    assert_eq!(sent.out, "The report was sent to root@example.com.\n");
+    let mail = fs::read_to_string(test_gateway.path("sent")).expect("a mail");
+    assert!(mail.contains("Subject: mailsudo berlin: report of 7d") && mail.contains("1 requests"), "{mail}");
+}
+
+#[test]
 fn a_lockout_is_shown_and_ended() {
     let test_gateway = test_gateway();
     for n in 0..5 {

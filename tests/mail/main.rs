@@ -48,10 +48,12 @@ const MAILS: &[(&str, &str)] = &[
     ("base64-with-a-footer", "ran"), // a relay that appends text to what is none
     ("base64-with-a-footer-like-base64", "ran"), // the base64 ends with its padding, or its last, shorter line
     ("base64-with-a-banner", "ran"),
+    ("base64-with-a-banner-like-base64", "ran"),
     ("encoding-with-a-comment", "ran"),
     ("unknown-transfer-encoding", "ran"),
     ("utf-8-bom", "ran"),
     ("utf-7", "ran"), // a line end closes a run of base64 (RFC 2152)
+    ("utf-7-by-its-alias", "ran"),
     ("utf-7-throughout", "ran"),
     ("utf-16", "ran"),
     ("charset-folded-after-equals", "ran"),

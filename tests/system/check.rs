@@ -162,6 +162,12 @@ fn commands_and_the_sudo_rules() {
             "sudoers",
             "/etc/sudoers.d/zz:1",
         ),
+        error(
+            "cp -p /etc/sudoers /root/s; echo '%mailsudo ALL=(ALL:ALL) ALL' >>/etc/sudoers",
+            "mv /root/s /etc/sudoers",
+            "sudoers",
+            "a later rule is in /etc/sudoers:",
+        ),
         error("echo 'Defaults requiretty' >/etc/sudoers.d/zz", "rm /etc/sudoers.d/zz", "sudoers", "have a tty"),
         error("echo 'Defaults intercept' >/etc/sudoers.d/zz", "rm /etc/sudoers.d/zz", "sudoers", "Permission denied"),
         error("echo 'Defaults log_input' >/etc/sudoers.d/zz", "rm /etc/sudoers.d/zz", "sudoers", "log_input"),

@@ -66,7 +66,7 @@ integer = { min = 1, max = 20 }
     Entry {
         name: "outlive",
         toml: r#"
-summary = "Go on for an hour, deaf to polite signals"
+summary = "Go on for an hour and ignore SIGTERM"
 run_as  = "root"
 argv    = ["/usr/local/libexec/outlive"]
 timeout = "1s"

@@ -15,6 +15,7 @@
     reason = "a test's helper that cannot go on says so and fails the test"
 )]
 
+mod approval;
 mod check;
 mod check_around;
 mod commands;
@@ -29,11 +30,15 @@ mod ledger_disk;
 mod mailbox;
 mod memory;
 mod metrics;
+mod monitoring;
 mod package;
 mod poll;
 mod postfix;
 mod postfix_install;
+#[path = "../common/postgres.rs"]
+mod postgres_server;
 mod process;
+mod recipes;
 mod red_attempts;
 mod red_commands;
 mod red_team;

@@ -38,6 +38,9 @@ fn the_timer_writes_the_metrics_where_the_exporter_reads() {
     user.send(&user.request(&["whoami"]));
     user.mailbox().single();
     run("systemd-analyze", &["verify", &format!("{UNITS}/{SERVICE}"), &format!("{UNITS}/{TIMER}")]);
+    // Exposure from 0 to 10, in tenths: well restricted.
+    let unit = format!("{UNITS}/{SERVICE}");
+    run("systemd-analyze", &["security", "--offline=true", "--threshold=30", "--no-pager", &unit]);
     // The timer as it is, but for its time, which the test has not.
     process::write(format!("/run/units/{TIMER}.d/now.conf"), 0o644, "[Timer]\nOnCalendar=\nOnActiveSec=0\n");
     process::remove("/var/lib/prometheus");

@@ -179,8 +179,8 @@ fn attack(red: &Red, is_exact: bool) {
     red.assert_no_evidence();
     println!("{}: {} attempts, {by_options} of them by options, none got through", red.sudo, attempts.len());
 
-    // sudo compares the text of all arguments together (docs/measurements.md), so a line with the same text and other borders
-    // of arguments is permitted. No more than that may be.
+    // sudo compares the text of all arguments together, so a line with the same text and other borders of arguments is
+    // permitted (docs/measurements.md#sudo-matches-arguments-as-one-string). No more than that may be.
     let glued = attacker.get_through(&cut).len();
     for line in red.ran() {
         let arguments: Vec<_> = line.split(['<', '>']).skip(1).filter(|word| !word.is_empty()).collect();

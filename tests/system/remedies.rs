@@ -37,7 +37,10 @@ fn around(remedy: &Remedy) -> (&'static str, &'static str) {
         Remedy::HostName(_) => ("cp /etc/hosts /root/hosts", "cp /root/hosts /etc/hosts"),
         Remedy::Postconf(..) => ("cp /etc/postfix/main.cf /root/main.cf", "cp /root/main.cf /etc/postfix/main.cf"),
         Remedy::StartPostfix => ("postfix stop", ""),
-        Remedy::SudoersFlag { .. } => ("", "rm /etc/sudoers.d/~mailsudo"),
+        Remedy::SudoersFlag { file: LAST_SUDOERS_FILE, .. } => ("", "rm /etc/sudoers.d/~mailsudo"),
+        Remedy::SudoersFlag { .. } => {
+            ("cp -p /etc/sudoers /root/sudoers", "cp -p /root/sudoers /etc/sudoers; rm /root/sudoers")
+        }
         Remedy::NeverExpire(_) => ("chage -E 1 mailsudo", "chage -l mailsudo | grep 'Account expires.*never'"),
         Remedy::AllowSetuid(_) => (
             "mkdir -p /srv/nosuid; mount -t tmpfs -o nosuid tmpfs /srv/nosuid",
@@ -102,7 +105,7 @@ fn each_kind_works_as_it_is_printed() {
 }
 
 /// What breaks it; the finding; and what takes back the rest after the remedy.
-const CASES: [(&str, &str, &str, &str); 18] = [
+const CASES: [(&str, &str, &str, &str); 20] = [
     ("chmod 0600 mailsudo.toml", "configuration", "mailsudo cannot read", ""),
     ("chmod 0600 users.d/checker.toml", "users", "mailsudo cannot read", ""),
     ("chmod 0700 commands.d", "commands", "mailsudo cannot open files in", ""),
@@ -119,6 +122,18 @@ const CASES: [(&str, &str, &str, &str); 18] = [
         "sudoers",
         "have a tty",
         "rm /etc/sudoers.d/zzzz /etc/sudoers.d/~mailsudo",
+    ),
+    (
+        "cp -p /etc/sudoers /root/sudoers; echo 'Defaults use_pty, requiretty' >>/etc/sudoers",
+        "sudoers",
+        "requiretty is set in /etc/sudoers:",
+        "mv /root/sudoers /etc/sudoers",
+    ),
+    (
+        "cp -p /etc/sudoers /root/sudoers; echo 'Defaults:%mailsudo intercept' >>/etc/sudoers",
+        "sudoers",
+        "intercept is set in /etc/sudoers:",
+        "mv /root/sudoers /etc/sudoers",
     ),
     ("chage -E 1 mailsudo", "sudoers", "does not start", ""),
     (

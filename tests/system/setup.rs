@@ -4,20 +4,22 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::postgres_server::{DELIVER, OWNER, Server};
 use crate::process::{self, run};
 use crate::system_env::{self, PROGRAM};
 use crate::{poll, postfix, smtp};
 
 /// A gateway of its own, beside the one of the other tests; the address is an extension of nobody's.
-const FOLDER: &str = "/etc/mailsudo-setup";
+pub(crate) const FOLDER: &str = "/etc/mailsudo-setup";
 const RULES: &str = "/etc/sudoers.d/mailsudo-setup";
-const LEDGER: &str = "/var/lib/mailsudo/setup.db";
+pub(crate) const LEDGER: &str = "/var/lib/mailsudo/setup.db";
 const KEY: &str = "/root/setup.key.toml";
 
-struct Bare;
+/// While this lives, the gateway's folder is there; nothing of it is left afterwards.
+pub(crate) struct Bare;
 
 impl Bare {
-    fn make() -> Self {
+    pub(crate) fn make() -> Self {
         system_env::enter();
         for name in ["users.d", "commands.d"] {
             run("install", &["-d", &format!("{FOLDER}/{name}")]);
@@ -40,13 +42,13 @@ impl Drop for Bare {
     }
 }
 
-fn setup(words: &[&str]) -> Output {
+pub(crate) fn setup(words: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(["setup", "--config", FOLDER]).args(words).stdin(Stdio::null());
     command.output().expect("the program")
 }
 
-const ANSWERS: [&str; 13] = [
+pub(crate) const ANSWERS: [&str; 13] = [
     "--gateway",
     "setup",
     "--address",
@@ -62,12 +64,12 @@ const ANSWERS: [&str; 13] = [
     "--key-file=/root/setup.key.toml",
 ];
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Everything that setup may touch.
-fn state() -> Vec<String> {
+pub(crate) fn state() -> Vec<String> {
     let files = ["/etc/postfix/main.cf", "/etc/postfix/master.cf"].map(process::text);
     let list = run("find", &[FOLDER, "/etc/sudoers.d", "/etc/postfix", "-type", "f", "-printf", "%p %m %u:%g\n"]);
     let mut lines: Vec<String> = list.lines().filter(|line| !line.contains("prng_exch")).map(str::to_owned).collect();
@@ -141,4 +143,43 @@ fn an_address_that_gets_no_mail_is_refused_and_a_failed_step_changes_nothing() {
     assert!(!failed.status.success() && said(&failed).contains("nothing was changed"), "{}", said(&failed));
     assert_eq!(state(), before);
     assert!(!Path::new(LEDGER).exists() && !Path::new(KEY).exists());
+}
+
+#[test]
+fn a_ledger_in_postgresql_is_made_once_and_stays() {
+    let _bare = Bare::make();
+    let before = state();
+    let server = Server::start("");
+    let database = server.database();
+    let (url, owner) = (server.url(DELIVER, &database), server.url(OWNER, &database));
+    let place = ["--ledger", url.as_str()];
+    for (more, why) in [
+        (&[][..], "--owner-url"),
+        (&["--ledger", "postgresql:///x?host=/nowhere"], "no PostgreSQL server takes the ledger"),
+        (&["--owner-url", "postgresql:///x?host=/nowhere"], "no PostgreSQL server takes the ledger"),
+    ] {
+        let place = if more.first() == Some(&"--ledger") { &[][..] } else { &place };
+        let refused = setup(&[&ANSWERS[..], place, more, &["--yes"]].concat());
+        assert!(refused.status.code() == Some(1) && said(&refused).contains(why), "{more:?}: {}", said(&refused));
+        assert_eq!(state(), before, "{more:?}");
+    }
+    let words = [&ANSWERS[..], &place, &["--owner-url", &owner, "--yes"]].concat();
+    let done = setup(&words);
+    let text = said(&done);
+    assert!(done.status.success() && text.contains("The reply, genuine"), "{text}");
+    assert!(text.contains(&format!("+url = \"{url}\"")) && text.contains("(the empty ledger)"), "{text}");
+    let requests = || server.sql(&database, "SELECT count(*) FROM mailsudo.requests");
+    assert_eq!((requests().as_str(), Path::new(LEDGER).exists()), ("1", false));
+    assert!(said(&setup(&words)).ends_with("nothing to change\n"));
+    // On a second mail server the owner is not needed: the ledger is there.
+    assert!(said(&setup(&[&ANSWERS[..], &place, &["--yes"]].concat())).ends_with("nothing to change\n"));
+
+    let undone = setup(&["--undo", "--yes"]);
+    assert!(
+        undone.status.success() && said(&undone).contains("note: the ledger at postgresql://"),
+        "{}",
+        said(&undone)
+    );
+    assert_eq!(state(), before);
+    assert_eq!(requests(), "1", "other mail servers may use it");
 }

@@ -66,11 +66,16 @@ impl Systemd {
         children.split_whitespace().next()?.parse().ok()
     }
 
-    /// Runs systemctl in its namespaces, for systemd answers only processes that it can see.
+    /// Runs systemctl in its namespaces.
     pub(crate) fn ctl(&self, words: &[&str]) -> Output {
+        self.run(&[&["systemctl"], words].concat())
+    }
+
+    /// Runs a program in its namespaces, for systemd answers only processes that it can see.
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         let manager = self.manager.to_string();
         let mut command = Command::new("nsenter");
-        command.args(["-t", &manager, "-p", "-m", "-C", "timeout", "30", "systemctl"]).args(words).stdin(Stdio::null());
+        command.args(["-t", &manager, "-p", "-m", "-C", "timeout", "30"]).args(words).stdin(Stdio::null());
         command.output().unwrap_or_else(|error| panic!("cannot start nsenter: {error}"))
     }
 

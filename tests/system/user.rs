@@ -1,6 +1,7 @@
 //! A user of the gateway: enrols, signs, reads replies, all through the program's own commands.
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::mailbox::Mailbox;
@@ -59,6 +60,28 @@ impl User {
     pub(crate) fn sign_and_send(&self, command: &[&str]) {
         let more = ["--key", &self.key, "--totp-secret-file", &self.secret, "--send", "--from", &self.address];
         sign(self.program, &[command, &more].concat());
+    }
+
+    /// A whole message with a signed request and what these options add to it.
+    pub(crate) fn signed_mail(&self, words: &[&str]) -> String {
+        let more = ["--key", &self.key, "--totp-secret-file", &self.secret, "--eml", "--from", &self.address];
+        sign(self.program, &[words, &more].concat())
+    }
+
+    /// Has `sign --send --wait-reply` hand a request to sendmail and wait in the mailbox of root's settings. Its record of used codes is
+    /// the same each time.
+    pub(crate) fn sign_and_wait(&self, command: &[&str]) -> Child {
+        let state = self.key.replace(".key.toml", ".state");
+        let words = ["--key", &self.key, "--totp-secret-file", &self.secret, "--from", &self.address];
+        Command::new(self.program)
+            .args([&["sign"], command, &words, &["--send", "--wait-reply", "--reply-within", "2m"]].concat())
+            .envs([("HOME", "/root"), ("XDG_STATE_HOME", &state)])
+            .env_remove("XDG_CONFIG_HOME")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program")
     }
 
     fn signed(&self, command: &[&str], option: &str, value: &str) -> String {

@@ -10,11 +10,11 @@ use crate::cli::confirm::DryRun;
 use crate::cli::failure::usage;
 use crate::cli::{GatewayArg, Progress, trusted_for, when};
 use crate::config::LedgerUrl;
-use crate::ledger::{Filter, LedgerError, LedgerQueries, Owner, Record};
+use crate::ledger::{Filter, LedgerError, LedgerQueries, Owner, Record, Story};
 use crate::limits::COPY;
 use crate::system::clock::{Clock, SystemClock};
 
-/// Copy a ledger in SQLite into one in PostgreSQL, with its watermark and lockouts
+/// Copy a ledger in SQLite into one in PostgreSQL, with its approvals, watermark and lockouts
 ///
 /// Stop deliveries first: what is recorded during the copy may be missing in it, and could run again. A copy that was interrupted is
 /// continued by the same command; what is there already stays.
@@ -74,27 +74,37 @@ impl Copy {
     }
 }
 
-/// Copies all records, the oldest first. Returns how many were read, and how many were not there yet.
+/// Copies all records, the oldest first, with what is known of approvals. Returns how many were read, and how many were not there yet.
 fn records(source: &dyn LedgerQueries, target: &mut dyn LedgerQueries) -> Result<(u64, u64), LedgerError> {
     let (mut read, mut written) = (0, 0);
     let mut batch: Vec<Record> = Vec::new();
     let mut bytes = 0;
     let mut progress = Progress::show("copying");
     let filter = Filter { oldest_first: true, ..Filter::default() };
+    let mut write = |batch: &mut Vec<Record>| -> Result<(), LedgerError> {
+        written += target.import(batch)?;
+        read += batch.len() as u64;
+        let mut stories = Vec::new();
+        for record in batch.drain(..) {
+            let story = source.story(&record.id)?;
+            if story != Story::default() {
+                stories.push((record, story));
+            }
+        }
+        target.import_stories(&stories)?;
+        progress = Progress::show(&format!("{read} copied"));
+        Ok(())
+    };
     source.list(&filter, &mut |record| {
         bytes += record.reply.as_ref().map_or(0, |reply| reply.message.len());
         batch.push(record);
         if batch.len() >= COPY.0 || bytes >= COPY.1 {
-            written += target.import(&batch)?;
-            read += batch.len() as u64;
-            progress = Progress::show(&format!("{read} copied"));
-            batch.clear();
+            write(&mut batch)?;
             bytes = 0;
         }
         Ok(())
     })?;
-    written += target.import(&batch)?;
-    read += batch.len() as u64;
+    write(&mut batch)?;
     drop(progress);
     Ok((read, written))
 }

@@ -62,7 +62,7 @@ pub(super) struct OwnerArg {
     owner_password_file: Option<PathBuf>,
 }
 
-fn postgres_url(text: &str) -> Result<PostgresUrl, String> {
+pub(in crate::cli) fn postgres_url(text: &str) -> Result<PostgresUrl, String> {
     match LedgerUrl::try_from(text.to_owned())? {
         LedgerUrl::Postgres(url) => Ok(url),
         LedgerUrl::Sqlite(_) => Err("it must begin with postgresql://".to_owned()),

@@ -5,6 +5,8 @@ mod copy;
 mod init;
 mod nodes;
 
+pub(super) use init::postgres_url;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

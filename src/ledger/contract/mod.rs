@@ -49,12 +49,12 @@ macro_rules! contract {
 }
 
 contract! {
-    a_page_is_kept_when_committed_and_otherwise_never_was
-    pages_take_turns
+    a_transaction_is_kept_when_committed_and_otherwise_never_was
+    transactions_exclude_each_other
     a_step_serves_once
-    a_claim_is_one_holders
-    pruning_forgets_little_and_nothing_that_could_come_back
-    a_case_is_closed_once_and_found_by_its_owner
+    a_request_lock_has_one_holder
+    pruning_removes_little_and_nothing_that_could_come_back
+    a_record_is_closed_once_and_found_by_its_user
     a_change_of_the_period_does_not_change_which_request_is_the_latest
     the_latest_request_is_found_whether_it_used_a_step_or_not
     a_transaction_waits_for_the_one_before
@@ -122,7 +122,7 @@ fn read(ledger: &mut dyn Ledger, n: u8) -> Option<Record> {
 }
 
 /// Items 1 and 2.
-fn a_page_is_kept_when_committed_and_otherwise_never_was(stand: &dyn Stand) {
+fn a_transaction_is_kept_when_committed_and_otherwise_never_was(stand: &dyn Stand) {
     let mut ledger = stand.open();
     let written = record(1, 1000);
     let mut transaction = ledger.transaction(&id(1), &alice()).expect("a transaction");
@@ -137,7 +137,7 @@ fn a_page_is_kept_when_committed_and_otherwise_never_was(stand: &dyn Stand) {
 }
 
 /// Item 1: what one transaction counts, the next one sees.
-fn pages_take_turns(stand: &dyn Stand) {
+fn transactions_exclude_each_other(stand: &dyn Stand) {
     let highest = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for n in 0..16 {
@@ -186,7 +186,7 @@ fn a_step_serves_once(stand: &dyn Stand) {
 }
 
 /// Item 4.
-fn a_claim_is_one_holders(stand: &dyn Stand) {
+fn a_request_lock_has_one_holder(stand: &dyn Stand) {
     let mut ledger = stand.open();
     let other = stand.open();
     let lock = ledger.lock(&id(1)).expect("an answer").expect("a lock");
@@ -220,7 +220,7 @@ fn a_claim_is_one_holders(stand: &dyn Stand) {
 }
 
 /// Item 5.
-fn pruning_forgets_little_and_nothing_that_could_come_back(stand: &dyn Stand) {
+fn pruning_removes_little_and_nothing_that_could_come_back(stand: &dyn Stand) {
     let mut ledger = stand.open();
     let day = 86_400;
     for n in 0..30 {
@@ -257,7 +257,7 @@ fn pruning_forgets_little_and_nothing_that_could_come_back(stand: &dyn Stand) {
     );
 }
 
-fn a_case_is_closed_once_and_found_by_its_owner(stand: &dyn Stand) {
+fn a_record_is_closed_once_and_found_by_its_user(stand: &dyn Stand) {
     let mut ledger = stand.open();
     write(ledger.as_mut(), &record(1, 1000)).expect("committed");
     write(ledger.as_mut(), &record(2, 1001)).expect("committed");
@@ -289,6 +289,12 @@ fn a_change_of_the_period_does_not_change_which_request_is_the_latest(stand: &dy
     write(ledger.as_mut(), &Record { step: Some(30_000_000), ..record(2, 1001) }).expect("committed");
     let found = ledger.look_up(&alice(), &id(9), None).expect("read");
     assert_eq!(found.map(|record| record.id), Some(id(2)));
+    write(ledger.as_mut(), &Record { step: None, reason: Some("bad-code".to_owned()), ..record(3, 1002) })
+        .expect("committed");
+    let transaction = ledger.transaction(&id(9), &alice()).expect("a transaction");
+    let newest = |since, most| transaction.newest(at(since), at(1002), most).expect("read");
+    assert_eq!(newest(0, 9), [Some("bad-code".to_owned()), None, None], "the newest first");
+    assert_eq!((newest(1000, 9).len(), newest(0, 2).len()), (2, 2));
 }
 
 fn the_latest_request_is_found_whether_it_used_a_step_or_not(stand: &dyn Stand) {

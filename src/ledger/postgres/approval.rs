@@ -66,54 +66,26 @@ impl ApprovalTransaction for PostgresTransaction {
 
     fn change(&mut self, record: &Record, from: State) -> Result<bool, LedgerError> {
         let row = Written::new(record);
-        let values = row.claim(from.word(), self.node(), self.token());
+        let (node, token) = self.writer();
+        let values = row.claim(from.word(), node, token);
         Ok(self.one(&record::claim_sql(), &values)?.changed() == 1)
     }
 
     fn insert_approval(&mut self, approval: &ApprovalRecord) -> Result<(), LedgerError> {
-        let is_open = i64::from(approval.exception.is_none());
-        let sql = "INSERT INTO mailsudo.approvals (id, digest, until, needed, host, reason, exception, is_open)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8 = 1)";
-        let values = [
-            bytes(&approval.request),
-            approval.digest.as_bytes().as_slice().into(),
-            approval.until.into(),
-            i64::from(approval.needed).into(),
-            approval.host.as_str().into(),
-            approval.reason.as_deref().into(),
-            approval.exception.as_deref().into(),
-            is_open.into(),
-        ];
-        Ok(self.one(sql, &values).map(drop)?)
+        Ok(self.one(INSERT_APPROVAL, &approval_values(approval, approval.exception.is_none())).map(drop)?)
     }
 
     fn insert_payload(&mut self, id: &RequestId, payload: &PayloadRecord) -> Result<(), LedgerError> {
-        let sql = "INSERT INTO mailsudo.payloads (id, digest, size, content) VALUES ($1, $2, $3, $4)";
-        let size = i64::try_from(payload.size).unwrap_or(i64::MAX);
-        let digest = payload.digest.as_bytes().as_slice();
-        let values = [bytes(id), digest.into(), size.into(), payload.content.as_deref().into()];
-        Ok(self.one(sql, &values).map(drop)?)
+        Ok(self.one(INSERT_PAYLOAD, &payload_values(id, payload)).map(drop)?)
     }
 
     fn insert_vote(&mut self, vote: &Vote) -> Result<(), LedgerError> {
-        let sql =
-            "INSERT INTO mailsudo.votes (vote, request, user_name, kind, at, words) VALUES ($1, $2, $3, $4, $5, $6)";
-        let values = [
-            bytes(&vote.by),
-            bytes(&vote.request),
-            vote.user.as_str().into(),
-            vote.kind.word().into(),
-            vote.at.into(),
-            vote.words.as_deref().into(),
-        ];
-        Ok(self.one(sql, &values).map(drop)?)
+        Ok(self.one(INSERT_VOTE, &vote_values(vote)).map(drop)?)
     }
 
     fn insert_notice(&mut self, id: &RequestId, notice: &Notice) -> Result<(), LedgerError> {
-        let sql = "INSERT INTO mailsudo.notices (request, user_name, kind, sent) VALUES ($1, $2, $3, $4)
-             ON CONFLICT DO NOTHING";
-        let values = [bytes(id), notice.user.as_str().into(), notice.kind.word().into(), notice.sent.into()];
-        Ok(self.one(sql, &values).map(drop)?)
+        let sql = format!("{INSERT_NOTICE} {UNLESS_THERE}");
+        Ok(self.one(&sql, &notice_values(id, notice)).map(drop)?)
     }
 
     fn close_approval(&mut self, id: &RequestId) -> Result<(), LedgerError> {
@@ -121,6 +93,60 @@ impl ApprovalTransaction for PostgresTransaction {
         self.one("UPDATE mailsudo.payloads SET content = NULL WHERE id = $1", &[bytes(id)])?;
         Ok(())
     }
+}
+
+const INSERT_APPROVAL: &str =
+    "INSERT INTO mailsudo.approvals (id, digest, until, needed, host, reason, exception, is_open)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8 = 1)";
+const INSERT_PAYLOAD: &str = "INSERT INTO mailsudo.payloads (id, digest, size, content) VALUES ($1, $2, $3, $4)";
+const INSERT_VOTE: &str =
+    "INSERT INTO mailsudo.votes (vote, request, user_name, kind, at, words) VALUES ($1, $2, $3, $4, $5, $6)";
+const INSERT_NOTICE: &str = "INSERT INTO mailsudo.notices (request, user_name, kind, sent) VALUES ($1, $2, $3, $4)";
+const UNLESS_THERE: &str = "ON CONFLICT DO NOTHING";
+
+fn approval_values(approval: &ApprovalRecord, is_open: bool) -> Vec<Value<'_>> {
+    vec![
+        bytes(&approval.request),
+        approval.digest.as_bytes().as_slice().into(),
+        approval.until.into(),
+        i64::from(approval.needed).into(),
+        approval.host.as_str().into(),
+        approval.reason.as_deref().into(),
+        approval.exception.as_deref().into(),
+        i64::from(is_open).into(),
+    ]
+}
+
+fn payload_values<'v>(id: &'v RequestId, payload: &'v PayloadRecord) -> Vec<Value<'v>> {
+    let size = i64::try_from(payload.size).unwrap_or(i64::MAX);
+    let digest = payload.digest.as_bytes().as_slice();
+    vec![bytes(id), digest.into(), size.into(), payload.content.as_deref().into()]
+}
+
+fn vote_values(vote: &Vote) -> Vec<Value<'_>> {
+    vec![
+        bytes(&vote.by),
+        bytes(&vote.request),
+        vote.user.as_str().into(),
+        vote.kind.word().into(),
+        vote.at.into(),
+        vote.words.as_deref().into(),
+    ]
+}
+
+fn notice_values<'v>(id: &'v RequestId, notice: &'v Notice) -> Vec<Value<'v>> {
+    vec![bytes(id), notice.user.as_str().into(), notice.kind.word().into(), notice.sent.into()]
+}
+
+/// The statements that write a story of another ledger, where it is not there yet, with their values.
+pub(super) fn rows<'v>(record: &'v Record, story: &'v Story) -> Vec<(String, Vec<Value<'v>>)> {
+    let is_open = record.state == State::Pending;
+    let approval = story.approval.iter().map(|approval| (INSERT_APPROVAL, approval_values(approval, is_open)));
+    let payload = story.payload.iter().map(|payload| (INSERT_PAYLOAD, payload_values(&record.id, payload)));
+    let votes = story.votes.iter().map(|vote| (INSERT_VOTE, vote_values(vote)));
+    let notices = story.notices.iter().map(|notice| (INSERT_NOTICE, notice_values(&record.id, notice)));
+    let all = approval.chain(payload).chain(votes).chain(notices);
+    all.map(|(sql, values)| (format!("{sql} {UNLESS_THERE}"), values)).collect()
 }
 
 fn bytes(id: &RequestId) -> Value<'_> {

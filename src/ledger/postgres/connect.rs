@@ -32,16 +32,23 @@ pub(in crate::ledger) struct Target {
     pub(super) root_certificates: Option<Rc<String>>,
 }
 
-/// Connects to the first server that is not a standby.
+/// Connects to the first server that is not a standby. One that does not answer is given up after its share of the time that is left,
+/// so that a server that was stopped or cut off hides no other.
 ///
 /// # Errors
 ///
 /// [`LedgerError::Unreachable`] with what each server said.
 pub(super) fn connect(target: &Target, deadline: Instant) -> Result<Wire, LedgerError> {
     let mut tried = Vec::new();
-    for host in &target.hosts {
-        match login(target, host, deadline) {
-            Ok(wire) => return Ok(wire),
+    for (at, host) in target.hosts.iter().enumerate() {
+        let now = Instant::now();
+        let to_try = u32::try_from(target.hosts.len() - at).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(now).checked_div(to_try).unwrap_or_default();
+        match login(target, host, now + share) {
+            Ok(mut wire) => {
+                wire.set_deadline(deadline);
+                return Ok(wire);
+            }
             Err(what) => tried.push(format!("{host}: {what}")),
         }
     }

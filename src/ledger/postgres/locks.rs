@@ -31,6 +31,7 @@ pub(super) fn lock(
     let deadline = Instant::now() + terms.timeout;
     let lasts = (terms.longest + POSTFIX_MARGIN).as_secs().cast_signed();
     let own = Process::own().to_string();
+    let request = *id;
     let id = id.as_bytes().as_slice();
     let only_id = [id.into()];
     let take = "INSERT INTO mailsudo.locks AS held (id, token, holder, node, ends)
@@ -53,6 +54,7 @@ pub(super) fn lock(
         let mut answers = session.borrow_mut().repeat(&statements, deadline)?;
         let holder = answers.pop().and_then(super::wire::Answer::row);
         if answers.pop().is_some_and(|answer| answer.changed() == 1) {
+            terms.locked.borrow_mut().push(request);
             let held = Held { session: Rc::clone(session), token: terms.token.to_vec(), id: id.to_vec() };
             return Ok(Some(RequestLock { held: Box::new(held) }));
         }
@@ -66,6 +68,11 @@ pub(super) fn lock(
         before = Some(token);
     }
 }
+
+/// Whether this delivery has the lock of `$1`, and will have it until what it decides now has begun. A failover may lose a lock, and
+/// a process may be stopped for longer than it lasts.
+pub(super) const IS_OWN: &str = "SELECT EXISTS (SELECT FROM mailsudo.locks
+     WHERE id = $1 AND token = $2 AND ends > clock_timestamp() + $3 * interval '1 second')";
 
 const HOLDER: &str = "SELECT token, holder FROM mailsudo.locks WHERE id = $1 AND ends > clock_timestamp()";
 

@@ -16,6 +16,7 @@ mod schema;
 mod server;
 mod session;
 mod socket;
+mod statements;
 mod terms;
 mod transaction;
 mod value;
@@ -42,7 +43,8 @@ use session::Session;
 use terms::Terms;
 use value::Row;
 
-use transaction::{LOCKOUT, PostgresTransaction, SET_LOCKOUT, lockout_from, lockout_values};
+use statements::{LOCKOUT, SET_LOCKOUT, lockout_from, lockout_values};
+use transaction::PostgresTransaction;
 use wire::{Answer, statement};
 
 /// An open ledger in PostgreSQL.
@@ -74,6 +76,7 @@ impl Postgres {
             synchronous: settings.ledger.synchronous,
             max_future: settings.max_future.as_duration(),
             longest: settings.execution.longest.as_duration(),
+            locked: RefCell::default(),
         };
         let session = Session::open(target, Instant::now() + timeout)?;
         Ok(Self { session: Rc::new(RefCell::new(session)), terms: Rc::new(terms) })

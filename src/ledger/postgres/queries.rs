@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::chain;
 use super::record::{self, COLUMNS, Written};
-use super::transaction::{lockout_from, lockout_values};
+use super::statements::{lockout_from, lockout_values};
 use super::value::{Row, Value};
-use super::{Answer, Postgres, count, server, statement};
+use super::{Answer, Postgres, approval, count, server, statement};
 use crate::ledger::count::held;
 use crate::ledger::queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally, bounds};
-use crate::ledger::{ChainRow, Checkpoint, Counter, Counts, LedgerError, Lockout, Record, Series, State};
+use crate::ledger::{ChainRow, Checkpoint, Counter, Counts, LedgerError, Lockout, Record, Series, State, Story};
 use crate::protocol::Timestamp;
 
 /// How many records are read at once, so that none of the answers is large.
@@ -160,6 +160,11 @@ impl LedgerQueries for Postgres {
         let now = records.last().map_or(Timestamp::from_seconds(0), |record| record.first_seen);
         self.one(&count::add_sql(&counts), &count::values(&counts, now))?;
         Ok(written)
+    }
+
+    fn import_stories(&mut self, stories: &[(Record, Story)]) -> Result<(), LedgerError> {
+        let rows: Vec<_> = stories.iter().flat_map(|(record, story)| approval::rows(record, story)).collect();
+        self.repeat(&rows.iter().map(|(sql, values)| statement(sql, values)).collect::<Vec<_>>()).map(drop)
     }
 
     fn import_marks(

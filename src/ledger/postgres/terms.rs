@@ -1,8 +1,10 @@
 //! What one delivery knows of itself and of its gateway.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::config::Synchronous;
+use crate::protocol::RequestId;
 
 /// What one delivery knows.
 pub(super) struct Terms {
@@ -16,4 +18,6 @@ pub(super) struct Terms {
     pub(super) synchronous: Synchronous,
     pub(super) max_future: Duration,
     pub(super) longest: Duration,
+    /// The requests that it has locked.
+    pub(super) locked: RefCell<Vec<RequestId>>,
 }

@@ -10,29 +10,21 @@ use std::time::Instant;
 
 use super::chain::{self, NewEvent};
 use super::count;
+use super::locks::IS_OWN;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
+use super::statements::{BEGIN, LOCKOUT, QUIET, SET_LOCKOUT, SETTINGS, lockout_from, lockout_values};
 use super::terms::Terms;
 use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
-use crate::ledger::{AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
-use crate::limits::{HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
+use crate::ledger::{
+    AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, State, Transaction,
+};
+use crate::limits::{CLOCKS, HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
-
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-
-/// For this transaction alone: no wait for a lock beyond the timeout, no open transaction of a node that has stopped, a commit that
-/// is never cancelled half way, and at least local and standby durability.
-const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true), \
-     set_config('statement_timeout', '0', true), set_config('search_path', 'pg_catalog', true), \
-     set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' \
-         THEN 'remote_apply' ELSE 'on' END, true)";
-
-/// The seconds until a moment by the database's clock, rounded up.
-const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
 
 /// An open transaction.
 pub(super) struct PostgresTransaction {
@@ -46,6 +38,8 @@ pub(super) struct PostgresTransaction {
     record: Option<(Record, Vec<u8>, i64)>,
     was_read: Cell<bool>,
     lockout: Option<Lockout>,
+    /// It had the request's lock, and has it no more.
+    has_lost_lock: bool,
     /// What the row must say after the commit.
     written: Option<i64>,
     /// What is counted when it is committed.
@@ -73,6 +67,7 @@ impl PostgresTransaction {
              FROM mailsudo.ledger FOR UPDATE"
         );
         let identity = format!("SELECT {IDENTITY}, current_setting('synchronous_standby_names')");
+        let margin = HOLD_MARGIN.as_secs().cast_signed();
         let known = format!("SELECT {COLUMNS}, token, written FROM mailsudo.requests WHERE id = $1");
         let begun = session.borrow_mut().repeat(
             &[
@@ -83,6 +78,7 @@ impl PostgresTransaction {
                 statement(&known, &[id.as_bytes().as_slice().into()]),
                 statement(LOCKOUT, &[user.as_str().into()]),
                 statement(chain::END, &[]),
+                statement(IS_OWN, &[id.as_bytes().as_slice().into(), terms.token.as_slice().into(), margin.into()]),
             ],
             deadline,
         )?;
@@ -97,6 +93,7 @@ impl PostgresTransaction {
             record: None,
             was_read: Cell::new(false),
             lockout: None,
+            has_lost_lock: false,
             written: None,
             counts: Counts::default(),
             counted_at: Timestamp::from_seconds(0),
@@ -134,6 +131,8 @@ impl PostgresTransaction {
         };
         self.lockout = rows.next().flatten().map(|mut row| lockout_from(&mut row)).transpose()?;
         self.chain = Some(chain::end(rows.next().flatten())?);
+        let is_own = rows.next().flatten().ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?;
+        self.has_lost_lock = !is_own && self.terms.locked.borrow().contains(&self.id);
         if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
     }
 
@@ -141,7 +140,8 @@ impl PostgresTransaction {
     /// run again, and exclusive commands must not run beside it.
     fn recognise(&mut self, stored: &(String, String), found: &(String, String)) -> Result<(), LedgerError> {
         let lost = stored.0 != found.0 || self.terms.synchronous == Synchronous::Warn;
-        let ahead = self.terms.max_future.as_secs().cast_signed();
+        // A node whose clock is ahead has taken what was signed that much later.
+        let ahead = self.terms.max_future.as_secs().cast_signed().saturating_add(CLOCKS);
         let quiet = (SUDO_START + self.terms.longest + KILL_AFTER + HOLD_MARGIN).as_secs().cast_signed();
         let sql = format!(
             "UPDATE mailsudo.ledger SET system_id = $1, timeline = $2,
@@ -159,14 +159,9 @@ impl PostgresTransaction {
         Ok(())
     }
 
-    /// The node and the token that a row which this delivery changes gets.
-    pub(super) fn node(&self) -> &str {
-        &self.terms.node
-    }
-
-    /// The same.
-    pub(super) fn token(&self) -> &[u8] {
-        &self.terms.token
+    /// The node and the token that a row gets which this delivery changes.
+    pub(super) fn writer(&self) -> (&str, &[u8]) {
+        (&self.terms.node, &self.terms.token)
     }
 
     pub(super) fn one(&self, sql: &str, values: &[Value<'_>]) -> Result<Answer, Fault> {
@@ -233,6 +228,13 @@ impl Transaction for PostgresTransaction {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
+    fn newest(&self, since: Timestamp, now: Timestamp, most: u32) -> Result<Vec<Option<String>>, LedgerError> {
+        let sql = "SELECT reason FROM mailsudo.requests WHERE user_name = $1 AND first_seen > $2 AND first_seen <= $3
+             ORDER BY first_seen DESC, seq DESC LIMIT $4";
+        let values = [self.user.as_str().into(), since.into(), now.into(), i64::from(most).into()];
+        self.one(sql, &values)?.rows.into_iter().map(|mut row| row.maybe_text("reason")).collect()
+    }
+
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError> {
         let sql = "SELECT EXISTS (SELECT FROM mailsudo.requests WHERE user_name = $1 AND step = $2)";
         self.first(sql, &[self.user.as_str().into(), step.cast_signed().into()])?.flag("answer")
@@ -254,6 +256,9 @@ impl Transaction for PostgresTransaction {
     }
 
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
+        if self.has_lost_lock {
+            return Err(LedgerError::Taken);
+        }
         let row = Written::new(record);
         let values = row.first(&self.terms.node, &self.terms.token, 1);
         match self.one(&record::insert_sql(), &values)?.changed() {
@@ -266,13 +271,16 @@ impl Transaction for PostgresTransaction {
         }
     }
 
-    /// A delivery that has not read the record in this transaction changes only what it
-    /// has written itself.
+    /// A delivery that has not read the record in this transaction changes only what it has written itself.
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
-        let Some((_, token, count)) = &self.record else {
+        let Some((before, token, count)) = &self.record else {
             return Err(LedgerError::Taken);
         };
         if !self.was_read.get() && *token != self.terms.token {
+            return Err(LedgerError::Taken);
+        }
+        // The end of its own run it may record without the lock.
+        if self.has_lost_lock && !(before.state == State::Started && *token == self.terms.token) {
             return Err(LedgerError::Taken);
         }
         let next = count.saturating_add(1);
@@ -346,20 +354,4 @@ impl Drop for PostgresTransaction {
             session.roll_back(UNLOCK);
         }
     }
-}
-
-/// A user's lockout.
-pub(super) const LOCKOUT: &str = "SELECT until, told, counted_to FROM mailsudo.lockouts WHERE user_name = $1";
-
-/// Sets a user's lockout.
-pub(super) const SET_LOCKOUT: &str = "INSERT INTO mailsudo.lockouts AS known (user_name, until, told, counted_to)
-     VALUES ($1, $2, $3 = 1, $4)
-     ON CONFLICT (user_name) DO UPDATE SET until = $2, told = $3 = 1, counted_to = $4";
-
-pub(super) fn lockout_values<'v>(user: &'v str, lockout: &Lockout) -> [Value<'v>; 4] {
-    [user.into(), lockout.until.into(), i64::from(lockout.told).into(), lockout.counted_to.into()]
-}
-
-pub(super) fn lockout_from(row: &mut Row) -> Result<Lockout, LedgerError> {
-    Ok(Lockout { until: row.time("lockout")?, told: row.flag("lockout")?, counted_to: row.time("lockout")? })
 }

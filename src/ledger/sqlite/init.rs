@@ -30,7 +30,11 @@ impl Sqlite {
             }
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        // The indices of millions of requests are in the log now, and every delivery would read it. Where another process uses the
+        // ledger, its next commit moves the log back.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        Ok(())
     }
 
     /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so

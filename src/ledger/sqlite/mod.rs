@@ -12,6 +12,7 @@ mod record;
 mod restore;
 mod schema;
 mod transaction;
+mod turn;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use record::COLUMNS;
 pub use restore::Restored;
 use schema::{APPLICATION, FIRST_SCHEMA, FLAGS, SCHEMA, statements};
 use transaction::SqliteTransaction;
+use turn::Turn;
 
 /// An open SQLite ledger.
 #[derive(Debug)]
@@ -121,21 +123,25 @@ impl Sqlite {
         })
     }
 
-    /// Tries `work` until no other transaction is open, or `timeout` is over. SQLite itself would sleep between its
-    /// attempts for up to a tenth of a second, many times as long as a transaction is open.
+    /// Tries `work`, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself would sleep
+    /// between its attempts for up to a tenth of a second, many times as long as a transaction is open, and would keep no order.
     fn wait_while_busy<T>(
         &self,
         timeout: Duration,
         mut work: impl FnMut() -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
         let deadline = Instant::now() + timeout;
+        let is_over = |done: &rusqlite::Result<T>| !done.as_ref().is_err_and(is_busy) || Instant::now() >= deadline;
         self.connection.busy_timeout(Duration::ZERO)?;
-        let done = loop {
-            match work() {
-                Err(error) if is_busy(&error) && Instant::now() < deadline => std::thread::sleep(LEDGER_POLL),
-                other => break other,
+        let mut done = work();
+        if !is_over(&done) {
+            let _turn = Turn::wait(&self.locks, deadline);
+            done = work();
+            while !is_over(&done) {
+                std::thread::sleep(LEDGER_POLL);
+                done = work();
             }
-        };
+        }
         self.connection.busy_timeout(self.timeout)?;
         Ok(done?)
     }
@@ -264,7 +270,7 @@ impl Ledger for Sqlite {
 
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError> {
         self.set(Synchronous::Full)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         let before = transaction::lockout_of(&transaction, user.as_str())?;
         transaction::set_lockout(&transaction, user.as_str(), &Lockout { until: now, told: true, counted_to: now })?;
         transaction.commit()?;

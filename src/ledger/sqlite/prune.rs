@@ -1,6 +1,6 @@
 //! Removing old requests, in SQL, with the events that are as old.
 
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, params};
 
 use super::{Sqlite, chain, count};
 use crate::ledger::{LedgerError, Series};
@@ -9,7 +9,7 @@ use crate::protocol::Timestamp;
 impl Sqlite {
     /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and raises the
     /// watermark to the newest signed time among them.
-    pub(super) fn prune_old(&mut self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
+    pub(super) fn prune_old(&self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
         let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
         let bounds = params![before.seconds(), most];
         // A short query first, because most deliveries find nothing to prune.
@@ -17,7 +17,7 @@ impl Sqlite {
         if self.connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
             return Ok(0);
         }
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         let newest = format!("SELECT max(signed) FROM (SELECT signed {old})");
         let newest: Option<i64> = transaction.query_row(&newest, bounds, |row| row.get(0))?;
         let raised = transaction.execute("UPDATE floor SET signed = max(signed, ?1) WHERE ?1 IS NOT NULL", [newest])?;

@@ -44,6 +44,14 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(self.transaction.query_row(sql, key, |row| row.get(0))?)
     }
 
+    fn newest(&self, since: Timestamp, now: Timestamp, most: u32) -> Result<Vec<Option<String>>, LedgerError> {
+        let sql = "SELECT reason FROM requests WHERE user = ?1 AND first_seen > ?2 AND first_seen <= ?3
+             ORDER BY first_seen DESC, rowid DESC LIMIT ?4";
+        let mut statement = self.transaction.prepare(sql)?;
+        let rows = statement.query_map(params![self.user, since.seconds(), now.seconds(), most], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError> {
         let sql = "SELECT 1 FROM requests WHERE user = ?1 AND step = ?2";
         let found = self.transaction.query_row(sql, params![self.user, step.cast_signed()], |_| Ok(()));

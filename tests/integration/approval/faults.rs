@@ -1,16 +1,11 @@
-//! Deliveries about approvals that die, are repeated, or come at the same time.
-
-use std::io::Write;
-use std::process::{Command, Stdio};
+//! Deliveries about approvals that die, or are repeated.
 
 use mailsudo::config::Trusted;
 use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
-use mailsudo::protocol::{RequestId, Timestamp};
-use mailsudo::system::clock::{Clock, SystemClock};
+use mailsudo::protocol::RequestId;
 
-use super::{Asked, CAROL, DAVE, Site, message_to, recipients, result, text};
-use crate::common::{block, mail};
+use super::{Asked, Site, message_to, recipients, result, text};
 
 /// Lets sendmail take so many messages more, and refuse all after them.
 fn take(site: &Site, messages: usize) {
@@ -161,91 +156,6 @@ fn while_another_delivery_works_on_the_request_a_vote_waits_or_is_deferred() {
     drop(lock);
     let ended = site.gateway.deliver(&approval);
     assert_eq!((recipients(&ended.replies), site.runs()), (vec!["alice".into(), "carol".into()], 1));
-}
-
-/// Processes of the program, all started before any has its mail. Returns whether none of the mails was deferred.
-fn deliver_at_once(site: &Site, mails: &[String]) -> bool {
-    let mut children: Vec<_> = mails
-        .iter()
-        .map(|_| {
-            Command::new(env!("CARGO_BIN_EXE_mailsudo"))
-                .args(["deliver", "--config"])
-                .arg(site.gateway.folder.path())
-                .arg("--reply-via")
-                .arg(site.gateway.path("sendmail"))
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("the program")
-        })
-        .collect();
-    for (child, mail) in children.iter_mut().zip(mails) {
-        child.stdin.take().expect("a pipe").write_all(mail.as_bytes()).expect("written");
-    }
-    let mut all_handled = true;
-    for child in &mut children {
-        let status = child.wait().expect("its end");
-        assert!(matches!(status.code(), Some(0 | 75)), "{status}");
-        all_handled &= status.code() == Some(0);
-    }
-    all_handled
-}
-
-#[test]
-fn two_approvals_a_denial_and_a_replay_in_the_same_moment_run_it_at_most_once() {
-    for round in 0..6 {
-        let needed = if round % 2 == 0 { "needed = 1" } else { "needed = 2" };
-        let site = Site::new(needed);
-        let home = site.gateway.folder.path().display().to_string();
-        // Nothing here reads the log's socket, and a full one defers each delivery.
-        let toml = std::fs::read_to_string(site.gateway.path("mailsudo.toml")).expect("the settings");
-        site.gateway.write("mailsudo.toml", 0o644, &toml.replace(&format!("\"{home}/log\""), "\"stderr\""));
-        // Several of them run at once here.
-        site.gateway.write(
-            "sendmail",
-            0o755,
-            &format!("#!/bin/sh\nt=$(mktemp {home}/spool.XXXXXX)\ncat > $t && mv $t {home}/replies/$(basename $t)\n"),
-        );
-        site.gateway.clock.set(SystemClock.now());
-        let now = site.gateway.clock.now();
-        let signed = |seconds: i64| Timestamp::from_seconds(now.seconds() - seconds);
-        let request =
-            mail("alice@example.com", &block("alice", crate::common::KEY, signed(60), "risky", &[("what", "a")], None));
-        assert!(deliver_at_once(&site, std::slice::from_ref(&request)));
-        let read = |site: &Site| -> Vec<String> {
-            let entries = std::fs::read_dir(site.gateway.path("replies")).expect("replies");
-            entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a reply")).collect()
-        };
-        let notice = message_to(&read(&site), "carol");
-        let (id, digest) = (super::field(&notice, "request: "), super::field(&notice, "digest: "));
-        let arguments = [("id", id.as_str()), ("digest", digest.as_str())];
-        let vote = |user: &str, key: &str| {
-            mail(&format!("{user}@example.com"), &block(user, key, signed(30), "approve", &arguments, None))
-        };
-        let mut mails = vec![vote("carol", CAROL), vote("dave", DAVE), vote("carol", CAROL), request.clone()];
-        if round >= 4 {
-            let arguments = [arguments[0], arguments[1], ("reason", "no")];
-            let deny = block("bob", crate::common::OTHER_KEY, signed(30), "deny", &arguments, None);
-            mails.push(mail("bob@example.com", &deny));
-        }
-        deliver_at_once(&site, &mails);
-        // What was deferred comes again, as often as on a slow host the others hold the lock.
-        assert!((0..20).any(|_| deliver_at_once(&site, &mails)), "{round}");
-        let replies = read(&site);
-        let last: Vec<_> = replies
-            .iter()
-            .filter(|message| message.contains(&format!("\nMessage-ID: <{id}@example.com>\n")))
-            .map(|message| result(&text(message)))
-            .collect();
-        assert_eq!(last.len(), 1, "one final reply: {replies:#?}");
-        match last[0].as_str() {
-            "exit-0" => assert_eq!(site.runs(), 1, "{round}"),
-            "denied" if round >= 4 => assert_eq!(site.runs(), 0, "{round}"),
-            other => panic!("{round}: {other}"),
-        }
-        assert_eq!(site.open_messages(), (0, 0), "{round}");
-    }
 }
 
 #[test]

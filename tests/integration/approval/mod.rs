@@ -1,5 +1,6 @@
 //! A second person's approval: who may give it, what it starts, and what everyone is told.
 
+mod at_once;
 mod faults;
 mod nodes;
 mod shown;

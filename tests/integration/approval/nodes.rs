@@ -2,8 +2,8 @@
 
 use super::{Asked, Site, fact, field, message_to, recipients, result};
 use crate::common::TestGateway;
-use crate::database::server::{DELIVER, server};
-use crate::database::{new, set};
+use crate::database::server::{DELIVER, OWNER, server};
+use crate::database::{as_owner, new, open, owner_of, set};
 
 /// Two nodes, with one ledger and the same configuration.
 fn nodes(approval: &str) -> (Site, Site, String) {
@@ -86,4 +86,56 @@ fn denials_lapses_and_cancellations_are_the_same_on_each_node() {
     assert!(ended.refused("not-pending"), "{ended:?}");
     assert_eq!(result(&message_to(&ended.replies, "alice")), "lapsed");
     assert_eq!(one.runs() + other.runs(), 0);
+}
+
+/// A gateway that moves from SQLite while requests wait.
+#[test]
+fn what_waits_for_approval_moves_with_its_ledger() {
+    let database = server().database();
+    let mut site = Site::new("needed = 2");
+    let asked = ask(&mut site);
+    let denied = ask(&mut site);
+    assert!(super::text(site.approve("carol", &asked).reply()).contains("1 of 2"));
+    site.deny("dave", &denied, "no");
+    let ids = [&asked, &denied].map(|asked| mailsudo::protocol::RequestId::from_hex(&asked.id).expect("an id"));
+    let stories = |site: &Site| {
+        let ledger = open(&site.gateway).expect("a ledger");
+        ids.map(|id| (ledger.story(&id).expect("a story"), ledger.record(&id).expect("asked").expect("a record")))
+    };
+    let before = stories(&site);
+    let from = format!("sqlite:{}", site.gateway.path("ledger/ledger.db").display());
+    set(&site.gateway, &format!("url = \"{}\"", server().url(DELIVER, &database)));
+    let url = owner_of(server(), &database);
+    as_owner(&site.gateway, &url, |owner| mailsudo::ledger::init_database(owner, None)).expect("a ledger");
+    for _ in 0..2 {
+        let mut copy = std::process::Command::new(env!("CARGO_BIN_EXE_mailsudo"));
+        copy.args(["ledger", "copy", &from, &server().url(OWNER, &database), "--config"])
+            .arg(site.gateway.folder.path());
+        let done = copy.output().expect("mailsudo");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(stories(&site), before, "a copy may be repeated");
+    }
+    let listed = super::text(site.send("carol", "pending", &[]).reply());
+    assert!(listed.contains(&asked.id) && !listed.contains(&denied.id), "{listed}");
+    assert!(site.approve("carol", &asked).refused("already-approved"));
+    assert!(site.approve("carol", &denied).refused("not-pending"));
+    assert_eq!(result(&message_to(&site.approve("dave", &asked).replies, "alice")), "exit-0");
+    assert_eq!(site.runs(), 1);
+}
+
+/// It may have been approved and have run in what was lost.
+#[test]
+fn a_request_that_waits_for_approval_does_not_run_after_a_failover() {
+    let (mut one, _, database) = nodes("");
+    one.gateway.clock.set(mailsudo::system::clock::Clock::now(&mailsudo::system::clock::SystemClock));
+    let asked = ask(&mut one);
+    server().sql(&database, "UPDATE mailsudo.ledger SET timeline = '00000000'");
+    one.gateway.clock.forward(200);
+    let ended = one.approve("carol", &asked);
+    assert!(ended.refused("failed-over"), "{ended:?}");
+    let told = message_to(&ended.replies, "alice");
+    assert_eq!(result(&told), "unknown");
+    assert!(!super::text(&told).contains("Nothing was run"), "{told}");
+    assert!(one.approve("dave", &asked).refused("not-pending"));
+    assert_eq!(one.runs(), 0);
 }

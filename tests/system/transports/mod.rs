@@ -4,13 +4,17 @@
 //! Each takes the place of Postfix's pipe(8) between a mail and `mailsudo deliver`. Replies go back to the one Postfix, which
 //! delivers them to the users' mailbox: so a bounce to a user is seen as a message that is not genuine.
 
+mod awaited;
 mod exim;
 mod fetched;
 mod local;
 mod opensmtpd;
 mod provider;
 mod services;
+mod set_up;
 mod sieve;
+
+pub(crate) use services::unpack_once as unpack_services;
 
 use std::fs;
 

@@ -61,6 +61,11 @@ fn opensmtpd_runs_refuses_and_tries_again() {
 
     // The command line goes through a shell: nothing of the sender may be left that means something there.
     let sender = "a'b$x|y&z`w`@users.example";
-    transport.send(sender, &user::mail(sender, "How are you?\n"));
-    poll::until_true("the odd sender", || !syslog::audit("sender=a:b:x:y:z:w:@users.example").is_empty());
+    match smtp::send_to(PORT, sender, GATEWAY, &user::mail(sender, "How are you?\n")) {
+        Ok(_) => {
+            poll::until_true("the odd sender", || !syslog::audit("sender=a:b:x:y:z:w:@users.example").is_empty());
+        }
+        // OpenSMTPD 7.8 takes no such sender at all.
+        Err(refusal) => assert!(refusal.starts_with("553"), "{refusal}"),
+    }
 }

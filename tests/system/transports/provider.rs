@@ -16,6 +16,7 @@ const KEYS: &str = "/srv/provider";
 const PORTS: [u16; 2] = [993, 587];
 const PASSWORD: &str = "an app password";
 
+/// As Dovecot 2.3 reads it.
 const DOVECOT: &str = "\
 protocols = imap submission
 listen = 127.0.0.1
@@ -38,6 +39,34 @@ submission_relay_host = 127.0.0.1
 submission_relay_trusted = yes
 ";
 
+/// The same for 2.4.
+const DOVECOT_2_4: &str = "\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols = imap submission
+listen = 127.0.0.1
+base_dir = /run/dovecot
+log_path = syslog
+ssl = required
+ssl_server_cert_file = /srv/provider/cert
+ssl_server_key_file = /srv/provider/key
+mail_driver = maildir
+mail_path = /srv/imap/%{user}
+first_valid_uid = 1
+passdb passwd-file {
+  passwd_file_path = /srv/provider/passwd
+}
+userdb static {
+  fields {
+    uid = vmail
+    gid = vmail
+    home = /srv/imap/%{user}
+  }
+}
+submission_relay_host = 127.0.0.1
+submission_relay_trusted = yes
+";
+
 pub(crate) struct Provider {
     _daemon: Daemon,
 }
@@ -48,7 +77,7 @@ impl Provider {
         certify();
         file(&format!("{KEYS}/passwd"), "dovecot", 0o600, &format!("ops@example.com:{{PLAIN}}{PASSWORD}\n"));
         process::remove("/etc/dovecot");
-        process::write("/etc/dovecot/dovecot.conf", 0o644, DOVECOT);
+        process::write("/etc/dovecot/dovecot.conf", 0o644, services::dovecot(DOVECOT, DOVECOT_2_4));
         let hosts = process::text("/etc/hosts");
         if !hosts.contains("imap.example.com") {
             process::write("/etc/hosts", 0o644, &format!("{hosts}127.0.0.1 imap.example.com smtp.example.com\n"));

@@ -24,7 +24,8 @@ pub(crate) fn unpack_once() {
 }
 
 fn unpack() {
-    let folder = system_env::in_checkout("target/packages");
+    let folder = std::env::var("MAILSUDO_PACKAGES").unwrap_or_else(|_| "target/packages".to_owned());
+    let folder = system_env::in_checkout(&folder);
     assert!(Path::new(&folder).join("complete").exists(), "no mail servers in {folder}: run tests/setup");
     let excluded: Vec<_> = POSTFIX.iter().map(|path| format!("--exclude={path}")).collect();
     // Not dpkg-deb --extract, which puts a folder in the place of the link /lib.
@@ -75,6 +76,11 @@ impl Drop for Daemon {
             crate::poll::until_true("a daemon's end", || !process::lives(self.pid));
         }
     }
+}
+
+/// Which of two texts of a configuration this Dovecot reads: that of 2.3, or that of 2.4.
+pub(crate) fn dovecot<'t>(older: &'t str, newer: &'t str) -> &'t str {
+    if run("dovecot", &["--version"]).starts_with("2.3.") { older } else { newer }
 }
 
 /// Makes a folder of a user's own.

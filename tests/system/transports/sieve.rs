@@ -2,14 +2,14 @@
 //! sieve-filter(1) takes it again.
 
 use super::local::{HOME, Local};
-use super::services::mails_in;
+use super::services::{self, mails_in};
 use super::{ReplyTransport, drive, example};
 use crate::process;
 use crate::system_env::SERVICE;
 
 const SCRIPT: &str = "/var/lib/mailsudo/.dovecot.sieve";
 
-/// A Dovecot that delivers to Unix users, with the example in it.
+/// A Dovecot 2.3 that delivers to Unix users, with the example in it.
 const DOVECOT: &str = "\
 protocols =
 log_path = syslog
@@ -26,6 +26,28 @@ plugin {
 }
 ";
 
+/// The same for 2.4.
+const DOVECOT_2_4: &str = "\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols =
+log_path = syslog
+mail_driver = maildir
+mail_path = ~/Maildir
+first_valid_uid = 1
+userdb passwd {
+}
+protocol lda {
+  mail_plugins {
+    sieve = yes
+  }
+}
+sieve_script personal {
+  path = ~/sieve
+  active_path = ~/.dovecot.sieve
+}
+";
+
 struct Sieve {
     local: Local,
 }
@@ -36,7 +58,9 @@ impl Sieve {
         let forward = "\"|/usr/lib/dovecot/dovecot-lda -f \\\"$SENDER\\\"\"\n";
         let local = Local::set_up("mailsudo@example.com", &[(".forward", forward), (".dovecot.sieve", &script)]);
         process::remove("/etc/dovecot");
-        let dovecot = format!("{DOVECOT}{}", example("mail-servers/dovecot/mailsudo.conf"));
+        let own = services::dovecot(DOVECOT, DOVECOT_2_4);
+        let name = services::dovecot("mailsudo-2.3.conf", "mailsudo.conf");
+        let dovecot = format!("{own}{}", example(&format!("mail-servers/dovecot/{name}")));
         process::write("/etc/dovecot/dovecot.conf", 0o644, &dovecot);
         process::write("/usr/lib/dovecot/sieve-pipe/mailsudo", 0o755, &example("mail-servers/dovecot/mailsudo"));
         Self { local }

@@ -1,28 +1,19 @@
-//! The user's own mailbox, where replies come: `sign --send --wait-reply` waits for one there. In: a Maildir or an mbox file, and a
-//! request's id. Out: the checked reply.
+//! A mailbox on this machine. In: the path of a Maildir or an mbox file. Out: the messages that have come since it was opened.
 //!
-//! It only reads. It must never take a message for a reply that the key does not prove.
+//! It only reads: no message is moved or marked.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 
-use super::verify::{Checked, Finding, Statement, check};
-use super::{KeyFile, folder};
-use crate::limits::REPLY_POLL;
-use crate::protocol::RequestId;
-use crate::system::clock::Clock;
+use crate::limits::FILE_TIME;
 
-/// The client's settings, beside the key files; its name does not end like theirs.
-const FILE: &str = "client.conf";
-
-/// A mailbox, as it is before the request is sent.
+/// A Maildir or an mbox file, as it was when it was opened.
 #[derive(Debug)]
-pub struct Mailbox {
+pub(super) struct Files {
     path: PathBuf,
     /// The size of an mbox file: what comes later is behind it.
     size: u64,
@@ -30,23 +21,13 @@ pub struct Mailbox {
     since: SystemTime,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    mailbox: PathBuf,
-}
-
-impl Mailbox {
-    /// The mailbox at `path`, or the one that the client's settings name.
+impl Files {
+    /// The mailbox at `path`.
     ///
     /// # Errors
     ///
-    /// None is named, or it is neither a Maildir nor a file.
-    pub fn open(path: Option<&Path>) -> Result<Self> {
-        let path = match path {
-            Some(path) => path.to_owned(),
-            None => configured()?,
-        };
+    /// It is a folder and no Maildir.
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
         // An mbox file is made with the first mail.
         let about = fs::metadata(&path).ok();
         let is_maildir = about.as_ref().is_some_and(fs::Metadata::is_dir);
@@ -56,45 +37,22 @@ impl Mailbox {
             path.display()
         );
         let size = about.filter(fs::Metadata::is_file).map_or(0, |about| about.len());
-        // File systems keep times with less precision than the clock.
-        let since = SystemTime::now().checked_sub(Duration::from_secs(2)).unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = SystemTime::now().checked_sub(FILE_TIME).unwrap_or(SystemTime::UNIX_EPOCH);
         Ok(Self { path, size, since })
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits up to `within` for the reply to the request `id` under `key`; `None` if it does not come.
+    /// The messages that have come since it was opened.
     ///
     /// # Errors
     ///
-    /// The mailbox cannot be read.
-    pub fn wait(&self, id: &RequestId, key: &KeyFile, within: Duration, clock: &dyn Clock) -> Result<Option<Checked>> {
-        let deadline = clock.instant() + within;
-        loop {
-            if let Some(found) = self.find(id, key)? {
-                return Ok(Some(found));
-            }
-            if clock.instant() >= deadline {
-                return Ok(None);
-            }
-            clock.sleep(REPLY_POLL);
-        }
-    }
-
-    /// The reply to the request `id`, if it is there.
-    fn find(&self, id: &RequestId, key: &KeyFile) -> Result<Option<Checked>> {
-        let messages = if self.path.is_dir() { self.maildir()? } else { self.mbox()? };
-        let is_reply = |checked: &Checked| match &checked.finding {
-            Finding::Genuine(said) | Finding::WithMore(said) | Finding::Altered(said) => {
-                matches!(said, Statement::Reply(block) if block.request == *id)
-            }
-            Finding::OlderThanKey(_) | Finding::Encrypted(_) | Finding::NotGenuine => false,
-        };
-        let keys = std::slice::from_ref(key);
-        Ok(messages.iter().map(|message| check(message, keys)).find(is_reply))
+    /// It cannot be read.
+    pub(super) fn messages(&self) -> Result<Vec<Vec<u8>>> {
+        if self.path.is_dir() { self.maildir() } else { self.mbox() }
     }
 
     /// The new messages of a Maildir; one may be moved from `new` to `cur` meanwhile.
@@ -131,21 +89,6 @@ impl Mailbox {
         file.read_to_end(&mut text).with_context(problem)?;
         Ok(split(&text))
     }
-}
-
-/// The mailbox that the client's settings name.
-fn configured() -> Result<PathBuf> {
-    let path = folder()?.join(FILE);
-    let text = fs::read_to_string(&path).with_context(|| {
-        format!(
-            "cannot read {}: write mailbox = \"/PATH/OF/YOUR/Maildir\" into it (or the path of an mbox file), or use --mailbox",
-            path.display()
-        )
-    })?;
-    let settings: Settings =
-        toml::from_str(&text).with_context(|| format!("{}: it has one key, mailbox", path.display()))?;
-    ensure!(settings.mailbox.is_absolute(), "{}: mailbox must be an absolute path", path.display());
-    Ok(settings.mailbox)
 }
 
 /// The messages of an mbox file, each without its From_ line (RFC 4155).

@@ -1,0 +1,33 @@
+//! The statements of a transaction that are the same each time: its begin, its settings, the user's lockout.
+
+use super::value::{Row, Value};
+use crate::ledger::{LedgerError, Lockout};
+
+/// No transaction sees half of another, because each locks the one row of mailsudo.ledger first.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// For this transaction alone: no wait for a lock beyond the timeout, no open transaction of a node that has stopped, a commit that
+/// is never cancelled half way, and at least local and standby durability.
+pub(super) const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true), \
+     set_config('statement_timeout', '0', true), set_config('search_path', 'pg_catalog', true), \
+     set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' \
+         THEN 'remote_apply' ELSE 'on' END, true)";
+
+/// The seconds until a moment by the database's clock, rounded up.
+pub(super) const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
+
+/// A user's lockout.
+pub(super) const LOCKOUT: &str = "SELECT until, told, counted_to FROM mailsudo.lockouts WHERE user_name = $1";
+
+/// Sets a user's lockout.
+pub(super) const SET_LOCKOUT: &str = "INSERT INTO mailsudo.lockouts AS known (user_name, until, told, counted_to)
+     VALUES ($1, $2, $3 = 1, $4)
+     ON CONFLICT (user_name) DO UPDATE SET until = $2, told = $3 = 1, counted_to = $4";
+
+pub(super) fn lockout_values<'v>(user: &'v str, lockout: &Lockout) -> [Value<'v>; 4] {
+    [user.into(), lockout.until.into(), i64::from(lockout.told).into(), lockout.counted_to.into()]
+}
+
+pub(super) fn lockout_from(row: &mut Row) -> Result<Lockout, LedgerError> {
+    Ok(Lockout { until: row.time("lockout")?, told: row.flag("lockout")?, counted_to: row.time("lockout")? })
+}
