@@ -81,7 +81,7 @@ impl From<Refusal> for Stop {
 /// A temporary failure: a part of the gateway is broken or busy. Only the log gets the detail.
 #[derive(Debug)]
 pub struct Deferral {
-    /// Which part cannot serve: `configuration`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`, `panic`.
+    /// Which part cannot serve: `configuration`, `decryption`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`, `panic`.
     pub part: &'static str,
     /// What is wrong and what to do.
     pub detail: String,
@@ -151,6 +151,8 @@ reasons! {
     UnconfirmedFrom = "unconfirmed-from",
     /// More than one field has the trusted authserv-id, or one field contradicts itself.
     AmbiguousResults = "ambiguous-results",
+    /// It is encrypted to the gateway, and cannot be decrypted.
+    NotDecrypted = "not-decrypted",
     // The block: reader's rules 4 and 5.
     /// No start line.
     NotARequest = "not-a-request",

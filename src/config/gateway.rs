@@ -116,6 +116,15 @@ impl Gateway {
         Ok(self.folder.folder("certs.d")?.read(&format!("{name}.{}", kind.ending()))?)
     }
 
+    /// The text of one of the gateway's own keys or certificates, which `[decryption]` names.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or it is not trusted.
+    pub fn own_key(&self, path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+        Ok(self.folder.read_secret_elsewhere(path)?)
+    }
+
     /// The command `name`; `None` where there is no such file.
     pub fn command(&self, name: &CommandName) -> Result<Option<Command>, ConfigError> {
         optional(self.read("commands.d", name.as_str(), false, |source| Command::parse(name, source, &self.settings)))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{ConfigError, Encryption, Intake, Ledger, MailAddress, Rate, Size, Source, Span};
+use super::{ConfigError, Decryption, Encryption, Intake, Ledger, MailAddress, Rate, Size, Source, Span};
 use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RETENTION, RUN_TIME};
 use crate::protocol::GatewayName;
 
@@ -49,6 +49,9 @@ pub struct Settings {
     /// With which programs mail is encrypted.
     #[serde(default)]
     pub encryption: Encryption,
+    /// The gateway's own keys, for requests that are encrypted to it.
+    #[serde(default)]
+    pub decryption: Decryption,
 }
 
 fn default_max_age() -> Span {
@@ -262,6 +265,9 @@ impl Settings {
             if !path.is_absolute() {
                 return wrong(key, "must be an absolute path");
             }
+        }
+        if let Err((key, what)) = settings.decryption.check() {
+            return wrong(key, what);
         }
         let execution = &settings.execution;
         let programs = [("sudo", &execution.sudo), ("timeout", &execution.timeout), ("mailsudo", &execution.mailsudo)];

@@ -163,6 +163,12 @@ impl Folder {
         self.read_judged(name, Trusted::judge_secret)
     }
 
+    /// The text of the secret file `path`, which need not be in this folder; who may own it is the same.
+    pub fn read_secret_elsewhere(&self, path: &Path) -> Result<Zeroizing<String>, Distrust> {
+        let (folder, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+        Self::open(folder, self.trusted.clone())?.read_secret(&name.to_string_lossy())
+    }
+
     fn read_judged(
         &self,
         name: &str,

@@ -16,7 +16,7 @@ pub struct Shown {
 
 /// Every key that has a default, with the default as TOML; empty where the default is to have none. The tests hold it to what the
 /// reader knows.
-const DEFAULTS: [(&str, &str); 29] = [
+const DEFAULTS: [(&str, &str); 32] = [
     ("max_age", "\"30m\""),
     ("max_future", "\"2m\""),
     ("retention", "\"90d\""),
@@ -46,6 +46,9 @@ const DEFAULTS: [(&str, &str); 29] = [
     ("execution.timeout", "\"/usr/bin/timeout\""),
     ("encryption.sop", "\"/usr/bin/sqop\""),
     ("encryption.openssl", "\"/usr/bin/openssl\""),
+    ("decryption.openpgp_key", ""),
+    ("decryption.smime_key", ""),
+    ("decryption.smime_certificate", ""),
 ];
 
 /// The key with a default that is not the same everywhere: the running program.
@@ -139,23 +142,15 @@ mod tests {
     /// The reader's own errors list what it knows.
     #[test]
     fn no_key_is_missing() {
-        let sections = [
-            "",
-            "[limits]\n",
-            "[intake]\n",
-            "[ledger]\n",
-            "[syslog]\n",
-            "[lockout]\n",
-            "[execution]\n",
-            "[encryption]\n",
-        ];
-        for section in sections {
+        let names = ["limits", "intake", "ledger", "syslog", "lockout", "execution", "encryption", "decryption"];
+        let sections: Vec<_> = names.iter().map(|name| format!("[{name}]\n")).chain([String::new()]).collect();
+        for section in &sections {
             let error = settings(&format!("{LEAST}{section}nothing = 1\n")).expect_err("unknown");
             let known = error.split("expected ").nth(1).expect("the known keys");
             let prefix = section.trim().trim_matches(['[', ']']);
             for key in known.split('`').skip(1).step_by(2) {
                 let key = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
-                let is_section = sections.contains(&format!("[{key}]\n").as_str());
+                let is_section = sections.contains(&format!("[{key}]\n"));
                 assert!(is_section || is_setting(&key), "{key} has no row in DEFAULTS");
             }
         }

@@ -17,7 +17,10 @@ pub use about::{About, kind_of};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::config::{EncryptKind, Gateway, Settings};
+use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::limits::Timeouts;
 use crate::protocol::UserName;
 
@@ -92,6 +95,49 @@ impl<'g> Encryption<'g> {
         match kind {
             EncryptKind::Openpgp => packets::read(certificate).map_err(str::to_owned),
             EncryptKind::Smime => smime::about(&self.settings().encryption.openssl, certificate, &self.left),
+        }
+    }
+
+    /// The data of an encrypted message, decrypted with the gateway's key of this `kind`: at most `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// A refusal where the data is at fault; a deferral where the gateway or the tool is.
+    pub fn decrypt(&self, kind: EncryptKind, data: &[u8], most: u64) -> Result<Zeroizing<Vec<u8>>, Stop> {
+        let settings = self.settings();
+        let files = settings.decryption.files(kind).unwrap_or_default();
+        let keys = files.iter().map(|path| self.gateway.own_key(path)).collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let (program, ended) = match kind {
+            EncryptKind::Openpgp => {
+                (&settings.encryption.sop, openpgp::decrypt(&settings.encryption.sop, &keys, data, most, &self.left))
+            }
+            EncryptKind::Smime => (
+                &settings.encryption.openssl,
+                smime::decrypt(&settings.encryption.openssl, &keys, data, most, &self.left),
+            ),
+        };
+        let ended = ended.map_err(|why| Deferral::new("decryption", why))?;
+        if ended.out.len() > most {
+            let detail = format!("decrypted, it is more than limits.message, {most} bytes");
+            return Err(Refusal::new(Reason::TooLarge, detail).into());
+        }
+        let out = Zeroizing::new(ended.out);
+        let is_data = |code| match kind {
+            EncryptKind::Openpgp => openpgp::AT_FAULT.contains(&code),
+            EncryptKind::Smime => smime::AT_FAULT.contains(&code),
+        };
+        match ended.status.code() {
+            Some(0) => Ok(out),
+            Some(code) if is_data(code) => {
+                let detail = format!("it cannot be decrypted: {}, status {code}{}", program.display(), ended.said);
+                Err(Refusal::new(Reason::NotDecrypted, detail).into())
+            }
+            _ => {
+                Err(Deferral::new("decryption", format!("{}: {}{}", program.display(), ended.status, ended.said))
+                    .into())
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::packets;
-use super::tool::{Ended, Tool};
+use super::tool::{Ended, MORE, Tool};
 
 /// No line of ASCII armor begins like this.
 const BOUNDARY: &str = "=-mailsudo-encrypted";
@@ -46,6 +46,22 @@ pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cel
          --{BOUNDARY}--\n",
         text.trim()
     ))
+}
+
+/// Statuses that are the data's fault: it cannot be decrypted, or is no OpenPGP.
+pub(super) const AT_FAULT: [i32; 2] = [29, 41];
+
+/// Runs `sop decrypt` on `data`. More than `most` bytes of output say that there is more.
+pub(super) fn decrypt(
+    program: &Path,
+    keys: &[&[u8]],
+    data: &[u8],
+    most: usize,
+    left: &Cell<Duration>,
+) -> Result<Ended, String> {
+    let files: Vec<_> = keys.iter().map(|key| ("", *key)).collect();
+    let tool = Tool { program, before: &["decrypt", "--"], files: &files, after: &[] };
+    tool.run(data, most.saturating_add(MORE), left)
 }
 
 fn garbage(program: &Path) -> String {

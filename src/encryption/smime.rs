@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::about::{About, EC_BITS, RSA_BITS};
-use super::tool::{Ended, Tool};
+use super::tool::{Ended, MORE, Tool};
 use crate::protocol::Timestamp;
 
 /// What begins CMS AuthEnvelopedData (RFC 5083): its object identifier, in DER.
@@ -38,6 +38,23 @@ pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cel
         "MIME-Version: 1.0\nContent-Type: application/pkcs7-mime; smime-type=authEnveloped-data; name=\"smime.p7m\"\n\
          Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename=\"smime.p7m\"\n\n{data}\n"
     ))
+}
+
+/// Statuses of openssl-cms(1) that are the data's fault: it cannot be read, or not decrypted.
+pub(super) const AT_FAULT: [i32; 2] = [2, 4];
+
+/// Runs `openssl cms -decrypt` on `data`, with the gateway's key and certificate. More than `most` bytes of output say that there is
+/// more.
+pub(super) fn decrypt(
+    program: &Path,
+    keys: &[&[u8]],
+    data: &[u8],
+    most: usize,
+    left: &Cell<Duration>,
+) -> Result<Ended, String> {
+    let files: Vec<_> = ["-inkey", "-recip"].into_iter().zip(keys.iter().copied()).collect();
+    let tool = Tool { program, before: &["cms", "-decrypt", "-binary", "-inform", "DER"], files: &files, after: &[] };
+    tool.run(data, most.saturating_add(MORE), left)
 }
 
 fn garbage(program: &Path) -> String {

@@ -17,6 +17,10 @@ use crate::system::child::{isolated, kill_group, wait_until};
 /// The most bytes of a tool's standard error.
 const ERRORS: usize = 64 << 10;
 
+/// How much more output than is wanted is taken, so that too much is seen: a write that would go beyond the sealed size is refused as a
+/// whole.
+pub(super) const MORE: usize = 1 << 20;
+
 /// The most characters of it in the log.
 const SAID: usize = 300;
 

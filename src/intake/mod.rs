@@ -33,6 +33,7 @@ use mime::Entity;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, SenderRequirements, Settings};
+use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::protocol::PayloadDigest;
 
@@ -115,11 +116,16 @@ impl Message {
 /// # Errors
 ///
 /// A refusal for what is not a request; a deferral if the gateway or its caller is configured wrongly.
-pub fn receive(mail: &mut dyn Read, envelope: &Envelope, gateway: &Gateway) -> Result<Message, Stop> {
+pub fn receive(
+    mail: &mut dyn Read,
+    envelope: &Envelope,
+    gateway: &Gateway,
+    encryption: &Encryption<'_>,
+) -> Result<Message, Stop> {
     let settings = gateway.settings();
     let sender = screen::envelope(envelope, settings)?;
     let raw = read_bounded(mail, settings)?;
-    parse(raw, sender, settings)
+    parse(raw, sender, settings, encryption)
 }
 
 /// A message as it came, wiped when dropped; of the buffer, which is as large as the limit, only the used part.
@@ -144,7 +150,12 @@ fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     Ok(raw)
 }
 
-fn parse(raw: Raw, mut sender: SenderAuth, settings: &Settings) -> Result<Message, Stop> {
+fn parse(
+    mut raw: Raw,
+    mut sender: SenderAuth,
+    settings: &Settings,
+    encryption: &Encryption<'_>,
+) -> Result<Message, Stop> {
     let message = Entity::new(&raw.0);
     if message.fields().next().is_none() {
         return Err(Refusal::new(Reason::NotMail, "no header could be read").into());
@@ -157,7 +168,13 @@ fn parse(raw: Raw, mut sender: SenderAuth, settings: &Settings) -> Result<Messag
     let quotable = |id: &String| id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b));
     let results = settings.intake.authserv_id.as_ref().map(|_| sender_auth::fields(&message)).unwrap_or_default();
     sender.check_header(&from, &results, &settings.intake.requirements(), &settings.intake)?;
-    let readings = Zeroizing::new(text::readings(&mime::leaves(&message)?));
+    // What is inside counts, and nothing outside it but the header.
+    let found = encrypted::find(&message).filter(|(kind, _)| settings.decryption.files(*kind).is_some());
+    if let Some((kind, data)) = found {
+        let mut inside = encryption.decrypt(kind, &data, settings.limits.message.bytes())?;
+        raw = Raw(std::mem::take(&mut *inside));
+    }
+    let readings = Zeroizing::new(text::readings(&mime::leaves(&Entity::new(&raw.0))?));
     let id = id.filter(quotable);
     Ok(Message { raw, from, id, readings, results, sender })
 }

@@ -106,7 +106,8 @@ fn stages(
 ) -> Result<End, Stop> {
     let begun = Instant::now();
     let (gateway, envelope) = (context.gateway, context.envelope);
-    let mut message = intake::receive(mail, envelope, gateway)?;
+    let encryption = Encryption::new(gateway, &context.timeouts);
+    let mut message = intake::receive(mail, envelope, gateway, &encryption)?;
     observer.note(Step::Screened(&message));
     let requests = requests(&message)?;
     message.wipe_texts();
@@ -118,7 +119,7 @@ fn stages(
     observer.note(Step::Identified(&identified));
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
-    let ended = on_the_ledger(context, identified, &message, ledger.as_mut(), mode, observer, begun);
+    let ended = on_the_ledger(context, &encryption, identified, &message, ledger.as_mut(), mode, observer, begun);
     if let (Err(Stop::Deferral(deferral)), Mode::Deliver(_)) = (&ended, mode) {
         count(ledger.as_mut(), deferral, context);
     }
@@ -135,8 +136,10 @@ fn count(ledger: &mut dyn Ledger, deferral: &Deferral, context: &Context<'_>) {
 }
 
 /// The stages from the ledger on.
+#[expect(clippy::too_many_arguments, reason = "the delivery's own state, once")]
 fn on_the_ledger(
     context: &Context<'_>,
+    encryption: &Encryption<'_>,
     identified: Identified,
     message: &Message,
     ledger: &mut dyn LedgerQueries,
@@ -182,8 +185,7 @@ fn on_the_ledger(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let encryption = Encryption::new(gateway, &context.timeouts);
-    let mut delivery = Delivery::new(context, &encryption, &identified, &arguments, message, observer, begun);
+    let mut delivery = Delivery::new(context, encryption, &identified, &arguments, message, observer, begun);
     let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
         Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,
@@ -210,7 +212,7 @@ fn on_the_ledger(
     let witness = context.witness(delivery.point);
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
-    let mut sender = Sender::new(context, &encryption, transport, ledger, observer, begun);
+    let mut sender = Sender::new(context, encryption, transport, ledger, observer, begun);
     if may_have_notices {
         sender.about(&id, true)?;
     }

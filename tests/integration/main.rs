@@ -20,6 +20,7 @@ mod chain;
 mod citations;
 mod cli_conventions;
 mod concurrency;
+mod decryption;
 mod editing;
 mod encryption;
 mod environment;
