@@ -2,7 +2,7 @@
 //! for encryption is. In: its armored text. Out: [`About`].
 //!
 //! No signature is verified here: whether the certificate can be used is the tool's word. But sqop 0.27 encrypts to a certificate that
-//! was revoked (docs/measurements.md), so a revocation that is there counts, whoever made it.
+//! was revoked (docs/measurements.md#revoked-and-expired-certificates), so a revocation that is there counts, whoever made it.
 
 use super::about::{About, RSA_BITS};
 use crate::protocol::Timestamp;
