@@ -9,11 +9,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::failure::usage;
+use super::moment::moment;
 use super::record::{HEAD, about, read, row, story_rows, told};
 use super::stdout;
 use super::table::Table;
-use super::{GatewayArg, complete, log_verify, open_ledger, print_json, when};
-use crate::config::{Gateway, Span};
+use super::{GatewayArg, complete, log_export, log_verify, open_ledger, print_json, when};
+use crate::config::Gateway;
 use crate::ledger::{Filter, Record, State};
 use crate::limits::LOG_POLL;
 use crate::protocol::{CommandName, RequestId, Timestamp, UserName};
@@ -46,6 +47,7 @@ pub(super) struct Log {
 #[derive(Debug, Subcommand)]
 enum LogCommand {
     Show(Show),
+    Export(log_export::Export),
 }
 
 #[derive(Debug, Args)]
@@ -121,28 +123,11 @@ enum StateWord {
     Cancelled,
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(span) = Span::try_from(text.to_owned()) {
-        return Ok(SystemClock.now().minus(span.as_duration()));
-    }
-    // As the log prints it, with a space before the offset; RFC 3339; or in the zone that the log prints.
-    let compact = text.replace(" +", "+").replace(" -", "-");
-    let instant = compact.parse::<jiff::Timestamp>().or_else(|_| {
-        let here = text.parse::<jiff::civil::DateTime>()?;
-        jiff::tz::TimeZone::system().to_timestamp(here)
-    });
-    match instant {
-        Ok(instant) => Ok(Timestamp::from_seconds(instant.as_second())),
-        Err(_) => {
-            Err("write a span back from now (2h, 7d), a day (2026-11-23) or a time (2026-11-23 10:15)".to_owned())
-        }
-    }
-}
-
 impl Log {
     pub(super) fn run(self) -> Result<ExitCode> {
         match self.show {
             Some(LogCommand::Show(show)) => show.run(),
+            Some(LogCommand::Export(export)) => export.run(),
             None => self.list.run(),
         }
     }

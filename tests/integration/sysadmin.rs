@@ -538,3 +538,38 @@ fn all_users_get_new_secrets_at_once() {
     }
     assert_eq!(test_gateway.run(&["user", "rotate", "--all", "--output", &folder]).status, 1, "nothing is overwritten");
 }
+
+#[test]
+fn an_export_of_the_chain_is_signed_and_complete() {
+    let test_gateway = test_gateway();
+    assert_eq!(test_gateway.run(&["ledger", "init"]).status, 0);
+    for words in [["user", "disable", "bob"], ["user", "enable", "bob"]] {
+        assert_eq!(test_gateway.run(&words).status, 0);
+    }
+    let path = |name: &str| test_gateway.path(name).display().to_string();
+    let made =
+        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &path("key")]).status();
+    assert!(made.expect("ssh-keygen: apt-get install openssh-client").success());
+    let file = path("audit.jsonl");
+    let done = test_gateway.run(&["log", "export", "--sign", &path("key"), &file]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    let lines = fs::read_to_string(&file).expect("the events");
+    assert_eq!(lines.lines().count(), 2);
+    let manifest = fs::read_to_string(format!("{file}.manifest.json")).expect("the manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let last: Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((&manifest["head"], &manifest["events"]), (&last["head"], &Value::from(2)));
+    assert_eq!(last["event"]["change"], "user enable bob");
+    let public = fs::read_to_string(path("key.pub")).expect("a key");
+    fs::write(path("signers"), format!("audit {public}")).expect("a file");
+    let verify = format!(
+        "ssh-keygen -Y verify -f {0} -I audit -n mailsudo-export -s {1}.manifest.json.sig < {1}.manifest.json && \
+         echo '{2}  {1}' | sha256sum -c",
+        path("signers"),
+        file,
+        manifest["sha256"].as_str().expect("a digest")
+    );
+    let verified = std::process::Command::new("sh").args(["-c", &verify]).output().expect("sh");
+    assert!(verified.status.success(), "{verified:?}");
+    assert_eq!(test_gateway.run(&["log", "export", &file]).status, 1, "nothing is overwritten");
+}

@@ -1,0 +1,24 @@
+//! Moments on the command line. In: a span back from now, a day or a time. Out: the moment.
+
+use crate::config::Span;
+use crate::protocol::Timestamp;
+use crate::system::clock::{Clock, SystemClock};
+
+/// Reads a moment.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(span) = Span::try_from(text.to_owned()) {
+        return Ok(SystemClock.now().minus(span.as_duration()));
+    }
+    // As the log prints it, with a space before the offset; RFC 3339; or in the zone that the log prints.
+    let compact = text.replace(" +", "+").replace(" -", "-");
+    let instant = compact.parse::<jiff::Timestamp>().or_else(|_| {
+        let here = text.parse::<jiff::civil::DateTime>()?;
+        jiff::tz::TimeZone::system().to_timestamp(here)
+    });
+    match instant {
+        Ok(instant) => Ok(Timestamp::from_seconds(instant.as_second())),
+        Err(_) => {
+            Err("write a span back from now (2h, 7d), a day (2026-11-23) or a time (2026-11-23 10:15)".to_owned())
+        }
+    }
+}
