@@ -104,7 +104,7 @@ pub(super) fn bodies(signed: &Signed) -> Vec<Row> {
         row(
             "base64 with other characters",
             encoded("base64", &base64(text).replacen('\n', "\n!!!\n", 1)),
-            Is::NotGenuine,
+            Is::Altered,
             "",
         ),
         row(
