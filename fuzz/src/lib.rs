@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use mailsudo::config::{Gateway, Trusted};
+use mailsudo::encryption::Encryption;
+use mailsudo::error::Stop;
+use mailsudo::intake::{Envelope, Message, receive};
+use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{Arguments, Code, CommandName, UnsignedRequest, GatewayName, Key, ParameterName, Timestamp, UserName};
 
 /// Alice's key, which is that of `tests/vectors.json`.
@@ -50,6 +54,16 @@ pub fn write(path: &Path, text: impl AsRef<[u8]>) {
 
 /// The gateway.
 pub static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| Gateway::open(&HOME, Trusted::caller()).expect("a gateway"));
+
+/// Reads a message as the gateway does; it has no key that decrypts.
+///
+/// # Errors
+///
+/// The refusal or deferral that ends it.
+pub fn received(bytes: &[u8]) -> Result<Message, Stop> {
+    let encryption = Encryption::new(&GATEWAY, &Timeouts::DEFAULT);
+    receive(&mut &*bytes, &Envelope::default(), &GATEWAY, &encryption)
+}
 
 /// Alice's key.
 pub fn key() -> Key {

@@ -2,14 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mailsudo::intake::{Envelope, readable, receive, shown};
+use mailsudo::intake::{readable, shown};
 use mailsudo::protocol::{Request, has_start_line};
-use mailsudo_fuzz::GATEWAY;
+use mailsudo_fuzz::received;
 
 fuzz_target!(|bytes: &[u8]| {
     let all = readable(bytes);
     let shown = shown(bytes);
-    if let Ok(message) = receive(&mut &*bytes, &Envelope::default(), &GATEWAY) {
+    if let Ok(message) = received(bytes) {
         let texts = message.texts();
         assert!(texts.iter().all(|text| all.iter().any(|known| known == text)), "no text from nowhere");
         assert!(shown.is_some(), "what has a From field is a mail");

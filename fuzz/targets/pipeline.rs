@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use mailsudo::authenticate::{identify, verify_mac};
-use mailsudo::intake::{Envelope, receive};
+use mailsudo::intake::Envelope;
 use mailsudo::protocol::Request;
-use mailsudo_fuzz::{GATEWAY, unsigned, key, name};
+use mailsudo_fuzz::{GATEWAY, key, name, received, unsigned};
 
 static BLOCK: LazyLock<String> =
     LazyLock::new(|| unsigned(vec![(name("one"), "nginx".to_owned())]).sign(&key()).expect("a block"));
@@ -17,7 +17,7 @@ const SEED: &str = include_str!("../../tests/mail/no-mime.eml");
 
 fuzz_target!(|bytes: &[u8]| {
     let mail = replace(bytes, b"BLOCK", BLOCK.as_bytes());
-    let Ok(message) = receive(&mut &*mail, &Envelope::default(), &GATEWAY) else {
+    let Ok(message) = received(&mail) else {
         return;
     };
     let Ok(request) = Request::read(&message.texts()) else {

@@ -14,11 +14,14 @@
 mod approval;
 mod builtin;
 mod context;
+mod decision;
 mod delivery;
+mod end;
 mod guard;
 mod judge;
 mod log;
 mod observer;
+mod predict;
 mod resume;
 mod send;
 mod target;
@@ -28,27 +31,28 @@ use std::io::Read;
 use std::time::Instant;
 
 pub use context::Context;
+pub use end::End;
 pub use guard::guarded;
 pub use observer::{Observer, Step};
 pub use resume::{Resumed, resume};
 pub use trace::Trace;
 
 use approval::Voted;
+use decision::{Decision, decide};
 use delivery::Delivery;
-use judge::{Judge, Judgement};
+use predict::predict;
 use send::Sender;
 use target::Target;
 
-use crate::admission::{self, Announcement, PendingRecord};
+use crate::admission::{self, PendingRecord};
 use crate::authenticate::{self, Identified};
-use crate::authorize::{self, Action, Authorized, Ballot};
-use crate::config::Command;
+use crate::authorize;
 use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{self, Message};
-use crate::ledger::{self, Counts, Ledger, LedgerQueries, Record, RequestLock, Series, State, Story, Transaction};
-use crate::limits::{DEFERRAL_COUNT, MAX_AGE};
-use crate::protocol::{Request, RequestId, Timestamp};
+use crate::ledger::{self, Counts, Ledger, LedgerQueries, Record, RequestLock, Series, State, Story};
+use crate::limits::DEFERRAL_COUNT;
+use crate::protocol::{Request, RequestId};
 use crate::reply::ReplyTransport;
 
 /// Whether a message has effects.
@@ -58,19 +62,6 @@ pub enum Mode<'m> {
     Deliver(&'m ReplyTransport),
     /// Nothing is run, recorded or sent.
     Explain,
-}
-
-/// The end of a message that was not deferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Its reply was sent, or there is none to send.
-    Handled,
-    /// It was refused.
-    Refused,
-    /// `explain`: its command would run now.
-    WouldRun,
-    /// `explain`: it would be handled, and its command would not run now.
-    WouldNotRun,
 }
 
 /// Processes `mail` in every stage. Unless it is a deferral, the message is consumed.
@@ -238,125 +229,6 @@ fn requests(message: &Message) -> Result<Vec<Request>, Refusal> {
     match unreadable {
         Some(why) if read.is_empty() => Err(why.into()),
         _ => Ok(read),
-    }
-}
-
-/// What was decided about a request.
-enum Decision<'p> {
-    /// It was admitted or refused before, and its reply was not sent.
-    Resume(Record),
-    /// It may run. The announcement is of an exception from approval.
-    Admit(Authorized<'p>, PendingRecord, Option<Announcement>),
-    /// It must wait for approval.
-    Ask(Authorized<'p>, PendingRecord, Announcement),
-    /// It is a vote on another request.
-    Vote(Authorized<'p>, PendingRecord, &'p Target),
-    /// It is refused, and the refusal is recorded.
-    Refuse(Refusal, PendingRecord),
-}
-
-impl<'p> Decision<'p> {
-    fn of(
-        authorized: Authorized<'p>,
-        pending: PendingRecord,
-        announcement: Option<Announcement>,
-        target: Option<&'p Target>,
-    ) -> Self {
-        match (announcement, target) {
-            (Some(announcement), _) if approval::must_wait(&authorized) => Self::Ask(authorized, pending, announcement),
-            (None, Some(target)) => Self::Vote(authorized, pending, target),
-            (announcement, _) => Self::Admit(authorized, pending, announcement),
-        }
-    }
-}
-
-/// Decides about a request that is new or has waited: authentication, then authorization.
-fn decide<'p>(
-    context: &Context<'_>,
-    identified: &'p Identified,
-    transaction: &dyn Transaction,
-    pending: &PendingRecord,
-    command: Option<Command>,
-    now: Timestamp,
-    observer: &mut dyn Observer,
-) -> Result<(Authorized<'p>, Option<Announcement>), Stop> {
-    let settings = context.gateway.settings();
-    let max_age = match pending.waiting() {
-        // How long an approved request may wait is judged with the vote.
-        Some(record) if is_vote(record) => MAX_AGE,
-        _ => authorize::max_age(command.as_ref(), identified.roles(), settings),
-    };
-    let must_sign = authorize::must_sign(command.as_ref(), identified.roles());
-    observer.note(Step::Judging { identified, max_age, now });
-    let waiting = pending.waiting();
-    not_locked_down(context, identified, transaction)?;
-    let authenticated =
-        authenticate::authenticate(identified, transaction, waiting, settings, max_age, must_sign, now)?;
-    observer.note(Step::Authenticated(&authenticated));
-    let authorized = authorize::authorize(authenticated, command)?;
-    let announcement = approval::announcement(context.gateway, &authorized, now)?;
-    observer.note(Step::Authorized(&authorized, announcement.as_ref()));
-    Ok((authorized, announcement))
-}
-
-/// Refuses a request that a lockdown is for, before its code is looked at. One that the ledger may have pruned is not recorded again.
-fn not_locked_down(context: &Context<'_>, identified: &Identified, transaction: &dyn Transaction) -> Result<(), Stop> {
-    if context.gateway.lockdown()?.is_none_or(|lockdown| lockdown.permits(identified.user())) {
-        return Ok(());
-    }
-    let is_old = transaction.watermark()?.is_some_and(|watermark| identified.request().time() <= watermark);
-    if is_old {
-        return Ok(());
-    }
-    let detail = "the gateway is locked down by its sysadmin; ask them when it ends";
-    Err(Refusal::new(Reason::LockedDown, detail).into())
-}
-
-fn is_vote(record: &Record) -> bool {
-    Ballot::read(&record.command, &Vec::new()).is_some()
-}
-
-/// `explain`: what `deliver` would do now.
-fn predict(
-    context: &Context<'_>,
-    transaction: &dyn Transaction,
-    decision: Decision<'_>,
-    now: Timestamp,
-    observer: &mut dyn Observer,
-) -> Result<End, Stop> {
-    match decision {
-        Decision::Resume(record) => {
-            observer.note(Step::Resumed(&record));
-            Ok(End::WouldNotRun)
-        }
-        Decision::Refuse(refusal, _) => Err(refusal.into()),
-        Decision::Ask(..) => Ok(End::WouldNotRun),
-        Decision::Vote(authorized, _, _) => {
-            let Action::Vote(ballot) = authorized.action() else {
-                return Ok(End::WouldNotRun);
-            };
-            let identified = authorized.identified();
-            let judge = Judge {
-                gateway: context.gateway,
-                transaction,
-                vote: identified.id(),
-                voter: identified.user(),
-                is_signed: identified.signed_by().is_some(),
-                now,
-            };
-            let judgement = judge.judge(ballot)?;
-            observer.note(Step::Judged(&judgement.words()));
-            Ok(if matches!(judgement, Judgement::Run(..)) { End::WouldRun } else { End::WouldNotRun })
-        }
-        Decision::Admit(authorized, _, _) => {
-            match admission::held_by(transaction, &authorized, context.longest(), now)? {
-                Some(hold) => {
-                    observer.note(Step::Waiting(Some(&hold)));
-                    Ok(End::WouldNotRun)
-                }
-                None => Ok(End::WouldRun),
-            }
-        }
     }
 }
 

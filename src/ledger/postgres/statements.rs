@@ -14,7 +14,27 @@ pub(super) const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), 
          THEN 'remote_apply' ELSE 'on' END, true)";
 
 /// The seconds until a moment by the database's clock, rounded up.
-pub(super) const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
+const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
+
+/// The one row of the ledger, locked until the transaction ends.
+pub(super) fn locked_ledger() -> String {
+    format!(
+        "SELECT version, readable_from, gateway, watermark, lost_until, {QUIET}, system_id, timeline
+         FROM mailsudo.ledger FOR UPDATE"
+    )
+}
+
+/// Stores which server this is and, where requests may be lost, until when.
+pub(super) fn recognised() -> String {
+    format!(
+        "UPDATE mailsudo.ledger SET system_id = $1, timeline = $2,
+             lost_until = CASE WHEN $3 = 1
+                 THEN greatest(lost_until, extract(epoch FROM clock_timestamp())::bigint + $4) ELSE lost_until END,
+             quiet_until = CASE WHEN $3 = 1
+                 THEN greatest(quiet_until, clock_timestamp() + $5 * interval '1 second') ELSE quiet_until END
+         RETURNING lost_until, {QUIET}"
+    )
+}
 
 /// A user's lockout.
 pub(super) const LOCKOUT: &str = "SELECT until, told, counted_to FROM mailsudo.lockouts WHERE user_name = $1";

@@ -14,7 +14,9 @@ use super::locks::IS_OWN;
 use super::record::{self, COLUMNS, Written, record_of};
 use super::schema::{IDENTITY, check_version};
 use super::session::Session;
-use super::statements::{BEGIN, LOCKOUT, QUIET, SET_LOCKOUT, SETTINGS, lockout_from, lockout_values};
+use super::statements::{
+    BEGIN, LOCKOUT, SET_LOCKOUT, SETTINGS, locked_ledger, lockout_from, lockout_values, recognised,
+};
 use super::terms::Terms;
 use super::value::{Row, Value};
 use super::wire::{Answer, Fault, statement};
@@ -62,10 +64,7 @@ impl PostgresTransaction {
     ) -> Result<Self, LedgerError> {
         let deadline = Instant::now() + terms.timeout;
         let milliseconds = terms.timeout.as_millis().to_string();
-        let ledger = format!(
-            "SELECT version, readable_from, gateway, watermark, lost_until, {QUIET}, system_id, timeline
-             FROM mailsudo.ledger FOR UPDATE"
-        );
+        let ledger = locked_ledger();
         let identity = format!("SELECT {IDENTITY}, current_setting('synchronous_standby_names')");
         let margin = HOLD_MARGIN.as_secs().cast_signed();
         let known = format!("SELECT {COLUMNS}, token, written FROM mailsudo.requests WHERE id = $1");
@@ -143,17 +142,9 @@ impl PostgresTransaction {
         // A node whose clock is ahead has taken what was signed that much later.
         let ahead = self.terms.max_future.as_secs().cast_signed().saturating_add(CLOCKS);
         let quiet = (SUDO_START + self.terms.longest + KILL_AFTER + HOLD_MARGIN).as_secs().cast_signed();
-        let sql = format!(
-            "UPDATE mailsudo.ledger SET system_id = $1, timeline = $2,
-                 lost_until = CASE WHEN $3 = 1
-                     THEN greatest(lost_until, extract(epoch FROM clock_timestamp())::bigint + $4) ELSE lost_until END,
-                 quiet_until = CASE WHEN $3 = 1
-                     THEN greatest(quiet_until, clock_timestamp() + $5 * interval '1 second') ELSE quiet_until END
-             RETURNING lost_until, {QUIET}"
-        );
         let values =
             [found.0.as_str().into(), found.1.as_str().into(), i64::from(lost).into(), ahead.into(), quiet.into()];
-        let mut row = self.one(&sql, &values)?.row().ok_or(LedgerError::Corrupt("answer"))?;
+        let mut row = self.one(&recognised(), &values)?.row().ok_or(LedgerError::Corrupt("answer"))?;
         self.lost_until = row.maybe_time("time of loss")?;
         self.quiet_for = row.maybe_int("time of quiet")?.unwrap_or(0);
         Ok(())
