@@ -80,6 +80,9 @@ def install(users):
 class Gateway(Host):
     def __init__(self, number):
         super().__init__(f"mx{number}", f"192.0.2.1{number}", FOLDERS)
+        # sudo looks its own host's name up before each command.
+        with open("/etc/hosts", "a") as hosts:
+            hosts.write(f"{self.address} {self.name}\n")
 
     def prepare(self):
         own = self.disk / "etc-postfix"

@@ -61,9 +61,11 @@ class Host:
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 run("cp", "-a", folder, own)
             binds += f"mount --bind {own} {folder}; "
-        script = f"hostname {self.name}; {binds} mount -t tmpfs tmpfs /tmp; exec sleep infinity"
+        # Process 1 ignores CHLD, so that the kernel removes orphans that end: Patroni waits for its PostgreSQL to be gone.
+        script = f"hostname {self.name}; {binds} mount -t tmpfs tmpfs /tmp; trap '' CHLD; exec sleep infinity"
         words = ["ip", "netns", "exec", self.name, "unshare", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
-        self.keeper = subprocess.Popen([*words, "bash", "-euc", script])
+        with open(self.disk / "host.log", "ab") as out:
+            self.keeper = subprocess.Popen([*words, "bash", "-euc", script], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self.first = None
         until(f"{self.name} to start", lambda: self._first() is not None)
 
