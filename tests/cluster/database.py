@@ -51,27 +51,27 @@ class Cluster:
         words = self.leader().inside(*as_user("postgres", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1"))
         run(*words, input=recipe.ROLES, cwd="/")
 
-    def members(self):
-        """What `patronictl list` shows, from Patroni's REST API, asked of whichever server answers: name -> (role, state)."""
-        for server in self.servers:
-            try:
-                with urllib.request.urlopen(f"http://{server.address}:8008/cluster", timeout=2) as answer:
-                    return {one["name"]: (one["role"], one["state"]) for one in json.load(answer)["members"]}
-            except (OSError, ValueError):
-                continue
-        return {}
+    def view(self, server):
+        """What `patronictl list` shows, from this server's REST API: name -> (role, state). A server that was cut off shows what was."""
+        try:
+            with urllib.request.urlopen(f"http://{server.address}:8008/cluster", timeout=2) as answer:
+                return {one["name"]: (one["role"], one["state"]) for one in json.load(answer)["members"]}
+        except (OSError, ValueError):
+            return {}
 
-    def named(self, role):
-        return [name for name, (own, _) in self.members().items() if own == role]
-
-    def leader(self):
-        return next(server for server in self.servers if server.name in self.named("leader"))
+    def leader(self, besides=None):
+        """The leader, as the servers see it `besides` one."""
+        asked = [server for server in self.servers if server is not besides]
+        names = {name for server in asked for name, (role, _) in self.view(server).items() if role == "leader"}
+        return next(server for server in asked if server.name in names)
 
     def is_whole(self):
-        members = self.members()
-        roles = [role for role, _ in members.values()]
-        states = {state for _, state in members.values()}
-        return len(members) == 3 and "leader" in roles and "sync_standby" in roles and states <= {"running", "streaming"}
+        """All three show the same leader, a synchronous standby and a third, all running."""
+        views = [self.view(server) for server in self.servers]
+        roles = [role for role, _ in views[0].values()]
+        states = {state for _, state in views[0].values()}
+        is_complete = len(roles) == 3 and "leader" in roles and "sync_standby" in roles and states <= {"running", "streaming"}
+        return is_complete and all(view == views[0] for view in views)
 
     def wait(self):
         until("a leader and a synchronous standby", self.is_whole, timeout=240, every=1)

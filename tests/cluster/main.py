@@ -153,7 +153,7 @@ def main():
         since = time.monotonic()
         feeder.join()
         seconds, sent, _ = first_served(gateways, users, 200 * count, since)
-        say(f"the primary {leader.name} is {way}: the next request is served after {seconds:.1f} s, by {cluster.leader().name}")
+        say(f"the primary {leader.name} is {way}: the next request is served after {seconds:.1f} s, by {cluster.leader(leader).name}")
         for gateway in gateways:
             gateway.resume()
         settle(cluster, gateways, before + sent, f"primary {way}")
