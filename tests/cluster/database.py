@@ -52,26 +52,26 @@ class Cluster:
         run(*words, input=recipe.ROLES, cwd="/")
 
     def view(self, server):
-        """What `patronictl list` shows, from this server's REST API: name -> (role, state). A server that was cut off shows what was."""
+        """What `patronictl list` shows, from this server's REST API: name -> (role, state, timeline). One that was cut off shows what was."""
         try:
             with urllib.request.urlopen(f"http://{server.address}:8008/cluster", timeout=2) as answer:
-                return {one["name"]: (one["role"], one["state"]) for one in json.load(answer)["members"]}
+                return {one["name"]: (one["role"], one["state"], one.get("timeline")) for one in json.load(answer)["members"]}
         except (OSError, ValueError):
             return {}
 
     def leader(self, besides=None):
         """The leader, as the servers see it `besides` one."""
         asked = [server for server in self.servers if server is not besides]
-        names = {name for server in asked for name, (role, _) in self.view(server).items() if role == "leader"}
+        names = {name for server in asked for name, (role, *_) in self.view(server).items() if role == "leader"}
         return next(server for server in asked if server.name in names)
 
     def is_whole(self):
-        """All three show the same leader, a synchronous standby and a third, all running."""
+        """All three show the same leader, a synchronous standby and a third, all running and on one timeline."""
         views = [self.view(server) for server in self.servers]
-        roles = [role for role, _ in views[0].values()]
-        states = {state for _, state in views[0].values()}
-        is_complete = len(roles) == 3 and "leader" in roles and "sync_standby" in roles and states <= {"running", "streaming"}
-        return is_complete and all(view == views[0] for view in views)
+        if len(views[0]) != 3 or any(view != views[0] for view in views):
+            return False
+        roles, states, timelines = map(set, zip(*views[0].values(), strict=True))
+        return {"leader", "sync_standby"} <= roles and states <= {"running", "streaming"} and len(timelines) == 1
 
     def wait(self):
         until("a leader and a synchronous standby", self.is_whole, timeout=240, every=1)
