@@ -52,7 +52,7 @@ class Cluster:
         run(*words, input=recipe.ROLES, cwd="/")
 
     def view(self, server):
-        """What `patronictl list` shows, from this server's REST API: name -> (role, state, timeline). One that was cut off shows what was."""
+        """What `patronictl list` shows, by this server: name -> (role, state, timeline). One that was cut off shows what was."""
         try:
             with urllib.request.urlopen(f"http://{server.address}:8008/cluster", timeout=2) as answer:
                 return {one["name"]: (one["role"], one["state"], one.get("timeline")) for one in json.load(answer)["members"]}
