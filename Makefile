@@ -22,7 +22,7 @@ debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-form
 
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install
-.PHONY: uninstall deb rpm test-packages test-platforms setup clean
+.PHONY: test-cluster uninstall deb rpm test-packages test-platforms setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -85,6 +85,9 @@ test-page: ## The users' page: its types, its rules in node, and the page in a h
 
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
 	@tests/system/run
+
+test-cluster: build ## Three PostgreSQL servers with Patroni, two mail servers; the primary is killed, cut off and stopped (as root)
+	@tests/cluster/run "$$(cat $(built))"
 
 soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
