@@ -79,8 +79,8 @@ impl<'d> Delivery<'d> {
     /// Runs what was admitted, and stores its outcome with the finished reply.
     pub(super) fn execute(&mut self, ledger: &mut dyn Ledger, admitted: Admitted<'_>) -> Result<StoredReply, Stop> {
         if admitted.is_late(self.context.clock.now()) {
-            let what =
-                "too much time has passed since the start was recorded; nothing was run, and the next delivery says so";
+            let what = "too much time has passed since the start was recorded; nothing was run, and the next delivery answers \
+                        that the outcome is unknown";
             return Err(Deferral::new("busy", what).into());
         }
         let settings = self.context.gateway.settings();

@@ -32,6 +32,9 @@ use tried::{Tried, each, is_soak};
 /// What a call may return instead of doing its work, whether it is known for that or not.
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
 
+/// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors are idle then.
+const CASES_AT_ONCE: usize = 6;
+
 /// A call of a case, and what happens there.
 #[derive(Debug)]
 struct Point {
@@ -86,8 +89,12 @@ fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
 
 fn disturb_all(what: &str, points: &[(Case, Vec<Point>)]) {
     let tried = Tried::default();
-    for (case, points) in points {
-        each(|| case.site(), points, &tried, |site, point| disturb(site, point, &tried));
+    for some in points.chunks(CASES_AT_ONCE) {
+        std::thread::scope(|scope| {
+            for (case, points) in some {
+                scope.spawn(|| each(|| case.site(), points, &tried, |site, point| disturb(site, point, &tried)));
+            }
+        });
     }
     tried.report(what);
 }
