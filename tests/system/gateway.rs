@@ -110,8 +110,13 @@ impl Gateway {
 
     /// Runs `mailsudo check --json`.
     pub(crate) fn check(&self) -> Found {
-        let output =
-            Command::new(PROGRAM).args(["check", "--json", "--config", self.folder]).stdin(Stdio::null()).output();
+        self.check_with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn check_with(&self, options: &[&str]) -> Found {
+        let words = [&["check", "--json", "--config", self.folder], options].concat();
+        let output = Command::new(PROGRAM).args(words).stdin(Stdio::null()).output();
         Found::read(&output.unwrap_or_else(|error| panic!("cannot start {PROGRAM}: {error}")))
     }
 }
