@@ -1,8 +1,8 @@
-//! Checks that the settings of `.cargo/config.toml` have arrived, and sets what depends on the target's glibc. It asks about
-//! the target, which in a cross build is not the host.
+//! Checks that the settings of `.cargo/config.toml` have arrived, and sets what depends on the target's glibc. It asks
+//! about the target, which in a cross build is not the host.
 //!
-//! Cargo looks for that file above the current folder, and for `cargo install --path` above the package; it is not read for
-//! `cargo install --git`, nor where the package is another's dependency (docs/decisions/0017-static-glibc.md).
+//! Cargo looks for that file above the current folder, and for `cargo install --path` above the package; it is not read
+//! for `cargo install --git`, nor where the package is another's dependency (docs/decisions/0017-static-glibc.md).
 
 use std::env;
 use std::path::Path;
@@ -32,8 +32,8 @@ fn main() {
         );
         return;
     }
-    // A static position-independent program relocates itself each time it starts. In RELR form ten thousand pointers take a
-    // bitmap of some kilobytes and a fraction of the instructions.
+    // A static position-independent program relocates itself each time it starts. In RELR form ten thousand pointers
+    // take a bitmap of some kilobytes and a fraction of the instructions.
     if glibc() >= Some(RELR) {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }

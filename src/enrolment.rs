@@ -65,8 +65,8 @@ pub fn fresh_totp(gateway: &GatewayName, user: &UserName) -> Result<Zeroizing<St
     )))
 }
 
-/// A new user's three files as changes, for the gateway in `folder` with `settings`. The secrets come last: until they are there,
-/// the user is unknown.
+/// A new user's three files as changes, for the gateway in `folder` with `settings`. The secrets come last: until they
+/// are there, the user is unknown.
 pub fn plan(
     folder: &Path,
     settings: &Settings,
@@ -121,7 +121,8 @@ impl<'g> Enrolment<'g> {
         self.gateway.path().join(folder).join(format!("{user}.toml"))
     }
 
-    /// Writes a new user's three files, and overwrites none. The secrets come last: until they are there, the user is unknown.
+    /// Writes a new user's three files, and overwrites none. The secrets come last: until they are there, the user is
+    /// unknown.
     ///
     /// # Errors
     ///

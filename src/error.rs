@@ -1,7 +1,7 @@
 //! The two ways to stop, and what each means to Postfix, to the log and to the sender.
 //!
-//! A [`Refusal`] is final: the message is consumed (exit 0). A [`Deferral`] is for a fault that may pass: Postfix keeps the
-//! mail and tries again (exit 75, EX_TEMPFAIL of sysexits(3)). There is no third way.
+//! A [`Refusal`] is final: the message is consumed (exit 0). A [`Deferral`] is for a fault that may pass: Postfix keeps
+//! the mail and tries again (exit 75, EX_TEMPFAIL of sysexits(3)). There is no third way.
 
 use std::fmt;
 
@@ -81,7 +81,8 @@ impl From<Refusal> for Stop {
 /// A temporary failure: a part of the gateway is broken or busy. Only the log gets the detail.
 #[derive(Debug)]
 pub struct Deferral {
-    /// Which part cannot serve: `configuration`, `decryption`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`, `panic`.
+    /// Which part cannot serve: `configuration`, `decryption`, `ledger`, `syslog`, `sendmail`, `smtp`, `busy`, `usage`,
+    /// `panic`.
     pub part: &'static str,
     /// What is wrong and what to do.
     pub detail: String,

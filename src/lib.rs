@@ -1,7 +1,7 @@
 //! mailsudo: the users that you name run the few commands that you allow, by mail.
 //!
-//! One message is one call of [`pipeline::run`]. Each stage's output is the next stage's input, and each such type is made
-//! in one module only. So nothing runs that was not authenticated, authorized and durably recorded, in that order.
+//! One message is one call of [`pipeline::run`]. Each stage's output is the next stage's input, and each such type is
+//! made in one module only. So nothing runs that was not authenticated, authorized and durably recorded, in that order.
 //!
 //! The modules are listed from the top to the bottom. A module imports only modules that are listed below it
 //! (docs/architecture.md; `tests/integration/import_order.rs` checks it).

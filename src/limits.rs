@@ -1,20 +1,22 @@
-//! Every wait and every size that the program sets for itself, in one place. It imports nothing. The sizes of the wire format
-//! are in `protocol`.
+//! Every wait and every size that the program sets for itself, in one place. It imports nothing. The sizes of the wire
+//! format are in `protocol`.
 //!
-//! Postfix ends a delivery that takes longer than its transport's time limit, and bounces the mail (pipe(8)). MUST: every wait
-//! of a delivery is counted in [`Timeouts::total`]. The program does not compile unless that sum and `SLACK` fit into
-//! [`POSTFIX_MARGIN`]. A wait that ends is a deferral or a lost log line, never a bounce.
+//! Postfix ends a delivery that takes longer than its transport's time limit, and bounces the mail (pipe(8)). MUST:
+//! every wait of a delivery is counted in [`Timeouts::total`]. The program does not compile unless that sum and `SLACK`
+//! fit into [`POSTFIX_MARGIN`]. A wait that ends is a deferral or a lost log line, never a bounce.
 
 use std::time::Duration;
 
-/// What Postfix allows a delivery beyond `[execution] longest`: `mailsudo_time_limit`, set by `mailsudo postfix install`.
+/// What Postfix allows a delivery beyond `[execution] longest`: `mailsudo_time_limit`, set by `mailsudo postfix
+/// install`.
 pub const POSTFIX_MARGIN: Duration = Duration::from_mins(3);
 
 /// What remains for waits that cannot be limited: a disk that is slow to sync, a host under load.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// How many times one delivery may wait for the ledger: twice to open it (PostgreSQL: once, and once to prune), then to decide,
-/// to check a last time whether an exclusive command is free, to record the outcome, and to mark the reply as sent.
+/// How many times one delivery may wait for the ledger: twice to open it (PostgreSQL: once, and once to prune), then to
+/// decide, to check a last time whether an exclusive command is free, to record the outcome, and to mark the reply as
+/// sent.
 const LEDGER_WAITS: u32 = 6;
 
 /// How many of these waits come before a run.
@@ -42,8 +44,8 @@ pub const EXCLUSIVE_POLL: Duration = Duration::from_millis(200);
 /// What reading a ledger that works takes, many times over.
 pub const LEDGER_READ: Duration = Duration::from_secs(1);
 
-/// How much shorter than its time limit a run may seem that timeout(1) has ended: it counts from its own start, which is after
-/// sudo's and shortly before the command's.
+/// How much shorter than its time limit a run may seem that timeout(1) has ended: it counts from its own start, which
+/// is after sudo's and shortly before the command's.
 pub const RUN_START: Duration = Duration::from_secs(1);
 
 /// How often the outcome of a run is tried to be recorded, where the ledger cannot be used.
@@ -104,7 +106,8 @@ pub const LOG_POLL: Duration = Duration::from_secs(1);
 /// How often a child process is polled on a kernel without pidfd_open(2).
 pub const CHILD_POLL: Duration = Duration::from_millis(5);
 
-/// How long getent(1) may take to find an account: the services that nsswitch.conf names, such as LDAP. No delivery asks.
+/// How long getent(1) may take to find an account: the services that nsswitch.conf names, such as LDAP. No delivery
+/// asks.
 pub const ACCOUNT_LOOKUP: Duration = Duration::from_secs(5);
 
 /// How long `check` waits for a delivery that writes to the ledger.
@@ -124,11 +127,12 @@ pub const KILL_GRACE: Duration = Duration::from_secs(1);
 /// How long releasing a request's lock may take on PostgreSQL. A lock that is not released ends by itself.
 pub const UNLOCK: Duration = Duration::from_secs(1);
 
-/// How long counting a deferral may take: a part of the wait for marking the reply as sent, which a deferral does not come to.
+/// How long counting a deferral may take: a part of the wait for marking the reply as sent, which a deferral does not
+/// come to.
 pub const DEFERRAL_COUNT: Duration = Duration::from_secs(1);
 
-/// How much longer than its run an exclusive command is held on PostgreSQL: the hold begins when the statement is sent, and the run
-/// when the commit is proven, which may take a transaction's timeout.
+/// How much longer than its run an exclusive command is held on PostgreSQL: the hold begins when the statement is sent,
+/// and the run when the commit is proven, which may take a transaction's timeout.
 pub const HOLD_MARGIN: Duration = Duration::from_secs(15);
 
 /// How often a database that takes no connection is tried again.
@@ -147,18 +151,20 @@ pub struct Timeouts {
     pub transaction: Duration,
     /// For an exclusive command to be free (docs/decisions/0011).
     pub exclusive_wait: Duration,
-    /// For the outcome of a run to be recorded, where the other waits leave the time. What is not recorded is unknown later.
+    /// For the outcome of a run to be recorded, where the other waits leave the time. What is not recorded is unknown
+    /// later.
     pub outcome: Duration,
     /// For sudo to end, beyond the command's time limit and [`KILL_AFTER`].
     pub sudo: Duration,
     /// For sudo to start the command; then it is ended before the command begins.
     pub sudo_start: Duration,
-    /// For sendmail to take the reply and end, or for the mail server to take it by SMTP. What programs that encrypt or decrypt have
-    /// used is taken off.
+    /// For sendmail to take the reply and end, or for the mail server to take it by SMTP. What programs that encrypt or
+    /// decrypt have used is taken off.
     pub reply: Duration,
     /// For all programs that encrypt or decrypt in one delivery, in total: a part of `reply`.
     pub encryption: Duration,
-    /// For a child process to end after SIGTERM, and again after SIGKILL. Also for processes that a killed child leaves behind.
+    /// For a child process to end after SIGTERM, and again after SIGKILL. Also for processes that a killed child leaves
+    /// behind.
     pub kill_grace: Duration,
 }
 
@@ -175,8 +181,8 @@ impl Timeouts {
         kill_grace: Duration::from_secs(2),
     };
 
-    /// How long the outcome of a run may take to be recorded, `used` of [`Timeouts::total`] being over: what sending the reply and
-    /// marking it as sent may take is kept.
+    /// How long the outcome of a run may take to be recorded, `used` of [`Timeouts::total`] being over: what sending
+    /// the reply and marking it as sent may take is kept.
     pub fn outcome_left(&self, used: Duration) -> Duration {
         let after = self.reply.saturating_add(self.transaction).saturating_add(UNLOCK);
         let kept = after.saturating_add(self.kill_grace.saturating_mul(2));
@@ -199,8 +205,8 @@ impl Timeouts {
 
 const _: () = assert!(Timeouts::DEFAULT.total().as_secs() + SLACK.as_secs() <= POSTFIX_MARGIN.as_secs());
 
-// A program that is killed takes KILL_GRACE more, and may do so while it decrypts and while it encrypts. As much time as before, and
-// more than sendmail takes, is left for the reply.
+// A program that is killed takes KILL_GRACE more, and may do so while it decrypts and while it encrypts. As much time
+// as before, and more than sendmail takes, is left for the reply.
 const _: () = assert!(
     Timeouts::DEFAULT.encryption.as_secs() + 2 * KILL_GRACE.as_secs() + 15 <= Timeouts::DEFAULT.reply.as_secs()
 );
@@ -248,7 +254,8 @@ pub const LOG_QUOTED: usize = 3000;
 /// (docs/measurements.md#length-of-a-line).
 pub const LOG_LINE: usize = 4500;
 
-/// The shortest secret value that is searched for in a command's output, in bytes. Shorter ones would be found everywhere.
+/// The shortest secret value that is searched for in a command's output, in bytes. Shorter ones would be found
+/// everywhere.
 pub const SECRET_IN_OUTPUT: usize = 4;
 
 /// How much of a command's output is read at once, in bytes: what a pipe holds.
@@ -291,8 +298,8 @@ pub const LEAST_RETENTION: Duration = MAX_AGE;
 /// How many faults of an audit chain are listed.
 pub const CHAIN_FAULTS: usize = 100;
 
-/// How many SQLite pages the write-ahead log may hold. It stays in place when a delivery ends, because moving it back takes
-/// two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
+/// How many SQLite pages the write-ahead log may hold. It stays in place when a delivery ends, because moving it back
+/// takes two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
 pub const WAL_PAGES: i64 = 100;
 
 /// How many bytes of a text payload a notice shows.

@@ -1,8 +1,8 @@
-//! What a sysadmin can do about a fault. Every remedy that the program prints is made here, so that each kind can be tried
-//! (tests/system/remedies.rs). In: the kind, with its names and paths. Out: one line.
+//! What a sysadmin can do about a fault. Every remedy that the program prints is made here, so that each kind can be
+//! tried (tests/system/remedies.rs). In: the kind, with its names and paths. Out: one line.
 //!
-//! MUST: a remedy that is a command works as printed in a shell of root, with the full path of each program. What no single
-//! command does is [`Remedy::Words`].
+//! MUST: a remedy that is a command works as printed in a shell of root, with the full path of each program. What no
+//! single command does is [`Remedy::Words`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 /// Where programs are looked for, in this order.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
-/// The file of sudoers for exceptions. sudo reads files in the order of their bytes, and `~` comes after all letters: so this
-/// one counts, whatever a file before it sets for all users (sudoers(5); a setting for one user does not override a later one
-/// for all, docs/measurements.md#a-setting-of-defaults-for-one-user).
+/// The file of sudoers for exceptions. sudo reads files in the order of their bytes, and `~` comes after all letters:
+/// so this one counts, whatever a file before it sets for all users (sudoers(5); a setting for one user does not
+/// override a later one for all, docs/measurements.md#a-setting-of-defaults-for-one-user).
 pub const LAST_SUDOERS_FILE: &str = "/etc/sudoers.d/~mailsudo";
 
 /// sudo's own file. A line at its end comes after all files that it includes.
@@ -53,7 +53,8 @@ pub enum Remedy {
         user: String,
         /// The flag.
         flag: &'static str,
-        /// Where: [`LAST_SUDOERS_FILE`], or [`SUDOERS`] if the flag is set there, below the line that includes the former.
+        /// Where: [`LAST_SUDOERS_FILE`], or [`SUDOERS`] if the flag is set there, below the line that includes the
+        /// former.
         file: &'static str,
     },
     /// Makes a service unit of systemd let its programs gain privileges.

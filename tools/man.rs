@@ -21,8 +21,8 @@ fn write(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The page as a person expects it (man-pages(7)): examples under their name and line by line, the program in the footer, and
-/// the usual sections at the end. What clap calls extra is ours to write, so its form is known.
+/// The page as a person expects it (man-pages(7)): examples under their name and line by line, the program in the
+/// footer, and the usual sections at the end. What clap calls extra is ours to write, so its form is known.
 fn readable(name: &str, page: &str) -> String {
     let mut text = String::new();
     let mut is_example = false;

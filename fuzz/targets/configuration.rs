@@ -1,5 +1,5 @@
-//! The gateway's files: any text is accepted or refused, an error repeats no secret, and a command that is accepted gives a
-//! sudoers fragment of known lines. The first byte says which file the rest is.
+//! The gateway's files: any text is accepted or refused, an error repeats no secret, and a command that is accepted
+//! gives a sudoers fragment of known lines. The first byte says which file the rest is.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

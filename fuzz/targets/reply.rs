@@ -1,5 +1,5 @@
-//! A reply as it arrives: no text is genuine that the key has not signed, and a signed one is genuine whatever is above its
-//! block.
+//! A reply as it arrives: no text is genuine that the key has not signed, and a signed one is genuine whatever is above
+//! its block.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

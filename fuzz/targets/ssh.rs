@@ -1,5 +1,5 @@
-//! A public key on the first line and the base64 of a signature below it: both are read in one form only, and the key of the
-//! worked example has signed nothing but its example.
+//! A public key on the first line and the base64 of a signature below it: both are read in one form only, and the key
+//! of the worked example has signed nothing but its example.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! Values to a block and back, and into an argument vector: no value is changed, and none makes another argument, an option
-//! or another program. A byte that is never UTF-8 (FF) separates the three values.
+//! Values to a block and back, and into an argument vector: no value is changed, and none makes another argument, an
+//! option or another program. A byte that is never UTF-8 (FF) separates the three values.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! Whether an authorized request starts now or waits for an exclusive command. In: an [`Authorized`] request, its record, and the
-//! open [`Transaction`]. Out: [`Admission`].
+//! Whether an authorized request starts now or waits for an exclusive command. In: an [`Authorized`] request, its
+//! record, and the open [`Transaction`]. Out: [`Admission`].
 
 use std::time::Duration;
 
@@ -48,8 +48,9 @@ pub fn admit<'p>(
         pending.record.run_as = Some(invocation.run_as().to_string());
         pending.record.argv = Some(invocation.shown().join("\n"));
         if held_by(transaction.as_ref(), &authorized, longest, now)?.is_some() {
-            // Recorded once: a request that waits checks again five times a second. What the ledger has noticed of its database is
-            // committed each time: dropped, the time for which it holds commands after a failover would begin anew each time.
+            // Recorded once: a request that waits checks again five times a second. What the ledger has noticed of its
+            // database is committed each time: dropped, the time for which it holds commands after a failover would
+            // begin anew each time.
             if pending.is_new {
                 pending.record.state = State::Waiting;
                 pending.write(transaction.as_mut(), EventKind::Admitted, now)?;

@@ -1,5 +1,5 @@
-//! The proof that an admission is durable. In: an [`Authorized`] request, its record, and the open [`Transaction`]. Out:
-//! [`Admitted`].
+//! The proof that an admission is durable. In: an [`Authorized`] request, its record, and the open [`Transaction`].
+//! Out: [`Admitted`].
 //!
 //! MUST: [`Admitted::start`] alone makes one, and returns it after the commit.
 
@@ -53,7 +53,8 @@ impl AdmittedCommand<'_> {
 }
 
 impl<'p> Admitted<'p> {
-    /// Records the request as started at `now` and makes that durable. The `announcement` is of an exception from approval.
+    /// Records the request as started at `now` and makes that durable. The `announcement` is of an exception from
+    /// approval.
     ///
     /// # Errors
     ///
@@ -110,8 +111,8 @@ impl<'p> Admitted<'p> {
         self.claimed.as_deref()
     }
 
-    /// Whether it is too late to begin what was recorded: a process that was stopped since its commit may have lost its hold and its
-    /// lock, or may lose them before its command ends.
+    /// Whether it is too late to begin what was recorded: a process that was stopped since its commit may have lost its
+    /// hold and its lock, or may lose them before its command ends.
     pub fn is_late(&self, now: Timestamp) -> bool {
         self.record.started.is_some_and(|started| now > started.plus(HOLD_MARGIN))
     }

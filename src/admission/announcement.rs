@@ -1,4 +1,5 @@
-//! What is recorded about an approval that is asked for, and about a payload. In: what was decided. Out: records for the ledger.
+//! What is recorded about an approval that is asked for, and about a payload. In: what was decided. Out: records for
+//! the ledger.
 
 use super::counted;
 use crate::authorize::Required;

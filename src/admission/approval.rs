@@ -1,8 +1,8 @@
-//! What is recorded about requests that need approval, and about votes. In: what was decided, and the open [`Transaction`]. Out:
-//! nothing, or [`Admitted`].
+//! What is recorded about requests that need approval, and about votes. In: what was decided, and the open
+//! [`Transaction`]. Out: nothing, or [`Admitted`].
 //!
-//! MUST: a pending request runs at most once, whoever approves it and when: it is claimed by one conditional update of its own
-//! record, in the transaction that records the vote.
+//! MUST: a pending request runs at most once, whoever approves it and when: it is claimed by one conditional update of
+//! its own record, in the transaction that records the vote.
 
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ pub fn asking(
     transaction.append(&AuditEvent::of(EventKind::Pending, &pending.record, now))
 }
 
-/// Records a request as pending, whose event is [`asking`]'s, with the notices that are to be sent and the finished reply.
+/// Records a request as pending, whose event is [`asking`]'s, with the notices that are to be sent and the finished
+/// reply.
 ///
 /// # Errors
 ///
@@ -174,7 +175,8 @@ pub enum Claim<'p> {
     Held(Box<(Authorized<'p>, PendingRecord)>),
 }
 
-/// Claims the approved request `asked`, on which there are `votes`, for the vote `authorized`, or records the vote as waiting.
+/// Claims the approved request `asked`, on which there are `votes`, for the vote `authorized`, or records the vote as
+/// waiting.
 ///
 /// # Errors
 ///

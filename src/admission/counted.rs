@@ -1,4 +1,5 @@
-//! What is counted about a request when it ends. In: its record. Out: the counts, for the transaction that records the end.
+//! What is counted about a request when it ends. In: its record. Out: the counts, for the transaction that records the
+//! end.
 
 use crate::ledger::{Counts, Record, Series, State};
 use crate::protocol::RunResult;

@@ -1,4 +1,5 @@
-//! Exclusive commands. In: a command, and the open [`Transaction`]. Out: the run that holds it, and how long a run holds it.
+//! Exclusive commands. In: a command, and the open [`Transaction`]. Out: the run that holds it, and how long a run
+//! holds it.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use crate::ledger::{ExclusiveHold, LedgerError, Transaction};
 use crate::limits::{KILL_AFTER, SUDO_START};
 use crate::protocol::Timestamp;
 
-/// The other run that holds the exclusive command that `authorized` is for, if there is one. `longest` is the longest time limit
-/// of any command.
+/// The other run that holds the exclusive command that `authorized` is for, if there is one. `longest` is the longest
+/// time limit of any command.
 ///
 /// # Errors
 ///
@@ -39,7 +40,8 @@ pub(super) fn held_by_invocation(
     Ok(holds.into_iter().find(|hold| hold.is_busy(now, SUDO_START + longest + KILL_AFTER)))
 }
 
-/// Until when a run that is started at `now` holds its command: when it must have ended. `None` if the command is not exclusive.
+/// Until when a run that is started at `now` holds its command: when it must have ended. `None` if the command is not
+/// exclusive.
 pub(super) fn holds_until(invocation: &Invocation, now: Timestamp) -> Option<Timestamp> {
     let end = now.plus(SUDO_START).plus(invocation.timeout()).plus(KILL_AFTER);
     invocation.is_exclusive().then_some(end)

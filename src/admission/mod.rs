@@ -1,9 +1,9 @@
-//! What is recorded about a request, and when: before its command starts, when it has ended, when it is refused, when its reply
-//! was sent. In: an [`Authorized`](crate::authorize::Authorized) request or a refusal, and the open
+//! What is recorded about a request, and when: before its command starts, when it has ended, when it is refused, when
+//! its reply was sent. In: an [`Authorized`](crate::authorize::Authorized) request or a refusal, and the open
 //! [`Transaction`](crate::ledger::Transaction). Out: [`Admitted`].
 //!
-//! MUST: nothing runs without an `Admitted`. It is made only in `admitted.rs`, only from an `Authorized`, and only after its
-//! admission is on stable storage (tests/types checks it).
+//! MUST: nothing runs without an `Admitted`. It is made only in `admitted.rs`, only from an `Authorized`, and only
+//! after its admission is on stable storage (tests/types checks it).
 
 mod admit;
 mod admitted;

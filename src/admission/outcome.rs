@@ -1,5 +1,5 @@
-//! What is recorded after a run: how it ended, or that this is unknown, and that the reply was sent. In: [`Admitted`] or a record,
-//! and the finished reply. Out: nothing.
+//! What is recorded after a run: how it ended, or that this is unknown, and that the reply was sent. In: [`Admitted`]
+//! or a record, and the finished reply. Out: nothing.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ pub struct RunEnd {
     pub audit_lost: u32,
 }
 
-/// The finished reply to the request that a delivery brought and, where a vote ran an approved request, the reply to that; `None` where
-/// its user has left.
+/// The finished reply to the request that a delivery brought and, where a vote ran an approved request, the reply to
+/// that; `None` where its user has left.
 pub type Replies = (StoredReply, Option<StoredReply>);
 
-/// Records how a run ended, with its finished reply, which is returned. `compose` writes the replies, which have the head of the audit
-/// chain after it. Frees its exclusive command, unless the run may still go on. It tries for `patience`, because what is not recorded
-/// now is unknown for ever.
+/// Records how a run ended, with its finished reply, which is returned. `compose` writes the replies, which have the
+/// head of the audit chain after it. Frees its exclusive command, unless the run may still go on. It tries for
+/// `patience`, because what is not recorded now is unknown for ever.
 ///
 /// # Errors
 ///
@@ -93,7 +93,8 @@ fn record_end<'p>(
     Ok(reply)
 }
 
-/// Writes the event of the end of a run, of which `result` is known. Where a vote ran the request `about`, that has ended too.
+/// Writes the event of the end of a run, of which `result` is known. Where a vote ran the request `about`, that has
+/// ended too.
 ///
 /// # Errors
 ///
@@ -132,8 +133,8 @@ pub fn give_up(
     transaction.commit()
 }
 
-/// Records that the outcome of a claimed run is unknown, because the delivery of the vote died, with both finished replies. If the
-/// request's own record has an outcome already, that is kept.
+/// Records that the outcome of a claimed run is unknown, because the delivery of the vote died, with both finished
+/// replies. If the request's own record has an outcome already, that is kept.
 ///
 /// # Errors
 ///
@@ -168,7 +169,8 @@ pub fn give_up_claimed(
     transaction.commit()
 }
 
-/// Records that the reply was sent, waiting up to `timeout` for the ledger, and prunes what is older than the retention.
+/// Records that the reply was sent, waiting up to `timeout` for the ledger, and prunes what is older than the
+/// retention.
 ///
 /// # Errors
 ///

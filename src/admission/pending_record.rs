@@ -1,5 +1,5 @@
-//! The record of a request that is not decided yet. In: the request, or its record. Out: [`PendingRecord`], which each decision
-//! completes and writes.
+//! The record of a request that is not decided yet. In: the request, or its record. Out: [`PendingRecord`], which each
+//! decision completes and writes.
 
 use crate::authenticate::Identified;
 use crate::ledger::{AuditEvent, EventKind, LedgerError, Record, State, Transaction};
@@ -13,8 +13,8 @@ pub struct PendingRecord {
 }
 
 impl PendingRecord {
-    /// The record of `identified`, whose arguments may be `shown` like this: `waiting` if it has waited, else a new one, first seen at
-    /// `now`.
+    /// The record of `identified`, whose arguments may be `shown` like this: `waiting` if it has waited, else a new
+    /// one, first seen at `now`.
     pub fn of(
         waiting: Option<Record>,
         identified: &Identified,

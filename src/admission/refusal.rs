@@ -1,5 +1,5 @@
-//! What is recorded about a refusal: the table of reader's rule 9 (docs/protocol.md). In: a refusal and the open [`Transaction`]. Out:
-//! the refusal as recorded, and its reply.
+//! What is recorded about a refusal: the table of reader's rule 9 (docs/protocol.md). In: a refusal and the open
+//! [`Transaction`]. Out: the refusal as recorded, and its reply.
 
 use super::counted;
 use super::pending_record::PendingRecord;
@@ -10,8 +10,9 @@ use crate::ledger::{
 };
 use crate::protocol::{RunResult, Timestamp};
 
-/// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is one.
-/// `compose` writes the reply, with the place of the refusal in the audit chain, which is returned too. It gets the refusal as recorded: a wrong code that starts a lockout says so.
+/// Records a refusal as the table of reader's rule 9 says, and returns the refusal and the reply to send, if there is
+/// one. `compose` writes the reply, with the place of the refusal in the audit chain, which is returned too. It gets
+/// the refusal as recorded: a wrong code that starts a lockout says so.
 ///
 /// # Errors
 ///
@@ -59,8 +60,8 @@ pub fn refuse(
     Ok((refusal, pending.record.reply, Some(point)))
 }
 
-/// Whether the user's newest request was refused by the same limit, and the user so knows of it. Other requests come in between
-/// before the limit is reached again.
+/// Whether the user's newest request was refused by the same limit, and the user so knows of it. Other requests come in
+/// between before the limit is reached again.
 fn follows_another(transaction: &dyn Transaction, now: Timestamp) -> Result<bool, LedgerError> {
     let newest = transaction.newest(Timestamp::from_seconds(0), now, 1)?;
     Ok(newest.first().is_some_and(|reason| reason.as_deref() == Some(Reason::TooMany.code())))

@@ -2,8 +2,8 @@
 //! here, so that every line gets it.
 //!
 //! MUST: a line is one line, whatever its values hold; no value can look like a key; nothing that looks like a mac or
-//! an HMAC key is written; a syslogd that is missing, full or hanging costs one limited wait in all and is reported to the
-//! caller, who defers before admission and records the loss after it.
+//! an HMAC key is written; a syslogd that is missing, full or hanging costs one limited wait in all and is reported to
+//! the caller, who defers before admission and records the loss after it.
 
 mod sink;
 

@@ -1,5 +1,5 @@
-//! Where lines go. In: a line and its severity. Out: one datagram to a syslog daemon, in the form of RFC 3164, or a line on
-//! standard error. It never waits longer in all than it was given.
+//! Where lines go. In: a line and its severity. Out: one datagram to a syslog daemon, in the form of RFC 3164, or a
+//! line on standard error. It never waits longer in all than it was given.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
@@ -97,8 +97,8 @@ impl Syslog {
     }
 }
 
-/// A line as syslog(3) writes it (RFC 3164 section 4.1), in UTC and without a host name. The crate's own formatter parses its
-/// time format anew for each line, and writes the day with a zero.
+/// A line as syslog(3) writes it (RFC 3164 section 4.1), in UTC and without a host name. The crate's own formatter
+/// parses its time format anew for each line, and writes the day with a zero.
 struct Rfc3164 {
     facility: syslog::Facility,
     pid: u32,

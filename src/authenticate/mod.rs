@@ -1,9 +1,9 @@
-//! Who sent the request? In: a [`Request`] that is not proven yet. Out, one after the other: [`MacVerified`], when the mac is
-//! right; [`Identified`], when the user's requests may be accepted; and, inside the ledger's write transaction,
+//! Who sent the request? In: a [`Request`] that is not proven yet. Out, one after the other: [`MacVerified`], when the
+//! mac is right; [`Identified`], when the user's requests may be accepted; and, inside the ledger's write transaction,
 //! [`Authenticated`], when the SSH signature, where there is one or must be one, and the code are right too.
 //!
-//! MUST: the ledger is not read before the mac is verified. An unknown user costs what a known one costs. The code is checked
-//! at the signed time. Only this module makes these three types, each only from the one before (tests/types checks it).
+//! MUST: the ledger is not read before the mac is verified. An unknown user costs what a known one costs. The code is
+//! checked at the signed time. Only this module makes these three types, each from the one before (tests/types).
 
 mod signature;
 mod totp;
@@ -120,8 +120,8 @@ impl Identified {
     }
 }
 
-/// Finds the request whose mac is right among the possible readings of the message, and its key: the user's current key or,
-/// while a rotation overlaps, the previous one.
+/// Finds the request whose mac is right among the possible readings of the message, and its key: the user's current key
+/// or, while a rotation overlaps, the previous one.
 ///
 /// # Errors
 ///
@@ -146,13 +146,13 @@ fn verified(request: Request, gateway: &Gateway) -> Result<Option<MacVerified>, 
     Ok(place.map(|place| MacVerified { id: request.id(), request, is_under_previous_key: place > 0, secrets }))
 }
 
-/// Checks whether requests of this user are accepted here, from this sender. The code is compared here, so that the code, the
-/// TOTP secret and the other key are wiped on return. [`authenticate`] uses the result later, at its row in the table of
-/// reader's rule 9.
+/// Checks whether requests of this user are accepted here, from this sender. The code is compared here, so that the
+/// code, the TOTP secret and the other key are wiped on return. [`authenticate`] uses the result later, at its row in
+/// the table of reader's rule 9.
 ///
 /// # Errors
 ///
-/// Refusals without a reply; a deferral where the user's file cannot be read, or the mail server does not say what is required.
+/// Refusals without a reply; a deferral if the user's file, or what the mail server must say, cannot be read.
 pub fn identify(
     verified: MacVerified,
     message: &Message,
@@ -212,9 +212,10 @@ impl<'p> Authenticated<'p> {
     }
 }
 
-/// Checks the remaining rows of rule 9's table, in its order, inside the transaction that records the decision. `waiting` is the
-/// record of a request that was checked when it was first seen, and has waited since. `max_age` is the command's, where the user
-/// may run it at all, else the gateway's; `must_sign` is whether the command requires an SSH signature, by the same rule.
+/// Checks the remaining rows of rule 9's table, in its order, inside the transaction that records the decision.
+/// `waiting` is the record of a request that was checked when it was first seen, and has waited since. `max_age` is the
+/// command's, where the user may run it at all, else the gateway's; `must_sign` is whether the command requires an SSH
+/// signature, by the same rule.
 ///
 /// # Errors
 ///
@@ -289,8 +290,8 @@ fn above_watermark(
     Ok(())
 }
 
-/// Refuses what is more than the user may ask for. All that is recorded of the user counts, refused or not: so a flood costs the same
-/// for each mail, and it ends with the flood.
+/// Refuses what is more than the user may ask for. All that is recorded of the user counts, refused or not: so a flood
+/// costs the same for each mail, and it ends with the flood.
 fn not_too_many(transaction: &dyn Transaction, rate: Rate, now: Timestamp) -> Result<(), Stop> {
     let most = rate.most.get();
     let recorded = transaction.newest(now.minus(rate.within.as_duration()), now, most)?;
@@ -313,7 +314,8 @@ fn fresh(time: Timestamp, max_future: Duration, max_age: Duration, now: Timestam
     Ok(())
 }
 
-/// Refuses what a database server that failed may have recorded, and run, without another one knowing it (docs/decisions/0038).
+/// Refuses what a database server that failed may have recorded, and run, without another one knowing it
+/// (docs/decisions/0038).
 fn not_lost(time: Timestamp, lost_until: Option<Timestamp>) -> Result<(), Refusal> {
     match lost_until {
         Some(until) if time <= until => {

@@ -1,6 +1,6 @@
-//! A third factor, for users who have SSH keys: a signature under one of them. In: the request's `sig` lines and the user's
-//! file. Out: who signed, or why it does not count. It is verified while the signed lines are still in memory, and judged later,
-//! at its row in the table of reader's rule 9.
+//! A third factor, for users who have SSH keys: a signature under one of them. In: the request's `sig` lines and the
+//! user's file. Out: who signed, or why it does not count. It is verified while the signed lines are still in memory,
+//! and judged later, at its row in the table of reader's rule 9.
 
 use crate::config::SshFactor;
 use crate::error::{Reason, Refusal};
@@ -83,8 +83,9 @@ impl Signature {
         }
     }
 
-    /// Refuses a signature that does not count, and where one is required, a request without one. Neither says anything about
-    /// the code, and neither counts to the lockout: a thief of the HMAC key learns nothing, and locks no user out.
+    /// Refuses a signature that does not count, and where one is required, a request without one. Neither says anything
+    /// about the code, and neither counts to the lockout: a thief of the HMAC key learns nothing, and locks no user
+    /// out.
     pub(super) fn judge(&self, is_required: bool) -> Result<(), Refusal> {
         match self {
             Self::Wrong(reason, detail) => Err(Refusal::new(*reason, detail.clone())),

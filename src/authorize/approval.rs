@@ -1,8 +1,9 @@
-//! What a request for a command with `[approval]` needs, how a vote names what it is about, and what may run once enough users
-//! have approved. In: the configuration of now and what was asked. Out: [`Required`], [`Ballot`], [`Approved`].
+//! What a request for a command with `[approval]` needs, how a vote names what it is about, and what may run once
+//! enough users have approved. In: the configuration of now and what was asked. Out: [`Required`], [`Ballot`],
+//! [`Approved`].
 //!
-//! MUST: approval narrows and never widens (docs/decisions/0015). Only [`reauthorize`] makes an [`Approved`]: the requester may
-//! still do it, and every byte is what the approvers were shown.
+//! MUST: approval narrows and never widens (docs/decisions/0015). Only [`reauthorize`] makes an [`Approved`]: the
+//! requester may still do it, and every byte is what the approvers were shown.
 
 use super::secrets::unsealed;
 use super::{Invocation, choose, is_visible};

@@ -1,5 +1,5 @@
-//! A command with its values filled in: the argument vector, alone and with the time limit in front. `execute` runs what
-//! `sudoers` permits, because both take it from here.
+//! A command with its values filled in: the argument vector, alone and with the time limit in front. `execute` runs
+//! what `sudoers` permits, because both take it from here.
 
 use std::fmt;
 use std::time::Duration;
@@ -43,7 +43,8 @@ impl Invocation {
         Self::with_marks(command, values, |_, _| SECRET.to_owned())
     }
 
-    /// The same for the request `id`, which `key` has signed: its secret values have marks by which they can be compared.
+    /// The same for the request `id`, which `key` has signed: its secret values have marks by which they can be
+    /// compared.
     ///
     /// # Errors
     ///
@@ -105,7 +106,8 @@ impl Invocation {
         &self.shown
     }
 
-    /// The same as one text, one argument on a line, with the secret values sealed in it, for a request that waits for approval.
+    /// The same as one text, one argument on a line, with the secret values sealed in it, for a request that waits for
+    /// approval.
     pub fn sealed(&self, key: &Key, id: &RequestId) -> String {
         let seal = |text: String, (name, value): &(ParameterName, String)| {
             let mark = mark(key, id, name, value);
@@ -151,8 +153,8 @@ impl Invocation {
     }
 
     /// The argument vector with its time limit in front. timeout(1) keeps the limit inside the sudo rule, because an
-    /// unprivileged caller cannot end another user's process (docs/decisions/0007). In a sudo rule, `mailsudo begin` reports
-    /// that the command begins (`execute/begin.rs`).
+    /// unprivileged caller cannot end another user's process (docs/decisions/0007). In a sudo rule, `mailsudo begin`
+    /// reports that the command begins (`execute/begin.rs`).
     pub fn time_limited(&self, execution: &Execution) -> Vec<String> {
         let mut vector = prefix(execution, self.timeout, self.takes_payload);
         vector.extend_from_slice(&self.argv);
@@ -174,8 +176,8 @@ pub fn conceal(text: &str, secrets: &[&str], shortest: usize) -> String {
     secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, SECRET))
 }
 
-/// The words before every command: `timeout --kill-after=5s 30s mailsudo begin`, or `mailsudo begin-with-payload` for a command
-/// with `[payload]`. No other command's standard input can be anything but /dev/null.
+/// The words before every command: `timeout --kill-after=5s 30s mailsudo begin`, or `mailsudo begin-with-payload` for a
+/// command with `[payload]`. No other command's standard input can be anything but /dev/null.
 pub fn prefix(execution: &Execution, timeout: Span, takes_payload: bool) -> Vec<String> {
     let mut words = vec![
         execution.timeout.to_string_lossy().into_owned(),

@@ -1,8 +1,9 @@
-//! May this user run the command with these values? In: [`Authenticated`] and the command's file. Out: [`Authorized`], which
-//! holds the finished argument vector.
+//! May this user run the command with these values? In: [`Authenticated`] and the command's file. Out: [`Authorized`],
+//! which holds the finished argument vector.
 //!
-//! MUST: what no role permits is denied. An unknown command and a forbidden one look the same. One role must permit all of a
-//! request's values; roles are never mixed. Only this module makes an `Authorized`, and only from an `Authenticated`.
+//! MUST: what no role permits is denied. An unknown command and a forbidden one look the same. One role must permit all
+//! of a request's values; roles are never mixed. Only this module makes an `Authorized`, and only from an
+//! `Authenticated`.
 
 mod approval;
 mod invocation;
@@ -87,12 +88,14 @@ pub fn max_age(command: Option<&Command>, roles: &[String], settings: &Settings)
     visible.and_then(|command| command.max_age).unwrap_or(settings.max_age).as_duration()
 }
 
-/// Whether a request for `command` must have an SSH signature. As with [`max_age`], only for those who may run it at all.
+/// Whether a request for `command` must have an SSH signature. As with [`max_age`], only for those who may run it at
+/// all.
 pub fn must_sign(command: Option<&Command>, roles: &[String]) -> bool {
     command.is_some_and(|command| command.require_signature && is_visible(command, roles))
 }
 
-/// Authorizes what the user may do. `command` is the configured command of the name that was requested, if there is one.
+/// Authorizes what the user may do. `command` is the configured command of the name that was requested, if there is
+/// one.
 ///
 /// # Errors
 ///

@@ -30,8 +30,8 @@ impl Person {
         Ok(gateway.secrets(name)?.map(|secrets| Self { name: name.clone(), user, secrets }))
     }
 
-    /// Whether both are one person: the same name, an address in common, the same key, or an SSH key in common. Two names of one
-    /// person must not count as two.
+    /// Whether both are one person: the same name, an address in common, the same key, or an SSH key in common. Two
+    /// names of one person must not count as two.
     pub fn is(&self, other: &Self) -> bool {
         self.name == other.name
             || self.secrets.key.is(&other.secrets.key)
@@ -51,12 +51,13 @@ pub fn shares_address(one: &User, other: &User) -> bool {
     all(one).iter().any(|address| others.contains(address))
 }
 
-/// Everyone who may approve a request of `requester` now: enabled, with secrets, with an SSH key where one is required, and no
-/// second name of the requester or of each other. By name.
+/// Everyone who may approve a request of `requester` now: enabled, with secrets, with an SSH key where one is required,
+/// and no second name of the requester or of each other. By name.
 ///
 /// # Errors
 ///
-/// The file of a user whom `by` names cannot be read. Of a role's holders, those whose files cannot be read are left out.
+/// The file of a user whom `by` names cannot be read. Of a role's holders, those whose files cannot be read are left
+/// out.
 pub fn approvers(gateway: &Gateway, terms: &Approval, requester: &Person) -> Result<Vec<UserName>, ConfigError> {
     let mut found: Vec<Person> = Vec::new();
     for name in candidates(gateway, terms)? {

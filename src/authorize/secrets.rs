@@ -1,8 +1,10 @@
-//! Which of a request's arguments may be shown. In: the request and the command's file. Out: its arguments as log, ledger and mail
-//! have them, with a mark for each value that may be secret; and the values again, for a request that was approved.
+//! Which of a request's arguments may be shown. In: the request and the command's file. Out: its arguments as log,
+//! ledger and mail have them, with a mark for each value that may be secret; and the values again, for a request that
+//! was approved.
 //!
-//! MUST: where it is not known which arguments are secret, none is shown: a command that does not exist or that the user may not
-//! run (both look the same), a parameter that the command does not have (a secret under a misspelled name).
+//! MUST: where it is not known which arguments are secret, none is shown: a command that does not exist or that the
+//! user may not run (both look the same), a parameter that the command does not have (a secret under a misspelled
+//! name).
 
 use zeroize::Zeroizing;
 
@@ -11,8 +13,8 @@ use crate::authenticate::Identified;
 use crate::config::{BUILT_IN, Command, REASON};
 use crate::protocol::{Arguments, Key, ParameterName, RequestId, mark, sealed_in, unseal};
 
-/// The arguments of `identified`, `name=value`, one on a line, with a mark for each value that may be secret. `command` is the
-/// configured command of the name that was requested, if there is one that can be read.
+/// The arguments of `identified`, `name=value`, one on a line, with a mark for each value that may be secret. `command`
+/// is the configured command of the name that was requested, if there is one that can be read.
 pub fn shown_arguments(identified: &Identified, command: Option<&Command>) -> String {
     let request = identified.request();
     let is_built_in = BUILT_IN.contains(&request.command().as_str());
@@ -26,7 +28,8 @@ pub fn shown_arguments(identified: &Identified, command: Option<&Command>) -> St
     request.arguments().unwrap_or_default().into_iter().map(shown).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether the value of `name` may be shown: `command` has such a parameter and it is not secret, or it is the requester's reason.
+/// Whether the value of `name` may be shown: `command` has such a parameter and it is not secret, or it is the
+/// requester's reason.
 pub fn may_show(command: &Command, name: &ParameterName) -> bool {
     match command.parameters.get(name) {
         Some(parameter) => !parameter.secret,
@@ -35,8 +38,8 @@ pub fn may_show(command: &Command, name: &ParameterName) -> bool {
     }
 }
 
-/// The arguments of a request that waited for approval, with the values that are sealed in `argv`, and the one of `keys` that had
-/// sealed them.
+/// The arguments of a request that waited for approval, with the values that are sealed in `argv`, and the one of
+/// `keys` that had sealed them.
 ///
 /// # Errors
 ///

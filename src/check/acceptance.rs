@@ -1,5 +1,5 @@
-//! Whether this host's Postfix accepts mail for the gateway's address from outside. In: the address. Out: a finding that says
-//! which parameters were read, and what to set.
+//! Whether this host's Postfix accepts mail for the gateway's address from outside. In: the address. Out: a finding
+//! that says which parameters were read, and what to set.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! A ledger in PostgreSQL: whether it answers, what would lose commits or change records, and whether the mail servers that share it
-//! agree.
+//! A ledger in PostgreSQL: whether it answers, what would lose commits or change records, and whether the mail servers
+//! that share it agree.
 
 use super::lockouts::Lockouts;
 use super::soundness::{in_depth, sound};

@@ -1,4 +1,5 @@
-//! Certificates that mail is encrypted to, and the programs that do it. Each certificate is tried: a message is encrypted to it.
+//! Certificates that mail is encrypted to, and the programs that do it. Each certificate is tried: a message is
+//! encrypted to it.
 //!
 //! Whether an X.509 certificate was revoked is not known: mailsudo connects to nothing.
 

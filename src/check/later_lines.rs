@@ -1,6 +1,6 @@
-//! Lines of sudoers(5) that come after the gateway's own rules, and so count instead: in files of sudo's folder that are read later, and
-//! in sudo's own file below the line that includes the folder. In: the files. Out: `FILE:LINE`. sudo itself judges; this only finds
-//! the line to name.
+//! Lines of sudoers(5) that come after the gateway's own rules, and so count instead: in files of sudo's folder that
+//! are read later, and in sudo's own file below the line that includes the folder. In: the files. Out: `FILE:LINE`.
+//! sudo itself judges; this only finds the line to name.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -37,7 +37,8 @@ use crate::protocol::Timestamp;
 use crate::remedy::Remedy;
 use crate::system::accounts::Account;
 
-/// Domains for documentation (RFC 2606 section 3): an address in one is a placeholder that receives no mail from outside.
+/// Domains for documentation (RFC 2606 section 3): an address in one is a placeholder that receives no mail from
+/// outside.
 const PLACEHOLDERS: [&str; 3] = ["example.com", "example.net", "example.org"];
 
 fn placeholder(gateway: &CheckedGateway<'_>, report: &mut Report) {

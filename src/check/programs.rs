@@ -1,5 +1,5 @@
-//! Other programs that check runs: each within a few seconds, and all of them within the time that check has. A program that
-//! hangs is ended, and counts as a program that did not answer.
+//! Other programs that check runs: each within a few seconds, and all of them within the time that check has. A program
+//! that hangs is ended, and counts as a program that did not answer.
 
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;

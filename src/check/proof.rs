@@ -1,6 +1,7 @@
-//! Proves each sudo rule by using it, as the service user, without running the command: `mailsudo begin` inside the rule gets a
-//! socket that no process reads, cannot report the start, and so runs nothing (`execute/begin.rs`). Any other message of sudo is the one that
-//! `deliver` would get: a rule that is missing, or overridden by a later file, requiretty, intercept, log_input, PAM.
+//! Proves each sudo rule by using it, as the service user, without running the command: `mailsudo begin` inside the
+//! rule gets a socket that no process reads, cannot report the start, and so runs nothing (`execute/begin.rs`). Any
+//! other message of sudo is the one that `deliver` would get: a rule that is missing, or overridden by a later file,
+//! requiretty, intercept, log_input, PAM.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

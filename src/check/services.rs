@@ -70,7 +70,8 @@ fn others(gateway: &CheckedGateway<'_>) -> Vec<Gateway> {
     found.iter().filter(|folder| *folder != own).filter_map(open).collect()
 }
 
-/// The installed fragments of gateways, each with its gateway. A name with a ~ is a former fragment, which sudo ignores.
+/// The installed fragments of gateways, each with its gateway. A name with a ~ is a former fragment, which sudo
+/// ignores.
 fn fragments() -> Vec<(PathBuf, String)> {
     let files = fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
     // A FIFO would never end.

@@ -1,5 +1,6 @@
-//! TOTP secrets that more than one user has, here or at another gateway of this host. In: the secrets' files. Out: a warning for each.
-//! A code that one of them types can then be used by another, and a step that is used up here is not used up there.
+//! TOTP secrets that more than one user has, here or at another gateway of this host. In: the secrets' files. Out: a
+//! warning for each. A code that one of them types can then be used by another, and a step that is used up here is not
+//! used up there.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use crate::config::Gateway;
 use crate::protocol::UserName;
 use crate::remedy::Call;
 
-/// A digest of the secret in a TOTP URL, so that no secret is kept. Base32 has no case, and `=` at its end means nothing (RFC 4648).
+/// A digest of the secret in a TOTP URL, so that no secret is kept. Base32 has no case, and `=` at its end means
+/// nothing (RFC 4648).
 fn digest(url: &str) -> Option<[u8; 32]> {
     let query = url.split_once('?')?.1;
     let secret = query.split('&').find_map(|pair| pair.strip_prefix("secret="))?;

@@ -1,5 +1,5 @@
-//! SSH keys: users who must sign and cannot, keys that two users have. A key of a wrong type or a weak one is an error where
-//! its file is read (`users.rs`).
+//! SSH keys: users who must sign and cannot, keys that two users have. A key of a wrong type or a weak one is an error
+//! where its file is read (`users.rs`).
 
 use std::collections::BTreeMap;
 

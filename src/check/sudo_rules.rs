@@ -83,8 +83,8 @@ fn setuid(sudo: &Path, report: &mut Report) {
     }
 }
 
-/// A service manager that sets it for Postfix removes the rights of sudo from every program that Postfix starts. In a shell that
-/// has it, sudo works for root alone.
+/// A service manager that sets it for Postfix removes the rights of sudo from every program that Postfix starts. In a
+/// shell that has it, sudo works for root alone.
 fn no_new_privileges(report: &mut Report) {
     if let Some(Master::Running(master)) = postfix::master()
         && has_flag(&master)

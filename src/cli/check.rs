@@ -13,8 +13,8 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// Check what can make a gateway fail, and print the remedies
 ///
-/// One line for each thing: ok, warning or error, with the remedy; with -q, what is correct is left out. Run it as root, who
-/// may read all files. Exit status 0: all is well. 1: warnings. 2: errors.
+/// One line for each thing: ok, warning or error, with the remedy; with -q, what is correct is left out. Run it as
+/// root, who may read all files. Exit status 0: all is well. 1: warnings. 2: errors.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo check --json | jq '.findings[] | select(.level != \"ok\")'")]
 pub(super) struct Check {
@@ -34,8 +34,8 @@ pub(super) struct Check {
     json: bool,
 }
 
-/// The output of a plugin (Monitoring Plugins Development Guidelines): the worst findings in the first line, then `|` and the
-/// numbers, then one line for each finding that is not ok. A `|` of a finding would begin the numbers.
+/// The output of a plugin (Monitoring Plugins Development Guidelines): the worst findings in the first line, then `|`
+/// and the numbers, then one line for each finding that is not ok. A `|` of a finding would begin the numbers.
 fn nagios(report: &Report) -> String {
     let of = |level| report.findings.iter().filter(move |finding| finding.level == level);
     let (errors, warnings) = (of(Level::Error).count(), of(Level::Warning).count());

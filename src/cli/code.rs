@@ -1,5 +1,5 @@
-//! Where `mailsudo sign` takes the code from, and that each code is signed with once. In: the options. Out: the code, with the
-//! moment that it belongs to.
+//! Where `mailsudo sign` takes the code from, and that each code is signed with once. In: the options. Out: the code,
+//! with the moment that it belongs to.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -77,8 +77,8 @@ impl CodeFrom {
         })
     }
 
-    /// The code with the moment that it belongs to, recorded as used; `None` where the code of this step was used and the
-    /// caller does not want to wait.
+    /// The code with the moment that it belongs to, recorded as used; `None` where the code of this step was used and
+    /// the caller does not want to wait.
     pub(super) fn get(
         &self,
         step: Option<&UsedStep>,

@@ -101,7 +101,8 @@ struct Values {
     #[arg(long, value_name = "TEXT")]
     summary: Option<String>,
 
-    /// A parameter: NAME=one_of:A,B or NAME=integer:MIN..MAX or NAME=pattern:REGEX:MAX_LENGTH; may be given more than once
+    /// A parameter: NAME=one_of:A,B or NAME=integer:MIN..MAX or NAME=pattern:REGEX:MAX_LENGTH; may be given more than
+    /// once
     #[arg(long, value_name = "SPEC", value_parser = NewParameter::parse)]
     parameter: Vec<NewParameter>,
 

@@ -1,5 +1,5 @@
-//! Completions for a shell: the names of commands, users and parameters of the gateway that the line is about,
-//! as far as the caller may read its files. It gives no error and no secret; if it cannot read a file, it gives no completion.
+//! Completions for a shell: the names of commands, users and parameters of the gateway that the line is about, as far
+//! as the caller may read its files. It gives no error and no secret; if it cannot read a file, it gives no completion.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

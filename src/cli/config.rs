@@ -49,7 +49,8 @@ pub(super) struct Show {
     json: bool,
 }
 
-/// Set one setting: check it, show the difference, ask, and write mailsudo.toml, and the sudo rules if they change with it
+/// Set one setting: check it, show the difference, ask, and write mailsudo.toml, and the sudo rules if they change with
+/// it
 ///
 /// Comments in the file stay. The value is TOML, or else a string. After a change of address, service_user or
 /// execution.longest, run `mailsudo postfix install`.

@@ -28,7 +28,8 @@ impl Confirm {
         !self.yes && !self.dry_run && std::io::stdin().is_terminal()
     }
 
-    /// Asks `question` unless the answer is known already. Without a confirmation, it returns the exit status to end with.
+    /// Asks `question` unless the answer is known already. Without a confirmation, it returns the exit status to end
+    /// with.
     pub(super) fn missing(&self, question: &str) -> Result<Option<ExitCode>> {
         if self.dry_run {
             outln!("Nothing was changed (--dry-run).")?;

@@ -45,7 +45,8 @@ pub(super) struct Deliver {
     #[command(flatten)]
     gateway_arg: GatewayArg,
 
-    /// Send the reply by this sendmail(1), or by the mail server of this host at smtp://127.0.0.1:25, instead of printing it
+    /// Send the reply by this sendmail(1), or by the mail server of this host at smtp://127.0.0.1:25, instead of
+    /// printing it
     #[arg(long, value_name = "SENDMAIL|URL")]
     reply_via: Option<PathBuf>,
 
@@ -57,8 +58,8 @@ pub(super) struct Deliver {
     #[arg(long, value_name = "ADDRESS")]
     recipient: Option<OsString>,
 
-    /// The mail server's queue id, ${queue_id}. Only for a server that uses the exit status even if it could not write the
-    /// whole message
+    /// The mail server's queue id, ${queue_id}. Only for a server that uses the exit status even if it could not write
+    /// the whole message
     #[arg(long, value_name = "ID")]
     queue_id: Option<OsString>,
 
@@ -85,8 +86,8 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 }
 
 impl Deliver {
-    /// Reads a correct command line, once for each message. Clap's parser would cost more than all other work for a mail without
-    /// a request. Any other command line is left to clap, which can say what is wrong.
+    /// Reads a correct command line, once for each message. Clap's parser would cost more than all other work for a
+    /// mail without a request. Any other command line is left to clap, which can say what is wrong.
     fn read(words: &[OsString]) -> Option<Self> {
         let mut deliver = Self::default();
         let (mut config, mut reply_via) = (None, None);
@@ -175,9 +176,9 @@ impl Deliver {
     }
 }
 
-/// Reads the unread rest. Postfix and Exim, which give a queue id, use the exit status alone. For OpenSMTPD, procmail and
-/// fetchmail, a pipe that closes early is a failed delivery. They would deliver again and again a message that was refused
-/// unread.
+/// Reads the unread rest. Postfix and Exim, which give a queue id, use the exit status alone. For OpenSMTPD, procmail
+/// and fetchmail, a pipe that closes early is a failed delivery. They would deliver again and again a message that was
+/// refused unread.
 fn drain() {
     let mut stdin = std::io::stdin().lock();
     if !stdin.is_terminal() {
@@ -196,8 +197,8 @@ fn report(deferral: &Deferral, audit: &mut Audit) -> ExitCode {
     try_again(deferral, Observer::lost(audit) > lost)
 }
 
-/// Standard error gets a line if the log got none (pipe(8) puts it into the mail log), and at a terminal. Nothing else is
-/// printed there, because pipe(8) puts it into bounces too.
+/// Standard error gets a line if the log got none (pipe(8) puts it into the mail log), and at a terminal. Nothing else
+/// is printed there, because pipe(8) puts it into bounces too.
 fn try_again(deferral: &Deferral, is_unlogged: bool) -> ExitCode {
     if is_unlogged || std::io::stderr().is_terminal() {
         let detail = deferral.detail.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,7 +1,8 @@
-//! How a subcommand fails. In: an error. Out: what is wrong and what to do, on standard error, as text or with `--json` as one
-//! JSON object; and the exit status.
+//! How a subcommand fails. In: an error. Out: what is wrong and what to do, on standard error, as text or with `--json`
+//! as one JSON object; and the exit status.
 //!
-//! MUST: an error of the operating system never stands alone: the file is named by the error itself, the remedy is added here.
+//! MUST: an error of the operating system never stands alone: the file is named by the error itself, the remedy is
+//! added here.
 
 use std::ffi::OsString;
 use std::io;

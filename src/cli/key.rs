@@ -16,7 +16,8 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// List your key files with their fingerprints, or show one as a QR code for a phone
 ///
-/// The fingerprint names a key without revealing it. `mailsudo user show` and the page show the same one for the same key.
+/// The fingerprint names a key without revealing it. `mailsudo user show` and the page show the same one for the same
+/// key.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -44,8 +45,8 @@ enum KeyCommand {
 
 /// Put a key file where `sign` and `verify` find it, with the right mode
 ///
-/// The folder is ~/.config/mailsudo, and the file there is named after the gateway. It also says if this machine's clock is
-/// behind: a request's time must be right to about 30 seconds.
+/// The folder is ~/.config/mailsudo, and the file there is named after the gateway. It also says if this machine's
+/// clock is behind: a request's time must be right to about 30 seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo key import berlin.alice.toml && rm berlin.alice.toml")]
 struct Import {

@@ -17,10 +17,11 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// Put a backup in the place of the ledger; requests signed before now stay refused
 ///
-/// It checks the copy, gives it the right owner and mode, and raises the watermark, because the copy does not have the requests
-/// that came after it. Where a ledger is there already, it is kept beside it under another name, and the watermark is as far in
-/// the future as a signed time may be (max_future): a delivery that has the former ledger open runs nothing that could run
-/// again. Until then users get the answer that their request is too old; they sign it again later.
+/// It checks the copy, gives it the right owner and mode, and raises the watermark, because the copy does not have the
+/// requests that came after it. Where a ledger is there already, it is kept beside it under another name, and the
+/// watermark is as far in the future as a signed time may be (max_future): a delivery that has the former ledger open
+/// runs nothing that could run again. Until then users get the answer that their request is too old; they sign it again
+/// later.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger restore /var/backups/mailsudo-ledger.db")]
 pub(super) struct Restore {
@@ -49,8 +50,8 @@ impl Restore {
         if let Some(status) = self.confirm.missing("Restore it?")? {
             return Ok(status);
         }
-        // Root would follow links that the service user puts into its folder, so the service user writes it. It gets the open
-        // file, which it may have no right to open.
+        // Root would follow links that the service user puts into its folder, so the service user writes it. It gets
+        // the open file, which it may have no right to open.
         let Some(account) = service_account(&gateway)? else {
             return restore(&gateway, &path, &mut &file);
         };

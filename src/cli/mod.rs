@@ -1,10 +1,10 @@
 //! The command line: one file for each subcommand, each short. It reads arguments, calls the library and prints text.
 //! `subcommands.rs` has the list of them; here is what they share.
 //!
-//! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 64 for a
-//! command line that is wrong (sysexits(3)), 141 if the reader of standard output has closed it (what a shell reports for
-//! SIGPIPE). `check` and `sudoers --check` describe theirs. `sign` exits with 75 if the code was used already. `deliver` follows
-//! pipe(8) instead: 0, or 75 for "try again".
+//! Exit status: 0 for yes and done, 1 for no (a reply that is not genuine, a permission denied) and for errors, 64 for
+//! a command line that is wrong (sysexits(3)), 141 if the reader of standard output has closed it (what a shell reports
+//! for SIGPIPE). `check` and `sudoers --check` describe theirs. `sign` exits with 75 if the code was used already.
+//! `deliver` follows pipe(8) instead: 0, or 75 for "try again".
 
 #[macro_use]
 mod stdout;
@@ -90,8 +90,8 @@ impl GatewayArg {
     }
 }
 
-/// Opens a gateway for root as for the service user: what either may own is trusted. `mailsudo.toml` names that
-/// user, and only a file of the caller is accepted for it: a folder of another account could name its owner, and programs
+/// Opens a gateway for root as for the service user: what either may own is trusted. `mailsudo.toml` names that user,
+/// and only a file of the caller is accepted for it: a folder of another account could name its owner, and programs
 /// that root then starts.
 fn open(folder: &Path) -> Result<Gateway> {
     let problem = || format!("the gateway in {} cannot be used", folder.display());
@@ -109,8 +109,8 @@ fn trusted_for(gateway: &Gateway) -> Result<Trusted> {
     Ok(account.map_or(trusted.clone(), |account| trusted.and(account.uid, account.gid)))
 }
 
-/// Root acts for the service user, and any other account for itself. With `run_via = "direct"` every account acts for itself,
-/// because commands run as the caller.
+/// Root acts for the service user, and any other account for itself. With `run_via = "direct"` every account acts for
+/// itself, because commands run as the caller.
 fn acts_for_service_user(settings: &Settings) -> bool {
     rustix::process::geteuid().is_root() && settings.execution.run_via == RunVia::Sudo
 }
@@ -164,8 +164,8 @@ fn open_ledger(gateway: &Gateway) -> Result<Box<dyn LedgerQueries>> {
     Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
 }
 
-/// Writes into the audit chain that the command `change` has changed something. Where there is no ledger yet, there is no chain; where
-/// it cannot be written, a warning says so, because the change is made.
+/// Writes into the audit chain that the command `change` has changed something. Where there is no ledger yet, there is
+/// no chain; where it cannot be written, a warning says so, because the change is made.
 fn record_change(gateway: &Gateway, change: &str) {
     if matches!(&gateway.settings().ledger.url, LedgerUrl::Sqlite(path) if !path.exists()) {
         return;

@@ -17,9 +17,9 @@ use crate::system::files::{Rights, replace};
 
 /// Print the page with which a user signs, approves and checks in a browser
 ///
-/// One HTML file that loads nothing from the network. It holds the gateway's name, its mail address and the commands that the
-/// user's roles permit, and no secret: the user adds the key file to it on the device. Without --user and --role it offers the
-/// built-in commands, and a form for any other.
+/// One HTML file that loads nothing from the network. It holds the gateway's name, its mail address and the commands
+/// that the user's roles permit, and no secret: the user adds the key file to it on the device. Without --user and
+/// --role it offers the built-in commands, and a form for any other.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -23,8 +23,9 @@ pub(super) enum PostfixCommand {
 
 /// Show what would change in Postfix's files, ask, change it with postconf(1), and reload Postfix
 ///
-/// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. It leaves correct settings unchanged: a
-/// second run says "nothing to change". Run it again after a change of address, service_user or of longest in mailsudo.toml.
+/// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. It leaves correct settings
+/// unchanged: a second run says "nothing to change". Run it again after a change of address, service_user or of longest
+/// in mailsudo.toml.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo postfix install --dry-run")]
 pub(super) struct Install {

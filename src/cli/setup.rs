@@ -22,11 +22,12 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// Set up the gateway: ask, show one difference of all files, do it, and prove it by a signed request
 ///
-/// It looks at the mail server, sudo, syslog and the clock, and names what is missing; it installs and removes no package. It
-/// asks for the gateway's name and address, the first user and the first command; each answer is also an option, and --yes
-/// takes the defaults. It shows one difference, asks once, writes all files or none, and has the mail server read its files
-/// again. Then it checks the gateway as the service user, shows the QR code, and sends a signed `help` of the user through the
-/// real mail server. A second run with the same answers changes nothing. --undo puts everything back.
+/// It looks at the mail server, sudo, syslog and the clock, and names what is missing; it installs and removes no
+/// package. It asks for the gateway's name and address, the first user and the first command; each answer is also an
+/// option, and --yes takes the defaults. It shows one difference, asks once, writes all files or none, and has the mail
+/// server read its files again. Then it checks the gateway as the service user, shows the QR code, and sends a signed
+/// `help` of the user through the real mail server. A second run with the same answers changes nothing. --undo puts
+/// everything back.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,5 @@
-//! What `mailsudo setup` asks and says: questions, what it finds on the host, what `check` finds, the lines for the user.
+//! What `mailsudo setup` asks and says: questions, what it finds on the host, what `check` finds, the lines for the
+//! user.
 
 use std::io::stdin;
 

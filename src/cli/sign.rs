@@ -105,7 +105,8 @@ struct ReplyArg {
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span)]
     reply_within: Span,
 
-    /// The Maildir or mbox file where replies come [default: what ~/.config/mailsudo/client.conf names, see mailsudo(7)]
+    /// The Maildir or mbox file where replies come [default: what ~/.config/mailsudo/client.conf names, see
+    /// mailsudo(7)]
     #[arg(long, value_name = "PATH", requires = "wait_reply")]
     mailbox: Option<PathBuf>,
 }

@@ -1,9 +1,9 @@
-//! Standard output and standard error. In: text, part of which may be untrusted or come from the ledger. Out: the text with
-//! every character that could act on a terminal or hide text made visible; or an error if standard output cannot be written:
-//! `println!` would panic there (`mailsudo log | head -1`, a full disk).
+//! Standard output and standard error. In: text, part of which may be untrusted or come from the ledger. Out: the text
+//! with every character that could act on a terminal or hide text made visible; or an error if standard output cannot
+//! be written: `println!` would panic there (`mailsudo log | head -1`, a full disk).
 //!
-//! MUST: all output of a subcommand goes through this module, except `sign`'s block and `deliver`'s reply, which hold safe
-//! characters only.
+//! MUST: all output of a subcommand goes through this module, except `sign`'s block and `deliver`'s reply, which hold
+//! safe characters only.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -112,7 +112,8 @@ pub(super) fn script(script: &[u8]) -> Result<(), StdoutError> {
     out.write_all(script).and_then(|()| out.flush()).map_err(StdoutError)
 }
 
-/// Prints JSON, with such characters escaped as JSON escapes them: a program that reads it gets them, and a terminal does not.
+/// Prints JSON, with such characters escaped as JSON escapes them: a program that reads it gets them, and a terminal
+/// does not.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let safe = escaped(&serde_json::to_string_pretty(value)?);
     Ok(write(&mut io::stdout().lock(), &format!("{safe}\n"))?)

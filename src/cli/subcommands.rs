@@ -160,7 +160,8 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// The arguments for `deliver`, itself first, if it is the subcommand: the first word that is no option, nor an option's value.
+/// The arguments for `deliver`, itself first, if it is the subcommand: the first word that is no option, nor an
+/// option's value.
 fn deliver_words(words: &[OsString]) -> Option<Vec<OsString>> {
     let (_, words) = words.split_first()?;
     let mut at = 0;

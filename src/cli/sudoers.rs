@@ -15,10 +15,10 @@ use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, p
 
 /// Print, compare or install the sudoers fragment that permits exactly the configured commands
 ///
-/// Print it with no option. --check shows how the installed one differs; the service user, who may not read it, gets what
-/// sudo -l lists instead. Only that user and root get an answer. Exit status 0: it is correct. 1: it differs. 2: that is not
-/// known. --install shows the difference too, asks, has visudo check the new one, replaces the old one in one
-/// step and keeps it with a ~ after its name. Each gateway has a fragment of its own.
+/// Print it with no option. --check shows how the installed one differs; the service user, who may not read it, gets
+/// what sudo -l lists instead. Only that user and root get an answer. Exit status 0: it is correct. 1: it differs. 2:
+/// that is not known. --install shows the difference too, asks, has visudo check the new one, replaces the old one in
+/// one step and keeps it with a ~ after its name. Each gateway has a fragment of its own.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,8 +41,8 @@ pub(super) struct Sudoers {
     #[arg(long)]
     install: bool,
 
-    /// Where the fragment is installed [default: /etc/sudoers.d/mailsudo, or mailsudo-GATEWAY there where --config is another
-    /// folder than /etc/mailsudo]
+    /// Where the fragment is installed [default: /etc/sudoers.d/mailsudo, or mailsudo-GATEWAY there where --config is
+    /// another folder than /etc/mailsudo]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -52,7 +52,8 @@ pub(super) struct Sudoers {
 
 impl Sudoers {
     pub(super) fn run(self) -> Result<ExitCode> {
-        // The service user may own commands for its own use; but none of its files becomes a rule that lets it become root.
+        // The service user may own commands for its own use; but none of its files becomes a rule that lets it become
+        // root.
         let gateway = self.gateway_arg.open_own()?;
         let settings = gateway.settings();
         let tools = Tools::find(&settings.execution, SUDO_ANSWER);

@@ -1,5 +1,5 @@
-//! Tables for people: a header row, columns as wide as their widest cell, the last column wrapped on a narrow terminal. For
-//! programs there is `--json`.
+//! Tables for people: a header row, columns as wide as their widest cell, the last column wrapped on a narrow terminal.
+//! For programs there is `--json`.
 
 use super::stdout::{self, Colour, StdoutError};
 
@@ -40,8 +40,8 @@ impl<const N: usize> Table<N> {
         self.rows.push(row);
     }
 
-    /// Prints the rows that were added since it was printed last; the header comes before the first one. Without a row it
-    /// prints nothing.
+    /// Prints the rows that were added since it was printed last; the header comes before the first one. Without a row
+    /// it prints nothing.
     pub(super) fn print(&mut self) -> Result<(), StdoutError> {
         let rows = std::mem::take(&mut self.rows);
         if !rows.is_empty() && !std::mem::replace(&mut self.is_begun, true) {

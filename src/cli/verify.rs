@@ -16,10 +16,11 @@ use crate::reply::visible;
 
 /// Say whether a reply or a notice is genuine, and print the authenticated text
 ///
-/// Reads a whole message or pasted text from standard input. Genuine means: the gateway wrote every text, part and file name that
-/// a mail program may show of it, in whatever way the program reads it, and the subject. The other fields of the header, such as
-/// From and Date, are not signed, and not checked. It prints the authenticated text itself: read it here, and not in the mail program. Exit
-/// status 0: genuine. 1: not, or its text was altered, or the message holds more than that text.
+/// Reads a whole message or pasted text from standard input. Genuine means: the gateway wrote every text, part and file
+/// name that a mail program may show of it, in whatever way the program reads it, and the subject. The other fields of
+/// the header, such as From and Date, are not signed, and not checked. It prints the authenticated text itself: read it
+/// here, and not in the mail program. Exit status 0: genuine. 1: not, or its text was altered, or the message holds
+/// more than that text.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "mailsudo verify [OPTIONS] < MESSAGE",

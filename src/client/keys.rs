@@ -1,5 +1,5 @@
-//! The user's folder of key files: what is in it, and a file put into it. In: a key file. Out: the same bytes, in the right place
-//! with the right mode.
+//! The user's folder of key files: what is in it, and a file put into it. In: a key file. Out: the same bytes, in the
+//! right place with the right mode.
 //!
 //! It must never overwrite another key without being told to, and never repeat a key in an error.
 
@@ -27,8 +27,8 @@ pub struct Imported {
 /// Only the user may read it.
 const PRIVATE: Rights = Rights { mode: 0o600, owner: None };
 
-/// Puts the key file at `from` into the user's folder, named after its gateway. With `over`, one that is there for the same
-/// gateway is replaced.
+/// Puts the key file at `from` into the user's folder, named after its gateway. With `over`, one that is there for the
+/// same gateway is replaced.
 ///
 /// # Errors
 ///

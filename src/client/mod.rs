@@ -140,8 +140,8 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// What a command of the user's own prints, without white space around it. It runs in the user's own shell. `what` names it in an
-/// error.
+/// What a command of the user's own prints, without white space around it. It runs in the user's own shell. `what`
+/// names it in an error.
 ///
 /// # Errors
 ///
@@ -178,8 +178,8 @@ impl Attachment {
     }
 }
 
-/// A whole message around a signed block, lines ended by LF. Without `from`, the mail system adds that field. The attachment is
-/// encoded in base64, which no mail system changes.
+/// A whole message around a signed block, lines ended by LF. Without `from`, the mail system adds that field. The
+/// attachment is encoded in base64, which no mail system changes.
 pub fn message(
     block: &str,
     to: &MailAddress,

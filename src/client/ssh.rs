@@ -1,8 +1,8 @@
-//! Signs a request with the user's own SSH key, by `ssh-keygen -Y sign`. In: the lines of a request and the key's `.pub` file.
-//! Out: a signature that a gateway accepts, verified here.
+//! Signs a request with the user's own SSH key, by `ssh-keygen -Y sign`. In: the lines of a request and the key's
+//! `.pub` file. Out: a signature that a gateway accepts, verified here.
 //!
-//! ssh-keygen asks ssh-agent or the FIDO key, and the user for a touch, a PIN or a passphrase. No private key passes through
-//! this process.
+//! ssh-keygen asks ssh-agent or the FIDO key, and the user for a touch, a PIN or a passphrase. No private key passes
+//! through this process.
 
 use std::fs::{self, DirBuilder};
 use std::io::Write;
@@ -54,11 +54,13 @@ pub fn sign(ssh_keygen: &Path, path: &Path, key: &SshKey, lines: &str) -> Result
     Ok(signature)
 }
 
-/// A folder of the user's alone, removed when dropped. What is in it is not secret for long: the code in it is used soon.
+/// A folder of the user's alone, removed when dropped. What is in it is not secret for long: the code in it is used
+/// soon.
 struct Scratch(PathBuf);
 
 impl Scratch {
-    /// In `$XDG_RUNTIME_DIR`, which is in memory and the user's own (file-hierarchy(7)), or else where temporary files are.
+    /// In `$XDG_RUNTIME_DIR`, which is in memory and the user's own (file-hierarchy(7)), or else where temporary files
+    /// are.
     fn new() -> Result<Self> {
         let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
         let base = base.map(PathBuf::from).filter(|base| base.is_dir()).unwrap_or_else(std::env::temp_dir);

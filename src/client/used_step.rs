@@ -1,7 +1,8 @@
-//! Which TOTP step the last request was signed in, so that no code is signed with twice: a gateway accepts each step once
-//! (docs/protocol.md, reader's rule 9). In: the gateway, the user, the time. Out: when the next code comes.
+//! Which TOTP step the last request was signed in, so that no code is signed with twice: a gateway accepts each step
+//! once (docs/protocol.md, reader's rule 9). In: the gateway, the user, the time. Out: when the next code comes.
 //!
-//! MUST: the file holds no secret, only the end of the step. What cannot be read or written stops no request from being signed.
+//! MUST: the file holds no secret, only the end of the step. What cannot be read or written stops no request from being
+//! signed.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
@@ -65,7 +66,8 @@ impl UsedStep {
         }
     }
 
-    /// Records the step of `period` at `now` as used. `false`: it was used already, perhaps by another process just now.
+    /// Records the step of `period` at `now` as used. `false`: it was used already, perhaps by another process just
+    /// now.
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
-//! Is a message the gateway's own reply or notice, and nothing else? In: a message, or pasted text, and key files. Out: a [`Checked`].
+//! Is a message the gateway's own reply or notice, and nothing else? In: a message, or pasted text, and key files. Out:
+//! a [`Checked`].
 //!
-//! MUST: a message is genuine only where every part that a mail program may show is covered by the block and matches: one plain
-//! text, or HTML that can show nothing but its text; nothing but white space below the block; and the subject that the gateway
-//! wrote.
+//! MUST: a message is genuine only where every part that a mail program may show is covered by the block and matches:
+//! one plain text, or HTML that can show nothing but its text; nothing but white space below the block; and the subject
+//! that the gateway wrote.
 
 use super::KeyFile;
 use crate::config::EncryptKind;
@@ -171,8 +172,8 @@ impl<'m> Candidate<'m> {
 /// How many lines a banner above a text may have.
 const BANNER: usize = 60;
 
-/// The same check without the first lines, where a mail system has put a banner above the text: the text that is left has the
-/// digest that the gateway signed. Also returns the banner.
+/// The same check without the first lines, where a mail system has put a banner above the text: the text that is left
+/// has the digest that the gateway signed. Also returns the banner.
 fn below_a_banner<'t>(text: &'t str, above: &str, key: &Key) -> Option<(&'t str, CheckedText<'t, Statement>)> {
     let starts = above.match_indices('\n').map(|(at, _)| at + 1).take(BANNER);
     starts.filter_map(|start| text.split_at_checked(start)).find_map(|(banner, rest)| {
@@ -188,8 +189,8 @@ fn own_remark(part: &ShownPart) -> Option<String> {
 
 const HTML: &str = "it is HTML that may show other things than its text, such as images and styles";
 
-/// What another part shows besides the authenticated text; nothing where it is empty, or that text once more. A text that the
-/// gateway has signed for another request is another text.
+/// What another part shows besides the authenticated text; nothing where it is empty, or that text once more. A text
+/// that the gateway has signed for another request is another text.
 fn remark(part: &ShownPart, block: &Statement, key: &KeyFile) -> Option<String> {
     let (kind, text, is_bare) = match part {
         ShownPart::Other(what) => return Some((*what).to_owned()),
@@ -210,8 +211,9 @@ fn remark(part: &ShownPart, block: &Statement, key: &KeyFile) -> Option<String> 
     }
 }
 
-/// Whether the gateway wrote this subject for the reply `text`: `[GATEWAY] COMMAND: OUTCOME`, where the text begins with
-/// `OUTCOME: COMMAND`, longer commands cut by an ellipsis. White space and U+FEFF are not compared, because mail systems change them.
+/// Whether the gateway wrote this subject for the reply `text`: `[GATEWAY] COMMAND: OUTCOME`, where the text begins
+/// with `OUTCOME: COMMAND`, longer commands cut by an ellipsis. White space and U+FEFF are not compared, because mail
+/// systems change them.
 fn is_own_subject(subject: &str, text: &str, gateway: &GatewayName) -> bool {
     let bare = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace() && *c != '\u{feff}').collect() };
     let subject = bare(subject);
@@ -235,8 +237,8 @@ fn is_own_subject(subject: &str, text: &str, gateway: &GatewayName) -> bool {
 /// A subject that was shortened has 60 characters of the command; some may be white space.
 const SHORTENED: usize = 30;
 
-/// What may be the first line of a text, which mail systems wrap or join with the next: it ends where the facts begin, the first of
-/// which is a host name. Or it is all of the text.
+/// What may be the first line of a text, which mail systems wrap or join with the next: it ends where the facts begin,
+/// the first of which is a host name. Or it is all of the text.
 fn first_lines(text: &str) -> impl Iterator<Item = &str> {
     let is_end = |at: &usize| {
         let before = text.get(..*at).unwrap_or_default();

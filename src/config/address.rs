@@ -21,7 +21,8 @@ impl MailAddress {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// Whether `other`, from a mail, is this address. An internationalised domain in it counts as its A-labels (RFC 5890).
+    /// Whether `other`, from a mail, is this address. An internationalised domain in it counts as its A-labels (RFC
+    /// 5890).
     pub fn is(&self, other: &str) -> bool {
         if other.is_ascii() {
             return self.0.eq_ignore_ascii_case(other);

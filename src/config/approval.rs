@@ -34,7 +34,8 @@ pub struct Approval {
     /// Whether the last approver's reply has the command's output.
     #[serde(default = "yes")]
     pub show_output: bool,
-    /// Whether an approval must have an SSH signature, as a request for the command must: the command's `require_signature`.
+    /// Whether an approval must have an SSH signature, as a request for the command must: the command's
+    /// `require_signature`.
     #[serde(skip)]
     pub require_signature: bool,
 }

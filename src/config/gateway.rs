@@ -1,5 +1,5 @@
-//! The gateway's folder: `mailsudo.toml`, and the users' and commands' files beside it. Each is opened by its name when it
-//! is needed.
+//! The gateway's folder: `mailsudo.toml`, and the users' and commands' files beside it. Each is opened by its name when
+//! it is needed.
 
 use std::path::Path;
 
@@ -56,8 +56,8 @@ impl Gateway {
             .collect())
     }
 
-    /// A digest of what must be the same on all mail servers with one ledger: `mailsudo.toml` without `[ledger]`, `[syslog]` and
-    /// `[execution]`, which name what is around each, and all users, secrets and commands.
+    /// A digest of what must be the same on all mail servers with one ledger: `mailsudo.toml` without `[ledger]`,
+    /// `[syslog]` and `[execution]`, which name what is around each, and all users, secrets and commands.
     ///
     /// # Errors
     ///

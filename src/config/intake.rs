@@ -1,4 +1,5 @@
-//! `[intake]` of `mailsudo.toml`: which messages are processed, and what is required of every sender besides the signature.
+//! `[intake]` of `mailsudo.toml`: which messages are processed, and what is required of every sender besides the
+//! signature.
 
 use std::collections::BTreeMap;
 

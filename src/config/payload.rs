@@ -1,4 +1,5 @@
-//! `[payload]` of a command: what it takes on standard input. In: the table. Out: a [`PayloadRule`], and whether content obeys it.
+//! `[payload]` of a command: what it takes on standard input. In: the table. Out: a [`PayloadRule`], and whether
+//! content obeys it.
 
 use serde::Deserialize;
 

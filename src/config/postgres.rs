@@ -1,8 +1,8 @@
-//! The URL of a ledger in PostgreSQL. In: a URL as libpq writes it (PostgreSQL manual, "Connection URIs"). Out: the hosts, the user and
-//! the database, each checked.
+//! The URL of a ledger in PostgreSQL. In: a URL as libpq writes it (PostgreSQL manual, "Connection URIs"). Out: the
+//! hosts, the user and the database, each checked.
 //!
-//! MUST: no password in a URL, because errors and `ledger status` show it. No name that needs DNS: a static glibc cannot look one
-//! up, and DNS is one more thing that can be down.
+//! MUST: no password in a URL, because errors and `ledger status` show it. No name that needs DNS: a static glibc
+//! cannot look one up, and DNS is one more thing that can be down.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,5 @@
-//! The account of a command, `user` or `user:group`. In: text. Out: names that sudo(8) reads as an account and nothing else.
+//! The account of a command, `user` or `user:group`. In: text. Out: names that sudo(8) reads as an account and nothing
+//! else.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! What may be required of a sender besides the signature, as the configuration gives it: address ranges of clients, the
-//! filter with the trusted results, domains that sign for others. In: text. Out: types that compare as the mail
+//! What may be required of a sender besides the signature, as the configuration gives it: address ranges of clients,
+//! the filter with the trusted results, domains that sign for others. In: text. Out: types that compare as the mail
 //! system means them.
 
 use std::fmt;

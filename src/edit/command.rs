@@ -34,7 +34,8 @@ pub struct CommandEdit {
     pub revoke: Vec<String>,
 }
 
-/// A parameter as the command line has it: `NAME=one_of:A,B`, `NAME=integer:MIN..MAX` or `NAME=pattern:REGEX:MAX_LENGTH`.
+/// A parameter as the command line has it: `NAME=one_of:A,B`, `NAME=integer:MIN..MAX` or
+/// `NAME=pattern:REGEX:MAX_LENGTH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewParameter {
     name: ParameterName,

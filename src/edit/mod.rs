@@ -1,8 +1,8 @@
-//! Changes of the gateway's own files without an editor. In: what shall be different. Out: [`Changes`] of the files, comments
-//! kept, with the sudo rules that belong to them.
+//! Changes of the gateway's own files without an editor. In: what shall be different. Out: [`Changes`] of the files,
+//! comments kept, with the sudo rules that belong to them.
 //!
-//! MUST: the changed files are read by the gateway's own reader before anything is written; a change of what may run brings
-//! the sudo rules with it; visudo(8) has accepted them.
+//! MUST: the changed files are read by the gateway's own reader before anything is written; a change of what may run
+//! brings the sudo rules with it; visudo(8) has accepted them.
 
 mod command;
 mod settings;
@@ -31,8 +31,8 @@ use crate::system::files::Rights;
 /// A fragment of sudoers(5).
 const FRAGMENT: Rights = Rights { mode: 0o440, owner: None };
 
-/// `changes` of the gateway in `folder`, checked, with the sudo rules in the file `rules` that belong to them. Only what differs
-/// from the files as they are.
+/// `changes` of the gateway in `folder`, checked, with the sudo rules in the file `rules` that belong to them. Only
+/// what differs from the files as they are.
 ///
 /// # Errors
 ///

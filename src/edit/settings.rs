@@ -1,4 +1,5 @@
-//! `mailsudo.toml`: one key set or removed, the sysadmin's comments kept. In: a key such as `execution.longest`. Out: the text.
+//! `mailsudo.toml`: one key set or removed, the sysadmin's comments kept. In: a key such as `execution.longest`. Out:
+//! the text.
 
 use std::path::{Path, PathBuf};
 

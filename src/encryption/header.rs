@@ -1,14 +1,14 @@
-//! Header protection (RFC 9788): the true header inside, a generic one outside. In: a message. Out: the fields that stay outside, and
-//! what is encrypted.
+//! Header protection (RFC 9788): the true header inside, a generic one outside. In: a message. Out: the fields that
+//! stay outside, and what is encrypted.
 //!
-//! `hp="cipher"` and `HP-Outer` are RFC 9788's. `protected-headers="v1"` is its forerunner's (draft-autocrypt-lamps-protected-headers),
-//! by which Thunderbird finds the subject.
+//! `hp="cipher"` and `HP-Outer` are RFC 9788's. `protected-headers="v1"` is its forerunner's
+//! (draft-autocrypt-lamps-protected-headers), by which Thunderbird finds the subject.
 
 /// The subject outside (RFC 9788 section 3.2.1, `hcp_baseline`).
 const SUBJECT: &str = "[...]";
 
-/// The fields that stay outside, each ended by LF, and the part that is encrypted, its lines ended by CRLF (RFC 3156 section 3).
-/// `None` where `message` is not one with a header and `Content-Type`.
+/// The fields that stay outside, each ended by LF, and the part that is encrypted, its lines ended by CRLF (RFC 3156
+/// section 3). `None` where `message` is not one with a header and `Content-Type`.
 pub(super) fn split(message: &[u8]) -> Option<(String, Vec<u8>)> {
     let end = message.windows(2).position(|two| two == b"\n\n")?;
     let head = std::str::from_utf8(message.get(..=end)?).ok()?;

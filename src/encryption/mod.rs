@@ -1,9 +1,10 @@
-//! Mail that only its reader reads. In: a finished message and its reader's certificate. Out: the same message, encrypted by an
-//! installed tool: OpenPGP by one with the Stateless OpenPGP interface (draft-dkg-openpgp-stateless-cli), S/MIME by openssl-cms(1).
+//! Mail that only its reader reads. In: a finished message and its reader's certificate. Out: the same message,
+//! encrypted by an installed tool: OpenPGP by one with the Stateless OpenPGP interface
+//! (draft-dkg-openpgp-stateless-cli), S/MIME by openssl-cms(1).
 //!
-//! MUST: nothing passes for encrypted that is not a message of the tool's kind, from a tool that ended with status 0. All tools of
-//! one delivery share one bounded time, part of the time for replies, and their output is bounded. No shell. What a tool prints
-//! goes into the log only where it repeats nothing of the message.
+//! MUST: nothing passes for encrypted that is not a message of the tool's kind, from a tool that ended with status 0.
+//! All tools of one delivery share one bounded time, part of the time for replies, and their output is bounded. No
+//! shell. What a tool prints goes into the log only where it repeats nothing of the message.
 
 mod about;
 mod header;
@@ -58,8 +59,8 @@ impl<'g> Encryption<'g> {
         self.faults.take()
     }
 
-    /// `message` (RFC 5322, lines ended by LF), encrypted to the certificate of `user`. `None` where that fails; [`Self::faults`] says
-    /// why.
+    /// `message` (RFC 5322, lines ended by LF), encrypted to the certificate of `user`. `None` where that fails;
+    /// [`Self::faults`] says why.
     pub fn encrypt(&self, user: &UserName, kind: EncryptKind, message: &[u8]) -> Option<Vec<u8>> {
         match self.try_to(user, kind, message) {
             Ok(encrypted) => Some(encrypted),

@@ -1,5 +1,5 @@
-//! OpenPGP by the Stateless OpenPGP interface: `sop encrypt CERTS < DATA`. In: a certificate and a part. Out: the body of a PGP/MIME
-//! message (RFC 3156 section 4), with its `Content-Type`.
+//! OpenPGP by the Stateless OpenPGP interface: `sop encrypt CERTS < DATA`. In: a certificate and a part. Out: the body
+//! of a PGP/MIME message (RFC 3156 section 4), with its `Content-Type`.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -82,8 +82,8 @@ pub(super) fn succeeded(program: &Path, ended: &Ended) -> Result<(), String> {
     }
 }
 
-/// Whether `text` is an armored message (RFC 9580 section 6.2) whose first packet is a session key that is encrypted to a public key
-/// (section 5.1).
+/// Whether `text` is an armored message (RFC 9580 section 6.2) whose first packet is a session key that is encrypted to
+/// a public key (section 5.1).
 fn is_encrypted(text: &str) -> bool {
     let Some(inner) = text.trim().strip_prefix(BEGIN).and_then(|text| text.strip_suffix(END)) else {
         return false;

@@ -1,8 +1,9 @@
-//! What an OpenPGP certificate says of itself (RFC 9580): whether its owner has revoked it, when it expires, and how strong its key
-//! for encryption is. In: its armored text. Out: [`About`].
+//! What an OpenPGP certificate says of itself (RFC 9580): whether its owner has revoked it, when it expires, and how
+//! strong its key for encryption is. In: its armored text. Out: [`About`].
 //!
-//! No signature is verified here: whether the certificate can be used is the tool's word. But sqop 0.27 encrypts to a certificate that
-//! was revoked (docs/measurements.md#revoked-and-expired-certificates), so a revocation that is there counts, whoever made it.
+//! No signature is verified here: whether the certificate can be used is the tool's word. But sqop 0.27 encrypts to a
+//! certificate that was revoked (docs/measurements.md#revoked-and-expired-certificates), so a revocation that is there
+//! counts, whoever made it.
 
 use super::about::{About, RSA_BITS};
 use crate::protocol::Timestamp;
@@ -73,8 +74,8 @@ pub(super) fn read(text: &str) -> Result<About, &'static str> {
     })
 }
 
-/// Takes a signature (section 5.2.1) to the key that it is about: a binding or revocation of a subkey to the one before it, any other
-/// to the primary key.
+/// Takes a signature (section 5.2.1) to the key that it is about: a binding or revocation of a subkey to the one before
+/// it, any other to the primary key.
 fn take(keys: &mut [Key], kind: u8, signature: Signature) {
     let key = if matches!(kind, 0x18 | 0x28) { keys.last_mut() } else { keys.first_mut() };
     match (key, kind) {

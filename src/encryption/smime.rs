@@ -1,5 +1,5 @@
-//! S/MIME by openssl-cms(1): AES-256-GCM, the key by RSA-OAEP or by ECDH, each with SHA-256. In: a certificate and a part. Out: the
-//! body of an S/MIME message (RFC 8551 section 3.3), with its `Content-Type`.
+//! S/MIME by openssl-cms(1): AES-256-GCM, the key by RSA-OAEP or by ECDH, each with SHA-256. In: a certificate and a
+//! part. Out: the body of an S/MIME message (RFC 8551 section 3.3), with its `Content-Type`.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -43,8 +43,8 @@ pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cel
 /// Statuses of openssl-cms(1) that are the data's fault: it cannot be read, or not decrypted.
 pub(super) const AT_FAULT: [i32; 2] = [2, 4];
 
-/// Runs `openssl cms -decrypt` on `data`, with the gateway's key and certificate. More than `most` bytes of output say that there is
-/// more.
+/// Runs `openssl cms -decrypt` on `data`, with the gateway's key and certificate. More than `most` bytes of output say
+/// that there is more.
 pub(super) fn decrypt(
     program: &Path,
     keys: &[&[u8]],

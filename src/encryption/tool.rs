@@ -1,5 +1,5 @@
-//! One run of a tool that encrypts or decrypts. In: its command line, files and input, all in memory, and the time that is left. Out:
-//! how it ended and what it printed, bounded.
+//! One run of a tool that encrypts or decrypts. In: its command line, files and input, all in memory, and the time that
+//! is left. Out: how it ended and what it printed, bounded.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -17,8 +17,8 @@ use crate::system::child::{isolated, kill_group, wait_until};
 /// The most bytes of a tool's standard error.
 const ERRORS: usize = 64 << 10;
 
-/// How much more output than is wanted is taken, so that too much is seen: a write that would go beyond the sealed size is refused as a
-/// whole.
+/// How much more output than is wanted is taken, so that too much is seen: a write that would go beyond the sealed size
+/// is refused as a whole.
 pub(super) const MORE: usize = 1 << 20;
 
 /// The most characters of it in the log.
@@ -98,7 +98,8 @@ fn given(content: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// An empty file in memory that takes at most `most` bytes: a write beyond its sealed size fails (F_SEAL_GROW, fcntl(2)).
+/// An empty file in memory that takes at most `most` bytes: a write beyond its sealed size fails (F_SEAL_GROW,
+/// fcntl(2)).
 fn taken(most: usize) -> io::Result<File> {
     let file = File::from(memfd_create("taken", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     file.set_len(most as u64)?;

@@ -1,5 +1,5 @@
-//! What the audit chain proves (docs/audit.md). In: a ledger, and what others hold of its chain: replies, log lines. Out: what does not
-//! fit.
+//! What the audit chain proves (docs/audit.md). In: a ledger, and what others hold of its chain: replies, log lines.
+//! Out: what does not fit.
 //!
 //! MUST: it changes nothing, and says that something was changed only where that is certain.
 

@@ -1,4 +1,5 @@
-//! Whether a ledger's chain is whole, and whether its records are what the chain says. In: the ledger. Out: [`Verified`].
+//! Whether a ledger's chain is whole, and whether its records are what the chain says. In: the ledger. Out:
+//! [`Verified`].
 //!
 //! All of it is read as it was at one moment, while deliveries go on.
 

@@ -1,4 +1,5 @@
-//! What others hold of a gateway's chain. In: the bytes of a reply or of a log. Out: the heads in it; and whether the chain has them.
+//! What others hold of a gateway's chain. In: the bytes of a reply or of a log. Out: the heads in it; and whether the
+//! chain has them.
 
 use std::io::{self, BufRead};
 

@@ -5,11 +5,12 @@
 //!
 //! - the byte arrived: the command began, even if sudo reports an error later;
 //! - the socket is closed at its other end and no byte arrived: the command did not begin, and never will;
-//! - neither: the gateway shuts the socket down for reading. A byte that was written before arrives; none can be written after.
-//!   So the start is known in each case, even if sudo itself cannot be ended: it has root's user id while it reads its rules.
+//! - neither: the gateway shuts the socket down for reading. A byte that was written before arrives; none can be
+//!   written after. So the start is known in each case, even if sudo itself cannot be ended: it has root's user id
+//!   while it reads its rules.
 //!
-//! For a command with `[payload]` it is `mailsudo begin-with-payload`, which first takes the command's standard input from the
-//! socket (`input.rs`) and puts that in the socket's place instead of /dev/null.
+//! For a command with `[payload]` it is `mailsudo begin-with-payload`, which first takes the command's standard input
+//! from the socket (`input.rs`) and puts that in the socket's place instead of /dev/null.
 //!
 //! MUST: `mailsudo begin` never executes the command unless the byte was written.
 
@@ -33,7 +34,8 @@ pub const BEGIN_WITH_PAYLOAD: &str = "begin-with-payload";
 /// What is written before the command is executed.
 const BEGINS: u8 = b'B';
 
-/// What is written when it could not be executed; the error's number (errno(3)) follows in four bytes, the highest first.
+/// What is written when it could not be executed; the error's number (errno(3)) follows in four bytes, the highest
+/// first.
 const FAILED: u8 = b'F';
 
 /// EX_USAGE of sysexits(3).
@@ -42,8 +44,8 @@ const USAGE: u8 = 64;
 /// EX_OSERR of sysexits(3): the start could not be reported, because no process reads it.
 pub const NOT_REPORTED: u8 = 71;
 
-/// Reports that the command begins, and executes it: `words` are the program and its arguments. If it `takes_payload`, its
-/// standard input comes over the socket. It returns only where the command was not executed.
+/// Reports that the command begins, and executes it: `words` are the program and its arguments. If it `takes_payload`,
+/// its standard input comes over the socket. It returns only where the command was not executed.
 pub fn begin(words: &[OsString], takes_payload: bool) -> ExitCode {
     let Some((program, arguments)) = words.split_first() else {
         return fail("usage: mailsudo begin PROGRAM [ARGUMENT]...", USAGE);
@@ -104,7 +106,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A socket pair: the gateway's end, and standard input for sudo. `input` is the command's own, if it takes a payload.
+    /// A socket pair: the gateway's end, and standard input for sudo. `input` is the command's own, if it takes a
+    /// payload.
     pub(super) fn pair(input: Option<&OwnedFd>) -> io::Result<(Self, Stdio)> {
         let (ours, theirs) = UnixStream::pair()?;
         if let Some(input) = input {
@@ -146,8 +149,8 @@ impl Report {
         Ok(())
     }
 
-    /// Forbids the command to begin, unless it has begun already: no byte can be written after this (unix(7), shutdown(2)), and
-    /// `mailsudo begin` executes nothing without having written it.
+    /// Forbids the command to begin, unless it has begun already: no byte can be written after this (unix(7),
+    /// shutdown(2)), and `mailsudo begin` executes nothing without having written it.
     pub(super) fn forbid(&mut self) -> io::Result<()> {
         self.read()?;
         if self.begun == Begun::NotYet {

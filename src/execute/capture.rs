@@ -67,7 +67,8 @@ impl Captured {
         self.size
     }
 
-    /// Puts [`SECRET`](crate::protocol::SECRET) in the place of each of `secrets`, and of a piece of one that the gap has cut.
+    /// Puts [`SECRET`](crate::protocol::SECRET) in the place of each of `secrets`, and of a piece of one that the gap
+    /// has cut.
     pub(super) fn conceal(&mut self, secrets: &[&str]) {
         let secrets: Vec<_> = secrets.iter().copied().filter(|secret| secret.len() >= SECRET_IN_OUTPUT).collect();
         if secrets.is_empty() {

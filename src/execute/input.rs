@@ -1,5 +1,5 @@
-//! A command's standard input. In: a payload or none. Out: a descriptor: a sealed file in memory that holds the payload, or
-//! /dev/null; and how that descriptor passes through sudo.
+//! A command's standard input. In: a payload or none. Out: a descriptor: a sealed file in memory that holds the
+//! payload, or /dev/null; and how that descriptor passes through sudo.
 //!
 //! sudo closes all descriptors but 0, 1 and 2. Descriptor 0 is the socket on which `mailsudo begin` reports the start
 //! (`begin.rs`), so the file is sent over that socket (SCM_RIGHTS, unix(7)) before sudo is started. Only `mailsudo

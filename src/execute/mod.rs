@@ -1,9 +1,9 @@
 //! Runs a command. In: [`AdmittedCommand`], the proof that its request was durably admitted. Out: [`Outcome`].
 //!
-//! MUST: no shell. Nothing runs without an `AdmittedCommand`. The command gets none of Postfix's descriptors, because pipe(8) waits
-//! for every process that holds one. No command delays a delivery by more than its time limit and a few seconds, no matter what it
-//! does with its output and which processes it leaves behind. The outcome is `refused` only where it is proven that the
-//! command did not begin and never will (docs/decisions/0013).
+//! MUST: no shell. Nothing runs without an `AdmittedCommand`. The command gets none of Postfix's descriptors, because
+//! pipe(8) waits for every process that holds one. No command delays a delivery by more than its time limit and a few
+//! seconds, no matter what it does with its output and which processes it leaves behind. The outcome is `refused` only
+//! where it is proven that the command did not begin and never will (docs/decisions/0013).
 
 mod begin;
 mod capture;
@@ -73,7 +73,8 @@ enum Known {
     Unknown(String),
 }
 
-/// Runs `command` and waits for its end. The command's limit, or else the settings' limit, says how much output is kept.
+/// Runs `command` and waits for its end. The command's limit, or else the settings' limit, says how much output is
+/// kept.
 pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeouts) -> Outcome {
     let (invocation, execution) = (command.invocation(), &settings.execution);
     let limit = invocation.output().unwrap_or(settings.limits.output.bytes());
@@ -110,8 +111,8 @@ pub fn answer(text: &str, limit: u64) -> Outcome {
     Outcome { result: RunResult::Exit(0), output: capture.finish(), took: Duration::ZERO, fault: None }
 }
 
-/// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns mailsudo begin PROGRAM ARGS...`, or, with
-/// `run_via = "direct"`, `timeout --kill-after=5s Ns PROGRAM ARGS...`.
+/// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns mailsudo begin PROGRAM ARGS...`,
+/// or, with `run_via = "direct"`, `timeout --kill-after=5s Ns PROGRAM ARGS...`.
 pub fn command_line(invocation: &Invocation, execution: &Execution) -> Vec<String> {
     let mut line = before(invocation, execution);
     line.extend(invocation.time_limited(execution));

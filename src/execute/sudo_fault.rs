@@ -1,5 +1,5 @@
-//! What a sysadmin reads in the log when sudo did not start a command: what is known, sudo's own words, and a remedy where the
-//! words name one cause. In: why, and what sudo printed. Out: one text for the log.
+//! What a sysadmin reads in the log when sudo did not start a command: what is known, sudo's own words, and a remedy
+//! where the words name one cause. In: why, and what sudo printed. Out: one text for the log.
 //!
 //! MUST: a remedy is a command that works as printed, by root, on a host where the cause is this one
 //! (tests/system/sudo_faults.rs and remedies.rs run each).

@@ -1,6 +1,6 @@
-//! Watches a started command line that may hang, print without end or leave processes behind. In: the child and its output.
-//! Out: whether the command began, and how the child ended. A descriptor that some other process keeps open delays nothing:
-//! only the child's own end is waited for.
+//! Watches a started command line that may hang, print without end or leave processes behind. In: the child and its
+//! output. Out: whether the command began, and how the child ended. A descriptor that some other process keeps open
+//! delays nothing: only the child's own end is waited for.
 
 use std::io::{self, PipeReader};
 use std::os::fd::AsFd;
@@ -36,7 +36,8 @@ pub(super) struct Watch<'w> {
 }
 
 impl<'w> Watch<'w> {
-    /// Watches `child`, whose output is `pipe`. A `report` says when the command begins; without one it began with the child.
+    /// Watches `child`, whose output is `pipe`. A `report` says when the command begins; without one it began with the
+    /// child.
     pub(super) fn new(
         child: Child,
         pipe: PipeReader,
@@ -76,8 +77,8 @@ impl<'w> Watch<'w> {
         Ok(None)
     }
 
-    /// Forbids the command to begin, unless it has begun already, and kills what it may kill. It may not kill sudo itself while
-    /// sudo reads its rules; then sudo ends later, and starts nothing.
+    /// Forbids the command to begin, unless it has begun already, and kills what it may kill. It may not kill sudo
+    /// itself while sudo reads its rules; then sudo ends later, and starts nothing.
     pub(super) fn forbid(&mut self) -> io::Result<()> {
         if let Some(report) = &mut self.report {
             report.forbid()?;

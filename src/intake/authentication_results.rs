@@ -1,6 +1,6 @@
-//! An Authentication-Results field (RFC 8601 section 2.2). In: one whole field of a header. Out: its authserv-id and its
-//! content, or [`Unreadable`]. Any sender may have written it, so it is read in one pass, without recursion, and not at all above
-//! [`AUTHENTICATION_RESULTS`].
+//! An Authentication-Results field (RFC 8601 section 2.2). In: one whole field of a header. Out: its authserv-id and
+//! its content, or [`Unreadable`]. Any sender may have written it, so it is read in one pass, without recursion, and
+//! not at all above [`AUTHENTICATION_RESULTS`].
 //!
 //! Where filters in use break the grammar, the field is read as every reader would read it: values need not be
 //! quoted (OpenDKIM writes `header.b=h+VA/GY`), a semicolon may stand at the end, and a property without its type

@@ -1,5 +1,5 @@
-//! Mail that is encrypted as a whole: PGP/MIME (RFC 3156 section 4) or S/MIME (RFC 8551 section 3.3). In: a message. Out: how it is
-//! encrypted, and the encrypted data. Nothing is decrypted here.
+//! Mail that is encrypted as a whole: PGP/MIME (RFC 3156 section 4) or S/MIME (RFC 8551 section 3.3). In: a message.
+//! Out: how it is encrypted, and the encrypted data. Nothing is decrypted here.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use super::mime::{Entity, Kind, parts};
 use super::text;
 use crate::config::EncryptKind;
 
-/// The contents of CMS that are encrypted, by their object identifiers in DER: EnvelopedData (RFC 5652) and AuthEnvelopedData (RFC
-/// 5083).
+/// The contents of CMS that are encrypted, by their object identifiers in DER: EnvelopedData (RFC 5652) and
+/// AuthEnvelopedData (RFC 5083).
 const ENVELOPED: [&[u8]; 2] = [
     &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03],
     &[0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17],

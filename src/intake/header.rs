@@ -1,5 +1,5 @@
-//! Header fields (RFC 5322 section 2.2). In: the bytes of a header. Out: its fields, and what mail-parser makes of the few that
-//! are read. Nothing else is copied, so a million fields need no memory.
+//! Header fields (RFC 5322 section 2.2). In: the bytes of a header. Out: its fields, and what mail-parser makes of the
+//! few that are read. Nothing else is copied, so a million fields need no memory.
 
 use std::borrow::Cow;
 
@@ -56,8 +56,8 @@ impl<'m> Field<'m> {
         String::from_utf8_lossy(self.value.trim_ascii())
     }
 
-    /// The first word of the value, without comments (RFC 5322 section 3.2.2): `no` of `no (a comment); x=y`. Empty if there
-    /// is none.
+    /// The first word of the value, without comments (RFC 5322 section 3.2.2): `no` of `no (a comment); x=y`. Empty if
+    /// there is none.
     pub(super) fn first_word(&self) -> String {
         let text = self.text();
         let mut reader = Reader::of(&text);

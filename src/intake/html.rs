@@ -2,7 +2,8 @@
 //! block elements and `<br>` as line breaks and no line ever wrapped (reader's rule 2).
 //!
 //! It works on html5gum's token stream, never on a tree: time and memory are linear in the input, and no nesting can
-//! make it recurse. It does not check visibility: hidden text counts, so a second start line in it makes the mail ambiguous.
+//! make it recurse. It does not check visibility: hidden text counts, so a second start line in it makes the mail
+//! ambiguous.
 
 use std::convert::Infallible;
 
@@ -25,8 +26,8 @@ pub(super) fn to_text(html: &str) -> String {
 /// Elements that show nothing but their text.
 const BARE: [&[u8]; 10] = [b"html", b"head", b"body", b"p", b"br", b"div", b"span", b"pre", b"tt", b"code"];
 
-/// Whether the document can show nothing but its text: only elements of [`BARE`], without attributes, and no comments, which
-/// some mail programs read.
+/// Whether the document can show nothing but its text: only elements of [`BARE`], without attributes, and no comments,
+/// which some mail programs read.
 pub(super) fn is_bare(html: &str) -> bool {
     let mut is_bare = true;
     let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: html5gum::Span<()>| {

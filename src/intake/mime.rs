@@ -1,9 +1,10 @@
-//! A message's structure: the leaves of its tree of parts (RFC 2046 section 5.1). In: any bytes. Out: slices of them, with
-//! what their headers say of them.
+//! A message's structure: the leaves of its tree of parts (RFC 2046 section 5.1). In: any bytes. Out: slices of them,
+//! with what their headers say of them.
 //!
-//! mail-parser reads fields, transfer encodings and charsets. The tree is read here, because mail-parser's own walk has no limits: a mail
-//! of 256 KiB, messages nested within a base64 part, took 1.2 GB; one of 16 MiB overflowed the stack; parts whose boundary
-//! never comes took time in the square of their number. Here a nested message is a leaf that is not read.
+//! mail-parser reads fields, transfer encodings and charsets. The tree is read here, because mail-parser's own walk has
+//! no limits: a mail of 256 KiB, messages nested within a base64 part, took 1.2 GB; one of 16 MiB overflowed the stack;
+//! parts whose boundary never comes took time in the square of their number. Here a nested message is a leaf that is
+//! not read.
 //!
 //! MUST: time linear in the input for each of at most [`MIME_DEPTH`] levels; memory for nothing but the texts that may
 //! count; a field that is given twice, or is too long, is never guessed at.
@@ -250,8 +251,9 @@ impl<'m> Walk<'m> {
     }
 }
 
-/// The parts of a multipart body. The line end before a delimiter belongs to the delimiter. The text before the first delimiter and after the closing one is not a part. A body
-/// without the closing one was cut, and its last part ends where the body ends.
+/// The parts of a multipart body. The line end before a delimiter belongs to the delimiter. The text before the first
+/// delimiter and after the closing one is not a part. A body without the closing one was cut, and its last part ends
+/// where the body ends.
 pub(super) fn parts<'m, 'b>(body: &'m [u8], boundary: &'b str) -> impl Iterator<Item = &'m [u8]> + use<'m, 'b> {
     let mut rest = cut(body, boundary).and_then(|cut| cut.after);
     std::iter::from_fn(move || {
@@ -269,7 +271,8 @@ pub(super) enum Delimiter {
     Next,
     /// It ends the last part.
     Closing,
-    /// It begins as a delimiter does, and some mail programs take it for one (RFC 2046 section 5.1.1 lets them). Here it is none.
+    /// It begins as a delimiter does, and some mail programs take it for one (RFC 2046 section 5.1.1 lets them). Here
+    /// it is none.
     Similar,
     /// It is none.
     No,

@@ -37,8 +37,8 @@ use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::protocol::PayloadDigest;
 
-/// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold a
-/// code, are wiped when dropped, and so is the message as it came.
+/// A message that may hold a request: small enough, not automatic, from exactly one address. Its texts, which may hold
+/// a code, are wiped when dropped, and so is the message as it came.
 pub struct Message {
     raw: Raw,
     from: String,
@@ -67,7 +67,8 @@ impl Message {
         self.id.as_deref()
     }
 
-    /// What is known of the sender when the user's `required` is met too. What `[intake]` requires was checked on receipt.
+    /// What is known of the sender when the user's `required` is met too. What `[intake]` requires was checked on
+    /// receipt.
     ///
     /// # Errors
     ///
@@ -139,7 +140,8 @@ impl Drop for Raw {
 
 fn read_bounded(mail: &mut dyn Read, settings: &Settings) -> Result<Raw, Stop> {
     let limit = settings.limits.message.bytes();
-    // The largest size from the start, because a buffer that grows leaves unwiped copies behind. Unused pages cost nothing.
+    // The largest size from the start, because a buffer that grows leaves unwiped copies behind. Unused pages cost
+    // nothing.
     let mut raw = Raw(Vec::with_capacity(usize::try_from(limit + 1).unwrap_or_default()));
     let read = mail.take(limit + 1).read_to_end(&mut raw.0);
     read.map_err(|error| Deferral::new("input", format!("standard input: {error}")))?;

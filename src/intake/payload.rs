@@ -1,8 +1,8 @@
-//! Where a mail's payload may be. In: a message as it came, and the digest that its request names. Out: the payload, or why there
-//! is none, and a description of each part for `explain`.
+//! Where a mail's payload may be. In: a message as it came, and the digest that its request names. Out: the payload, or
+//! why there is none, and a description of each part for `explain`.
 //!
-//! Every leaf counts, attachments included, but nothing inside `message/*`. A part whose header gives a field twice is not
-//! decoded, because mail programs differ in how they read it.
+//! Every leaf counts, attachments included, but nothing inside `message/*`. A part whose header gives a field twice is
+//! not decoded, because mail programs differ in how they read it.
 //!
 //! MUST: no work before the mac is verified (the pipeline calls this after it).
 

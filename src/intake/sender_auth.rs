@@ -1,9 +1,11 @@
-//! Sender authentication: what the mail system says about a sender, besides the signature. The SASL login that submitted the
-//! message, the address of the client that brought it, and what a trusted filter found about the From domain
-//! (Authentication-Results, RFC 8601). In: the envelope, the message and what is required. Out: [`SenderAuth`], or a refusal.
+//! Sender authentication: what the mail system says about a sender, besides the signature. The SASL login that
+//! submitted the message, the address of the client that brought it, and what a trusted filter found about the From
+//! domain (Authentication-Results, RFC 8601). In: the envelope, the message and what is required. Out: [`SenderAuth`],
+//! or a refusal.
 //!
-//! MUST: what is not required is not checked. What the mail server did not say is a deferral, because master.cf is wrong. A
-//! result is trusted only where exactly one field names the configured authserv-id, and that field is the topmost.
+//! MUST: what is not required is not checked. What the mail server did not say is a deferral, because master.cf is
+//! wrong. A result is trusted only where exactly one field names the configured authserv-id, and that field is the
+//! topmost.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -150,8 +152,8 @@ pub(super) fn fields(message: &Entity<'_>) -> Vec<String> {
     named.map(|field| field.whole()).collect()
 }
 
-/// The one field whose authserv-id `is_ours` accepts. A mail server that removes forged fields (RFC 8601 section 5) leaves
-/// one, and the filter that adds the true one puts it on top.
+/// The one field whose authserv-id `is_ours` accepts. A mail server that removes forged fields (RFC 8601 section 5)
+/// leaves one, and the filter that adds the true one puts it on top.
 fn sole_field<'f>(
     fields: &'f [String],
     is_ours: impl Fn(&str) -> bool,

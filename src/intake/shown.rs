@@ -1,5 +1,6 @@
-//! Everything that a mail program may show of a message: its subject and all of its parts. In: a message. Out: the subject's
-//! text, and each part, as the text that it is or as a note that it is something else. It is used to check a reply.
+//! Everything that a mail program may show of a message: its subject and all of its parts. In: a message. Out: the
+//! subject's text, and each part, as the text that it is or as a note that it is something else. It is used to check a
+//! reply.
 
 use super::header::Form;
 use super::mime::{self, Entity, Part};
@@ -42,8 +43,8 @@ impl ShownPart {
     }
 }
 
-/// What a mail program may show of the message `raw`. `None` if it is not a mail but, for example, pasted text: a mail has a From
-/// field.
+/// What a mail program may show of the message `raw`. `None` if it is not a mail but, for example, pasted text: a mail
+/// has a From field.
 pub fn shown(raw: &[u8]) -> Option<Shown> {
     let message = Entity::new(raw);
     message.fields().find(|field| field.is("From"))?;

@@ -1,5 +1,5 @@
-//! Which texts of a message count (reader's rule 2). In: its inline leaves. Out: the `text/plain` ones, or, where none of
-//! these has a start line, the `text/html` ones as text; all decoded to Unicode.
+//! Which texts of a message count (reader's rule 2). In: its inline leaves. Out: the `text/plain` ones, or, where none
+//! of these has a start line, the `text/html` ones as text; all decoded to Unicode.
 
 use std::borrow::Cow;
 
@@ -40,8 +40,8 @@ pub(super) fn all(leaves: &[Leaf<'_>]) -> Vec<String> {
     plain.chain(leaves.iter().filter(|leaf| leaf.is_html).map(|leaf| html::to_text(&decode(leaf)))).collect()
 }
 
-/// A leaf's text. A text that is not encoded as its header says is taken unchanged, and an unknown charset counts as UTF-8: the mac
-/// decides about a block that is still readable.
+/// A leaf's text. A text that is not encoded as its header says is taken unchanged, and an unknown charset counts as
+/// UTF-8: the mac decides about a block that is still readable.
 pub(super) fn decode(leaf: &Leaf<'_>) -> String {
     match leaf.encoding {
         Encoding::Identity => in_charset(leaf, leaf.body),
@@ -56,8 +56,8 @@ pub(super) fn decode(leaf: &Leaf<'_>) -> String {
     }
 }
 
-/// A body's bytes, its transfer encoding decoded. A body that is not encoded as its header says is taken unchanged; of base64
-/// with plain lines above or below it, only the base64 counts.
+/// A body's bytes, its transfer encoding decoded. A body that is not encoded as its header says is taken unchanged; of
+/// base64 with plain lines above or below it, only the base64 counts.
 pub(super) fn bytes(encoding: Encoding, body: &[u8]) -> Cow<'_, [u8]> {
     match encoding {
         Encoding::Identity => Cow::Borrowed(body),
@@ -91,8 +91,8 @@ struct Base64Run {
 }
 
 impl Base64Run {
-    /// The longest run of base64 lines in a body, if it has one: a word of a banner may look like a line of it. A run ends with its
-    /// padding, with a line that is shorter than its first, or before one that is longer.
+    /// The longest run of base64 lines in a body, if it has one: a word of a banner may look like a line of it. A run
+    /// ends with its padding, with a line that is shorter than its first, or before one that is longer.
     fn in_body(body: &[u8]) -> Option<Self> {
         let lines: Vec<&[u8]> = body.split_inclusive(|&byte| byte == b'\n').collect();
         let (mut first, mut end, mut most, mut at) = (0, 0, 0, 0);
@@ -139,8 +139,8 @@ fn base64(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     (!is_failure(end)).then_some(bytes)
 }
 
-/// Whether a body is encoded as its header says, to the last byte. A mail program that is not as strict as this one shows the rest
-/// as it is.
+/// Whether a body is encoded as its header says, to the last byte. A mail program that is not as strict as this one
+/// shows the rest as it is.
 pub(super) fn is_encoded_as(encoding: Encoding, body: &[u8]) -> bool {
     match encoding {
         Encoding::Identity => true,

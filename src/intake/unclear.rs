@@ -1,9 +1,9 @@
-//! What mail programs may read in more than one way, or show besides a message's texts. In: a message. Out: a description of
-//! each such thing. It is used to check a reply; a request needs no such check, because its mac decides.
+//! What mail programs may read in more than one way, or show besides a message's texts. In: a message. Out: a
+//! description of each such thing. It is used to check a reply; a request needs no such check, because its mac decides.
 //!
-//! MUST: what is not described here shows the same under every reading that the standards allow: a header whose lines are fields
-//! (RFC 5322 section 2.2), a type with each parameter once (RFC 2045 section 5.1), delimiters that are no other line's
-//! beginning, nothing outside the parts of a multipart, and bodies that are encoded as their header says.
+//! MUST: what is not described here shows the same under every reading that the standards allow: a header whose lines
+//! are fields (RFC 5322 section 2.2), a type with each parameter once (RFC 2045 section 5.1), delimiters that are no
+//! other line's beginning, nothing outside the parts of a multipart, and bodies that are encoded as their header says.
 
 use super::header::{Field, lines};
 use super::mime::{self, Delimiter, Entity, Kind};
@@ -58,8 +58,8 @@ fn entity(entity_: &Entity<'_>, depth: usize, found: &mut Vec<String>) {
 /// Fields of a whole message that some mail programs take from a part (RFC 9788).
 const SHOWN_FIELDS: [&str; 7] = ["Subject", "From", "Sender", "Reply-To", "To", "Cc", "Date"];
 
-/// Lines of a header that are neither a field nor its continuation: some mail programs end the header there, and show the rest.
-/// A mailbox in mbox format has one such line, the first.
+/// Lines of a header that are neither a field nor its continuation: some mail programs end the header there, and show
+/// the rest. A mailbox in mbox format has one such line, the first.
 fn lines_that_are_no_field(header: &[u8], may_be_in_mbox: bool) -> Option<String> {
     let no_field = lines(header).enumerate().find(|(at, line)| match line.first() {
         Some(b' ' | b'\t') => *at == 0 || line.trim_ascii().is_empty(),
@@ -98,8 +98,8 @@ const ENCODINGS: [&str; 5] = ["7bit", "8bit", "binary", "quoted-printable", "bas
 /// The longest boundary (RFC 2046 section 5.1.1), in characters.
 const BOUNDARY: usize = 70;
 
-/// The parameters of a Content-Type or Content-Disposition, if its form leaves nothing open: no comments, no parameter twice, none
-/// in parts or with a charset (RFC 2231), nothing but ASCII.
+/// The parameters of a Content-Type or Content-Disposition, if its form leaves nothing open: no comments, no parameter
+/// twice, none in parts or with a charset (RFC 2231), nothing but ASCII.
 fn parameters(text: &str, is_type: bool) -> Option<Vec<(String, String)>> {
     let mut rest = text.trim_ascii();
     let mut found: Vec<(String, String)> = Vec::new();

@@ -1,7 +1,7 @@
 //! UTF-7 (RFC 2152). In: the bytes of a text. Out: the text; what is not UTF-7 becomes U+FFFD.
 
-/// Decodes `bytes`. A `+` begins a run of UTF-16 in base64 without padding. The first other character ends it: a `-` belongs
-/// to it, anything else stands for itself, a line end included. `+-` stands for `+`.
+/// Decodes `bytes`. A `+` begins a run of UTF-16 in base64 without padding. The first other character ends it: a `-`
+/// belongs to it, anything else stands for itself, a line end included. `+-` stands for `+`.
 pub(super) fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes.iter().copied().peekable();

@@ -1,5 +1,5 @@
-//! What a ledger stores about requests that need approval, and plain operations on it. No policy: who may vote, and what a vote
-//! changes, is decided in [`authorize`](crate::authorize) and `pipeline`.
+//! What a ledger stores about requests that need approval, and plain operations on it. No policy: who may vote, and
+//! what a vote changes, is decided in [`authorize`](crate::authorize) and `pipeline`.
 
 use std::time::Duration;
 
@@ -141,8 +141,9 @@ pub trait ApprovalQueries {
     /// The pending requests, the first to lapse first, at most `most`.
     fn pending(&self, most: u32) -> Result<Vec<Record>, LedgerError>;
 
-    /// Records that a notice was sent. Like [`mark_replied`](super::Ledger::mark_replied), this need not be on stable storage at
-    /// return: if it is lost, the same notice is sent once more. It waits up to `timeout` for transactions to end.
+    /// Records that a notice was sent. Like [`mark_replied`](super::Ledger::mark_replied), this need not be on stable
+    /// storage at return: if it is lost, the same notice is sent once more. It waits up to `timeout` for transactions
+    /// to end.
     fn mark_noticed(
         &mut self,
         id: &RequestId,

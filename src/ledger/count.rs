@@ -1,5 +1,5 @@
-//! What is counted in numbers that never fall: they outlive the requests that pruning removes. A backend keeps them in a small table of
-//! its own, and changes them in the transactions that it writes anyway.
+//! What is counted in numbers that never fall: they outlive the requests that pruning removes. A backend keeps them in
+//! a small table of its own, and changes them in the transactions that it writes anyway.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use crate::protocol::Timestamp;
 /// The upper bounds, in seconds, in which the time that commands take is counted.
 pub const BUCKETS: [u64; 8] = [0, 1, 5, 15, 30, 60, 300, 600];
 
-/// One series of numbers, with its labels. [`Display`](fmt::Display) writes it as the ledger has it: words without a space in them,
-/// separated by spaces.
+/// One series of numbers, with its labels. [`Display`](fmt::Display) writes it as the ledger has it: words without a
+/// space in them, separated by spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Series<'s> {
     /// Requests that were recorded.
@@ -24,7 +24,8 @@ pub enum Series<'s> {
     Ended(&'s str, Option<&'s str>),
     /// Runs of a command, by result.
     Command(&'s str, &'s str),
-    /// Runs that took no longer than this many seconds, and longer than the bound before; `None`: longer than the last bound.
+    /// Runs that took no longer than this many seconds, and longer than the bound before; `None`: longer than the last
+    /// bound.
     Took(Option<u64>),
     /// The seconds that all of these runs took.
     Seconds,

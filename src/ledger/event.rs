@@ -1,5 +1,5 @@
-//! An event of the audit chain and its canonical form (docs/audit.md). In: what happened. Out: lines of `key: value`, the same bytes for
-//! the same event; or the event, from such lines.
+//! An event of the audit chain and its canonical form (docs/audit.md). In: what happened. Out: lines of `key: value`,
+//! the same bytes for the same event; or the event, from such lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -130,8 +130,8 @@ impl AuditEvent {
         Self(BTreeMap::new()).with(EventKey::Event, kind.word()).with(EventKey::At, at).with(EventKey::Host, host)
     }
 
-    /// What happened to the request `record`, which is as it is after the event. The first event has all that is known of the
-    /// request.
+    /// What happened to the request `record`, which is as it is after the event. The first event has all that is known
+    /// of the request.
     pub fn of(kind: EventKind, record: &Record, at: Timestamp) -> Self {
         let event = Self::new(kind, at)
             .with(EventKey::Request, record.id)

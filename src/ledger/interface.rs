@@ -33,8 +33,9 @@ pub trait Ledger: ApprovalQueries {
     /// Begins a transaction about a request of `user`, and waits for other transactions to end.
     fn transaction(&mut self, id: &RequestId, user: &UserName) -> Result<Box<dyn Transaction + '_>, LedgerError>;
 
-    /// Records that the reply to a request was sent. This alone need not be on stable storage at return: if it is lost, the
-    /// same reply is sent once more (docs/decisions/0003). The reply is counted. It waits up to `timeout` for transactions to end.
+    /// Records that the reply to a request was sent. This alone need not be on stable storage at return: if it is lost,
+    /// the same reply is sent once more (docs/decisions/0003). The reply is counted. It waits up to `timeout` for
+    /// transactions to end.
     fn mark_replied(
         &mut self,
         id: &RequestId,
@@ -43,13 +44,14 @@ pub trait Ledger: ApprovalQueries {
         timeout: Duration,
     ) -> Result<(), LedgerError>;
 
-    /// Adds to the counters what no transaction has counted, such as a deferral. Like [`mark_replied`](Ledger::mark_replied), this need
-    /// not be on stable storage at return. It waits up to `timeout` for transactions to end.
+    /// Adds to the counters what no transaction has counted, such as a deferral. Like
+    /// [`mark_replied`](Ledger::mark_replied), this need not be on stable storage at return. It waits up to `timeout`
+    /// for transactions to end.
     fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError>;
 
-    /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first. Returns how
-    /// many it removed, and raises the watermark. With them go the events of the audit chain that are older than that, up to the
-    /// first one that is not; the checkpoint says where the chain begins then.
+    /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first. Returns
+    /// how many it removed, and raises the watermark. With them go the events of the audit chain that are older than
+    /// that, up to the first one that is not; the checkpoint says where the chain begins then.
     fn prune(&mut self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError>;
 
     /// Records an event that is no request's, durably. Returns its place in the chain.
@@ -61,8 +63,8 @@ pub trait Ledger: ApprovalQueries {
     /// Ends the user's lockout, and lets no wrong code up to `now` count. Returns whether the user was locked out.
     fn unlock(&mut self, user: &UserName, now: Timestamp) -> Result<bool, LedgerError>;
 
-    /// The newest request of `user` other than `except`, or the one with an id that begins with the bytes `short`. The newest is the
-    /// one that was recorded last: after a change of the TOTP period, steps do not show that.
+    /// The newest request of `user` other than `except`, or the one with an id that begins with the bytes `short`. The
+    /// newest is the one that was recorded last: after a change of the TOTP period, steps do not show that.
     fn look_up(&self, user: &UserName, except: &RequestId, short: Option<&[u8]>)
     -> Result<Option<Record>, LedgerError>;
 }
@@ -83,19 +85,19 @@ pub trait Transaction: ApprovalTransaction {
     /// The user's lockout, past or present.
     fn lockout(&self) -> Result<Option<Lockout>, LedgerError>;
 
-    /// How many wrong codes of the user are recorded after `since` and up to `now`. One from the future was recorded while
-    /// the clock was wrong, and must not count until that time has come.
+    /// How many wrong codes of the user are recorded after `since` and up to `now`. One from the future was recorded
+    /// while the clock was wrong, and must not count until that time has come.
     fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError>;
 
-    /// The user's newest requests that are recorded after `since` and up to `now`, `most` of them: for each, the code of the rule that
-    /// refused it, if one did. The newest comes first.
+    /// The user's newest requests that are recorded after `since` and up to `now`, `most` of them: for each, the code
+    /// of the rule that refused it, if one did. The newest comes first.
     fn newest(&self, since: Timestamp, now: Timestamp, most: u32) -> Result<Vec<Option<String>>, LedgerError>;
 
     /// Whether a request of the user has used the TOTP step.
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError>;
 
-    /// Which other requests hold the exclusive command: the one that runs, and any run of which the end was not seen. A ledger with a
-    /// clock of its own says until when by the caller's clock, on which it is `now`.
+    /// Which other requests hold the exclusive command: the one that runs, and any run of which the end was not seen. A
+    /// ledger with a clock of its own says until when by the caller's clock, on which it is `now`.
     fn exclusive_holds(&self, command: &str, now: Timestamp) -> Result<Vec<ExclusiveHold>, LedgerError>;
 
     /// Writes the request's first record; an error where there is one.

@@ -1,21 +1,23 @@
 //! Records of requests, and plain operations on them. No policy: what is recorded, and when, is decided in
 //! [`admission`](crate::admission) and [`authenticate`](crate::authenticate).
 //!
-//! What every backend MUST guarantee, whichever process dies at any time (`contract/` tests each item for each backend):
+//! What every backend MUST guarantee, whichever process dies at any time (`contract/` tests each item for each
+//! backend):
 //!
-//! 1. A [`Transaction`] excludes all others: from its begin until it is committed or dropped, no other transaction of the same
-//!    ledger is open. Two hundred guesses in parallel are checked one after the other.
-//! 2. [`Transaction::commit`] returns after the changes are on stable storage, and not before. A transaction that is dropped,
-//!    or of which the process died, changes nothing.
+//! 1. A [`Transaction`] excludes all others: from its begin until it is committed or dropped, no other transaction of
+//!    the same ledger is open. Two hundred guesses in parallel are checked one after the other.
+//! 2. [`Transaction::commit`] returns after the changes are on stable storage, and not before. A transaction that is
+//!    dropped, or of which the process died, changes nothing.
 //! 3. A request's id is recorded at most once. A user's TOTP step is used by at most one request.
-//! 4. A [`RequestLock`] is held by at most one living process. A dead process does not hold it, and neither does a reused process id;
-//!    where a backend cannot see that a process died on another host, the lock ends later than Postfix lets a delivery live.
-//! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the newest
-//!    signed time that it removes (docs/decisions/0012).
+//! 4. A [`RequestLock`] is held by at most one living process. A dead process does not hold it, and neither does a
+//!    reused process id; where a backend cannot see that a process died on another host, the lock ends later than
+//!    Postfix lets a delivery live.
+//! 5. [`Ledger::prune`] removes only replied requests, a bounded number at a time, and raises the watermark to the
+//!    newest signed time that it removes (docs/decisions/0012).
 //! 6. A counter never falls: what [`Transaction::count`] adds is there after the commit, and not without it.
-//! 7. Every change that a transaction, [`Ledger::mark_replied`] or [`Ledger::prune`] makes has its event in the audit chain, in the same
-//!    commit. An event's head follows from the one before it, in the order of the commits, and no event is ever changed
-//!    (docs/decisions/0047).
+//! 7. Every change that a transaction, [`Ledger::mark_replied`] or [`Ledger::prune`] makes has its event in the audit
+//!    chain, in the same commit. An event's head follows from the one before it, in the order of the commits, and no
+//!    event is ever changed (docs/decisions/0047).
 //! 8. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
 
 mod approval;
@@ -48,8 +50,8 @@ use crate::config::{LedgerUrl, RunVia, Settings, Trusted};
 use crate::limits::Timeouts;
 use crate::protocol::Timestamp;
 
-/// Opens the ledger that `settings` name; each transaction waits up to `timeout` for others to end. With `run_via = "sudo"` the
-/// ledger must exist. With `run_via = "direct"`, for trying things out, one in SQLite is created.
+/// Opens the ledger that `settings` name; each transaction waits up to `timeout` for others to end. With `run_via =
+/// "sudo"` the ledger must exist. With `run_via = "direct"`, for trying things out, one in SQLite is created.
 ///
 /// # Errors
 ///
@@ -66,9 +68,9 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
     }
 }
 
-/// Puts `copy`, the bytes of a backup, in the place of the SQLite ledger at `path`, owned by the account that runs this. What was
-/// signed up to `now` is refused from then on, unless the copy has it; where a ledger is replaced, what was signed up to
-/// `max_future` after that, because a delivery that has it open may still admit that.
+/// Puts `copy`, the bytes of a backup, in the place of the SQLite ledger at `path`, owned by the account that runs
+/// this. What was signed up to `now` is refused from then on, unless the copy has it; where a ledger is replaced, what
+/// was signed up to `max_future` after that, because a delivery that has it open may still admit that.
 ///
 /// # Errors
 ///
@@ -101,8 +103,9 @@ pub fn open_as(owner: &Owner<'_>) -> Result<Box<dyn LedgerQueries>, LedgerError>
     Ok(Box::new(Postgres::open_as(owner)?))
 }
 
-/// Creates an empty ledger in SQLite at `path`, owned by the account that runs this, and leaves an existing one alone. A `watermark`
-/// refuses all that was signed up to it: a ledger that replaces a lost one must not run again what the lost one recorded.
+/// Creates an empty ledger in SQLite at `path`, owned by the account that runs this, and leaves an existing one alone.
+/// A `watermark` refuses all that was signed up to it: a ledger that replaces a lost one must not run again what the
+/// lost one recorded.
 ///
 /// # Errors
 ///
@@ -111,8 +114,8 @@ pub fn init(path: &Path, trusted: Trusted, watermark: Option<Timestamp>) -> Resu
     Sqlite::init(path, trusted, watermark)
 }
 
-/// Creates an empty ledger in PostgreSQL, and lets the role of `[ledger] url` use it. Returns whether it was created; an existing one
-/// is left alone. The `watermark` is that of [`init`].
+/// Creates an empty ledger in PostgreSQL, and lets the role of `[ledger] url` use it. Returns whether it was created;
+/// an existing one is left alone. The `watermark` is that of [`init`].
 ///
 /// # Errors
 ///

@@ -125,7 +125,8 @@ pub trait LedgerQueries: Ledger {
     /// All lockouts, with their users.
     fn lockouts(&self) -> Result<Vec<(String, Lockout)>, LedgerError>;
 
-    /// From here on, what this ledger reads is as it was at one moment, until [`thaw`](Self::thaw). Others are not held up.
+    /// From here on, what this ledger reads is as it was at one moment, until [`thaw`](Self::thaw). Others are not held
+    /// up.
     fn freeze(&self) -> Result<(), LedgerError>;
 
     /// Ends that.
@@ -150,19 +151,20 @@ pub trait LedgerQueries: Ledger {
         Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
     }
 
-    /// Writes what another ledger knows about requests that need approval or have a payload, in one transaction. The requests are there
-    /// already; what is there stays.
+    /// Writes what another ledger knows about requests that need approval or have a payload, in one transaction. The
+    /// requests are there already; what is there stays.
     fn import_stories(&mut self, _: &[(Record, Story)]) -> Result<(), LedgerError> {
         Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
     }
 
-    /// Takes over the watermark and the lockouts of another ledger. The watermark never falls; a lockout that is there stays.
+    /// Takes over the watermark and the lockouts of another ledger. The watermark never falls; a lockout that is there
+    /// stays.
     fn import_marks(&mut self, _watermark: Option<Timestamp>, _: &[(String, Lockout)]) -> Result<(), LedgerError> {
         Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
     }
 
-    /// Takes over the counters of another ledger, but for those of records, which [`import`](LedgerQueries::import) counts. A counter
-    /// that is higher stays, so that a copy may be repeated.
+    /// Takes over the counters of another ledger, but for those of records, which [`import`](LedgerQueries::import)
+    /// counts. A counter that is higher stays, so that a copy may be repeated.
     fn import_counters(&mut self, _: &[Counter]) -> Result<(), LedgerError> {
         Err(LedgerError::Elsewhere("counters are copied into PostgreSQL only"))
     }

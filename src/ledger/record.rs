@@ -85,7 +85,8 @@ pub struct Record {
     pub step: Option<u64>,
     /// The account that its command ran as.
     pub run_as: Option<String>,
-    /// The argument vector, one argument on a line, with marks for secret values; while it waits for approval, they are sealed in it.
+    /// The argument vector, one argument on a line, with marks for secret values; while it waits for approval, they are
+    /// sealed in it.
     pub argv: Option<String>,
     /// When its command was started.
     pub started: Option<Timestamp>,
@@ -134,8 +135,8 @@ pub struct Lockout {
 }
 
 impl Lockout {
-    /// Whether the user is locked out at `now`. No lockout lasts longer than `lasts`: one that ends later began while the
-    /// clock was wrong.
+    /// Whether the user is locked out at `now`. No lockout lasts longer than `lasts`: one that ends later began while
+    /// the clock was wrong.
     pub fn is_in_force(&self, now: Timestamp, lasts: Duration) -> bool {
         now < self.until && self.until <= now.plus(lasts)
     }
@@ -148,14 +149,14 @@ pub struct ExclusiveHold {
     pub holder: Option<RequestId>,
     /// When the command must have ended, even if its delivery died.
     pub until: Timestamp,
-    /// Whether it holds whatever the caller's clock says: a living process has the request's lock, or the ledger has a clock of
-    /// its own, by which `until` is not over.
+    /// Whether it holds whatever the caller's clock says: a living process has the request's lock, or the ledger has a
+    /// clock of its own, by which `until` is not over.
     pub is_certain: bool,
 }
 
 impl ExclusiveHold {
-    /// Whether another run may not start yet. No run lasts longer than `longest`: a hold that ends later was taken while the
-    /// clock was wrong.
+    /// Whether another run may not start yet. No run lasts longer than `longest`: a hold that ends later was taken
+    /// while the clock was wrong.
     pub fn is_busy(&self, now: Timestamp, longest: Duration) -> bool {
         self.is_certain || (now < self.until && self.until <= now.plus(longest))
     }

@@ -1,5 +1,6 @@
-//! The page that users sign, approve and check with: one HTML file, made from `page/` by `page/build.mjs`. In: a gateway, and whose
-//! page it is. Out: the file's text, with the gateway's name, its address and the permitted commands in it as JSON.
+//! The page that users sign, approve and check with: one HTML file, made from `page/` by `page/build.mjs`. In: a
+//! gateway, and whose page it is. Out: the file's text, with the gateway's name, its address and the permitted commands
+//! in it as JSON.
 //!
 //! MUST: no secret is in it. No value can end the element that it is in: what HTML reads is escaped as JSON escapes it.
 
@@ -156,7 +157,8 @@ fn filled(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> Strin
     HTML.replacen(PLACE, &format!("{PLACE}{json}"), 1)
 }
 
-/// JSON that can stand in a `script` element, and in which no character hides. All of these stand within strings of the JSON.
+/// JSON that can stand in a `script` element, and in which no character hides. All of these stand within strings of the
+/// JSON.
 fn escaped(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {

@@ -26,7 +26,8 @@ const VERSION_PLACE: &str = "@VERSION@";
 
 const ICON: &str = include_str!("../../page/icon.svg");
 
-/// The files for a page that `html` is. The worker's version is a hash of the page, so a changed page replaces the stored one.
+/// The files for a page that `html` is. The worker's version is a hash of the page, so a changed page replaces the
+/// stored one.
 pub fn served(html: &str, gateway: &str) -> Vec<ServedFile> {
     let index = html.replacen(ALONE, SERVED, 1).replacen(LINK_PLACE, LINK, 1);
     let mut version = hex::encode(Sha256::digest(&index));

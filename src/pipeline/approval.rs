@@ -196,8 +196,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// A run that a vote starts begins no later in its delivery than any other run may, so that it ends within the time that Postfix
-    /// allows (docs/decisions/0030).
+    /// A run that a vote starts begins no later in its delivery than any other run may, so that it ends within the time
+    /// that Postfix allows (docs/decisions/0030).
     fn still_in_time(&self) -> Result<(), Deferral> {
         let timeouts = &self.context.timeouts;
         let latest = timeouts.exclusive_wait.saturating_add(timeouts.transaction.saturating_mul(BEFORE_RUN));

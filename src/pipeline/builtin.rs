@@ -1,5 +1,6 @@
-//! The built-in commands that only answer, `help`, `status` and `pending`: requests like any other, which run nothing. In: the user.
-//! Out: text for the reply. They say what the user may do, has done and may decide, and nothing else about other users.
+//! The built-in commands that only answer, `help`, `status` and `pending`: requests like any other, which run nothing.
+//! In: the user. Out: text for the reply. They say what the user may do, has done and may decide, and nothing else
+//! about other users.
 
 use crate::authenticate::Identified;
 use crate::authorize::{Person, is_visible, wanted};

@@ -1,5 +1,5 @@
-//! What is decided about an identified request: authentication, then authorization. In: the request, its record and the open
-//! [`Transaction`]. Out: [`Decision`].
+//! What is decided about an identified request: authentication, then authorization. In: the request, its record and the
+//! open [`Transaction`]. Out: [`Decision`].
 
 use super::approval;
 use super::context::Context;
@@ -77,7 +77,8 @@ pub(super) fn decide<'p>(
     Ok((authorized, announcement))
 }
 
-/// Refuses a request that a lockdown is for, before its code is looked at. One that the ledger may have pruned is not recorded again.
+/// Refuses a request that a lockdown is for, before its code is looked at. One that the ledger may have pruned is not
+/// recorded again.
 fn not_locked_down(context: &Context<'_>, identified: &Identified, transaction: &dyn Transaction) -> Result<(), Stop> {
     if context.gateway.lockdown()?.is_none_or(|lockdown| lockdown.permits(identified.user())) {
         return Ok(());

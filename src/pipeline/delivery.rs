@@ -51,7 +51,8 @@ impl<'d> Delivery<'d> {
         self.composer.at(self.point.map(|point| point.head))
     }
 
-    /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses nothing.
+    /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses
+    /// nothing.
     pub(super) fn wait_until_admitted<'p>(
         &mut self,
         ledger: &mut dyn Ledger,
@@ -159,7 +160,8 @@ impl<'d> Delivery<'d> {
         // Its messages about the other request are sent too.
         target.map_or(Ok(()), Target::require_lock)?;
         if record.reply.is_some() {
-            // It may be on this database server alone. What is committed now waits for the standby, and all before it does.
+            // It may be on this database server alone. What is committed now waits for the standby, and all before it
+            // does.
             transaction.commit()?;
             return Ok(record.reply);
         }

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Deferral;
 
-/// Does `work`, and turns a panic anywhere in it into a deferral: pipe(8) would bounce Rust's exit status 101 to a sender
-/// who may be forged. What was admitted before the panic is resumed by the next delivery.
+/// Does `work`, and turns a panic anywhere in it into a deferral: pipe(8) would bounce Rust's exit status 101 to a
+/// sender who may be forged. What was admitted before the panic is resumed by the next delivery.
 ///
 /// # Errors
 ///

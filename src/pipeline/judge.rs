@@ -1,9 +1,9 @@
-//! What a vote changes. In: the vote, the records in the open transaction, the configuration of now. Out: a [`Judgement`]. It has
-//! no effect.
+//! What a vote changes. In: the vote, the records in the open transaction, the configuration of now. Out: a
+//! [`Judgement`]. It has no effect.
 //!
-//! MUST: users who may not judge a request get the same words as for one that does not exist. An approver counts only with the
-//! right of now, and never as the requester or twice, under whatever name; with an SSH signature where the command requires one.
-//! One denial is final, and needs no signature: it can only stop a run.
+//! MUST: users who may not judge a request get the same words as for one that does not exist. An approver counts only
+//! with the right of now, and never as the requester or twice, under whatever name; with an SSH signature where the
+//! command requires one. One denial is final, and needs no signature: it can only stop a run.
 
 use crate::authorize::{Approved, Ballot, Person, Requested, reauthorize};
 use crate::config::{Approval, Command, Gateway};
@@ -198,8 +198,8 @@ impl Judge<'_> {
         Ok(counted)
     }
 
-    /// Why it is too late: not enough have approved in time, or enough have and it could not start in time after that. Both limits
-    /// are inclusive.
+    /// Why it is too late: not enough have approved in time, or enough have and it could not start in time after that.
+    /// Both limits are inclusive.
     fn expired(&self, asked: &Asked, terms: Option<&Approval>, counted: &[Counted]) -> Option<String> {
         let last = needed(asked, terms).checked_sub(1).and_then(|at| counted.get(at));
         let Some((terms, last)) = terms.zip(last) else {

@@ -5,11 +5,11 @@
 //!         intake    protocol  authenticate ────────────────────────────  authorize    admission  execute   reply
 //! ```
 //!
-//! Each stage's output is the next stage's input, and only that stage makes it. A request that is recorded already is resumed and
-//! never run again. A message ends in one of three ways: handled, refused (both consume it) or deferred.
+//! Each stage's output is the next stage's input, and only that stage makes it. A request that is recorded already is
+//! resumed and never run again. A message ends in one of three ways: handled, refused (both consume it) or deferred.
 //!
-//! `deliver` and `explain` are this same function. `deliver` has effects and an observer that writes the log; `explain` has no
-//! effect and an observer that collects what to print ([`Trace`]).
+//! `deliver` and `explain` are this same function. `deliver` has effects and an observer that writes the log; `explain`
+//! has no effect and an observer that collects what to print ([`Trace`]).
 
 mod approval;
 mod builtin;
@@ -142,7 +142,8 @@ fn on_the_ledger(
     let _lock = lock(ledger, &identified.id(), mode)?;
     let has_effects = matches!(mode, Mode::Deliver(_));
     let target = Target::of(identified.request(), ledger, context, has_effects)?;
-    // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is decided.
+    // Read before the transaction begins, so that a slow disk delays no other delivery. Used only where something is
+    // decided.
     let command = gateway.command(identified.request().command());
     let transaction = ledger.transaction(&identified.id(), identified.user())?;
     let record = transaction.record()?;

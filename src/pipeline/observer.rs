@@ -22,7 +22,8 @@ pub struct Witness<'s> {
     pub head: ChainHead,
 }
 
-/// A step in the processing of a message. Each step has happened already, except [`Step::Received`] and [`Step::Started`].
+/// A step in the processing of a message. Each step has happened already, except [`Step::Received`] and
+/// [`Step::Started`].
 pub enum Step<'s> {
     /// A message arrived.
     Received(&'s Envelope),

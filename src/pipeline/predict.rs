@@ -1,4 +1,5 @@
-//! `explain`: what `deliver` would do with a decision. In: a [`Decision`]. Out: the end of the message. It has no effect.
+//! `explain`: what `deliver` would do with a decision. In: a [`Decision`]. Out: the end of the message. It has no
+//! effect.
 
 use super::context::Context;
 use super::decision::Decision;

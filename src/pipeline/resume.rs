@@ -1,8 +1,8 @@
-//! Sends what deliveries that died have left unsent. In: the ledger, and the users' files. Out: replies, sent and marked as sent. Nothing
-//! is run.
+//! Sends what deliveries that died have left unsent. In: the ledger, and the users' files. Out: replies, sent and
+//! marked as sent. Nothing is run.
 //!
-//! The next delivery of the same mail does the same (docs/decisions/0003). Where the mail server that holds the mail is dead, there is
-//! none, and another node does it with the ledger alone.
+//! The next delivery of the same mail does the same (docs/decisions/0003). Where the mail server that holds the mail is
+//! dead, there is none, and another node does it with the ledger alone.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,9 @@
-//! What one delivery sends: notices to approvers, the final reply to a request that was voted on, and last its own reply. Each is
-//! marked when it was sent, so that the next delivery of the same mail sends only the rest. The own reply comes last: after it
-//! the mail is a duplicate.
+//! What one delivery sends: notices to approvers, the final reply to a request that was voted on, and last its own
+//! reply. Each is marked when it was sent, so that the next delivery of the same mail sends only the rest. The own
+//! reply comes last: after it the mail is a duplicate.
 //!
-//! MUST: all messages of one delivery share the time of one (docs/decisions/0030). No key is in memory while sendmail runs.
+//! MUST: all messages of one delivery share the time of one (docs/decisions/0030). No key is in memory while sendmail
+//! runs.
 
 use std::time::{Duration, Instant};
 
@@ -46,8 +47,8 @@ impl<'s> Sender<'s> {
         sender
     }
 
-    /// Sends what is left to send about the request `id` besides its own delivery's reply: notices, and, where a vote on it is
-    /// delivered, its final reply.
+    /// Sends what is left to send about the request `id` besides its own delivery's reply: notices, and, where a vote
+    /// on it is delivered, its final reply.
     pub(super) fn about(&mut self, id: &RequestId, is_own: bool) -> Result<(), Stop> {
         self.left_for_reading()?;
         let Some(record) = self.ledger.record(id)? else {

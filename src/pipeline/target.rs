@@ -1,4 +1,5 @@
-//! The request that a vote is about. In: the vote. Out: that request's id, locked for this process where there are effects.
+//! The request that a vote is about. In: the vote. Out: that request's id, locked for this process where there are
+//! effects.
 
 use std::time::Instant;
 
@@ -19,8 +20,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The request that `request` votes on, if it is a vote, locked for this process. While another delivery works on it, this
-    /// one waits until it is decided. `explain`, which has no effects, locks nothing.
+    /// The request that `request` votes on, if it is a vote, locked for this process. While another delivery works on
+    /// it, this one waits until it is decided. `explain`, which has no effects, locks nothing.
     pub(super) fn of(
         request: &Request,
         ledger: &dyn Ledger,

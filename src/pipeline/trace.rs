@@ -1,5 +1,5 @@
-//! `explain`'s observer: the steps as lines for a sysadmin. It only collects them, so that no transaction is open while a
-//! terminal is slow to take them.
+//! `explain`'s observer: the steps as lines for a sysadmin. It only collects them, so that no transaction is open while
+//! a terminal is slow to take them.
 
 use super::observer::{Observer, Step};
 use crate::admission::Announcement;

@@ -1,5 +1,5 @@
-//! Whether Postfix accepts the gateway's address and routes its mail to the transport. In: an address. Out: the recipient maps
-//! that need the address, and notes for the sysadmin.
+//! Whether Postfix accepts the gateway's address and routes its mail to the transport. In: an address. Out: the
+//! recipient maps that need the address, and notes for the sysadmin.
 
 use std::fs;
 

@@ -1,12 +1,12 @@
 //! Connects a gateway to an address of this host's Postfix, and removes it. In: the gateway's settings and a Postfix
 //! configuration. Out: a [`Plan`], which is shown as a difference, and then applied with postconf(1).
 //!
-//! It changes, each only where needed: the transport in master.cf; in main.cf the transport's recipient and time limits,
-//! transport_maps, where its map goes first, and the recipient map of the address's domain, if Postfix would refuse the address
-//! as unknown; and its own map. Other members of a list that it extends stay unchanged.
+//! It changes, each only where needed: the transport in master.cf; in main.cf the transport's recipient and time
+//! limits, transport_maps, where its map goes first, and the recipient map of the address's domain, if Postfix would
+//! refuse the address as unknown; and its own map. Other members of a list that it extends stay unchanged.
 //!
-//! MUST: a second run has nothing to change. Removing leaves what the sysadmin has added. If a step fails, the files stay as
-//! they were.
+//! MUST: a second run has nothing to change. Removing leaves what the sysadmin has added. If a step fails, the files
+//! stay as they were.
 
 mod address;
 mod change;
@@ -69,7 +69,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// The address cannot lead to a transport; or the transport's name or the address belongs to another gateway or program.
+    /// The address cannot lead to a transport; or the transport's name or the address belongs to another gateway or
+    /// program.
     pub fn install(postfix: &Postfix, wanted: &Wanted) -> Result<(Self, Notes)> {
         let transport = &wanted.transport;
         check_name(transport)?;

@@ -1,4 +1,5 @@
-//! A Postfix configuration as postconf(1) and postmap(1) see it. In: a folder. Out: values, map entries, lines of master.cf.
+//! A Postfix configuration as postconf(1) and postmap(1) see it. In: a folder. Out: values, map entries, lines of
+//! master.cf.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,8 +84,8 @@ impl Postfix {
         Ok(())
     }
 
-    /// The value in force of a parameter of main.cf, with every `$name` in it expanded; empty for one that Postfix does not
-    /// know.
+    /// The value in force of a parameter of main.cf, with every `$name` in it expanded; empty for one that Postfix does
+    /// not know.
     pub(super) fn in_force(&self, parameter: &str) -> Result<String> {
         let output = self.postconf(&["-hx", parameter])?;
         Ok(if output.status.success() { output.out.trim().to_owned() } else { String::new() })

@@ -136,7 +136,8 @@ const MOST_REPLY_FIELDS: usize = 16;
 
 const TOO_LONG: &str = "longer than 998 octets";
 
-/// Appends one line as the mac covers it. Space is reserved here, because a vector that grows leaves an unwiped copy behind.
+/// Appends one line as the mac covers it. Space is reserved here, because a vector that grows leaves an unwiped copy
+/// behind.
 fn push_line(lines: &mut Zeroizing<Vec<u8>>, key: &str, value: &str) {
     let parts = [key, ": ", value, "\n"];
     let more: usize = parts.iter().map(|part| part.len()).sum();

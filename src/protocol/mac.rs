@@ -7,8 +7,8 @@ use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// A user's HMAC key, 32 bytes. Wiped when dropped; its `Debug` form shows nothing. It stays where it was first written, on
-/// the heap: a value that moves leaves unwiped copies of itself behind.
+/// A user's HMAC key, 32 bytes. Wiped when dropped; its `Debug` form shows nothing. It stays where it was first
+/// written, on the heap: a value that moves leaves unwiped copies of itself behind.
 #[derive(Clone)]
 pub struct Key(Box<Zeroizing<[u8; 32]>>);
 
@@ -47,8 +47,8 @@ impl Key {
         **self.0 == **other.0
     }
 
-    /// The key's fingerprint: the first 16 hex digits of the SHA-256 over `mailsudo-key-1` LF and the 32 bytes. It names a key, and
-    /// the key cannot be found from it.
+    /// The key's fingerprint: the first 16 hex digits of the SHA-256 over `mailsudo-key-1` LF and the 32 bytes. It
+    /// names a key, and the key cannot be found from it.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::new_with_prefix(FINGERPRINT).chain_update(**self.0).finalize();
         let mut digits = hex::encode(digest);

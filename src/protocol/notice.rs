@@ -1,5 +1,5 @@
-//! The block that ends a notice: what an approver is asked about, signed under that approver's own key.
-//! In: the question and the text above the block; or a notice as it arrived. Out: a block; or what a reader may conclude.
+//! The block that ends a notice: what an approver is asked about, signed under that approver's own key. In: the
+//! question and the text above the block; or a notice as it arrived. Out: a block; or what a reader may conclude.
 
 use super::block::{Block, Kind, line};
 use super::mac::{Key, RequestId};

@@ -1,6 +1,6 @@
-//! A request's payload: content that its mail carries beside the text, and that the request names by its SHA-256.
-//! In: the digest of a `payload` line and the mail's decoded leaves. Out: the one content with that digest, or why there is none.
-//! A leaf's name and its place mean nothing.
+//! A request's payload: content that its mail carries beside the text, and that the request names by its SHA-256. In:
+//! the digest of a `payload` line and the mail's decoded leaves. Out: the one content with that digest, or why there is
+//! none. A leaf's name and its place mean nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,7 +42,8 @@ impl fmt::Display for PayloadDigest {
     }
 }
 
-/// A payload that was found: its content has the digest that the request names. The `Debug` form leaves the content out.
+/// A payload that was found: its content has the digest that the request names. The `Debug` form leaves the content
+/// out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     digest: PayloadDigest,
@@ -123,7 +124,8 @@ fn with_lf(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// The payload with the digest `wanted`, in the form that has it, and the place of its leaf. Exactly one leaf must match.
+/// The payload with the digest `wanted`, in the form that has it, and the place of its leaf. Exactly one leaf must
+/// match.
 ///
 /// # Errors
 ///

@@ -165,8 +165,8 @@ pub struct CheckedText<'t, B = ReplyBlock> {
     pub below: &'t str,
 }
 
-/// Checks a reply's text under the user's key. The last block that the key has signed counts: a command's output may hold an
-/// imitation, and is above it.
+/// Checks a reply's text under the user's key. The last block that the key has signed counts: a command's output may
+/// hold an imitation, and is above it.
 pub fn check_reply<'t>(text: &'t str, key: &Key) -> CheckedText<'t> {
     check(text, key)
 }

@@ -129,14 +129,15 @@ impl Request {
         key.verifies(&self.signed, &self.mac)
     }
 
-    /// The base64 of the SSH signature and the lines that it signs, if the request has one. Use it only after the mac is verified.
+    /// The base64 of the SSH signature and the lines that it signs, if the request has one. Use it only after the mac
+    /// is verified.
     pub fn ssh_signature(&self) -> Option<(&str, &[u8])> {
         let lines = self.signed.get(..self.before_ssh)?;
         (!self.ssh_signature.is_empty()).then_some((&self.ssh_signature, lines))
     }
 
-    /// Wipes the code and the lines that it is in, which are not needed after both factors are checked. The mac is right
-    /// under no key after this.
+    /// Wipes the code and the lines that it is in, which are not needed after both factors are checked. The mac is
+    /// right under no key after this.
     pub(crate) fn wipe_code(&mut self) {
         self.code.zeroize();
         self.signed.zeroize();

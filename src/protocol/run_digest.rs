@@ -1,5 +1,5 @@
-//! What approvers agree to, as one number: the digest of account, argument vector and payload of one request.
-//! In: the finished command. Out: a [`RunDigest`]. Two commands have the same digest only if every byte of them is the same.
+//! What approvers agree to, as one number: the digest of account, argument vector and payload of one request. In: the
+//! finished command. Out: a [`RunDigest`]. Two commands have the same digest only if every byte of them is the same.
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
-//! What stands for the value of a secret parameter: in the ledger, in the log, in replies and notices. In: the user's key, the
-//! request and the value. Out: a mark, which is a keyed digest; for a request that waits for approval a sealed mark, from which the
-//! same key can read the value again. Nothing without the key finds the value, and equal values of two requests have different marks.
+//! What stands for the value of a secret parameter: in the ledger, in the log, in replies and notices. In: the user's
+//! key, the request and the value. Out: a mark, which is a keyed digest; for a request that waits for approval a sealed
+//! mark, from which the same key can read the value again. Nothing without the key finds the value, and equal values of
+//! two requests have different marks.
 //!
 //! ```text
 //! [secret:DIGEST]           32 hex digits: the first half of HMAC-SHA-256 over `mailsudo-secret-1`, the request's id, the
@@ -54,7 +55,8 @@ pub fn is_mark(text: &str) -> bool {
     parts(text).is_some()
 }
 
-/// The value that is sealed in the mark `text`; `None` where it was not sealed under `key` for this request and parameter.
+/// The value that is sealed in the mark `text`; `None` where it was not sealed under `key` for this request and
+/// parameter.
 pub fn unseal(key: &Key, id: &RequestId, name: &ParameterName, text: &str) -> Option<Zeroizing<String>> {
     let (written, sealed) = parts(text)?;
     let mut bytes = Zeroizing::new(hex::decode(sealed?).ok()?);

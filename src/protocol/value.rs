@@ -31,8 +31,8 @@ pub(super) fn is_plain(byte: u8) -> bool {
 }
 
 /// Whether a value may not hold `c` (reader's rule 7): C0, C1 and DEL; `Bidi_Control`; all that Unicode gives no width
-/// (`Default_Ignorable_Code_Point`: zero-width spaces and joiners, soft hyphen, fillers, variation selectors, tags); the line
-/// and paragraph separators; the interlinear marks.
+/// (`Default_Ignorable_Code_Point`: zero-width spaces and joiners, soft hyphen, fillers, variation selectors, tags);
+/// the line and paragraph separators; the interlinear marks.
 pub fn is_unsafe(c: char) -> bool {
     let is_plain = (' '..='~').contains(&c);
     !is_plain

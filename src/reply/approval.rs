@@ -1,5 +1,5 @@
-//! The replies about approvals: that a request waits, what a vote did, and how a request ended without a run. In: records and what
-//! was decided. Out: finished messages.
+//! The replies about approvals: that a request waits, what a vote did, and how a request ended without a run. In:
+//! records and what was decided. Out: finished messages.
 
 use super::compose::{Content, ReplyComposer, host};
 use super::history::{about, history};

@@ -183,7 +183,8 @@ impl<'p> ReplyComposer<'p> {
         let envelope = Envelope {
             to: self.address,
             subject: subject(gateway.as_str(), title, &outcome),
-            // A request has one reply of each kind, so its id is unique: every copy of the reply has the same Message-ID.
+            // A request has one reply of each kind, so its id is unique: every copy of the reply has the same
+            // Message-ID.
             id: message_id(&self.id, kind, self.settings),
             answers: self.answers.as_deref(),
         };
@@ -310,8 +311,8 @@ fn is_changed_in_mbox(line: &str) -> bool {
     line.trim_start_matches('>').starts_with("From ")
 }
 
-/// The text in quoted-printable (RFC 2045 section 6.7), with the first character of such lines encoded too, so that no mail
-/// system on the way needs to change one.
+/// The text in quoted-printable (RFC 2045 section 6.7), with the first character of such lines encoded too, so that no
+/// mail system on the way needs to change one.
 fn guarded(text: &str) -> String {
     let lines = text.split('\n').map(|line| {
         let encoded = quoted_printable::encode_to_str(line);

@@ -1,4 +1,5 @@
-//! What is told of a request that needed approval: who voted and when, and what became of it. In: the records. Out: words.
+//! What is told of a request that needed approval: who voted and when, and what became of it. In: the records. Out:
+//! words.
 
 use super::text::{shorten, title};
 use crate::ledger::{Record, State, Story, Vote, VoteKind};

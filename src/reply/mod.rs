@@ -1,5 +1,5 @@
-//! Replies. In: an outcome or a refusal, and the request. Out: an RFC 5322 message with a signed block, finished before anything
-//! is stored or sent, so that every copy of it is the same to the byte; and how it is sent.
+//! Replies. In: an outcome or a refusal, and the request. Out: an RFC 5322 message with a signed block, finished before
+//! anything is stored or sent, so that every copy of it is the same to the byte; and how it is sent.
 
 mod approval;
 mod compose;

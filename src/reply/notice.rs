@@ -1,5 +1,6 @@
-//! Notices to approvers. In: the records of a request, and the approver. Out: a finished message, signed under the approver's own
-//! key. It is the same to the byte whenever it is composed, because it holds nothing but what is recorded.
+//! Notices to approvers. In: the records of a request, and the approver. Out: a finished message, signed under the
+//! approver's own key. It is the same to the byte whenever it is composed, because it holds nothing but what is
+//! recorded.
 //!
 //! MUST: a notice approves nothing by itself: it holds no link, and no request.
 
@@ -12,7 +13,8 @@ use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredRep
 use crate::limits::NOTICE_PAYLOAD;
 use crate::protocol::{CommandName, NoticeBlock, UserName};
 
-/// How wide quoted text is, in characters, so that no mail program wraps it into something that looks like the notice's own.
+/// How wide quoted text is, in characters, so that no mail program wraps it into something that looks like the notice's
+/// own.
 const QUOTED: usize = 68;
 
 /// The notice of this kind to `approver`; `None` where the records do not hold what it needs.

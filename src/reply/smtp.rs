@@ -1,13 +1,14 @@
-//! The reply by SMTP (RFC 5321) to this host's own mail server: a fifth of the cost of sendmail(1), which starts two more
-//! processes. In: a finished reply and where the server listens. Out: its 250, after which the reply is in its queue.
+//! The reply by SMTP (RFC 5321) to this host's own mail server: a fifth of the cost of sendmail(1), which starts two
+//! more processes. In: a finished reply and where the server listens. Out: its 250, after which the reply is in its
+//! queue.
 //!
-//! MUST: nothing but the server's 250 to the whole message counts as sent. If a 250 is lost, the next delivery sends the
-//! same bytes under the same Message-ID. It never connects to another host, because nothing here protects the reply on the way.
-//! The length of each of the server's replies is limited, and so is the time for all of them.
+//! MUST: nothing but the server's 250 to the whole message counts as sent. If a 250 is lost, the next delivery sends
+//! the same bytes under the same Message-ID. It never connects to another host, because nothing here protects the reply
+//! on the way. The length of each of the server's replies is limited, and so is the time for all of them.
 //!
-//! It is written here because lettre 0.11 sends the message and the final dot in two segments, and so waits 40 ms for each mail
-//! (Nagle's algorithm against delayed ACK, docs/measurements.md#lettre-and-the-40-ms-stall). Message and dot are one write
-//! here, without that delay.
+//! It is written here because lettre 0.11 sends the message and the final dot in two segments, and so waits 40 ms for
+//! each mail (Nagle's algorithm against delayed ACK, docs/measurements.md#lettre-and-the-40-ms-stall). Message and dot
+//! are one write here, without that delay.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -139,8 +140,8 @@ impl Session {
     }
 }
 
-/// The message as DATA carries it, with the final dot: lines end in CRLF (RFC 5321 section 2.3.8), and a line that begins with
-/// a dot gets another one (section 4.5.2).
+/// The message as DATA carries it, with the final dot: lines end in CRLF (RFC 5321 section 2.3.8), and a line that
+/// begins with a dot gets another one (section 4.5.2).
 fn stuffed(message: &[u8]) -> Vec<u8> {
     let mut data = Vec::with_capacity(message.len() + message.len() / 32 + 8);
     for line in message.strip_suffix(b"\n").unwrap_or(message).split(|&byte| byte == b'\n') {

@@ -1,6 +1,6 @@
-//! Sends a finished reply. In: a [`StoredReply`]. Out: the proof that a mail server or the caller has taken it, or a deferral. The
-//! ledger records it as replied only after the proof. sendmail never ends by itself where its spool is broken
-//! (docs/measurements.md#a-sendmail-that-never-ends), so it gets a process group of its own and a time limit.
+//! Sends a finished reply. In: a [`StoredReply`]. Out: the proof that a mail server or the caller has taken it, or a
+//! deferral. The ledger records it as replied only after the proof. sendmail never ends by itself where its spool is
+//! broken (docs/measurements.md#a-sendmail-that-never-ends), so it gets a process group of its own and a time limit.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -78,9 +78,9 @@ impl ReplyTransport {
     }
 }
 
-/// The message as a file in memory, for sendmail to read, and a descriptor that shows how far it has read (both share one offset, dup(2)).
-/// Through a pipe, sendmail would take a delivery that dies while it writes for the end of the message, and send the user the
-/// half of it, or nothing.
+/// The message as a file in memory, for sendmail to read, and a descriptor that shows how far it has read (both share
+/// one offset, dup(2)). Through a pipe, sendmail would take a delivery that dies while it writes for the end of the
+/// message, and send the user the half of it, or nothing.
 fn whole(message: &[u8]) -> io::Result<(File, File)> {
     let mut file = File::from(memfd_create("reply", MemfdFlags::CLOEXEC)?);
     file.write_all(message)?;

@@ -1,5 +1,5 @@
-//! Exim as Debian configures it: the router and the transport of `examples/mail-servers/exim`, put where the configuration is split
-//! or into its one template. In: the gateway's address and program. Out: changes of files.
+//! Exim as Debian configures it: the router and the transport of `examples/mail-servers/exim`, put where the
+//! configuration is split or into its one template. In: the gateway's address and program. Out: changes of files.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! A mailbox at a provider: the files of `examples/imap`, and the unit that fetches. In: the provider's servers and the account.
-//! Out: changes of files, and the program that tries the login.
+//! A mailbox at a provider: the files of `examples/imap`, and the unit that fetches. In: the provider's servers and the
+//! account. Out: changes of files, and the program that tries the login.
 //!
-//! MUST: the password comes from a file, stands in one file that only root and the service user may read, and is no argument.
+//! MUST: the password comes from a file, stands in one file that only root and the service user may read, and is no
+//! argument.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, chown};
@@ -134,7 +135,8 @@ pub(super) fn find(mailbox: &Mailbox) -> Result<()> {
     Ok(())
 }
 
-/// The program that fetches once, and its exit status for an empty mailbox where that is not 0. What is in the mailbox is handled.
+/// The program that fetches once, and its exit status for an empty mailbox where that is not 0. What is in the mailbox
+/// is handled.
 pub(super) fn fetch(mailbox: &Mailbox) -> (Command, Option<i32>) {
     let mut fetch = Command::new(mailbox.fetcher.program());
     match mailbox.fetcher {

@@ -1,5 +1,5 @@
-//! What setup has changed, so that `mailsudo setup --undo` can put it back. In: files as they were and as they are now. Out: one
-//! file in the gateway's folder that only root may read.
+//! What setup has changed, so that `mailsudo setup --undo` can put it back. In: files as they were and as they are now.
+//! Out: one file in the gateway's folder that only root may read.
 //!
 //! MUST: a file that somebody has changed since is never overwritten.
 

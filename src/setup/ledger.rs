@@ -1,7 +1,7 @@
 //! The ledger that setup makes. In: the planned settings. Out: which ledger is missing, and the ledger.
 //!
-//! MUST: a ledger that exists is left alone; setup --undo removes a new one in SQLite, and never one in PostgreSQL, which other mail
-//! servers may use.
+//! MUST: a ledger that exists is left alone; setup --undo removes a new one in SQLite, and never one in PostgreSQL,
+//! which other mail servers may use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,8 @@ impl NewLedger {
     }
 }
 
-/// Makes the tables in PostgreSQL, and lets the role of `[ledger] url` use them. What was signed up to `now` is refused.
+/// Makes the tables in PostgreSQL, and lets the role of `[ledger] url` use them. What was signed up to `now` is
+/// refused.
 ///
 /// # Errors
 ///

@@ -67,7 +67,8 @@ pub struct Found {
     pub missing: Vec<Missing>,
 }
 
-/// Looks. `server` is the mail server to use, where the sysadmin has named one; `postfix` is the folder of Postfix's files.
+/// Looks. `server` is the mail server to use, where the sysadmin has named one; `postfix` is the folder of Postfix's
+/// files.
 pub fn look(server: Option<MailServer>, postfix: &Path) -> Found {
     let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let installed = server.or_else(installed);

@@ -1,8 +1,8 @@
-//! `mailsudo setup`: from an installed package to a gateway that answers. In: what is found on the host, and the sysadmin's
-//! answers. Out: a [`Plan`], which is shown as one difference, applied, and undone by [`Undo`].
+//! `mailsudo setup`: from an installed package to a gateway that answers. In: what is found on the host, and the
+//! sysadmin's answers. Out: a [`Plan`], which is shown as one difference, applied, and undone by [`Undo`].
 //!
-//! MUST: it installs and removes no package; nothing is changed before the difference was shown; a second run with the same
-//! answers changes nothing; if a step fails, everything is as it was.
+//! MUST: it installs and removes no package; nothing is changed before the difference was shown; a second run with the
+//! same answers changes nothing; if a step fails, everything is as it was.
 
 mod exim;
 mod fetch;
@@ -41,7 +41,8 @@ use journal::Journal;
 use ledger::NewLedger;
 
 impl Plan {
-    /// Changes everything: the files, the mail server's configuration, the ledger; then the mail server reads its files again.
+    /// Changes everything: the files, the mail server's configuration, the ledger; then the mail server reads its files
+    /// again.
     ///
     /// # Errors
     ///
@@ -217,7 +218,8 @@ pub struct Undo {
 }
 
 impl Undo {
-    /// What putting back everything that setup has changed at the gateway in `folder` would do; `None` where there is nothing.
+    /// What putting back everything that setup has changed at the gateway in `folder` would do; `None` where there is
+    /// nothing.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! OpenSMTPD: the lines of `examples/mail-servers/opensmtpd.conf`, before the first match of smtpd.conf. In: the gateway's address
-//! and program. Out: a change of that file.
+//! OpenSMTPD: the lines of `examples/mail-servers/opensmtpd.conf`, before the first match of smtpd.conf. In: the
+//! gateway's address and program. Out: a change of that file.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! What setup would change, as a value. In: what is found, and the answers. Out: a [`Plan`] that can be shown and applied.
+//! What setup would change, as a value. In: what is found, and the answers. Out: a [`Plan`] that can be shown and
+//! applied.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,8 +93,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// An answer cannot be used: the gateway's own reader refuses it, the mail server would not take mail for the address, sudo
-    /// cannot express the command, or a file cannot be read.
+    /// An answer cannot be used: the gateway's own reader refuses it, the mail server would not take mail for the
+    /// address, sudo cannot express the command, or a file cannot be read.
     pub fn new(answers: &Answers) -> Result<Self> {
         let folder = answers.folder.canonicalize().with_context(|| {
             format!("there is no {}: install the package, or run `make install`", answers.folder.display())

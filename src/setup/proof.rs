@@ -1,5 +1,5 @@
-//! The proof that the gateway answers: a signed `help` of a user through the real mail server. In: the gateway and the user. Out:
-//! the reply, checked like the user's own `verify`, or why there is none.
+//! The proof that the gateway answers: a signed `help` of a user through the real mail server. In: the gateway and the
+//! user. Out: the reply, checked like the user's own `verify`, or why there is none.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -74,8 +74,8 @@ fn wait_for_new_ledger(gateway: &Gateway, trusted: &Trusted, clock: &dyn Clock) 
     Ok(())
 }
 
-/// Waits until the reply to `id` is sent; returns its text. `fetch` fetches what a mailbox at a provider has; its last error is told
-/// where there is no reply.
+/// Waits until the reply to `id` is sent; returns its text. `fetch` fetches what a mailbox at a provider has; its last
+/// error is told where there is no reply.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! What the mail server's side of a plan needs to know. In: the gateway's planned settings. Out: the same, for each mail server.
+//! What the mail server's side of a plan needs to know. In: the gateway's planned settings. Out: the same, for each
+//! mail server.
 
 use std::time::Duration;
 

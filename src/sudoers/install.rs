@@ -18,8 +18,8 @@ use crate::system::trace;
 /// Where sudo looks for fragments.
 pub const FOLDER: &str = "/etc/sudoers.d";
 
-/// Where the fragment of a gateway belongs: `mailsudo` for the one in the default folder, `mailsudo-NAME` for any other, so
-/// that no gateway of a host overwrites the rules of another.
+/// Where the fragment of a gateway belongs: `mailsudo` for the one in the default folder, `mailsudo-NAME` for any
+/// other, so that no gateway of a host overwrites the rules of another.
 pub fn place(gateway: &Gateway) -> PathBuf {
     let is_default = Path::new(DEFAULT_FOLDER).canonicalize().is_ok_and(|folder| folder == gateway.path());
     let file = if is_default {

@@ -1,5 +1,5 @@
-//! The sudo rules as sudo itself lists them, for the service user, who may not read the fragment. In: what `sudo -l` prints.
-//! Out: one rule on each line, from all files, to compare with those of the fragment.
+//! The sudo rules as sudo itself lists them, for the service user, who may not read the fragment. In: what `sudo -l`
+//! prints. Out: one rule on each line, from all files, to compare with those of the fragment.
 //!
 //! sudo lists nothing to another user without a password, so other users get no result.
 
@@ -13,11 +13,13 @@ use anyhow::{Context, Result, bail};
 use super::Dialect;
 use crate::system::child::output_within;
 
-/// The difference between what sudo permits the caller and what the fragment `wanted` permits; `None` if they are the same.
+/// The difference between what sudo permits the caller and what the fragment `wanted` permits; `None` if they are the
+/// same.
 ///
 /// # Errors
 ///
-/// sudo does not answer `within` this time, or does not list what it permits, for example because it permits nothing without a password.
+/// sudo does not answer `within` this time, or does not list what it permits, for example because it permits nothing
+/// without a password.
 pub fn drift_in_force(sudo: &Path, dialect: Dialect, wanted: &str, within: Duration) -> Result<Option<String>> {
     let mut list = Command::new(sudo);
     let answer = output_within(list.args(["-n", "-l"]).env("LC_ALL", "C").stdin(Stdio::null()), within);
@@ -46,8 +48,9 @@ fn of_fragment(text: &str, dialect: Dialect) -> BTreeSet<String> {
     rules.map(|rule| canonical(&listed(rule, dialect))).collect()
 }
 
-/// Measured (sudo 1.9.13, sudo-rs 0.2.15): sudo lists a literal's backslash, four in the file, as two, and an expression as
-/// it is; sudo-rs lists none of the backslashes that its file needs, and the fragment has no others (`literal`).
+/// Measured (sudo 1.9.13, sudo-rs 0.2.15): sudo lists a literal's backslash, four in the file, as two, and an
+/// expression as it is; sudo-rs lists none of the backslashes that its file needs, and the fragment has no others
+/// (`literal`).
 fn listed(rule: &str, dialect: Dialect) -> String {
     match dialect {
         Dialect::SudoRs => rule.replace('\\', ""),

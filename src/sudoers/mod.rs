@@ -1,8 +1,8 @@
 //! The configured commands as sudoers text. In: commands. Out: the fragment that permits exactly these commands.
 //!
-//! MUST: a rule comes from the same argument vectors that `execute` runs ([`Invocation::time_limited`]); it is the union of
-//! what roles may use, no wider; every rule says `NOPASSWD: EXEC: NOSETENV:`; what a dialect cannot express exactly is an
-//! error and never an approximation.
+//! MUST: a rule comes from the same argument vectors that `execute` runs ([`Invocation::time_limited`]); it is the
+//! union of what roles may use, no wider; every rule says `NOPASSWD: EXEC: NOSETENV:`; what a dialect cannot express
+//! exactly is an error and never an approximation.
 //!
 //! sudo matches all arguments as one string joined by spaces, and reads literal arguments as fnmatch(3) patterns
 //! (docs/measurements.md#sudo-matches-arguments-as-one-string), so literals are escaped, and nothing in them may hold
@@ -185,8 +185,8 @@ fn literal(vector: &[String], dialect: Dialect) -> Result<String, String> {
     Ok(words.join(" "))
 }
 
-/// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions"); none if a list
-/// leaves no value.
+/// One regular expression for all that a role with `limits` may give (sudoers(5), "Regular expressions"); none if a
+/// list leaves no value.
 fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result<Option<String>, String> {
     let prefix = prefix(&settings.execution, command.timeout, command.payload.is_some());
     let (program, options) = prefix.split_first().ok_or("there is no timeout to run it by")?;
@@ -215,7 +215,8 @@ fn expression(command: &Command, limits: &Limits, settings: &Settings) -> Result
     Ok(Some(format!("{program} {}", escape_expression(&format!("^{}$", arguments.join(" "))))))
 }
 
-/// What a parameter may be in one place of one argument, as a POSIX extended expression; none if there is no permitted value.
+/// What a parameter may be in one place of one argument, as a POSIX extended expression; none if there is no permitted
+/// value.
 fn values(
     command: &Command,
     limits: &Limits,
@@ -255,7 +256,8 @@ fn values(
     }
 }
 
-/// Literal text in a POSIX extended expression (regex(7)): a bracket removes the special meaning of all but `^`, `$` and `\`.
+/// Literal text in a POSIX extended expression (regex(7)): a bracket removes the special meaning of all but `^`, `$`
+/// and `\`.
 fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
@@ -268,8 +270,8 @@ fn quote(text: &str) -> String {
     quoted
 }
 
-/// An expression inside sudoers: `,`, `:`, `=` and `#` would end it, except in a bracket. There sudo leaves a backslash in the
-/// expression, which would then match a backslash (measured: sudo 1.9.13).
+/// An expression inside sudoers: `,`, `:`, `=` and `#` would end it, except in a bracket. There sudo leaves a backslash
+/// in the expression, which would then match a backslash (measured: sudo 1.9.13).
 fn escape_expression(expression: &str) -> String {
     let mut escaped = String::with_capacity(expression.len());
     let mut characters = expression.chars().peekable();

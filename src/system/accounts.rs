@@ -1,4 +1,5 @@
-//! The machine's accounts, as getent(1) finds them: in all services that nsswitch.conf names, such as LDAP. `deliver` never needs it.
+//! The machine's accounts, as getent(1) finds them: in all services that nsswitch.conf names, such as LDAP. `deliver`
+//! never needs it.
 
 use std::process::Command;
 

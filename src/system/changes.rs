@@ -1,7 +1,8 @@
-//! Changes of several files as one. In: the planned content of each file. Out: the difference as diff(1) shows it; then the
-//! changed files, or all files as they were.
+//! Changes of several files as one. In: the planned content of each file. Out: the difference as diff(1) shows it; then
+//! the changed files, or all files as they were.
 //!
-//! MUST: each file changes in one step; if one cannot be written, those before it are restored; a secret is never shown.
+//! MUST: each file changes in one step; if one cannot be written, those before it are restored; a secret is never
+//! shown.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -24,8 +24,8 @@ const ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PATH", "/usr/sb
 pub fn isolated(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(ENVIRONMENT).process_group(0);
-    // posix_spawn(3), which does not copy the address space, cannot change the directory. So nothing is set when it is `/` already, as
-    // under Postfix.
+    // posix_spawn(3), which does not copy the address space, cannot change the directory. So nothing is set when it is
+    // `/` already, as under Postfix.
     if !std::env::current_dir().is_ok_and(|here| here == Path::new("/")) {
         command.current_dir("/");
     }
@@ -43,8 +43,8 @@ pub struct Answer {
     pub err: String,
 }
 
-/// Runs `command` to its end. `None` when it does not end within `timeout`, and then it is ended. Processes that it leaves behind delay
-/// nothing.
+/// Runs `command` to its end. `None` when it does not end within `timeout`, and then it is ended. Processes that it
+/// leaves behind delay nothing.
 ///
 /// # Errors
 ///
@@ -110,8 +110,8 @@ impl ChildWatcher {
         Self { pidfd: pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok(), poll: CHILD_POLL }
     }
 
-    /// Waits until the child has ended, one of `readable` has something to read, or `timeout` is over; returns whether the
-    /// child has ended.
+    /// Waits until the child has ended, one of `readable` has something to read, or `timeout` is over; returns whether
+    /// the child has ended.
     ///
     /// # Errors
     ///

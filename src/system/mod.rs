@@ -1,6 +1,5 @@
-//! Access to the operating system: the time, accounts, who may use a file, files that are written whole, and the hardening
-//! of this process.
-//! Nothing here knows about mail or requests.
+//! Access to the operating system: the time, accounts, who may use a file, files that are written whole, and the
+//! hardening of this process. Nothing here knows about mail or requests.
 
 pub mod accounts;
 pub mod changes;

@@ -1,8 +1,9 @@
-//! Who may read, change or run a file. In: the type, mode, owner and group that stat(2) gives. Out: yes, no, or the fault.
+//! Who may read, change or run a file. In: the type, mode, owner and group that stat(2) gives. Out: yes, no, or the
+//! fault.
 //!
 //! It is pure: it opens nothing and asks for no account, so that the caller decides whether it judges a path or an open
-//! descriptor. No other module compares mode bits or owners (`tests/integration/import_order.rs` checks it). Access control
-//! lists need no look of their own: with one, the group's bits are the mask of all that it grants (acl(5)).
+//! descriptor. No other module compares mode bits or owners (`tests/integration/import_order.rs` checks it). Access
+//! control lists need no look of their own: with one, the group's bits are the mask of all that it grants (acl(5)).
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -111,8 +112,8 @@ impl Permissions {
         self.mode() & 0o022 != 0
     }
 
-    /// Whether group or others can change what is there already. In a sticky folder they can make files, but cannot rename
-    /// or remove those of another owner (unlink(2), EPERM).
+    /// Whether group or others can change what is there already. In a sticky folder they can make files, but cannot
+    /// rename or remove those of another owner (unlink(2), EPERM).
     pub fn others_may_change(self) -> bool {
         self.others_may_write() && !(self.is_folder() && self.mode() & 0o1000 != 0)
     }

@@ -1,5 +1,5 @@
-//! A temporary gateway with a clock that the test sets. The programs around it check their own inputs: the sendmail refuses
-//! every argument vector but the documented one, the command records each of its runs.
+//! A temporary gateway with a clock that the test sets. The programs around it check their own inputs: the sendmail
+//! refuses every argument vector but the documented one, the command records each of its runs.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 

@@ -1,8 +1,8 @@
-//! A disk that loses power. In: what deliveries did to the ledger's folder, call by call, as strace(1) saw it. Out: the folder
-//! as it may be found after power was lost between any two of these calls.
+//! A disk that loses power. In: what deliveries did to the ledger's folder, call by call, as strace(1) saw it. Out: the
+//! folder as it may be found after power was lost between any two of these calls.
 //!
-//! What was synced is there; of what was not, anything may be missing, sector by sector. A name is synced with its folder
-//! and with nothing else. The `-shm` file is not looked at: SQLite makes it anew when no process has it open.
+//! What was synced is there; of what was not, anything may be missing, sector by sector. A name is synced with its
+//! folder and with nothing else. The `-shm` file is not looked at: SQLite makes it anew when no process has it open.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -131,8 +131,8 @@ impl Disk {
         (!name.is_empty() && !name.ends_with("-shm")).then(|| name.to_owned())
     }
 
-    /// The folder after power was lost when the first `moment` steps were made. A disk that does not `sync` takes nothing
-    /// for durable.
+    /// The folder after power was lost when the first `moment` steps were made. A disk that does not `sync` takes
+    /// nothing for durable.
     pub fn after(&self, moment: usize, kept: Kept, syncs: bool) -> Files {
         let done = &self.steps[..moment];
         let mut dice = Dice(match kept {

@@ -1,10 +1,10 @@
 //! Nothing runs twice and no reply is lost, whatever dies and whenever. One delivery is killed at each of its calls in
-//! turn, or one of its calls fails, each time from the same beginning; then the same mail is delivered again until it is
-//! consumed, as Postfix does. `power.rs` does the same with the machine's power instead of the process.
+//! turn, or one of its calls fails, each time from the same beginning; then the same mail is delivered again until it
+//! is consumed, as Postfix does. `power.rs` does the same with the machine's power instead of the process.
 //!
 //! The program is the built one; sudo, sendmail, syslogd and the command are scripts that check what they are given.
-//! `make test` kills at every call and lets each call of the main cases fail once; `make soak` (MAILSUDO_SOAK is set) lets
-//! every call fail with every error.
+//! `make test` kills at every call and lets each call of the main cases fail once; `make soak` (MAILSUDO_SOAK is set)
+//! lets every call fail with every error.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::indexing_slicing, clippy::panic)]
@@ -32,7 +32,8 @@ use tried::{Tried, each, is_soak};
 /// What a call may return instead of doing its work, whether it is known for that or not.
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
 
-/// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors are idle then.
+/// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors are idle
+/// then.
 const CASES_AT_ONCE: usize = 6;
 
 /// A call of a case, and what happens there.
@@ -44,7 +45,8 @@ struct Point {
     error: Option<&'static str>,
 }
 
-/// The calls of a case at which a delivery is disturbed. Those before the ledger is looked at are the same in every case.
+/// The calls of a case at which a delivery is disturbed. Those before the ledger is looked at are the same in every
+/// case.
 fn calls(case: Case) -> Vec<Call> {
     let calls = case.site().and_then(|site| case.calls(&site));
     let calls = calls.unwrap_or_else(|error| panic!("{case:?}, undisturbed: {error:#}"));
@@ -54,9 +56,9 @@ fn calls(case: Case) -> Vec<Call> {
 
 /// Whether it is worth a look how the case goes on when `call` fails.
 ///
-/// exit_group(2) has no error; close(2) has, but the descriptor is gone even then, which strace(1) cannot do. Rust's runtime
-/// looks by poll(2) whether descriptors 0 to 2 are open, before main, and aborts at errors that poll(2) does not have; the
-/// program itself waits by ppoll(2).
+/// exit_group(2) has no error; close(2) has, but the descriptor is gone even then, which strace(1) cannot do. Rust's
+/// runtime looks by poll(2) whether descriptors 0 to 2 are open, before main, and aborts at errors that poll(2) does
+/// not have; the program itself waits by ppoll(2).
 fn can_fail(call: &Call) -> bool {
     !["close", "exit_group", "poll"].contains(&call.name.as_str())
 }

@@ -1,5 +1,6 @@
-//! The same with the ledger in PostgreSQL: a delivery is killed at each of its calls, then the mail is delivered again. What the server
-//! has of a killed transaction is for the server to forget, so there is no beginning to return to: each point has a request of its own.
+//! The same with the ledger in PostgreSQL: a delivery is killed at each of its calls, then the mail is delivered again.
+//! What the server has of a killed transaction is for the server to forget, so there is no beginning to return to: each
+//! point has a request of its own.
 
 use std::fs;
 

@@ -164,8 +164,8 @@ fn power_may_fail_at_any_moment() {
     tried.report("power lost");
 }
 
-/// The promise depends on the disk: with one that says it has synced and has not, a command is run again. So the losses of the
-/// other tests are real losses.
+/// The promise depends on the disk: with one that says it has synced and has not, a command is run again. So the losses
+/// of the other tests are real losses.
 #[test]
 fn a_disk_that_does_not_sync_is_detected() {
     let story = Story::record().unwrap_or_else(|error| panic!("{error:#}"));

@@ -20,8 +20,8 @@ use tempfile::TempDir;
 use crate::common::TestGateway;
 use crate::strace;
 
-/// A delivery that takes longer hangs: Postfix ends it then. Its last wait, for the ledger to take that the reply was sent, may
-/// use all that the other waits leave of this.
+/// A delivery that takes longer hangs: Postfix ends it then. Its last wait, for the ledger to take that the reply was
+/// sent, may use all that the other waits leave of this.
 const TIMEOUT: Duration = POSTFIX_MARGIN;
 
 /// Takes a message whole or not at all, as postdrop(1) does, and only with the documented words.
@@ -152,8 +152,8 @@ impl Site {
         }
     }
 
-    /// Delivers the mail under strace(1) with the words `strace`, or without it if there are none. `meanwhile` is called
-    /// with what the delivery has logged so far, until it returns false.
+    /// Delivers the mail under strace(1) with the words `strace`, or without it if there are none. `meanwhile` is
+    /// called with what the delivery has logged so far, until it returns false.
     pub fn deliver(&self, strace: &[String], meanwhile: impl Fn(&[String]) -> bool) -> Result<Ended> {
         let out = File::create(self.test_gateway.path("out"))?;
         let mut command = program(self.run_via, strace);
@@ -184,7 +184,8 @@ impl Site {
         };
         log.extend(self.test_gateway.log());
         let printed = fs::read_to_string(self.test_gateway.path("out"))?;
-        // A deferral that no log took is said in one line: the first call that fails may be one that reads the settings.
+        // A deferral that no log took is said in one line: the first call that fails may be one that reads the
+        // settings.
         let is_deferral = printed.starts_with("mailsudo: deferred (") && printed.lines().count() == 1;
         ensure!(printed.is_empty() || is_deferral, "it printed: {printed}");
         Ok(Ended { status: status.code(), signal: status.signal(), log })
@@ -271,8 +272,8 @@ impl Site {
     }
 }
 
-/// The program, under strace(1) if there are words for it. Root may not deliver through sudo, so here root runs it under
-/// another user id.
+/// The program, under strace(1) if there are words for it. Root may not deliver through sudo, so here root runs it
+/// under another user id.
 fn program(run_via: RunVia, strace: &[String]) -> Command {
     let mut words = Vec::new();
     if run_via == RunVia::Sudo && rustix::process::geteuid().is_root() {

@@ -1,12 +1,12 @@
-//! strace(1) lists a process's calls and, run after run, kills it at one of them or makes one fail. Only deliver's own process
-//! is traced: what it starts is not disturbed, as on a real machine.
+//! strace(1) lists a process's calls and, run after run, kills it at one of them or makes one fail. Only deliver's own
+//! process is traced: what it starts is not disturbed, as on a real machine.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-/// The classes of calls that touch files, descriptors, processes or sockets, and the one by which time passes. What only
-/// touches memory cannot be seen by another process.
+/// The classes of calls that touch files, descriptors, processes or sockets, and the one by which time passes. What
+/// only touches memory cannot be seen by another process.
 const CLASSES: &str = "%file,%desc,%process,%network,clock_nanosleep";
 
 /// Calls that no other process can notice, or that come before there is anything to lose.
@@ -15,8 +15,8 @@ const NOT_STEPPED: [&str; 5] = ["mmap", "munmap", "execve", "arch_prctl", "prctl
 /// Shortens every wait: only until the other process has run, not until the time is over.
 pub const SHORT_WAITS: &str = "--inject=clock_nanosleep:retval=0:delay_enter=50ms";
 
-/// Keeps the program from hiding its memory (PR_SET_DUMPABLE), in which strace(1) reads paths and bytes: whoever is not root
-/// may not look into what is hidden.
+/// Keeps the program from hiding its memory (PR_SET_DUMPABLE), in which strace(1) reads paths and bytes: whoever is not
+/// root may not look into what is hidden.
 const LOOK_IN: &str = "--inject=prctl:retval=0";
 
 /// One call of a delivery: the `nth` of its name.

@@ -24,7 +24,8 @@ pub struct Tried {
 }
 
 impl Tried {
-    /// Counts a point that ended well, and whether the disturbance came: how often a delivery waits for a child is chance.
+    /// Counts a point that ended well, and whether the disturbance came: how often a delivery waits for a child is
+    /// chance.
     pub fn count(&self, happened: bool, known: &Known, runs: usize) {
         self.points.fetch_add(1, Ordering::Relaxed);
         self.missed.fetch_add(usize::from(!happened), Ordering::Relaxed);

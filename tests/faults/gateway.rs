@@ -18,8 +18,8 @@ pub(crate) fn new() -> TestGateway {
     test_gateway
 }
 
-/// The same with a sudo that does `run` with the command line in its arguments. Its standard input is descriptor 3, too,
-/// because a shell gives its background processes another one.
+/// The same with a sudo that does `run` with the command line in its arguments. Its standard input is descriptor 3,
+/// too, because a shell gives its background processes another one.
 pub(crate) fn via_sudo(run: &str) -> TestGateway {
     let mut test_gateway = new();
     // A shell and a program that is not optimised take their time to start on a busy machine.

@@ -154,8 +154,8 @@ fn a_corrupt_ledger_defers_and_is_not_touched() {
     assert_eq!(test_gateway.runs().len(), 1);
 }
 
-/// Every file size at which the disk can end, by RLIMIT_FSIZE: whatever could not be written, a delivery on a repaired disk
-/// finishes, and the command has run at most once.
+/// Every file size at which the disk can end, by RLIMIT_FSIZE: whatever could not be written, a delivery on a repaired
+/// disk finishes, and the command has run at most once.
 #[test]
 fn a_full_disk_at_every_size_defers_and_loses_nothing() {
     let mut deferred = 0;

@@ -1,4 +1,5 @@
-//! Faults of the programs around mailsudo, and the test for each (`r` = tests/integration/execute.rs, `s` = tests/system, else here):
+//! Faults of the programs around mailsudo, and the test for each (`r` = tests/integration/execute.rs, `s` =
+//! tests/system, else here):
 //!
 //! | | sudo | sendmail | syslog | the ledger's disk | the command |
 //! |---|---|---|---|---|---|

@@ -22,7 +22,8 @@ fn gateway(server: &Server) -> (TestGateway, String) {
     (test_gateway, database)
 }
 
-/// Delivers one request through a proxy that cuts once, then without it until it is a duplicate. Gives the first end, and the replies.
+/// Delivers one request through a proxy that cuts once, then without it until it is a duplicate. Gives the first end,
+/// and the replies.
 fn cut(cut: Cut, text: &'static str, nth: u32) -> (Ended, String, usize) {
     let (mut test_gateway, database) = gateway(server());
     let proxy = Proxy::new(&socket(server()), cut, text, nth);

@@ -1,5 +1,5 @@
-//! A proxy before PostgreSQL's socket that cuts the connection once: before a message of the client reaches the server, or after the
-//! server has answered it and before the client sees that.
+//! A proxy before PostgreSQL's socket that cuts the connection once: before a message of the client reaches the server,
+//! or after the server has answered it and before the client sees that.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

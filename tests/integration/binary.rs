@@ -12,7 +12,8 @@ use mailsudo::system::clock::{Clock, SystemClock};
 
 use crate::cli::{CliGateway, Said, mode, said};
 
-/// Neither a missing glibc nor another version of it can keep a gateway from starting (docs/decisions/0017-static-glibc.md).
+/// Neither a missing glibc nor another version of it can keep a gateway from starting
+/// (docs/decisions/0017-static-glibc.md).
 #[test]
 fn the_program_needs_no_shared_library() {
     let output = Command::new("readelf")

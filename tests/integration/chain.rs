@@ -217,8 +217,9 @@ fn what_is_removed_or_reordered_is_found() {
     assert_ne!(empty, [], "no event is left");
 }
 
-/// The columns of a record that an event covers. The others say how it was handled, and are not evidence: the message of the reply
-/// (which the user has, signed), the times of start and end (each event has its own), the queue id, and counts.
+/// The columns of a record that an event covers. The others say how it was handled, and are not evidence: the message
+/// of the reply (which the user has, signed), the times of start and end (each event has its own), the queue id, and
+/// counts.
 const COVERED: [&str; 11] =
     ["name", "user", "command", "arguments", "signed", "state", "reason", "step", "run_as", "argv", "result"];
 

@@ -1,5 +1,5 @@
-//! `mailsudo check` with a Postfix of scripts: whether the address is accepted, whether Postfix runs, who is locked out; and
-//! programs that never answer. The real programs are in tests/system/check.rs.
+//! `mailsudo check` with a Postfix of scripts: whether the address is accepted, whether Postfix runs, who is locked
+//! out; and programs that never answer. The real programs are in tests/system/check.rs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

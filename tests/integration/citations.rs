@@ -1,4 +1,5 @@
-//! What the documents and the source cite is there: each link's file and heading, and each page of docs/ that a comment names.
+//! What the documents and the source cite is there: each link's file and heading, and each page of docs/ that a comment
+//! names.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,9 @@
-//! Many deliveries at once, each a process of its own, on one gateway. A deferred mail (75) is delivered again, as Postfix
-//! does, until all are done. Then there is exactly one run where one is due, one reply to each request, and nothing is left.
+//! Many deliveries at once, each a process of its own, on one gateway. A deferred mail (75) is delivered again, as
+//! Postfix does, until all are done. Then there is exactly one run where one is due, one reply to each request, and
+//! nothing is left.
 //!
-//! The sendmail refuses every argument vector but the documented one, and the exclusive command reports another run of it.
+//! The sendmail refuses every argument vector but the documented one, and the exclusive command reports another run of
+//! it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -244,8 +246,8 @@ fn exclusive_requests_run_one_after_the_other() {
     assert_each_ran_once(&test_gateway);
 }
 
-/// If no delivery waits, all are deferred while the command is held, and then all but one. They keep their places and their
-/// codes until they are delivered again.
+/// If no delivery waits, all are deferred while the command is held, and then all but one. They keep their places and
+/// their codes until they are delivered again.
 #[test]
 fn exclusive_requests_that_are_deferred_keep_their_place() {
     let test_gateway = new();

@@ -1,5 +1,5 @@
-//! Daily work without an editor: commands, settings, users and the ledger changed by the program, comments kept, nothing written
-//! that the gateway itself would refuse.
+//! Daily work without an editor: commands, settings, users and the ledger changed by the program, comments kept,
+//! nothing written that the gateway itself would refuse.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

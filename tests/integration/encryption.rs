@@ -1,4 +1,5 @@
-//! Replies and notices that only their reader reads: with sqop and openssl as tools, and sqop, GnuPG and openssl as readers.
+//! Replies and notices that only their reader reads: with sqop and openssl as tools, and sqop, GnuPG and openssl as
+//! readers.
 
 use std::fs;
 use std::io::Write;

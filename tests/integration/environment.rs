@@ -1,4 +1,5 @@
-//! What surrounds a delivery and that others may set: variables, access control lists, names that change while files are read.
+//! What surrounds a delivery and that others may set: variables, access control lists, names that change while files
+//! are read.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -42,8 +43,8 @@ fn the_callers_variables_change_nothing_and_reach_no_command() {
     }
 }
 
-/// Linux's form of an access control list (include/uapi/linux/posix_acl_xattr.h): owner rw, the account `user` rw, group r, mask
-/// rw, others r.
+/// Linux's form of an access control list (include/uapi/linux/posix_acl_xattr.h): owner rw, the account `user` rw,
+/// group r, mask rw, others r.
 fn acl(user: u32) -> Vec<u8> {
     let entry =
         |tag: u16, right: u16, id: u32| [&tag.to_le_bytes()[..], &right.to_le_bytes(), &id.to_le_bytes()].concat();

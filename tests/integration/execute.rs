@@ -1,4 +1,5 @@
-//! What happens around a run: limits, endless output, daemons, exclusive commands, built-in commands, a sudo that refuses.
+//! What happens around a run: limits, endless output, daemons, exclusive commands, built-in commands, a sudo that
+//! refuses.
 
 use crate::common::{KEY, TestGateway, block, context, deliver, mail};
 use mailsudo::protocol::{Timestamp, Verdict};

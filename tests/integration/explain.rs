@@ -1,5 +1,6 @@
 //! What `explain` prints, complete: one golden file, case by case, under a clock that does not move.
-//! `SNAPSHOTS=overwrite cargo test --test integration explain` takes over what it says now; read the difference before you commit it.
+//! `SNAPSHOTS=overwrite cargo test --test integration explain` takes over what it says now; read the difference before
+//! you commit it.
 
 use crate::common::{KEY, OTHER_KEY, TOTP, TestGateway, block, explain, factor, mail};
 use mailsudo::protocol::Timestamp;

@@ -1,5 +1,5 @@
-//! What the model of several nodes (tests/model) found, on the program itself: a failover that loses commits, a lock that is lost, a
-//! process that stops between its commit and its run.
+//! What the model of several nodes (tests/model) found, on the program itself: a failover that loses commits, a lock
+//! that is lost, a process that stops between its commit and its run.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! No two files of src import each other, directly or by way of others. A name that a `mod.rs` only passes on leads to the file
-//! that has it; a name that is passed on with `pub use` and not used there is no import.
+//! No two files of src import each other, directly or by way of others. A name that a `mod.rs` only passes on leads to
+//! the file that has it; a name that is passed on with `pub use` and not used there is no import.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -34,7 +34,8 @@ fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a regular expression")
 }
 
-/// The code of a file before its tests, without comments, with nothing in its literals, and with visibilities that name no module.
+/// The code of a file before its tests, without comments, with nothing in its literals, and with visibilities that name
+/// no module.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source file");
     if text.contains("#![cfg(test)]") {

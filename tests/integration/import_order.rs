@@ -1,5 +1,5 @@
-//! Modules import only modules that stand below them in docs/architecture.md, and `src/lib.rs` lists them in that order.
-//! What one file is there for, no other does beside it.
+//! Modules import only modules that stand below them in docs/architecture.md, and `src/lib.rs` lists them in that
+//! order. What one file is there for, no other does beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

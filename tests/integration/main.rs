@@ -1,6 +1,7 @@
 //! Behaviour through the library's and the program's public interfaces. No test here needs root, Postfix or sudo.
 //!
-//! `cargo test --test integration NAME` runs the tests whose path contains NAME. tests/README.md says what stands where.
+//! `cargo test --test integration NAME` runs the tests whose path contains NAME. tests/README.md says what stands
+//! where.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 

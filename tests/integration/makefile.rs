@@ -1,4 +1,5 @@
-//! `make install` installs the program that `make build` built last, for whatever architecture, and nothing where there is none.
+//! `make install` installs the program that `make build` built last, for whatever architecture, and nothing where there
+//! is none.
 
 use std::fs;
 use std::process::{Command, Output};

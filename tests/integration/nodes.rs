@@ -1,5 +1,5 @@
-//! Several mail servers with one ledger: replies of a dead one, the list of them, a ledger that moves into PostgreSQL, and what `check`
-//! says about the database.
+//! Several mail servers with one ledger: replies of a dead one, the list of them, a ledger that moves into PostgreSQL,
+//! and what `check` says about the database.
 
 use std::fs;
 

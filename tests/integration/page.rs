@@ -1,4 +1,5 @@
-//! The users' page as the program writes it, and the fingerprint of a key. What the page does in a browser is tested in `page/test/`.
+//! The users' page as the program writes it, and the fingerprint of a key. What the page does in a browser is tested in
+//! `page/test/`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
-//! What went wrong elsewhere (docs/past-failures.md), tried here where no other test does; and that every test which the
-//! documents name is there.
+//! What went wrong elsewhere (docs/past-failures.md), tried here where no other test does; and that every test which
+//! the documents name is there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -83,8 +83,8 @@ fn a_request_in_another_form_is_the_same_request() {
     assert_eq!(test_gateway.runs().len(), 1);
 }
 
-/// Libraries for JSON Web Tokens let the token say how it is to be verified, `none` included; Salt let some methods be called
-/// by anyone. Here the sender chooses nothing, and there is no request without a mac.
+/// Libraries for JSON Web Tokens let the token say how it is to be verified, `none` included; Salt let some methods be
+/// called by anyone. Here the sender chooses nothing, and there is no request without a mac.
 #[test]
 fn the_sender_cannot_choose_how_a_request_is_verified() {
     let mut test_gateway = TestGateway::new();
@@ -111,8 +111,8 @@ fn the_sender_cannot_choose_how_a_request_is_verified() {
     assert_eq!((test_gateway.runs().len(), test_gateway.recorded()), (0, (0, 0)));
 }
 
-/// Exim and OpenSMTPD let addresses of the envelope reach a shell, PHPMailer let one become options of sendmail's, and bash ran
-/// what stood in variables that mail servers filled from headers.
+/// Exim and OpenSMTPD let addresses of the envelope reach a shell, PHPMailer let one become options of sendmail's, and
+/// bash ran what stood in variables that mail servers filled from headers.
 #[test]
 fn nothing_in_a_mail_is_run_as_a_program() {
     let test_gateway = crate::cli::CliGateway::new();

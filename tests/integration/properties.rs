@@ -1,5 +1,5 @@
-//! What holds for every input: no byte of a signed block can change, no value makes another argument, no text makes another
-//! line or field of the log.
+//! What holds for every input: no byte of a signed block can change, no value makes another argument, no text makes
+//! another line or field of the log.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -12,8 +12,8 @@ use mailsudo::protocol::{CommandName, Key, ParameterName, Request, is_unsafe};
 use mailsudo::system::clock::Clock;
 use proptest::prelude::*;
 
-/// Every replacement, insertion and deletion of one byte, all of them: either the lines that the mac covers are what they
-/// were, mac and name with them, or the request is refused.
+/// Every replacement, insertion and deletion of one byte, all of them: either the lines that the mac covers are what
+/// they were, mac and name with them, or the request is refused.
 #[test]
 fn a_signed_block_cannot_change_by_a_byte() {
     let test_gateway = TestGateway::new();

@@ -239,7 +239,8 @@ fn with_key(key: &SoftKey, more: &str) -> TestGateway {
     test_gateway
 }
 
-/// A signature is judged before the code: it uses no step, and counts to no lockout, however often and with whatever code.
+/// A signature is judged before the code: it uses no step, and counts to no lockout, however often and with whatever
+/// code.
 #[test]
 fn a_missing_wrong_or_foreign_signature_is_answered_and_uses_and_counts_nothing() {
     let (own, foreign) = (SoftKey::new(1), SoftKey::new(2));

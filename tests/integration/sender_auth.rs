@@ -1,5 +1,5 @@
-//! Sender authentication: login, client and verdicts, for all users and for one, through the whole pipeline. What is refused
-//! here gets no reply and leaves no record.
+//! Sender authentication: login, client and verdicts, for all users and for one, through the whole pipeline. What is
+//! refused here gets no reply and leaves no record.
 
 use std::ffi::OsString;
 

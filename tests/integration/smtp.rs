@@ -1,5 +1,5 @@
-//! Replies by SMTP: a mail server that refuses, hangs or dies at each step of the conversation loses no reply and marks none
-//! as sent; a server that says 250 to the whole message has it, to the byte.
+//! Replies by SMTP: a mail server that refuses, hangs or dies at each step of the conversation loses no reply and marks
+//! none as sent; a server that says 250 to the whole message has it, to the byte.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! SSH signatures: every worked example (`tests/vectors-next.json`, `tests/ssh/vectors.json`, both made by other programs),
-//! a thousand changed signatures, and what a gateway and its users do with keys.
+//! SSH signatures: every worked example (`tests/vectors-next.json`, `tests/ssh/vectors.json`, both made by other
+//! programs), a thousand changed signatures, and what a gateway and its users do with keys.
 
 use std::fs;
 

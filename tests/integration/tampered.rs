@@ -1,5 +1,5 @@
-//! Replies as mail systems and attackers may change them, each with the verdict: genuine only where nothing but the gateway's
-//! text can be shown. `verify` has the same for the built program, with replies in files.
+//! Replies as mail systems and attackers may change them, each with the verdict: genuine only where nothing but the
+//! gateway's text can be shown. `verify` has the same for the built program, with replies in files.
 
 use mailsudo::client::KeyFile;
 use mailsudo::client::verify::{Checked, Finding, check};

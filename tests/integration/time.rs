@@ -299,7 +299,8 @@ fn requests_are_accepted_in_every_year() {
     }
 }
 
-/// A machine without a battery for its clock, or with a wrong time: requests are refused with a reason, and nothing panics.
+/// A machine without a battery for its clock, or with a wrong time: requests are refused with a reason, and nothing
+/// panics.
 #[test]
 fn with_an_impossible_clock_requests_are_refused_with_a_reason() {
     let right_time = at("2026-11-23T10:15:05Z");

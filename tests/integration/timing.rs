@@ -1,9 +1,9 @@
 //! What a sender could learn from the time: how much work the gateway does for a mail whose mac is wrong, counted in
 //! instructions by callgrind, which repeats to the instruction.
 //!
-//! Counted here: all three within 0.1 %, which is the digits of their keys and handling the file that nobody has. Reading that
-//! file, some microseconds in the kernel, is not counted and left uneven: nobody outside sees when a delivery ends, since mails
-//! like these are answered by nothing.
+//! Counted here: all three within 0.1 %, which is the digits of their keys and handling the file that nobody has.
+//! Reading that file, some microseconds in the kernel, is not counted and left uneven: nobody outside sees when a
+//! delivery ends, since mails like these are answered by nothing.
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -1,5 +1,5 @@
-//! What `verify` says of replies: `tests/replies/NAME.eml` is one reply of a gateway as it may arrive, or as an attacker may have
-//! changed it.
+//! What `verify` says of replies: `tests/replies/NAME.eml` is one reply of a gateway as it may arrive, or as an
+//! attacker may have changed it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

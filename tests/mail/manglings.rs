@@ -1,5 +1,5 @@
-//! Each mail of the folder as one more mail system changes it (docs/measurements.md#what-mail-systems-do-to-a-text). The
-//! golden file `tests/golden/manglings.txt` has every result: `ran`, or the word of the rule that refuses it.
+//! Each mail of the folder as one more mail system changes it (docs/measurements.md#what-mail-systems-do-to-a-text).
+//! The golden file `tests/golden/manglings.txt` has every result: `ran`, or the word of the rule that refuses it.
 //! `SNAPSHOTS=overwrite cargo test --test mail` takes over the results; read the difference before you commit it.
 
 use std::fmt::Write;

@@ -1,9 +1,9 @@
-//! A model of the protocol by which several mail servers share one ledger in PostgreSQL, checked in every order of its steps
-//! (stateright, breadth first). Nodes, a database with failovers that lose nothing or the newest commits, mail that both nodes have,
-//! deliveries that die or pause at any step, commits that end in doubt, clocks that differ.
+//! A model of the protocol by which several mail servers share one ledger in PostgreSQL, checked in every order of its
+//! steps (stateright, breadth first). Nodes, a database with failovers that lose nothing or the newest commits, mail
+//! that both nodes have, deliveries that die or pause at any step, commits that end in doubt, clocks that differ.
 //!
-//! Each rule of the protocol (`rules.rs`) has a test that takes it out and must find what it prevents. `make test` checks worlds that
-//! take seconds; `make soak` larger ones.
+//! Each rule of the protocol (`rules.rs`) has a test that takes it out and must find what it prevents. `make test`
+//! checks worlds that take seconds; `make soak` larger ones.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::indexing_slicing, clippy::panic)]

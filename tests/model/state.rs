@@ -1,4 +1,5 @@
-//! What the model's world consists of: the database, what a failover may return to, the deliveries, the runs, the user's mailbox.
+//! What the model's world consists of: the database, what a failover may return to, the deliveries, the runs, the
+//! user's mailbox.
 
 /// Moments and spans, in ticks. The database's clock is the true one.
 pub type Tick = i8;

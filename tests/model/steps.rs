@@ -1,4 +1,5 @@
-//! The steps of a delivery, each named like the function of the program that it stands for (`the_code_has_the_same_steps`).
+//! The steps of a delivery, each named like the function of the program that it stands for
+//! (`the_code_has_the_same_steps`).
 
 use crate::rules::{CLOCKS, Configuration, LIMIT, LOCK, MARGIN, MAX_AGE, MAX_FUTURE, Rule};
 use crate::state::{Answer, At, Database, Fault, Lock, Row, RowState, Run, Token, World};
@@ -72,7 +73,8 @@ impl Steps<'_> {
         }
     }
 
-    /// Another server takes over. With synchronous replication `standbys` has the last state that a commit has waited for.
+    /// Another server takes over. With synchronous replication `standbys` has the last state that a commit has waited
+    /// for.
     pub fn fail_over(&mut self, standby: Option<usize>) {
         self.world.failovers += 1;
         self.world.timeline += 1;
@@ -95,7 +97,8 @@ impl Steps<'_> {
         self.go(at, At::Locked);
     }
 
-    /// Commits `database`, and with it all that was committed before. Whether the answer is a success without a warning.
+    /// Commits `database`, and with it all that was committed before. Whether the answer is a success without a
+    /// warning.
     fn commit(&mut self, database: Database, end: Ended) -> bool {
         if end != Ended::Done {
             self.world.doubts += 1;
@@ -235,7 +238,8 @@ impl Steps<'_> {
                 let row = row(RowState::Waiting, None);
                 return self.settle(at, database, row, end, At::Waiting);
             }
-            // Nothing to write, but what was recognised must be kept: without the commit the quiet time would begin anew each time.
+            // Nothing to write, but what was recognised must be kept: without the commit the quiet time would begin
+            // anew each time.
             let is_proven = self.commit(database, end);
             return if is_proven { self.go(at, At::Waiting) } else { self.defer(at) };
         }

@@ -1,5 +1,5 @@
-//! Approval between people: one asks, another one approves, through the real Postfix and sudo. With input, with SSH keys, and by
-//! the mails that the users' page makes in a real browser.
+//! Approval between people: one asks, another one approves, through the real Postfix and sudo. With input, with SSH
+//! keys, and by the mails that the users' page makes in a real browser.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! The gateway's commands: programs that leave a trace, and the files that allow them. They are installed beside the example
-//! commands, so that the sudo rules have those too.
+//! The gateway's commands: programs that leave a trace, and the files that allow them. They are installed beside the
+//! example commands, so that the sudo rules have those too.
 
 use crate::process;
 

@@ -1,7 +1,7 @@
 //! A gateway of two commands and one user in the place of the main one, and what `mailsudo check` says of it.
 //!
-//! In: nothing. Out: findings. The main gateway is moved away meanwhile and comes back when this is dropped; Postfix, sudo
-//! and the ledger are those of the main gateway.
+//! In: nothing. Out: findings. The main gateway is moved away meanwhile and comes back when this is dropped; Postfix,
+//! sudo and the ledger are those of the main gateway.
 
 use std::process::{Command, Output, Stdio};
 

@@ -1,5 +1,5 @@
-//! Two gateways on one host, behind one Postfix: the address chooses, each has its own sudo rules and ledger, and a request for
-//! one never runs at the other.
+//! Two gateways on one host, behind one Postfix: the address chooses, each has its own sudo rules and ledger, and a
+//! request for one never runs at the other.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -65,8 +65,8 @@ fn install(options: &[&str]) -> Output {
     Command::new(PROGRAM).args(words).stdin(Stdio::null()).output().expect("the program")
 }
 
-/// The findings but for two that are always there: no program in the sandbox knows about the clock, and the gateways' addresses are
-/// in example.com, which receives no mail from outside.
+/// The findings but for two that are always there: no program in the sandbox knows about the clock, and the gateways'
+/// addresses are in example.com, which receives no mail from outside.
 fn complaints(folder: &str) -> String {
     let output = Command::new(PROGRAM).args(["check", "--quiet", "--config", folder]).stdin(Stdio::null()).output();
     let said = String::from_utf8_lossy(&output.expect("the program is installed").stdout).into_owned();
@@ -122,8 +122,8 @@ fn each_serves_its_own_address_and_its_own_requests() {
         assert!(reply.contains("Filesystem"), "{to}: {reply}");
     }
 
-    // A user whom the second gateway does not know is unknown there. A user whom it knows under the same key has still signed
-    // for the first.
+    // A user whom the second gateway does not know is unknown there. A user whom it knows under the same key has still
+    // signed for the first.
     let traveller = User::enrol("traveller");
     let request = traveller.request(&["disk"]);
     assert_refused(&traveller, &send(&traveller, ADDRESS, &request), "bad-mac");

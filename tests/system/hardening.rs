@@ -1,4 +1,5 @@
-//! The hardening of the program: what a delivery's memory holds and when, who may read it, and what its children inherit.
+//! The hardening of the program: what a delivery's memory holds and when, who may read it, and what its children
+//! inherit.
 
 use std::collections::BTreeSet;
 use std::fs;

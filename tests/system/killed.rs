@@ -6,8 +6,8 @@ use crate::commands::{GATE, PASSED};
 use crate::user::{User, in_block};
 use crate::{poll, postfix, process, system_env};
 
-/// Has `linger` run until the gate, kills the processes that satisfy `victims`, and gives what the reply says, and whether
-/// the command still lives at that time.
+/// Has `linger` run until the gate, kills the processes that satisfy `victims`, and gives what the reply says, and
+/// whether the command still lives at that time.
 fn kill_during_the_run(name: &str, victims: impl Fn(&str) -> bool) -> (String, bool) {
     system_env::enter();
     process::remove(PASSED);

@@ -1,5 +1,5 @@
-//! The ledger on a small disk of its own that fails in the ways in which disks fail: with the real rights of the service user,
-//! and with a real end of the space.
+//! The ledger on a small disk of its own that fails in the ways in which disks fail: with the real rights of the
+//! service user, and with a real end of the space.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! The Debian package on a host without mailsudo: the README's walk to a first reply, a second user and a third command,
-//! and what removing and purging leave.
+//! The Debian package on a host without mailsudo: the README's walk to a first reply, a second user and a third
+//! command, and what removing and purging leave.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;

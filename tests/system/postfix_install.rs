@@ -1,4 +1,5 @@
-//! `mailsudo postfix install` and `remove` on a copy of a configuration: shows what it will do, does it once, removes it.
+//! `mailsudo postfix install` and `remove` on a copy of a configuration: shows what it will do, does it once, removes
+//! it.
 
 use std::fs;
 use std::path::Path;

@@ -59,8 +59,8 @@ fn said<S: AsRef<OsStr>>(program: &str, args: &[S], output: std::io::Result<Outp
     stdout
 }
 
-/// The ids of the processes whose command line, its words joined by spaces, satisfies `wanted`. A shell that has forked and
-/// whose child has not yet become the program that it will be is there once.
+/// The ids of the processes whose command line, its words joined by spaces, satisfies `wanted`. A shell that has forked
+/// and whose child has not yet become the program that it will be is there once.
 pub(crate) fn find(wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("/proc is mounted in the sandbox");
     let found: Vec<(u32, String)> = entries

@@ -1,5 +1,5 @@
-//! docs/recipes.md: jobs that go on after their command, in a real systemd and with the real atd. The command lines are those of
-//! examples/recipes.
+//! docs/recipes.md: jobs that go on after their command, in a real systemd and with the real atd. The command lines are
+//! those of examples/recipes.
 
 use serde::Deserialize;
 

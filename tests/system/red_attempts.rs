@@ -46,7 +46,8 @@ impl Attempt {
     }
 }
 
-/// Every argument from `first` on dropped, doubled, swapped, extended, emptied, globbed, glued; arguments added everywhere.
+/// Every argument from `first` on dropped, doubled, swapped, extended, emptied, globbed, glued; arguments added
+/// everywhere.
 pub(crate) fn mutations(line: &Permitted, first: usize) -> Vec<Attempt> {
     let words = &line.words;
     let mut all: Vec<(String, Vec<String>)> = Vec::new();
@@ -225,8 +226,8 @@ pub(crate) fn options(line: &Permitted) -> Vec<Attempt> {
     all
 }
 
-/// Ways to say the permitted program by another name, and options that a sudo may take or pass over: if anything runs, it is
-/// the permitted line and nothing else.
+/// Ways to say the permitted program by another name, and options that a sudo may take or pass over: if anything runs,
+/// it is the permitted line and nothing else.
 pub(crate) fn other_names(line: &Permitted) -> Vec<Attempt> {
     let names = [
         "timeout".to_owned(),
@@ -245,7 +246,8 @@ pub(crate) fn other_names(line: &Permitted) -> Vec<Attempt> {
         attempt.words[1] = name;
         attempt
     };
-    // Of LD_PRELOAD sudo does not even hear: the loader takes it from a setuid program's environment. sudo-rs ignores -E.
+    // Of LD_PRELOAD sudo does not even hear: the loader takes it from a setuid program's environment. sudo-rs ignores
+    // -E.
     let passed_over: [&[&str]; 9] = [
         &["-E"],
         &["--preserve-env"],

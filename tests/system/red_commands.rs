@@ -1,5 +1,5 @@
-//! Commands to be attacked: every kind of rule that a fragment can hold, around one program that records each of its runs.
-//! In: which sudo. Out: the vectors that are permitted, and what was run.
+//! Commands to be attacked: every kind of rule that a fragment can hold, around one program that records each of its
+//! runs. In: which sudo. Out: the vectors that are permitted, and what was run.
 //!
 //! They are there beside the main gateway's, whose fragment stays in force; all of it is gone when this is dropped.
 
@@ -29,7 +29,8 @@ const SCRIPT: &str = "#!/bin/sh
 env >>/srv/red/environment
 ";
 
-/// A command: its name, its arguments and the rest in TOML, whether sudo-rs can express its rule, and vectors to attack.
+/// A command: its name, its arguments and the rest in TOML, whether sudo-rs can express its rule, and vectors to
+/// attack.
 struct Entry {
     name: &'static str,
     run_as: &'static str,

@@ -192,7 +192,8 @@ fn attack(red: &Red, is_exact: bool) {
     by_other_names(red, &attacker);
 }
 
-/// Other names for the permitted program, and a hostile environment: if it runs, it is the permitted one, with nothing of ours.
+/// Other names for the permitted program, and a hostile environment: if it runs, it is the permitted one, with nothing
+/// of ours.
 fn by_other_names(red: &Red, attacker: &Attacker<'_>) {
     red.environment();
     let plain = red.permitted()[0].clone();

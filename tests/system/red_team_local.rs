@@ -1,6 +1,6 @@
-//! Attacks as another local user, who is neither root nor the service user: to read or replace files, to send mail, to act as
-//! the gateway or its users, and to make root do it. After each attempt comes one that works, which shows that the test can
-//! tell.
+//! Attacks as another local user, who is neither root nor the service user: to read or replace files, to send mail, to
+//! act as the gateway or its users, and to make root do it. After each attempt comes one that works, which shows that
+//! the test can tell.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown, symlink};

@@ -1,6 +1,6 @@
-//! Requests that are refused: what gets a reply and what gets none, and that each is logged, each mail consumed, and nothing
-//! run. `tests/integration/refusal_table.rs` tests the rows of docs/protocol.md's table one by one; here the real programs are
-//! around them.
+//! Requests that are refused: what gets a reply and what gets none, and that each is logged, each mail consumed, and
+//! nothing run. `tests/integration/refusal_table.rs` tests the rows of docs/protocol.md's table one by one; here the
+//! real programs are around them.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Every remedy that the program prints: each kind is run as it is printed, and those of `check` make its finding go away.
+//! Every remedy that the program prints: each kind is run as it is printed, and those of `check` make its finding go
+//! away.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +11,8 @@ use crate::gateway::{Gateway, Level};
 use crate::process::{self, run};
 use crate::system_env::PROGRAM;
 
-/// Runs a command line at a terminal, where each question is answered with yes. Returns the exit status and what was shown.
+/// Runs a command line at a terminal, where each question is answered with yes. Returns the exit status and what was
+/// shown.
 fn at_terminal(line: &str) -> (Option<i32>, String) {
     let mut script = Command::new("script")
         .args(["--quiet", "--return", "--command", line, "/dev/null"])

@@ -1,5 +1,5 @@
-//! Sender authentication by the real programs: OpenDKIM signs and verifies, OpenDMARC judges, with keys and policy from a zone
-//! of the sandbox's own; Cyrus SASL logs users in. Set up as docs/sender-authentication.md says.
+//! Sender authentication by the real programs: OpenDKIM signs and verifies, OpenDMARC judges, with keys and policy from
+//! a zone of the sandbox's own; Cyrus SASL logs users in. Set up as docs/sender-authentication.md says.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -181,8 +181,8 @@ fn a_signature_that_the_border_has_verified() {
     submit(&forger, BORDER, None, &format!("{FORGED}{mail}"));
     assert_refused(&forger, "unconfirmed-from");
 
-    // OpenDMARC reads a forged field with its own name as OpenDKIM's result, and says dmarc=pass. It is refused because the
-    // forged field is still there.
+    // OpenDMARC reads a forged field with its own name as OpenDKIM's result, and says dmarc=pass. It is refused because
+    // the forged field is still there.
     let (lucky, mail) = disk("lucky");
     submit(&lucky, OPEN_BORDER, None, &format!("{FORGED}{mail}"));
     assert_refused(&lucky, "ambiguous-results");

@@ -1,5 +1,5 @@
-//! `mailsudo setup` on the real Postfix: one command from an empty gateway to a genuine reply; a second run changes nothing;
-//! `--undo` leaves everything as before.
+//! `mailsudo setup` on the real Postfix: one command from an empty gateway to a genuine reply; a second run changes
+//! nothing; `--undo` leaves everything as before.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

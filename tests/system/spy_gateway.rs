@@ -1,8 +1,9 @@
-//! A gateway of its own beside the main one, whose `deliver` a test calls itself, as Postfix does: as the service user, with
-//! an environment and descriptors of the test's choice.
+//! A gateway of its own beside the main one, whose `deliver` a test calls itself, as Postfix does: as the service user,
+//! with an environment and descriptors of the test's choice.
 //!
-//! Its one command and its sendmail are spies: each writes its process id to a file and runs until it is released, so that a
-//! test can read /proc about it and about the delivery that waits for it. All of it is gone when this is dropped.
+//! Its one command and its sendmail are spies: each writes its process id to a file and runs until it is released, so
+//! that a test can read /proc about it and about the delivery that waits for it. All of it is gone when this is
+//! dropped.
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! What prevents the real sudo from starting a command: nothing is run, the log has sudo's own message, and the remedy in the
-//! log works as it is printed.
+//! What prevents the real sudo from starting a command: nothing is run, the log has sudo's own message, and the remedy
+//! in the log works as it is printed.
 
 use std::process::Command;
 
@@ -138,8 +138,8 @@ fn nothing_is_run_and_the_remedy_works() {
     }
 }
 
-/// sudo hangs in PAM, or is killed there: the command has not begun, and cannot begin later. There is no remedy, because the
-/// cause is not known.
+/// sudo hangs in PAM, or is killed there: the command has not begun, and cannot begin later. There is no remedy,
+/// because the cause is not known.
 #[test]
 fn a_sudo_that_hangs_or_is_killed_before_the_command_begins_runs_nothing() {
     system_env::enter();
@@ -219,7 +219,8 @@ fn other_lines_in_sudoers_cause_no_fault() {
     }
 }
 
-/// A host whose own name cannot be resolved: it is not in /etc/hosts, and DNS does not answer. Dropping it brings both back.
+/// A host whose own name cannot be resolved: it is not in /etc/hosts, and DNS does not answer. Dropping it brings both
+/// back.
 struct SilentDns {
     hosts: String,
     resolver: String,

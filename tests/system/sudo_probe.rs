@@ -1,7 +1,7 @@
 //! A gateway with one command, and what sudo permits of it.
 //!
-//! In: a command's file. Out: whether a fragment could be made of it, and yes or no to argument vectors, from sudo itself.
-//! The fragment is there beside the main gateway's, and is gone when this is dropped.
+//! In: a command's file. Out: whether a fragment could be made of it, and yes or no to argument vectors, from sudo
+//! itself. The fragment is there beside the main gateway's, and is gone when this is dropped.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -50,7 +50,8 @@ impl Probe {
         answer(&output(self.sudo, &question), &format!("sudo of {arguments:?}"))
     }
 
-    /// What the probe says when the service user runs it, `run_as` being sudo's options; `None` where sudo does not let it.
+    /// What the probe says when the service user runs it, `run_as` being sudo's options; `None` where sudo does not let
+    /// it.
     pub(crate) fn runs_as(&self, run_as: &[&str], arguments: &[&str]) -> Option<String> {
         let mut line = vec!["--reuid", SERVICE, "--regid", SERVICE, "--clear-groups", self.sudo, "-n"];
         line.extend(run_as);
@@ -73,7 +74,8 @@ impl Probe {
         answer(&output, &format!("may of {values:?}"))
     }
 
-    /// Panics unless exactly the vectors in `permitted` are let through, of those, of vectors near them and of `refused`.
+    /// Panics unless exactly the vectors in `permitted` are let through, of those, of vectors near them and of
+    /// `refused`.
     pub(crate) fn assert_exact(&self, what: &str, permitted: &[Vec<String>], refused: &[Vec<String>]) {
         for vector in permitted {
             assert!(self.permits(&words(vector)), "{what}: refused: {vector:?}\n{}", fragment());

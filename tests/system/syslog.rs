@@ -35,8 +35,8 @@ pub(crate) fn stop() {
     let _ = fs::remove_file(SOCKET);
 }
 
-/// All of facilities auth and authpriv so far: the program's audit lines, and those of sudo and sudo-rs. (sudo-rs logs to
-/// auth, the others to authpriv.)
+/// All of facilities auth and authpriv so far: the program's audit lines, and those of sudo and sudo-rs. (sudo-rs logs
+/// to auth, the others to authpriv.)
 pub(crate) fn authpriv() -> String {
     process::text(LOG)
 }

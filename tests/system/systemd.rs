@@ -1,7 +1,7 @@
 //! A real systemd that has only the given units, as process 1 of a PID namespace inside the sandbox.
 //!
-//! It shares the sandbox's files, so what a unit writes is there to be looked at. Its control groups are made in the host's
-//! tree, below one group of its own, which is empty and gone when this is dropped.
+//! It shares the sandbox's files, so what a unit writes is there to be looked at. Its control groups are made in the
+//! host's tree, below one group of its own, which is empty and gone when this is dropped.
 
 use std::fs;
 use std::path::Path;

@@ -68,8 +68,8 @@ impl User {
         sign(self.program, &[words, &more].concat())
     }
 
-    /// Has `sign --send --wait-reply` hand a request to sendmail and wait in the mailbox of root's settings. Its record of used codes is
-    /// the same each time.
+    /// Has `sign --send --wait-reply` hand a request to sendmail and wait in the mailbox of root's settings. Its record
+    /// of used codes is the same each time.
     pub(crate) fn sign_and_wait(&self, command: &[&str]) -> Child {
         let state = self.key.replace(".key.toml", ".state");
         let words = ["--key", &self.key, "--totp-secret-file", &self.secret, "--from", &self.address];

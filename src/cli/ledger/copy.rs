@@ -16,8 +16,8 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// Copy a ledger in SQLite into one in PostgreSQL, with its approvals, watermark and lockouts
 ///
-/// Stop deliveries first: what is recorded during the copy may be missing in it, and could run again. A copy that was interrupted is
-/// continued by the same command; what is there already stays.
+/// Stop deliveries first: what is recorded during the copy may be missing in it, and could run again. A copy that was
+/// interrupted is continued by the same command; what is there already stays.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -74,7 +74,8 @@ impl Copy {
     }
 }
 
-/// Copies all records, the oldest first, with what is known of approvals. Returns how many were read, and how many were not there yet.
+/// Copies all records, the oldest first, with what is known of approvals. Returns how many were read, and how many were
+/// not there yet.
 fn records(source: &dyn LedgerQueries, target: &mut dyn LedgerQueries) -> Result<(u64, u64), LedgerError> {
     let (mut read, mut written) = (0, 0);
     let mut batch: Vec<Record> = Vec::new();

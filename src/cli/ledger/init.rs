@@ -15,8 +15,8 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// Make an empty ledger where mailsudo.toml says; an existing one stays unchanged
 ///
-/// A new ledger refuses all requests that were signed before it was made. It may replace a lost ledger, and must not run
-/// again what that one recorded. In PostgreSQL, it also lets the role of `[ledger] url` do what deliver needs.
+/// A new ledger refuses all requests that were signed before it was made. It may replace a lost ledger, and must not
+/// run again what that one recorded. In PostgreSQL, it also lets the role of `[ledger] url` do what deliver needs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,8 +35,8 @@ pub(in crate::cli) struct Init {
 
 /// Bring the tables of a ledger in PostgreSQL up to date, after mailsudo was upgraded
 ///
-/// Migrations are numbered and only go forward. A ledger that a newer mailsudo has migrated beyond what this one can use is not
-/// touched.
+/// Migrations are numbered and only go forward. A ledger that a newer mailsudo has migrated beyond what this one can
+/// use is not touched.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger migrate --owner-url 'postgresql://mailsudo_owner@/mailsudo'")]
 pub(in crate::cli) struct Migrate {
@@ -53,7 +53,8 @@ pub(in crate::cli) struct Migrate {
 /// As which role the tables of a ledger in PostgreSQL are made or changed.
 #[derive(Debug, Args)]
 pub(super) struct OwnerArg {
-    /// PostgreSQL: the role that owns the tables, and the server, as in `[ledger] url`; without it, those of `[ledger] url`
+    /// PostgreSQL: the role that owns the tables, and the server, as in `[ledger] url`; without it, those of `[ledger]
+    /// url`
     #[arg(long, value_name = "URL", value_parser = postgres_url)]
     owner_url: Option<PostgresUrl>,
 

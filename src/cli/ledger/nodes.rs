@@ -21,8 +21,8 @@ use crate::system::clock::{Clock, SystemClock};
 
 /// List the mail servers that use the ledger: version, configuration, clock, when last seen
 ///
-/// This host's own line is written first. DIGEST is over users, secrets, commands and settings: where it differs, they do. CLOCK
-/// is how far the server's clock was ahead of PostgreSQL's.
+/// This host's own line is written first. DIGEST is over users, secrets, commands and settings: where it differs, they
+/// do. CLOCK is how far the server's clock was ahead of PostgreSQL's.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger nodes")]
 pub(in crate::cli) struct Nodes {
@@ -36,8 +36,8 @@ pub(in crate::cli) struct Nodes {
 
 /// Send the replies that deliveries on dead mail servers have left unsent; run nothing
 ///
-/// For a timer (mailsudo-resume.timer) on each of several mail servers with one ledger. It also writes this host's line for
-/// `mailsudo ledger nodes`. Exit status 75: the ledger or the mail server cannot serve.
+/// For a timer (mailsudo-resume.timer) on each of several mail servers with one ledger. It also writes this host's line
+/// for `mailsudo ledger nodes`. Exit status 75: the ledger or the mail server cannot serve.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo ledger resume --reply-via /usr/sbin/sendmail")]
 pub(in crate::cli) struct Resume {

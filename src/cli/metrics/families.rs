@@ -79,8 +79,8 @@ impl Counters<'_> {
         self.labelled(&series.to_string(), &[], &[])
     }
 
-    /// All series that begin with `word`, with the words after it as labels. A value in `known` that has not occurred yet is 0 and not
-    /// absent, so that an alert sees the change.
+    /// All series that begin with `word`, with the words after it as labels. A value in `known` that has not occurred
+    /// yet is 0 and not absent, so that an alert sees the change.
     fn labelled(&self, word: &str, labels: &[&'static str], known: &[&str]) -> Vec<Sample> {
         let mut samples = Vec::new();
         let found = self.0.iter().filter(|counter| counter.words.first().is_some_and(|first| first == word));

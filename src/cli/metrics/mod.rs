@@ -18,8 +18,8 @@ use family::{Family, Kind, Sample};
 
 /// Print the ledger's counters for Prometheus
 ///
-/// The counters go on when requests are pruned. What the ledger never sees is not counted: mail that is refused before its mac is found
-/// to be right, and deferrals while the ledger cannot be used.
+/// The counters go on when requests are pruned. What the ledger never sees is not counted: mail that is refused before
+/// its mac is found to be right, and deferrals while the ledger cannot be used.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo metrics --output /var/lib/prometheus/node-exporter/mailsudo.prom")]
 pub(super) struct Metrics {
@@ -58,13 +58,14 @@ impl Metrics {
     }
 }
 
-/// A label's value: backslash, quote and line end escaped. A word in the ledger is a known one, unless the ledger was changed.
+/// A label's value: backslash, quote and line end escaped. A word in the ledger is a known one, unless the ledger was
+/// changed.
 fn escaped(word: &str) -> String {
     word.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// The families as text. In the text format 0.0.4 a counter's own name ends with `_total`, and `_created` is a family of its own. In
-/// OpenMetrics both are samples of the family.
+/// The families as text. In the text format 0.0.4 a counter's own name ends with `_total`, and `_created` is a family
+/// of its own. In OpenMetrics both are samples of the family.
 fn exposition(families: &[Family], gateway: &str, format: Format) -> String {
     let mut text = String::new();
     let line = |name: &str, sample: &Sample| {

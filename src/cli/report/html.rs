@@ -1,4 +1,5 @@
-//! A report as one HTML page: no script, nothing from elsewhere, charts in SVG, for a screen and for paper. In: a summary. Out: HTML.
+//! A report as one HTML page: no script, nothing from elsewhere, charts in SVG, for a screen and for paper. In: a
+//! summary. Out: HTML.
 //!
 //! MUST: what the ledger holds is text here and never markup.
 

@@ -1,4 +1,5 @@
-//! What a report says. In: records, the newest first. Out: counts by day, user, command, reason and vote, and the slowest runs.
+//! What a report says. In: records, the newest first. Out: counts by day, user, command, reason and vote, and the
+//! slowest runs.
 
 use std::collections::BTreeMap;
 

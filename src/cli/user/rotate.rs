@@ -17,9 +17,10 @@ use crate::system::files::{Rights, create, create_folder};
 
 /// Give a user a new HMAC key, a new TOTP secret or other SSH keys
 ///
-/// With --hmac and --ssh-key the old keys stay valid for requests signed within the overlap, so there is time to give the
-/// user the new key file, and for mail that is under way. With --totp the old secret is invalid from the next message on,
-/// because a phone holds only one. --ssh-key replaces all of the user's SSH keys: give those that stay, too.
+/// With --hmac and --ssh-key the old keys stay valid for requests signed within the overlap, so there is time to give
+/// the user the new key file, and for mail that is under way. With --totp the old secret is invalid from the next
+/// message on, because a phone holds only one. --ssh-key replaces all of the user's SSH keys: give those that stay,
+/// too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mailsudo user rotate alice --hmac --overlap 2d

@@ -19,8 +19,8 @@ use crate::system::files::{Rights, create};
 
 /// Write users with their secrets to a file, for `mailsudo user import` on another host
 ///
-/// The file holds every secret of these users: it gets mode 0600. Take it to the other host in a way that you trust, and delete
-/// it on both.
+/// The file holds every secret of these users: it gets mode 0600. Take it to the other host in a way that you trust,
+/// and delete it on both.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user export alice bob --output users.toml")]
 pub(in crate::cli) struct Export {
@@ -38,8 +38,9 @@ pub(in crate::cli) struct Export {
 
 /// Enrol the users of a file from `mailsudo user export`, with the same secrets
 ///
-/// Their phones work for both hosts. If this gateway has another name, each user needs a key file for it too; it is written
-/// here. A code that one gateway has accepted is not known to the other; a request is for one gateway by its name.
+/// Their phones work for both hosts. If this gateway has another name, each user needs a key file for it too; it is
+/// written here. A code that one gateway has accepted is not known to the other; a request is for one gateway by its
+/// name.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo user import users.toml --dry-run")]
 pub(in crate::cli) struct Import {

@@ -1,4 +1,5 @@
-//! An account at an IMAP server, and where its password is. In: the client's settings. Out: the password, when it is needed.
+//! An account at an IMAP server, and where its password is. In: the client's settings. Out: the password, when it is
+//! needed.
 
 use std::path::PathBuf;
 
@@ -36,7 +37,8 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or others may read it, or the command fails; or it is empty or has a byte that IMAP cannot send.
+    /// The file cannot be read or others may read it, or the command fails; or it is empty or has a byte that IMAP
+    /// cannot send.
     pub(super) fn password(&self) -> Result<Zeroizing<String>> {
         let text = match &self.password {
             Password::File(path) => read_private(path)?,

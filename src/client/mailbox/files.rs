@@ -1,4 +1,5 @@
-//! A mailbox on this machine. In: the path of a Maildir or an mbox file. Out: the messages that have come since it was opened.
+//! A mailbox on this machine. In: the path of a Maildir or an mbox file. Out: the messages that have come since it was
+//! opened.
 //!
 //! It only reads: no message is moved or marked.
 

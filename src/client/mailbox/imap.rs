@@ -1,4 +1,5 @@
-//! The folder of an IMAP account where replies come. In: an account. Out: the messages that have come since it was opened.
+//! The folder of an IMAP account where replies come. In: an account. Out: the messages that have come since it was
+//! opened.
 //!
 //! MUST: the password goes only to a server whose certificate this machine trusts for the server's name.
 

@@ -1,5 +1,5 @@
-//! The user's own mailbox, where replies come: `sign --send --wait-reply` waits for one there. In: a Maildir, an mbox file or an
-//! IMAP account, and a request's id. Out: the checked reply.
+//! The user's own mailbox, where replies come: `sign --send --wait-reply` waits for one there. In: a Maildir, an mbox
+//! file or an IMAP account, and a request's id. Out: the checked reply.
 //!
 //! It only reads. It must never take a message for a reply that the key does not prove.
 

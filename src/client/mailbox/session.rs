@@ -1,8 +1,8 @@
-//! IMAP4rev1 (RFC 3501), the few commands that reading new messages needs. In: a stream to the server, encrypted already. Out: the
-//! answers, read by imap-proto.
+//! IMAP4rev1 (RFC 3501), the few commands that reading new messages needs. In: a stream to the server, encrypted
+//! already. Out: the answers, read by imap-proto.
 //!
-//! MUST: what the server says is bounded: each answer in size, and each wait by the stream's own limit. It only reads: EXAMINE and
-//! BODY.PEEK change nothing in the mailbox.
+//! MUST: what the server says is bounded: each answer in size, and each wait by the stream's own limit. It only reads:
+//! EXAMINE and BODY.PEEK change nothing in the mailbox.
 
 use std::fmt;
 use std::io::{self, Read, Write};

@@ -1,4 +1,5 @@
-//! A parameter's pattern: an anchored regular expression that sudo's POSIX expressions and Rust's regular expressions read the same way.
+//! A parameter's pattern: an anchored regular expression that sudo's POSIX expressions and Rust's regular expressions
+//! read the same way.
 //!
 //! In: text. Out: a matcher for mailsudo, and the same language as a POSIX extended expression for sudoers. Only
 //! literals, bracket classes, groups, `|` and `? * + {m,n}` are accepted (docs/decisions/0007); what a pattern can

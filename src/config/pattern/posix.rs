@@ -33,9 +33,9 @@ pub(super) fn print(node: &Node, posix: &mut String) {
 }
 
 /// A set as alternatives of a bracket expression and of what a bracket cannot hold. In a bracket, `]` is first and `-`
-/// last, and `^` is never first (regex(7)); `[` is never before `.`, `:` or `=`, as it comes after them. Measured with sudo
-/// 1.9.13: `#` and `$` end its own token there, and two of `*`, `+` and `?` side by side are refused even there; so these
-/// are alternatives of their own, as `^` is where nothing could go before it.
+/// last, and `^` is never first (regex(7)); `[` is never before `.`, `:` or `=`, as it comes after them. Measured with
+/// sudo 1.9.13: `#` and `$` end its own token there, and two of `*`, `+` and `?` side by side are refused even there;
+/// so these are alternatives of their own, as `^` is where nothing could go before it.
 fn print_set(set: Set, posix: &mut String) {
     let member = |byte: u8| set & 1 << byte != 0;
     let mut alternatives = Vec::new();

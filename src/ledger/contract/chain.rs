@@ -92,7 +92,8 @@ pub(super) fn there_is_one_head_for_all(stand: &dyn Stand) {
     assert_whole(0, beginning(), &rows);
 }
 
-/// Items 5 and 7: pruning removes events from the beginning alone, up to the first that is not old, and says where the chain begins then.
+/// Items 5 and 7: pruning removes events from the beginning alone, up to the first that is not old, and says where the
+/// chain begins then.
 pub(super) fn pruning_leaves_a_checkpoint(stand: &dyn Stand) {
     let mut ledger = stand.open();
     let day = 86_400;

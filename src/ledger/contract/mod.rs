@@ -1,5 +1,5 @@
-//! What every backend must guarantee, as one test for each item of the module's list. Each test runs on each backend, in a module
-//! that is named like it; a new backend adds a [`Stand`].
+//! What every backend must guarantee, as one test for each item of the module's list. Each test runs on each backend,
+//! in a module that is named like it; a new backend adds a [`Stand`].
 
 #![cfg(test)]
 

@@ -1,9 +1,12 @@
-//! The audit chain, in PostgreSQL's SQL. In: an event, under the lock of the one row of mailsudo.ledger. Out: the head after it.
+//! The audit chain, in PostgreSQL's SQL. In: an event, under the lock of the one row of mailsudo.ledger. Out: the head
+//! after it.
 //!
-//! In a transaction the newest event is read with the lock, the hash is made here, and the event is sent together with COMMIT: it
-//! costs no further round trip while the lock is held. Where there is no transaction, the server makes the hash.
+//! In a transaction the newest event is read with the lock, the hash is made here, and the event is sent together with
+//! COMMIT: it costs no further round trip while the lock is held. Where there is no transaction, the server makes the
+//! hash.
 //!
-//! MUST: the newest event is read by a statement of its own after the lock is held, so that it sees all that was committed before.
+//! MUST: the newest event is read by a statement of its own after the lock is held, so that it sees all that was
+//! committed before.
 
 use super::value::{Row, Value};
 use super::wire::{Statement, statement};
@@ -62,8 +65,8 @@ impl NewEvent {
     }
 }
 
-/// Does `parts` of a statement, and adds the event `$4` of the moment `$2` where they have `marked` a row. It may run twice, if it then
-/// marks nothing. The lock must be held.
+/// Does `parts` of a statement, and adds the event `$4` of the moment `$2` where they have `marked` a row. It may run
+/// twice, if it then marks nothing. The lock must be held.
 pub(super) fn with_event(parts: &str) -> String {
     format!(
         "WITH {parts}, chain AS ({END})
@@ -77,7 +80,8 @@ pub(super) fn lock<'s>() -> Statement<'s> {
     statement("SELECT FROM mailsudo.ledger FOR UPDATE", &[])
 }
 
-/// Adds the event `$2` of the moment `$1`. It may run twice: then the newest event is the same one. The lock must be held.
+/// Adds the event `$2` of the moment `$1`. It may run twice: then the newest event is the same one. The lock must be
+/// held.
 pub(super) fn append_sql() -> String {
     format!(
         "WITH chain AS ({END})

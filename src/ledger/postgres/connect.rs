@@ -1,6 +1,7 @@
 //! Connects and logs in. In: the servers that `[ledger] url` names. Out: a [`Wire`] to the one that takes writes.
 //!
-//! MUST: no password leaves this host. SCRAM proves it without sending it (RFC 7677); other logins by password are refused.
+//! MUST: no password leaves this host. SCRAM proves it without sending it (RFC 7677); other logins by password are
+//! refused.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -32,8 +33,8 @@ pub(in crate::ledger) struct Target {
     pub(super) root_certificates: Option<Rc<String>>,
 }
 
-/// Connects to the first server that is not a standby. One that does not answer is given up after its share of the time that is left,
-/// so that a server that was stopped or cut off hides no other.
+/// Connects to the first server that is not a standby. One that does not answer is given up after its share of the time
+/// that is left, so that a server that was stopped or cut off hides no other.
 ///
 /// # Errors
 ///

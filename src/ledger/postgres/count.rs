@@ -8,7 +8,8 @@ use crate::protocol::Timestamp;
 /// Reads all counters.
 pub(super) const READ: &str = "SELECT series, value, since FROM mailsudo.counters ORDER BY series";
 
-/// Marks a reply as sent, and counts it if it was not marked before: parts of a statement that may do more with what was `marked`.
+/// Marks a reply as sent, and counts it if it was not marked before: parts of a statement that may do more with what
+/// was `marked`.
 pub(super) const REPLIED: &str = "marked AS (
          UPDATE mailsudo.requests SET replied = $2, audit_lost = greatest(audit_lost, $3)
          WHERE id = $1 AND replied IS NULL AND state NOT IN ('waiting', 'started') RETURNING id
@@ -21,8 +22,8 @@ pub(super) const IMPORT: &str = "INSERT INTO mailsudo.counters AS known (series,
      ON CONFLICT (series) DO UPDATE SET value = greatest(known.value, excluded.value),
          since = least(known.since, excluded.since)";
 
-/// The statement that adds `counts`, for the values of [`values`]. All writers have the series in the same order, so that two which
-/// write at once do not wait for each other.
+/// The statement that adds `counts`, for the values of [`values`]. All writers have the series in the same order, so
+/// that two which write at once do not wait for each other.
 pub(super) fn add_sql(counts: &Counts) -> String {
     let rows: Vec<_> = (0..counts.each().len()).map(|at| format!("(${}, ${}, $1)", 2 * at + 2, 2 * at + 3)).collect();
     format!(

@@ -1,8 +1,9 @@
-//! Which process works on a request: a row that ends by the database's clock. In: a request id. Out: a [`RequestLock`], or that
-//! another process holds it.
+//! Which process works on a request: a row that ends by the database's clock. In: a request id. Out: a [`RequestLock`],
+//! or that another process holds it.
 //!
-//! A process that dies leaves its row. A process on the same host, since the same start of it, sees that the holder is dead, and takes
-//! it over at once. Any other waits until the row ends, which is later than Postfix lets a delivery live.
+//! A process that dies leaves its row. A process on the same host, since the same start of it, sees that the holder is
+//! dead, and takes it over at once. Any other waits until the row ends, which is later than Postfix lets a delivery
+//! live.
 //!
 //! MUST: no session advisory locks. They are lost with a failover, and pgbouncer gives a session to somebody else.
 
@@ -69,8 +70,8 @@ pub(super) fn lock(
     }
 }
 
-/// Whether this delivery has the lock of `$1`, and will have it until what it decides now has begun. A failover may lose a lock, and
-/// a process may be stopped for longer than it lasts.
+/// Whether this delivery has the lock of `$1`, and will have it until what it decides now has begun. A failover may
+/// lose a lock, and a process may be stopped for longer than it lasts.
 pub(super) const IS_OWN: &str = "SELECT EXISTS (SELECT FROM mailsudo.locks
      WHERE id = $1 AND token = $2 AND ends > clock_timestamp() + $3 * interval '1 second')";
 
@@ -107,7 +108,8 @@ impl Drop for Held {
     }
 }
 
-/// A process, so that it can be recognised: the host's start, the namespace of process ids, the id, and when it was started.
+/// A process, so that it can be recognised: the host's start, the namespace of process ids, the id, and when it was
+/// started.
 struct Process {
     host: String,
     id: i32,

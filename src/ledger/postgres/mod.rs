@@ -1,7 +1,7 @@
 //! The ledger in a PostgreSQL database, for several mail servers that serve one address.
 //!
-//! Locks and exclusive holds are rows that end by the database's clock. No transaction is open while a command runs. Everything works
-//! through pgbouncer in transaction mode. Why each of these is so: docs/decisions/0038.
+//! Locks and exclusive holds are rows that end by the database's clock. No transaction is open while a command runs.
+//! Everything works through pgbouncer in transaction mode. Why each of these is so: docs/decisions/0038.
 //!
 //! MUST: any doubt about a commit is an error, and so a deferral; the next delivery finds out.
 

@@ -1,7 +1,8 @@
-//! The schema: how it is made, brought up to date, and who may do what with it. In: a connection of the role that owns it. Out: a
-//! schema that this mailsudo can use.
+//! The schema: how it is made, brought up to date, and who may do what with it. In: a connection of the role that owns
+//! it. Out: a schema that this mailsudo can use.
 //!
-//! MUST: migrations only add, each has a number, and none is undone. A schema that this mailsudo does not know is not touched.
+//! MUST: migrations only add, each has a number, and none is undone. A schema that this mailsudo does not know is not
+//! touched.
 
 use super::wire::{Fault, Wire, statement};
 use crate::ledger::LedgerError;
@@ -18,8 +19,8 @@ const MIGRATIONS: [&str; 4] = [
 /// The schema that this mailsudo writes.
 pub(super) const SCHEMA: i64 = 4;
 
-/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 3 would record requests without
-/// their events in the audit chain.
+/// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 3 would record
+/// requests without their events in the audit chain.
 const READABLE_FROM: i64 = 4;
 
 /// The columns of a request that the role of `deliver` may change. What was signed and what it used are not among them.

@@ -8,7 +8,8 @@ use crate::ledger::{Database, LedgerError};
 const UNSAFE: &str = "SELECT name || ' = ' || setting FROM pg_settings
      WHERE name IN ('fsync', 'full_page_writes', 'data_checksums') AND setting = 'off' ORDER BY name";
 
-/// What the role may do to the tables beyond what `mailsudo ledger init` lets it do. All tables of all schemas are among them.
+/// What the role may do to the tables beyond what `mailsudo ledger init` lets it do. All tables of all schemas are
+/// among them.
 const EXCESS: &str = "SELECT lower(right_name) || ' on ' || tablename
      FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS right_name, pg_tables
      WHERE schemaname = 'mailsudo' AND has_table_privilege('mailsudo.' || quote_ident(tablename), right_name)

@@ -1,5 +1,5 @@
-//! The connection of one delivery, which is made anew when it breaks. In: statements without an effect that must not come twice.
-//! Out: their answers.
+//! The connection of one delivery, which is made anew when it breaks. In: statements without an effect that must not
+//! come twice. Out: their answers.
 
 use std::time::{Duration, Instant};
 
@@ -75,8 +75,8 @@ impl Session {
     }
 }
 
-/// Whether an error of this SQLSTATE may pass with another server or connection: a standby that takes no writes, a server that
-/// starts or stops, too many connections, a failed pooler.
+/// Whether an error of this SQLSTATE may pass with another server or connection: a standby that takes no writes, a
+/// server that starts or stops, too many connections, a failed pooler.
 fn is_passing(code: &str) -> bool {
     code == "25006" || code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")
 }

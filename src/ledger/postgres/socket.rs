@@ -1,5 +1,5 @@
-//! A connection's bytes. In: a host, and the moment until which it may take. Out: a stream of which every read and write ends at
-//! that moment, with TLS where the host is across a network.
+//! A connection's bytes. In: a host, and the moment until which it may take. Out: a stream of which every read and
+//! write ends at that moment, with TLS where the host is across a network.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -128,7 +128,8 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(timed_out()) } else { Ok(left) }
 }
 
-/// Connects to a Unix socket. connect(2) waits without a limit for a server that accepts nothing; without blocking it is EAGAIN.
+/// Connects to a Unix socket. connect(2) waits without a limit for a server that accepts nothing; without blocking it
+/// is EAGAIN.
 fn unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

@@ -6,8 +6,8 @@ use crate::ledger::{LedgerError, Lockout};
 /// No transaction sees half of another, because each locks the one row of mailsudo.ledger first.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
-/// For this transaction alone: no wait for a lock beyond the timeout, no open transaction of a node that has stopped, a commit that
-/// is never cancelled half way, and at least local and standby durability.
+/// For this transaction alone: no wait for a lock beyond the timeout, no open transaction of a node that has stopped, a
+/// commit that is never cancelled half way, and at least local and standby durability.
 pub(super) const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true), \
      set_config('statement_timeout', '0', true), set_config('search_path', 'pg_catalog', true), \
      set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' \

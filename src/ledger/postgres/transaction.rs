@@ -1,8 +1,8 @@
-//! One request's transaction. It locks the one row of mailsudo.ledger, so transactions exclude each other from the first read on.
-//! In: a connection. Out: a commit that is proven, or an error.
+//! One request's transaction. It locks the one row of mailsudo.ledger, so transactions exclude each other from the
+//! first read on. In: a connection. Out: a commit that is proven, or an error.
 //!
-//! MUST: a commit counts when the answer is COMMIT, no warning came with it, and the row that is read back has this delivery's token
-//! (docs/decisions/0038).
+//! MUST: a commit counts when the answer is COMMIT, no warning came with it, and the row that is read back has this
+//! delivery's token (docs/decisions/0038).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -316,8 +316,8 @@ impl Transaction for PostgresTransaction {
             wire.take_warnings();
             // Whatever goes wrong from here on: the commit may have been done.
             self.is_open = false;
-            // The counters and the event go with the commit, which the server does only if it has taken them. So a counter is locked
-            // for the time of the commit only.
+            // The counters and the event go with the commit, which the server does only if it has taken them. So a
+            // counter is locked for the time of the commit only.
             let counted = counts.iter().map(|(sql, values)| statement(sql, values));
             let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
             let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();

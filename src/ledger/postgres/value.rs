@@ -1,5 +1,5 @@
-//! Values on their way to PostgreSQL and back, in its binary formats: bigint, text, bytea, boolean. In: Rust's values. Out: the
-//! same; a column of another kind is an error, never a guess.
+//! Values on their way to PostgreSQL and back, in its binary formats: bigint, text, bytea, boolean. In: Rust's values.
+//! Out: the same; a column of another kind is an error, never a guess.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;

@@ -1,5 +1,5 @@
-//! A connection that speaks PostgreSQL's protocol, version 3 (PostgreSQL manual, "Frontend/Backend Protocol"). In: statements.
-//! Out: the server's answer to each: its tag, its rows, and the warnings that came with them.
+//! A connection that speaks PostgreSQL's protocol, version 3 (PostgreSQL manual, "Frontend/Backend Protocol"). In:
+//! statements. Out: the server's answer to each: its tag, its rows, and the warnings that came with them.
 //!
 //! Statements are unnamed and the session is never changed, so it works behind pgbouncer in transaction mode.
 //!
@@ -136,8 +136,8 @@ impl Wire {
         std::mem::take(&mut self.warnings)
     }
 
-    /// Sends the statements together and reads the answer to each. They are one transaction, unless one of them begins or ends
-    /// a longer one. The server skips those that follow a failed one.
+    /// Sends the statements together and reads the answer to each. They are one transaction, unless one of them begins
+    /// or ends a longer one. The server skips those that follow a failed one.
     pub(super) fn run(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, Fault> {
         let mut out = BytesMut::new();
         for statement in statements {

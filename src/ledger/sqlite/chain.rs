@@ -1,4 +1,5 @@
-//! The audit chain, in SQL. In: an event, inside the write transaction whose changes it is about. Out: the head after it.
+//! The audit chain, in SQL. In: an event, inside the write transaction whose changes it is about. Out: the head after
+//! it.
 //!
 //! MUST: the newest event is read in the same transaction that writes the next one, so that there is one head.
 
@@ -8,7 +9,8 @@ use crate::ledger::{AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, Even
 use crate::limits::PRUNE_EVENTS;
 use crate::protocol::{ChainHead, GatewayName, Timestamp};
 
-/// Adds an event. The first one begins the chain; it is preceded by one that says how many requests are older than the chain.
+/// Adds an event. The first one begins the chain; it is preceded by one that says how many requests are older than the
+/// chain.
 pub(super) fn append(
     connection: &Connection,
     gateway: Option<&GatewayName>,
@@ -67,8 +69,8 @@ fn insert(connection: &Connection, newest: ChainPoint, event: &AuditEvent) -> Re
     Ok(point)
 }
 
-/// Removes the oldest events that are older than `before`, those of about `most` requests, and records that, with the number of
-/// `requests` that were removed.
+/// Removes the oldest events that are older than `before`, those of about `most` requests, and records that, with the
+/// number of `requests` that were removed.
 pub(super) fn prune(
     connection: &Connection,
     gateway: Option<&GatewayName>,

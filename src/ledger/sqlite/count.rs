@@ -7,8 +7,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::count::{Counter, Counts, Series};
 use crate::protocol::Timestamp;
 
-/// Begins the counters of a ledger that has none, after its watermark is written. What it holds was recorded. They count since the
-/// newest moment that the ledger knows.
+/// Begins the counters of a ledger that has none, after its watermark is written. What it holds was recorded. They
+/// count since the newest moment that the ledger knows.
 pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
     for series in Series::FIRST {
         let sql = "INSERT INTO counters (series, value, since)

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::config::{Distrust, Folder, Trusted};
 use crate::ledger::LedgerError;
 
-/// The ledger's path through a checked folder, with no link in it. If it `must_exist`, its file and the files beside it are
-/// checked too. Its own folder may not even be sticky: an account that may make files there may make a
-/// write-ahead log.
+/// The ledger's path through a checked folder, with no link in it. If it `must_exist`, its file and the files beside it
+/// are checked too. Its own folder may not even be sticky: an account that may make files there may make a write-ahead
+/// log.
 pub(super) fn checked_path(path: &Path, trusted: Trusted, must_exist: bool) -> Result<PathBuf, LedgerError> {
     let distrust = |distrust| match distrust {
         Distrust::Missing(_) => LedgerError::Missing(path.to_owned()),

@@ -17,8 +17,8 @@ use crate::limits::Timeouts;
 use crate::protocol::Timestamp;
 
 impl Sqlite {
-    /// Brings a ledger of an older schema to this one, whole or not at all. Another process may have done it first, so it is
-    /// checked inside the transaction.
+    /// Brings a ledger of an older schema to this one, whole or not at all. Another process may have done it first, so
+    /// it is checked inside the transaction.
     pub(super) fn migrate(&self) -> Result<(), LedgerError> {
         let transaction = self.begin()?;
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -31,8 +31,8 @@ impl Sqlite {
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
         transaction.commit()?;
-        // The indices of millions of requests are in the log now, and every delivery would read it. Where another process uses the
-        // ledger, its next commit moves the log back.
+        // The indices of millions of requests are in the log now, and every delivery would read it. Where another
+        // process uses the ledger, its next commit moves the log back.
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         Ok(())
     }
@@ -54,7 +54,8 @@ impl Sqlite {
         if !path.exists() {
             let temporary = path.with_extension(format!("new-{}", std::process::id()));
             new(&temporary).map_err(|error| failed(&temporary, error))?;
-            // A ledger without its lock file would not be made again, so the name of that file must be durable before the ledger's.
+            // A ledger without its lock file would not be made again, so the name of that file must be durable before
+            // the ledger's.
             let made = create_tables(&temporary, watermark).and_then(|()| sync_folder(&path)).and_then(|()| {
                 let moved = rustix::fs::renameat_with(CWD, &temporary, CWD, &path, RenameFlags::NOREPLACE);
                 moved.map_err(|errno| failed(&path, errno))
@@ -72,8 +73,8 @@ impl Sqlite {
     }
 }
 
-/// Fills the empty file `temporary` with the tables, and leaves no file beside it. The write-ahead log comes last: closing
-/// moves its content into the file, and SQLite does not report if that fails.
+/// Fills the empty file `temporary` with the tables, and leaves no file beside it. The write-ahead log comes last:
+/// closing moves its content into the file, and SQLite does not report if that fails.
 fn create_tables(temporary: &Path, watermark: Option<Timestamp>) -> Result<(), LedgerError> {
     let mut connection = Connection::open_with_flags(temporary, FLAGS)?;
     let transaction = connection.transaction()?;

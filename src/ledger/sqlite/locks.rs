@@ -1,5 +1,5 @@
-//! Which process works on a request: locks on single bytes of a file beside the ledger, which the kernel releases with the process.
-//! In: a request id. Out: a [`RequestLock`], or whether a process holds one.
+//! Which process works on a request: locks on single bytes of a file beside the ledger, which the kernel releases with
+//! the process. In: a request id. Out: a [`RequestLock`], or whether a process holds one.
 //!
 //! MUST: no dead process holds one, and no reused process id can; open-file-description locks (fcntl(2)) end with the
 //! descriptor and know no process id.
@@ -42,7 +42,8 @@ fn open(path: &Path) -> Result<File, LedgerError> {
     OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(path, error))
 }
 
-/// The one byte that stands for a request: 62 bits of its id. Two ids with the same byte would only wait for each other.
+/// The one byte that stands for a request: 62 bits of its id. Two ids with the same byte would only wait for each
+/// other.
 fn offset_of(id: &RequestId) -> i64 {
     let mut offset = [0; 8];
     offset.copy_from_slice(id.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
@@ -61,8 +62,8 @@ fn byte(offset: i64) -> libc::flock {
     }
 }
 
-/// A byte that is locked or about to be. It is unlocked explicitly, and not only by closing the descriptor, because a child that
-/// has not yet called execve(2) has a copy of it.
+/// A byte that is locked or about to be. It is unlocked explicitly, and not only by closing the descriptor, because a
+/// child that has not yet called execve(2) has a copy of it.
 pub(super) struct Held {
     pub(super) lock: File,
     pub(super) byte: libc::flock,

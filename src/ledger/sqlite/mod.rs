@@ -123,8 +123,9 @@ impl Sqlite {
         })
     }
 
-    /// Tries `work`, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself would sleep
-    /// between its attempts for up to a tenth of a second, many times as long as a transaction is open, and would keep no order.
+    /// Tries `work`, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself
+    /// would sleep between its attempts for up to a tenth of a second, many times as long as a transaction is open, and
+    /// would keep no order.
     fn wait_while_busy<T>(
         &self,
         timeout: Duration,
@@ -148,8 +149,8 @@ impl Sqlite {
 
     /// Makes sure that the write-ahead log, which reading has opened, still has its name after a power failure.
     ///
-    /// MUST: no process writes into a log that could be lost with its content. A log with content was written by a process
-    /// that has passed this point. No log is deleted while a ledger is open.
+    /// MUST: no process writes into a log that could be lost with its content. A log with content was written by a
+    /// process that has passed this point. No log is deleted while a ledger is open.
     fn keep_log_name(&self, path: &Path) -> Result<(), LedgerError> {
         let log = beside(path, "-wal");
         let is_empty = match log.metadata() {
@@ -289,7 +290,8 @@ impl Ledger for Sqlite {
             let key = params![user.as_str(), from, to];
             self.connection.query_row(&sql, key, |row| Ok(record::read(row))).optional()?
         } else {
-            // By the order of recording: after a change of a user's TOTP period, steps do not show which request is newer.
+            // By the order of recording: after a change of a user's TOTP period, steps do not show which request is
+            // newer.
             let sql = format!(
                 "SELECT {COLUMNS} FROM requests WHERE user = ?1 AND name <> ?2 ORDER BY first_seen DESC, rowid DESC LIMIT 1"
             );

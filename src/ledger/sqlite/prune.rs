@@ -7,8 +7,8 @@ use crate::ledger::{LedgerError, Series};
 use crate::protocol::Timestamp;
 
 impl Sqlite {
-    /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and raises the
-    /// watermark to the newest signed time among them.
+    /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and
+    /// raises the watermark to the newest signed time among them.
     pub(super) fn prune_old(&self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
         let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
         let bounds = params![before.seconds(), most];

@@ -106,7 +106,8 @@ impl LedgerQueries for Sqlite {
 fn list_sql(filter: &Filter) -> (String, Vec<Value>) {
     let (conditions, values) = conditions(filter);
     let direction = if filter.oldest_first || filter.unsent { "ASC" } else { "DESC" };
-    // Each index has the order of recording, so nothing is sorted. A list of all, or of one command, has no use for one.
+    // Each index has the order of recording, so nothing is sorted. A list of all, or of one command, has no use for
+    // one.
     let is_indexed = filter.user.is_some()
         || filter.state.is_some()
         || filter.since.is_some()

@@ -43,8 +43,8 @@ pub(super) fn insert(connection: &Connection, record: &Record) -> Result<(), Led
     Ok(())
 }
 
-/// Updates the existing record with all that can change, if its state is `from`, where that is given. Returns how many were
-/// changed. A used step stays used.
+/// Updates the existing record with all that can change, if its state is `from`, where that is given. Returns how many
+/// were changed. A used step stays used.
 pub(super) fn update(connection: &Connection, record: &Record, from: Option<State>) -> Result<usize, LedgerError> {
     let changed = connection.execute(
         "UPDATE requests SET state = ?2, reason = ?3, run_as = ?4, argv = ?5, started = ?6, finished = ?7, result = ?8,

@@ -1,5 +1,5 @@
-//! A copy of a ledger put in the ledger's place. In: the bytes of the copy. Out: the ledger, and a watermark that refuses what the
-//! copy may not know.
+//! A copy of a ledger put in the ledger's place. In: the bytes of the copy. Out: the ledger, and a watermark that
+//! refuses what the copy may not know.
 //!
 //! MUST: the copy is checked before anything changes; what a former ledger recorded cannot run again.
 
@@ -102,8 +102,8 @@ fn place(temporary: &Path, path: &Path, now: Timestamp) -> Result<Option<PathBuf
         let mut name: OsString = path.as_os_str().to_owned();
         name.push(format!(".before-restore-{}", now.seconds()));
         let aside = PathBuf::from(name);
-        // While this process has the only transaction, no delivery is in the middle of one. The log goes with the ledger; its
-        // index is made again from it.
+        // While this process has the only transaction, no delivery is in the middle of one. The log goes with the
+        // ledger; its index is made again from it.
         let former = Connection::open_with_flags(path, FLAGS)?;
         former.busy_timeout(Timeouts::DEFAULT.transaction)?;
         former.execute_batch("BEGIN IMMEDIATE")?;

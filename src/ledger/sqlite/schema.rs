@@ -80,8 +80,8 @@ const APPROVALS: &str = "
 /// What schema 3 removes: `requests_user` serves what this index was for.
 const REPLACED: &str = "CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL";
 
-/// What schema 3 adds: counters, and indices in the order of recording. States that an executed request passes through are in none
-/// of them, because an index costs one SQLite page in each commit that changes it (docs/decisions/0050).
+/// What schema 3 adds: counters, and indices in the order of recording. States that an executed request passes through
+/// are in none of them, because an index costs one SQLite page in each commit that changes it (docs/decisions/0050).
 const COUNTERS: &str = "
     CREATE INDEX requests_user ON requests (user, first_seen);
     CREATE INDEX requests_seen ON requests (first_seen);

@@ -1,5 +1,5 @@
-//! One request's transaction: SQLite's write transaction. It begins with IMMEDIATE, so transactions exclude each other from the
-//! first read on.
+//! One request's transaction: SQLite's write transaction. It begins with IMMEDIATE, so transactions exclude each other
+//! from the first read on.
 
 use std::path::Path;
 

@@ -1,9 +1,9 @@
-//! Whose turn it is to begin a transaction where several deliveries wait for one: a lock on one byte of the file beside the
-//! ledger. The kernel gives it to one delivery after the other, in the order in which they asked, and takes it from a dead
-//! one. In: that file, and how long to wait. Out: a [`Turn`].
+//! Whose turn it is to begin a transaction where several deliveries wait for one: a lock on one byte of the file beside
+//! the ledger. The kernel gives it to one delivery after the other, in the order in which they asked, and takes it from
+//! a dead one. In: that file, and how long to wait. Out: a [`Turn`].
 //!
-//! Only the delivery whose turn it is tries to begin. If all of them tried, each millisecond, fifty of them could keep the one
-//! that writes from ending for seconds (docs/measurements.md#waits-and-syncs).
+//! Only the delivery whose turn it is tries to begin. If all of them tried, each millisecond, fifty of them could keep
+//! the one that writes from ending for seconds (docs/measurements.md#waits-and-syncs).
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -25,7 +25,8 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Waits for the turn until `deadline`. `None` if it does not come, or cannot be waited for: then the caller tries without it.
+    /// Waits for the turn until `deadline`. `None` if it does not come, or cannot be waited for: then the caller tries
+    /// without it.
     pub(super) fn wait(locks: &Path, deadline: Instant) -> Option<Self> {
         let held = Held::on(locks, TURN).ok()?;
         match fcntl(&held.lock, FcntlArg::F_OFD_SETLK(&held.byte)) {
@@ -33,7 +34,8 @@ impl Turn {
             Err(Errno::EAGAIN | Errno::EACCES) => {}
             Err(_) => return None,
         }
-        // The call has no limit in time, so a thread makes it. If the time is over first, the thread gives back what it then gets.
+        // The call has no limit in time, so a thread makes it. If the time is over first, the thread gives back what it
+        // then gets.
         let (sender, receiver) = mpsc::channel();
         let wait = move || {
             while fcntl(&held.lock, FcntlArg::F_OFD_SETLKW(&held.byte)) == Err(Errno::EINTR) {}

@@ -1,7 +1,8 @@
-//! An SSHSIG over a request. In: its base64, from `sig` lines or from `ssh-keygen -Y sign`. Out: whether it holds under a key.
+//! An SSHSIG over a request. In: its base64, from `sig` lines or from `ssh-keygen -Y sign`. Out: whether it holds under
+//! a key.
 //!
-//! MUST: each signature has one encoding only. What ssh-key reads is written again and compared, so nothing that follows the
-//! blob, and no other base64 of the same bytes, passes.
+//! MUST: each signature has one encoding only. What ssh-key reads is written again and compared, so nothing that
+//! follows the blob, and no other base64 of the same bytes, passes.
 
 use ssh_key::encoding::base64::{Base64, Encoding};
 use ssh_key::encoding::{Decode, Encode};

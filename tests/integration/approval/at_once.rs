@@ -119,7 +119,8 @@ fn two_approvals_a_denial_and_a_replay_in_the_same_moment_run_it_at_most_once() 
     }
 }
 
-/// The requester takes it back in the moment in which another user approves it: one of them is told that it came too late.
+/// The requester takes it back in the moment in which another user approves it: one of them is told that it came too
+/// late.
 #[test]
 fn a_cancellation_and_an_approval_in_the_same_moment_have_one_winner() {
     for round in 0..6 {

@@ -1,4 +1,5 @@
-//! What users and sysadmins are shown of approvals: `pending`, `status`, `help`, `explain`, the ledger, and the protocol's vectors.
+//! What users and sysadmins are shown of approvals: `pending`, `status`, `help`, `explain`, the ledger, and the
+//! protocol's vectors.
 
 use mailsudo::config::{Gateway, Trusted};
 use mailsudo::ledger::{self, Story};

@@ -1,5 +1,5 @@
-//! Hostile mail, through the built binary: every shape is refused with exit status 0 and a log line, on a small stack, in
-//! memory that is a stated multiple of `limits.message`, and within a limit of processor time.
+//! Hostile mail, through the built binary: every shape is refused with exit status 0 and a log line, on a small stack,
+//! in memory that is a stated multiple of `limits.message`, and within a limit of processor time.
 
 mod shapes;
 

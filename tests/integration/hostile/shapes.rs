@@ -6,7 +6,8 @@ pub(super) type Shape = fn(usize) -> Vec<u8>;
 /// What it is made of, the word of the rule that refuses it, and how it is made.
 pub(super) type Entry = (&'static str, &'static str, Shape);
 
-/// Shapes that overflowed the stack of other programs, or took a multiple of memory or quadratic time; or are nearest to a limit.
+/// Shapes that overflowed the stack of other programs, or took a multiple of memory or quadratic time; or are nearest
+/// to a limit.
 #[rustfmt::skip]
 pub(super) const WORST: &[Entry] = &[
     ("nested messages", "not-a-request", |n| fill(&from(""), MESSAGE, n, "x")),

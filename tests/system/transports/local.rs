@@ -1,4 +1,5 @@
-//! Postfix's local(8): a command in an alias file, one in the service user's ~/.forward, and procmail and maildrop there.
+//! Postfix's local(8): a command in an alias file, one in the service user's ~/.forward, and procmail and maildrop
+//! there.
 
 use std::fs;
 

@@ -1,8 +1,8 @@
-//! The other transports: every mail server, delivery agent and fetcher that docs/mail-servers.md and docs/imap.md name, set up
-//! with the files of examples/ and driven through the same five situations.
+//! The other transports: every mail server, delivery agent and fetcher that docs/mail-servers.md and docs/imap.md name,
+//! set up with the files of examples/ and driven through the same five situations.
 //!
-//! Each takes the place of Postfix's pipe(8) between a mail and `mailsudo deliver`. Replies go back to the one Postfix, which
-//! delivers them to the users' mailbox: so a bounce to a user is seen as a message that is not genuine.
+//! Each takes the place of Postfix's pipe(8) between a mail and `mailsudo deliver`. Replies go back to the one Postfix,
+//! which delivers them to the users' mailbox: so a bounce to a user is seen as a message that is not genuine.
 
 mod awaited;
 mod exim;

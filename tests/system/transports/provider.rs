@@ -1,5 +1,5 @@
-//! A mail provider: Dovecot with one mailbox over TLS, and a submission server that asks for its password and passes mail on to the
-//! sandbox's Postfix. Its certificate is one that this machine trusts, as far as the sandbox goes.
+//! A mail provider: Dovecot with one mailbox over TLS, and a submission server that asks for its password and passes
+//! mail on to the sandbox's Postfix. Its certificate is one that this machine trusts, as far as the sandbox goes.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,7 +1,7 @@
 //! Mail servers that cannot be installed beside Postfix, unpacked into the sandbox's copy of this machine.
 //!
-//! In: the packages that tests/setup has downloaded. Out: their programs where Debian has them, and the users that they run
-//! as. Never: a package's own scripts, and what would take the place of Postfix's programs.
+//! In: the packages that tests/setup has downloaded. Out: their programs where Debian has them, and the users that they
+//! run as. Never: a package's own scripts, and what would take the place of Postfix's programs.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! `mailsudo setup --server imap`: the files of examples/imap for this account, one fetch as the login, and the proof by mail.
+//! `mailsudo setup --server imap`: the files of examples/imap for this account, one fetch as the login, and the proof
+//! by mail.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

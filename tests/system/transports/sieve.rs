@@ -1,5 +1,5 @@
-//! Dovecot's delivery agent with Pigeonhole's `pipe`. What it cannot pipe it keeps in the service user's inbox, from where
-//! sieve-filter(1) takes it again.
+//! Dovecot's delivery agent with Pigeonhole's `pipe`. What it cannot pipe it keeps in the service user's inbox, from
+//! where sieve-filter(1) takes it again.
 
 use super::local::{HOME, Local};
 use super::services::{self, mails_in};
