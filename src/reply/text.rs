@@ -26,7 +26,7 @@ pub fn visible(text: &str) -> String {
 /// own.
 const QUOTED: usize = 68;
 
-/// Text of others, each line marked and no wider than [`QUOTED`].
+/// Text of others, each line marked, and none wider than 70 columns.
 pub fn quoted(text: &str) -> String {
     let mut marked = String::new();
     for line in visible(text).lines() {
