@@ -179,7 +179,7 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 deb rpm: audited = auditable
 
 auditable:
-	@$(CARGO) auditable --version >/dev/null 2>&1 || $(CARGO) install cargo-auditable --locked
+	@$(CARGO) auditable --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-auditable --locked)
 
 deb: auditable build ## Build the Debian packages mailsudo and mailsudo-client (installs cargo-deb if it is missing)
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
@@ -196,7 +196,7 @@ rpm: auditable build ## Build the RPM packages mailsudo and mailsudo-client (ins
 
 # The time of the commit, so that the same commit gives the same file.
 sbom: ## Write the list of dependencies, CycloneDX, to target/mailsudo.cdx.json (installs cargo-cyclonedx if it is missing)
-	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || $(CARGO) install cargo-cyclonedx --locked
+	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-cyclonedx --locked)
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO) cyclonedx --quiet --format json --spec-version 1.5 \
 		--no-build-deps --target $(TARGET) --override-filename mailsudo.cdx
 	sed 's|file://$(CURDIR)|file:///mailsudo|g' mailsudo.cdx.json >target/mailsudo.cdx.json
