@@ -115,13 +115,14 @@ mod tests {
         for good in ["", "&issuer=x%20y", "&digits=8&period=60", "&algorithm=sha512"] {
             assert!(factor(good).is_ok(), "{good}");
         }
-        for bad in ["&digits=9", "&digits=5", "&period=0", "&period=4000", "&algorithm=MD5", "&x", "&secret=AAAA"] {
+        for bad in ["&digits=9", "&digits=5", "&period=0", "&period=4000", "&algorithm=MD5", "&x"] {
             assert!(factor(bad).is_err(), "{bad}");
         }
         for bad in ["", "otpauth://hotp/x?secret=AAAA", "otpauth://totp/x", "otpauth://totp/x?secret=A1"] {
             assert!(Factor::from_url(bad).is_err(), "{bad}");
         }
         assert!(Factor::from_url("otpauth://totp/x?secret=JBSWY3DP").is_err(), "40 bits are too few");
+        assert!(factor(&format!("&secret={SECRET}")).is_err(), "two secrets, each right");
     }
 
     /// RFC 6238, appendix B: the three algorithms with their own seeds, 8 digits.
@@ -141,6 +142,18 @@ mod tests {
             let factor = Factor::from_url(&url).expect(algorithm);
             let code = Code::parse(code).expect("a code");
             assert_eq!(factor.matching_step(&code, Timestamp::from_seconds(59)), Some(1), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn how_far_off_a_clock_is_and_in_which_direction() {
+        let factor = factor("").expect("a factor");
+        let at = Timestamp::from_seconds(1_795_428_900);
+        let offsets =
+            [(0, Some(0)), (600, Some(20)), (-900, Some(-30)), (3600, Some(120)), (3630, None), (-3630, None)];
+        for (offset, found) in offsets {
+            let code = factor.code_at(Timestamp::from_seconds(at.seconds() + offset)).expect("a code");
+            assert_eq!(factor.steps_off(&code, at, 120), found, "{offset}");
         }
     }
 

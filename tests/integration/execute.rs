@@ -122,6 +122,23 @@ fn an_exclusive_command_waits_for_a_dead_runs_time_and_then_runs() {
 }
 
 #[test]
+fn a_request_that_waits_runs_up_to_its_max_age_and_not_a_second_longer() {
+    for (after, is_run) in [(600, true), (601, false)] {
+        let mut test_gateway = TestGateway::new();
+        test_gateway.deliver(&test_gateway.request("help", &[]));
+        test_gateway.clock.forward(60);
+        hold(&test_gateway, 590);
+        let seen = test_gateway.clock.now().seconds();
+        let request = test_gateway.request("count", &[]);
+        assert_eq!(test_gateway.deliver(&request).deferred, Some("busy"));
+        test_gateway.clock.set(Timestamp::from_seconds(seen + after));
+        let ended = test_gateway.deliver(&request);
+        assert_eq!(ended.refused("waited"), !is_run, "{after}: {ended:?}");
+        assert_eq!(text(ended.reply()).starts_with("ok: count"), is_run, "{after}: {ended:?}");
+    }
+}
+
+#[test]
 fn a_request_keeps_its_place_while_another_run_holds_its_command() {
     let mut test_gateway = TestGateway::new();
     test_gateway.deliver(&test_gateway.request("help", &[]));

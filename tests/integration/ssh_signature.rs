@@ -268,6 +268,22 @@ fn sig_lines_survive_the_encodings_of_mail() {
 }
 
 #[test]
+fn a_key_that_verified_nobody_is_answered_with_what_to_do() {
+    let cases = [
+        (SoftKey::fido(1), "make it with -O verify-required"),
+        (SoftKey::new(1), "a signature by a ssh-ed25519 key cannot show that you gave a PIN"),
+    ];
+    for (key, words) in cases {
+        let mut test_gateway = TestGateway::new();
+        test_gateway.ssh_keys(&[key.public()], "require_signature = true\nrequire_verification = true");
+        let ended = test_gateway.deliver(&key.mail(test_gateway.clock.now(), "count", &[]));
+        assert!(ended.refused("bad-signature"), "{ended:?}");
+        let shown = mailsudo::intake::readable(ended.reply().as_bytes()).join("\n").replace('\n', " ");
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
 fn explain_and_the_log_name_the_key() {
     let mut test_gateway = TestGateway::new();
     let mut key = SoftKey::fido(1);

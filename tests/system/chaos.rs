@@ -126,20 +126,29 @@ fn whatever_dies_no_request_runs_twice_and_each_is_answered() {
     let users: Vec<User> = (1..=requests).map(|n| User::enrol(&format!("chaos{n}"))).collect();
     println!("chaos: {requests} users are enrolled");
 
-    let (over, refusals) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let tally: Mutex<BTreeMap<Event, usize>> = Mutex::default();
+    let (over, refusals) = (&AtomicBool::new(false), AtomicUsize::new(0));
+    let tally: &Mutex<BTreeMap<Event, usize>> = &Mutex::default();
     let begun = Instant::now();
     thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut dice = Dice(seed);
-            while !over.load(Ordering::Relaxed) {
-                let event = dice.event();
-                if chaos_events::cause(event, &mut dice) {
-                    *tally.lock().expect("no panic").entry(event).or_default() += 1;
-                }
-                thread::sleep(Duration::from_millis(dice.below(1500)));
+        let cause = |event: Event, dice: &mut Dice| {
+            if chaos_events::cause(event, dice) {
+                *tally.lock().expect("no panic").entry(event).or_default() += 1;
             }
-            chaos_events::heal();
+            thread::sleep(Duration::from_millis(dice.below(1500)));
+        };
+        let is_over = || over.load(Ordering::Relaxed);
+        scope.spawn(move || {
+            let mut dice = Dice(seed);
+            while !is_over() {
+                cause(dice.event(), &mut dice);
+            }
+        });
+        // And kills while the rest of it goes on.
+        scope.spawn(move || {
+            let mut dice = Dice(!seed);
+            while !is_over() {
+                cause(dice.kill(), &mut dice);
+            }
         });
         for (at, user) in users.iter().enumerate() {
             let due = span * u32::try_from(at).expect("few") / u32::try_from(requests).expect("few");
@@ -149,6 +158,7 @@ fn whatever_dies_no_request_runs_twice_and_each_is_answered() {
         thread::sleep(span.saturating_sub(begun.elapsed()));
         over.store(true, Ordering::Relaxed);
     });
+    chaos_events::heal();
     let troubled = begun.elapsed();
     let calm = Instant::now();
     while !postfix::queue_is_empty() {
@@ -183,7 +193,7 @@ fn whatever_dies_no_request_runs_twice_and_each_is_answered() {
         }
         *results.entry(told.into_iter().collect::<Vec<_>>().join("+")).or_default() += 1;
     }
-    let events = tally.into_inner().expect("no panic");
+    let events = tally.lock().expect("no panic");
     println!(
         "chaos: {requests} requests, {} runs, {sent} replies, {} refused by SMTP and sent again, in {} s of trouble and {} s after it",
         runs.values().sum::<usize>(),

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::process;
-use crate::syslog;
 
 /// libfaketime reads the offset of the gateway's clock from here, at each call.
 const CLOCK: &str = "/srv/chaos-clock";
@@ -63,6 +62,11 @@ impl Dice {
             86..92 => Event::Stop,
             _ => Event::StepClock,
         }
+    }
+
+    /// The next process to kill.
+    pub(crate) fn kill(&mut self) -> Event {
+        if self.below(4) == 0 { Event::KillPostfix } else { Event::KillFilter }
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
@@ -210,7 +214,7 @@ fn start_syslog() {
     if process::find(|line| line.starts_with("rsyslogd ")).is_empty() {
         let _ = fs::remove_file("/dev/log");
         let _ = fs::remove_file("/run/rsyslogd.pid");
-        syslog::start();
+        quiet("rsyslogd", &["-i", "/run/rsyslogd.pid"]);
     }
 }
 

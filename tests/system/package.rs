@@ -103,6 +103,9 @@ fn from_the_package_to_replies_and_back_to_nothing() {
     run("env", &["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-remove", &package]);
     assert_eq!(rights(&format!("{CONFIG}/secrets.d")), "root:mailsudo 750");
     assert_eq!(rights(STATE), "mailsudo:mailsudo 700");
+    // The list that scanners read (docs/releasing.md).
+    let named = run(&system_env::in_checkout("packaging/dependencies"), &[PACKAGED]);
+    assert!(named.ends_with(" crates, each in Cargo.lock\n"), "{named}");
 
     // The README's walk; sudoedit's part is the gateway's name.
     run("sed", &["-i", "s/\"berlin\"/\"harbour\"/", &format!("{CONFIG}/mailsudo.toml")]);
