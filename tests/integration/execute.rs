@@ -233,6 +233,9 @@ fn help_lists_the_users_commands_and_status_the_last_request() {
     let foreign = block("bob", crate::common::OTHER_KEY, test_gateway.clock.now(), "status", &[("id", &id)], None);
     let ended = test_gateway.deliver(&mail("bob@example.com", &foreign));
     assert!(ended.reply().contains("You have no such request"), "{ended:?}");
+    test_gateway.clock.forward(60);
+    let pending = text(test_gateway.deliver(&test_gateway.request("pending", &[])).reply());
+    assert!(pending.starts_with("ok: pending\n"), "{pending}");
 }
 
 const SUDO: &str = r#"#!/bin/sh

@@ -387,6 +387,7 @@ fn what_is_not_permitted_uses_the_code_and_is_answered() {
         ("count", &[("x", "")][..], "bad-parameter", "there is no parameter `x`"),
         ("help", &[("x", "")][..], "bad-parameter", "there is no parameter `x`"),
         ("status", &[("id", "zz")][..], "bad-parameter", "id is the 12 hex digits"),
+        ("status", &[("name", "0123456789ab")][..], "bad-parameter", "the only parameter is `id`"),
     ] {
         test_gateway.clock.forward(60);
         let steps = test_gateway.recorded().1;
