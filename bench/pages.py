@@ -216,8 +216,8 @@ request is executed by running `/usr/bin/true`.
 {flood(measures)}
 ## Operators' commands
 
-With a ledger in SQLite, the median of five runs. `log --command help` finds nothing, and so reads all rows
-([performance-limits.md](performance-limits.md)); `check` waits for other programs.
+With a ledger in SQLite, the median of five runs. `log --command help` finds nothing, and so reads all of an
+index ([performance-limits.md](performance-limits.md)); `check` waits for other programs.
 
 {operators(measures)}
 ## One message

@@ -203,7 +203,8 @@ fn service_line(wanted: &Wanted, transport: &str) -> String {
     }
     let lines = FRAGMENT.lines().filter(|line| !line.starts_with('#'));
     let line = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
-    let line = if transport == wanted.transport { line } else { line.replacen(" 4 pipe ", &format!(" {FURTHER} pipe "), 1) };
+    let line =
+        if transport == wanted.transport { line } else { line.replacen(" 4 pipe ", &format!(" {FURTHER} pipe "), 1) };
     line.replacen("mailsudo ", &format!("{transport} "), 1)
         .replacen("user=mailsudo ", &format!("user={} ", wanted.service_user), 1)
         .replacen("argv=/usr/local/bin/mailsudo deliver ", &argv, 1)
@@ -230,9 +231,7 @@ fn refuse_collisions(postfix: &Postfix, wanted: &Wanted, transport: &str, addres
     };
     let other = other.split(':').next().unwrap_or_default();
     if other != transport && postfix.service(other)?.is_some_and(|line| is_gateway(&line)) {
-        bail!(
-            "{address} leads to the gateway behind the transport {other} already: give one of them another address"
-        );
+        bail!("{address} leads to the gateway behind the transport {other} already: give one of them another address");
     }
     Ok(())
 }
