@@ -24,9 +24,9 @@ pub(super) enum PostfixCommand {
 /// Show what would change in Postfix's files, ask, change it with postconf(1), and reload Postfix
 ///
 /// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. It leaves correct settings
-/// unchanged: a second run says "nothing to change". Each further address in recipients ([intake] of mailsudo.toml) gets
-/// a transport of its own: a flood to one address does not delay mail to another. Run it again after a change of
-/// address, recipients, service_user or of longest in mailsudo.toml.
+/// unchanged: a second run says "nothing to change". Each further address among recipients in mailsudo.toml gets a
+/// transport of its own: a flood to one address does not delay mail to another. Run it again after a change of address,
+/// recipients, service_user or of longest in mailsudo.toml.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo postfix install --dry-run")]
 pub(super) struct Install {
