@@ -21,6 +21,7 @@ mod check_around;
 mod commands;
 mod completion;
 mod concurrency;
+mod confidential;
 mod delivered;
 mod gateway;
 mod gateways;
