@@ -130,7 +130,7 @@ impl<'g> Encryption<'g> {
             EncryptKind::Openpgp => &openpgp::AT_FAULT[..],
             EncryptKind::Smime => &smime::AT_FAULT,
         };
-        self.inside(program, ended, at_fault, most)
+        Self::inside(program, ended, at_fault, most)
     }
 
     /// The content of S/MIME SignedData, at most `most` bytes. Whether the signature holds is not known.
@@ -141,12 +141,11 @@ impl<'g> Encryption<'g> {
     pub fn unpack(&self, data: &[u8], most: u64) -> Result<Zeroizing<Vec<u8>>, Stop> {
         let program = &self.settings().encryption.openssl;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.inside(program, smime::unpack(program, data, most, &self.left), &smime::AT_FAULT, most)
+        Self::inside(program, smime::unpack(program, data, most, &self.left), &smime::AT_FAULT, most)
     }
 
     /// What `program` printed of a message's inside; `at_fault` are the statuses that say that the data is at fault.
     fn inside(
-        &self,
         program: &Path,
         ended: Result<tool::Ended, String>,
         at_fault: &[i32],

