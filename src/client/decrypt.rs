@@ -70,7 +70,7 @@ fn decrypted(raw: &[u8], command: &str) -> Result<Vec<u8>> {
     if out.len() > IMAP_MESSAGE {
         bail!("the command that decrypts prints more than {IMAP_MESSAGE} bytes");
     }
-    ensure!(status.success(), "the command that decrypts failed, {status}: {command}");
+    ensure!(status.success(), "the command that decrypts failed: {status}");
     Ok(out)
 }
 

@@ -93,8 +93,8 @@ fn a_command_that_does_not_decrypt_proves_nothing() {
     gateway.run(&sign(&[]));
     let reply = fs::read_to_string(gateway.path("reply")).expect("a reply");
     for (command, status, out, err) in [
-        ("false", 1, "", "the command that decrypts failed, exit status: 1: false"),
-        ("/nonexistent/program", 1, "", "the command that decrypts failed, exit status: 127"),
+        ("false", 1, "", "the command that decrypts failed: exit status: 1"),
+        ("/nonexistent/program", 1, "", "the command that decrypts failed: exit status: 127"),
         ("cat", 1, "not verified: the message is encrypted", ""),
         ("echo ok: say", 1, "not genuine: no reply or notice that this key has signed", ""),
         ("true", 1, "not genuine: no reply or notice that this key has signed", ""),
