@@ -23,6 +23,7 @@ mod check_around;
 mod commands;
 mod completion;
 mod concurrency;
+mod confidential;
 mod delivered;
 mod forks;
 mod gateway;
