@@ -115,7 +115,7 @@ mod tests {
         for good in ["", "&issuer=x%20y", "&digits=8&period=60", "&algorithm=sha512"] {
             assert!(factor(good).is_ok(), "{good}");
         }
-        assert_eq!(factor("&period=60").map(|factor| factor.period()), Ok(Duration::from_secs(60)));
+        assert_eq!(factor("&period=60").map(|factor| factor.period()), Ok(Duration::from_mins(1)));
         for bad in ["&digits=9", "&digits=5", "&period=0", "&period=4000", "&algorithm=MD5", "&x"] {
             assert!(factor(bad).is_err(), "{bad}");
         }
