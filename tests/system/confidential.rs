@@ -164,6 +164,7 @@ fn a_secret_value_is_in_sudos_log_and_nowhere_else() {
 /// docs/encryption.md says what sudo can and cannot be told.
 #[test]
 fn sudo_can_be_told_not_to_log_it_and_records_what_it_is_told_to() {
+    system_env::enter();
     let user = User::enrol("quietsetter");
     let value = "C0rrectHorse9Z";
     {
