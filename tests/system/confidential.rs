@@ -85,6 +85,10 @@ fn search(folder: &Path, value: &str, found: &mut Vec<(String, Vec<String>)>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         let path = entry.path();
+        // The sandbox's own layers show each file a second time.
+        if path.ends_with("sandbox-layers") {
+            continue;
+        }
         if kind.is_dir() {
             search(&path, value, found);
         } else if kind.is_file()
