@@ -85,6 +85,10 @@ fn search(folder: &Path, value: &str, found: &mut Vec<(String, Vec<String>)>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         let path = entry.path();
+        // The sandbox's own layers show each file a second time.
+        if path.ends_with("sandbox-layers") {
+            continue;
+        }
         if kind.is_dir() {
             search(&path, value, found);
         } else if kind.is_file()
@@ -164,6 +168,7 @@ fn a_secret_value_is_in_sudos_log_and_nowhere_else() {
 /// docs/encryption.md says what sudo can and cannot be told.
 #[test]
 fn sudo_can_be_told_not_to_log_it_and_records_what_it_is_told_to() {
+    system_env::enter();
     let user = User::enrol("quietsetter");
     let value = "C0rrectHorse9Z";
     {
