@@ -2,11 +2,11 @@
 // violation of the page's policy, or anything else that the browser reports, fails the test. Set MAILSUDO_PICTURES to write docs/images.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from './browser.mjs';
 import { Gateway } from './gateway.mjs';
+import { serveFolder } from './serve.mjs';
 import { addKey as addKeyOf, signRestart as signRestartAt } from './steps.mjs';
 
 export const repository = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -43,27 +43,14 @@ export const addKey = (browser, passphrase = '', name = 'alice.key') => addKeyOf
 
 export const signRestart = (browser, service) => signRestartAt(browser, gateway, service);
 
+export const serve = (folder) => serveFolder(gateway.path(folder));
+
 /** The mail that the page saves. */
 export async function savedMail(browser, block) {
   const id = createHash('sha256').update(Buffer.from(/mac: ([0-9a-f]{64})/.exec(block)[1], 'hex')).digest('hex').slice(0, 12);
   await browser.press('Save mail (.eml)');
   const path = gateway.path(`downloads/mailsudo-${id}.eml`);
   return browser.until(path, async () => existsSync(path) && readFileSync(path, 'latin1'));
-}
-
-/** Serves a folder on loopback. */
-export async function serve(folder) {
-  const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', webmanifest: 'application/manifest+json', svg: 'image/svg+xml' };
-  const asked = [];
-  const server = createServer((request, response) => {
-    asked.push(`${request.method} ${request.url}`);
-    const name = request.url.split('?')[0].replace(/\/$/, '/index.html').slice(1);
-    const path = gateway.path(`${folder}/${name}`);
-    if (!/^[a-z.-]+$/i.test(name) || !existsSync(path)) return response.writeHead(404).end();
-    return response.writeHead(200, { 'content-type': types[name.split('.').pop()] ?? 'text/plain' }).end(readFileSync(path));
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://localhost:${server.address().port}/`, asked, end: () => { server.closeAllConnections?.(); server.close(); } };
 }
 
 /** Pictures of the page as it is, at the size of a phone and of a desktop. */
