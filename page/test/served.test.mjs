@@ -1,6 +1,7 @@
 // The page where something is different: without a store, without data, inside a page, served, under a passkey, with a camera.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readQr, video } from './qr.mjs';
 import { addKey, browserTest, fileUrl, gateway, newProfile, repository, serve, signRestart } from './stand.mjs';
 
 browserTest('where a page may keep nothing, it says so and works as long as it is open', async (open) => {
@@ -24,6 +25,24 @@ browserTest('a page without data, and a page inside another one, do nothing', as
   await browser.go(fileUrl('frame.html'));
   await browser.call('POST', '/frame', { id: 0 });
   await browser.waitText('This page does not work inside another page.');
+});
+
+browserTest('a violation of the policy is reported, and fails the test in which it happens', async (open) => {
+  const browser = await open({ profile: newProfile() });
+  await browser.go(fileUrl('alice.html'));
+  await browser.waitText('Your key');
+  await browser.assertQuiet();
+  const violations = [
+    'const image = new Image(); image.src = "http://127.0.0.1:9/x.png"; document.body.append(image);',
+    'const style = document.createElement("style"); style.textContent = "p { color: red }"; document.head.append(style);',
+    'const script = document.createElement("script"); document.head.append(script); try { script.textContent = "1"; } catch {}',
+    'fetch("http://127.0.0.1:9/").catch(() => undefined);',
+    'try { document.body.innerHTML = "<b>x</b>"; } catch {}',
+  ];
+  for (const violation of violations) {
+    await browser.run(violation);
+    await browser.until(violation, () => browser.assertQuiet().then(() => false, (error) => /Content Security Policy|TrustedHTML|TrustedScript/.test(error.message)));
+  }
 });
 
 browserTest('served on localhost: installs, opens without the network, takes a shared mail, and the server learns nothing of it', async (open) => {
@@ -92,14 +111,32 @@ browserTest('a key under a passkey opens with the device only', async (open) => 
   }
 });
 
-browserTest('a QR code is read by the camera, where the browser can', async (open) => {
-  const browser = await open({ profile: newProfile(), options: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'] });
-  // Chromium on Linux has no BarcodeDetector: this one finds the key file in the third picture.
-  const source = `let looks = 0; window.BarcodeDetector = class { async detect(video) { looks += 1; return video.videoWidth > 0 && looks > 2 ? [{ rawValue: ${JSON.stringify(gateway.key)} }] : []; } };`;
+browserTest('a QR code of the terminal is read by the camera, where the browser can', async (open) => {
+  const shown = gateway.run('key', '--qr', '--key', 'alice.key');
+  writeFileSync(gateway.path('camera.y4m'), video(shown));
+  const camera = `--use-file-for-fake-video-capture=${gateway.path('camera.y4m')}`;
+  const browser = await open({ profile: newProfile(), options: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', camera] });
+  // Chromium on Linux has no BarcodeDetector. This one gives the camera's picture to zbar.
+  const source = `window.BarcodeDetector = class { async detect(video) {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    if (canvas.width > 0) canvas.getContext("2d").drawImage(video, 0, 0);
+    window.picture = canvas.width > 0 ? canvas.toDataURL("image/png") : null;
+    return window.read ? [{ rawValue: window.read }] : [];
+  } };`;
   await browser.cdp('Page.addScriptToEvaluateOnNewDocument', { source });
   await browser.go(fileUrl('alice.html'));
   await browser.press('Scan QR code');
+  const read = await browser.until('a QR code in the picture', async () => {
+    const picture = await browser.run('return window.picture ?? null');
+    if (!picture) return null;
+    writeFileSync(gateway.path('picture.png'), Buffer.from(picture.split(',')[1], 'base64'));
+    return readQr(gateway.path('picture.png'));
+  });
+  assert.equal(read.trim(), gateway.key.trim());
+  await browser.run('window.read = arguments[0]', read);
   await browser.waitText(gateway.fingerprint);
+  assert.equal(await browser.run('return document.querySelector("video")'), null, 'the camera is released');
   await browser.click('main button.primary');
   await browser.waitText('Sign a request');
 });
