@@ -172,7 +172,11 @@ fn filled(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> Strin
     let offered = commands.iter().filter(|command| is_visible(command, owner.roles) && !command.require_signature);
     let offered = offered.map(|command| offer(command, owner.roles)).chain(built_in());
     let signed = |is_own: &dyn Fn(&Command) -> bool| {
-        commands.iter().filter(|command| command.require_signature && is_own(command)).map(|command| command.name.as_str()).collect()
+        commands
+            .iter()
+            .filter(|command| command.require_signature && is_own(command))
+            .map(|command| command.name.as_str())
+            .collect()
     };
     let data = Data {
         version: 1,

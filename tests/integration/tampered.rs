@@ -102,7 +102,8 @@ fn the_page_says_the_same_of_every_changed_reply() {
     let mails = mails::all(&Signed::new(&keys[0].key));
     let raw: Vec<_> = mails.iter().map(|mail| &mail.raw).collect();
     let written = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_secs();
-    let input = json!({ "hmac": "07".repeat(32), "gateway": "berlin", "user": "alice", "written": written, "mails": raw });
+    let input =
+        json!({ "hmac": "07".repeat(32), "gateway": "berlin", "user": "alice", "written": written, "mails": raw });
     let found: Vec<Value> = serde_json::from_slice(&by_node(input.to_string().as_bytes())).expect("JSON");
     assert_eq!(found.len(), mails.len());
     let mut wrong = Vec::new();
