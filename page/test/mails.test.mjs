@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { notices } from './notices.mjs';
 import { addKey, browserTest, fileUrl, gateway, newProfile, pictures, repository, savedMail } from './stand.mjs';
-import { HOSTILE } from './steps.mjs';
+import { HOSTILE, KINDS } from './steps.mjs';
 
 browserTest('every reply of tests/replies has its verdict on the page, and what is not genuine is not shown', async (open) => {
   const browser = await open({ profile: newProfile() });
@@ -12,14 +12,13 @@ browserTest('every reply of tests/replies has its verdict on the page, and what 
   gateway.write('berlin.key', readFileSync(repository('tests/replies/berlin.key'), 'utf8'));
   await addKey(browser, '', 'berlin.key');
   await browser.press('Check');
-  const kinds = { genuine: 'good', wrapped: 'good', 'quoted-printable': 'good', base64: 'good', flowed: 'good', 'html-of-the-same': 'good', 'text-altered': 'bad', 'content-type-twice': 'bad' };
   const names = readdirSync(repository('tests/replies')).filter((name) => name.endsWith('.eml')).map((name) => name.replace('.eml', ''));
   assert.equal(names.length, 17);
   for (const name of names) {
     await browser.paste('Text of the reply', '');
     await browser.upload('.drop input[type=file]', repository(`tests/replies/${name}.eml`));
     const kind = await browser.until(name, () => browser.run('return document.querySelector("[data-verdict]")?.dataset.verdict ?? null'));
-    assert.equal(kind, kinds[name] ?? 'warn', name);
+    assert.equal(kind, KINDS[name] ?? 'warn', name);
     const text = await browser.run('return document.querySelector("[data-text=authenticated]")?.textContent ?? ""');
     assert.equal(text.includes('hi abc'), !['text-altered', 'content-type-twice'].includes(name), name);
   }

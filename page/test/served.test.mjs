@@ -1,8 +1,10 @@
 // The page where something is different: without a store, without data, inside a page, served, under a passkey, with a camera.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { notices } from './notices.mjs';
 import { readQr, video } from './qr.mjs';
 import { addKey, browserTest, fileUrl, gateway, newProfile, repository, serve, signRestart } from './stand.mjs';
+import { HOSTILE, KINDS } from './steps.mjs';
 
 browserTest('where a page may keep nothing, it says so and works as long as it is open', async (open) => {
   const browser = await open({ profile: newProfile() });
@@ -76,6 +78,44 @@ browserTest('served on localhost: installs, opens without the network, takes a s
     await browser.waitText('Check a reply');
     await browser.wait('[data-verdict]');
     assert.equal(await browser.run('return location.pathname + location.search + location.hash'), '/');
+  } finally {
+    server.end();
+  }
+});
+
+browserTest('from localhost: replies and notices are judged as from a file, and hostile texts are texts', async (open) => {
+  mkdirSync(gateway.path('www'), { recursive: true });
+  gateway.run('page', '--role', 'web', '--served', 'www');
+  const { fresh, forged, altered, keyFile } = notices();
+  gateway.write('carol.key', keyFile);
+  gateway.write('berlin.key', readFileSync(repository('tests/replies/berlin.key'), 'utf8'));
+  const server = await serve('www');
+  try {
+    const browser = await open({ profile: newProfile() });
+    await browser.go(server.url);
+    await addKey(browser, '', 'berlin.key');
+    await browser.press('Check');
+    for (const name of readdirSync(repository('tests/replies')).filter((one) => one.endsWith('.eml'))) {
+      await browser.paste('Text of the reply', '');
+      await browser.upload('.drop input[type=file]', repository(`tests/replies/${name}`));
+      const kind = await browser.until(name, () => browser.run('return document.querySelector("[data-verdict]")?.dataset.verdict ?? null'));
+      assert.equal(kind, KINDS[name.replace('.eml', '')] ?? 'warn', name);
+    }
+    await browser.press('Key');
+    await browser.press('Delete the key');
+    await browser.click('button.danger');
+    await addKey(browser, '', 'carol.key');
+    await browser.press('Approve');
+    for (const [text, words] of [[forged, 'Not genuine'], [altered, 'Altered'], ...HOSTILE.map((one) => [one, 'Not genuine']), [fresh, 'alice asks for restart']]) {
+      await browser.paste('Text of the notice', text);
+      await browser.waitText(words);
+    }
+    await browser.press('Yes, run it');
+    await browser.fill('Code from your authenticator', '123456');
+    await browser.click('main button.primary');
+    await browser.wait('[data-view=outcome]');
+    assert.match(await browser.run('return document.querySelector("pre.block").textContent'), /^command: approve$/m);
+    assert.ok(server.asked.every((line) => /^GET \/(?:|index\.html|manifest\.webmanifest|sw\.js|icon\.svg)$/.test(line)), server.asked.join('\n'));
   } finally {
     server.end();
   }
