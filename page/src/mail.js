@@ -139,6 +139,10 @@ function typed(value) {
     const name = found[1].toLowerCase();
     if (!parameters.has(name)) parameters.set(name, found[2] !== undefined ? found[2].replace(/\\(.)/g, '$1') : found[3]);
   }
+  // A boundary in pieces (RFC 2231) counts before a whole one, as for the gateway.
+  let pieces = '';
+  for (let at = 0; parameters.has(`boundary*${at}`); at += 1) pieces += parameters.get(`boundary*${at}`);
+  if (pieces) parameters.set('boundary', pieces);
   return { type, parameters };
 }
 

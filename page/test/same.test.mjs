@@ -189,6 +189,8 @@ const CASES = {
   'From twice': genuine.replace(/^From: (.*)$/m, 'From: $1\nFrom: eve@example.com'),
   'blanks before the colons of fields': genuine.replace(/^(From|Subject): /gm, '$1 : '),
   'mixed, one part': multipart('mixed', [PLAIN]),
+  'mixed, a boundary in pieces and a whole one': multipart('mixed', [PLAIN]).replace('boundary=b1', 'boundary*0=b1; boundary*1=x; boundary=b1'),
+  'mixed, a boundary in pieces': multipart('mixed', [PLAIN]).replace('boundary=b1', 'boundary*0=b; boundary*1=1'),
   'alternative, the same twice': multipart('alternative', [PLAIN, PLAIN]),
   'alternative, HTML of the same': multipart('alternative', [PLAIN, `Content-Type: text/html\n\n<html><body><pre>${TEXT.replace(/&/g, '&amp;').replace(/</g, '&lt;')}</pre></body></html>`]),
   'alternative, other HTML': multipart('alternative', [PLAIN, 'Content-Type: text/html\n\n<p>ok: echo</p>']),
