@@ -21,7 +21,7 @@ program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
 
 .DEFAULT_GOAL := build
-.PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install
+.PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak setup-soak fuzz bench install
 .PHONY: test-cluster uninstall deb rpm test-packages test-platforms setup clean
 
 help: ## List the targets
@@ -89,14 +89,14 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 test-cluster: build ## Three PostgreSQL servers with Patroni, two mail servers; the primary is killed, cut off and stopped (as root)
 	@tests/cluster/run "$$(cat $(built))"
 
-soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
+soak: setup setup-soak ## What takes longer than `make test` should: each says what it tried and what it found
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration --test model -- --ignored --nocapture
 	$(CARGO) build --locked --bin mailsudo
-	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
+	MAILSUDO="$(debug-program)" node --test page/test/*.soak.mjs
 
-setup-firefox:
-	@tests/setup firefox-esr
+setup-soak:
+	@tests/setup firefox-esr thunderbird
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run
