@@ -112,8 +112,9 @@ fn the_page_says_the_same_of_every_changed_reply() {
         let remarks: Vec<_> = found["outside"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let same_remarks = checked.outside.len() == remarks.len()
             && checked.outside.iter().zip(&remarks).all(|(own, page)| own.contains(page));
-        let text = checked.text.as_ref().map(|text| text.replace("\r\n", "\n"));
-        let is_same = found["finding"] == word(&checked.finding) && found["text"].as_str() == text.as_deref();
+        let lines = |text: &str| text.replace("\r\n", "\n");
+        let is_same = found["finding"] == word(&checked.finding)
+            && found["text"].as_str().map(lines) == checked.text.as_deref().map(lines);
         if !is_same || !same_remarks {
             wrong.push(format!("{}: {found}, not {:?} {:?}", mail.name, checked.finding, checked.outside));
         }
