@@ -21,7 +21,7 @@ program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
 
 .DEFAULT_GOAL := build
-.PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-firefox fuzz bench install
+.PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-soak fuzz bench install
 .PHONY: test-cluster uninstall auditable deb rpm sbom release test-packages test-platforms test-reproducible coverage mutants setup clean
 
 help: ## List the targets
@@ -89,11 +89,11 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 test-cluster: build ## Three PostgreSQL servers with Patroni, two mail servers; the primary is killed, cut off and stopped (as root)
 	@tests/cluster/run "$$(cat $(built))"
 
-soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found (hours)
+soak: setup setup-soak ## What takes longer than `make test` should: each says what it tried and what it found (hours)
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration --test model -- --ignored --nocapture
 	$(CARGO) build --locked --bin mailsudo
-	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
+	MAILSUDO="$(debug-program)" node --test page/test/*.soak.mjs
 	@$(MAKE) --no-print-directory soak-chaos
 	@fuzz/run
 
@@ -102,8 +102,8 @@ soak-chaos: ## Requests to the real Postfix while what is around them dies (MAIL
 	RUSTFLAGS='-C target-feature=-crt-static' $(CARGO) build --quiet --locked --bin mailsudo --target-dir target/dynamic
 	MAILSUDO_DYNAMIC="$$(echo $(CURDIR)/target/dynamic/*/debug/mailsudo)" tests/system/run --ignored --nocapture chaos::
 
-setup-firefox:
-	@tests/setup firefox-esr
+setup-soak:
+	@tests/setup firefox-esr thunderbird
 
 fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (nightly; installs cargo-fuzz if it is missing)
 	@fuzz/run

@@ -4,13 +4,18 @@
 //     node page/build.mjs            writes it
 //     node page/build.mjs --print    prints it
 //
-// Each module is taken once, after what it imports. Its imports and the word `export` go, and comments, indentation and the blanks
-// around signs; so no name
-// at the top of a module may be at the top of another. It has no other dependency than node, and the same input gives the same bytes.
+// Each module is taken once, after what it imports. Its imports and the word `export` go, so no name at the top of a module may be at
+// the top of another. So do comments, indentation, the blanks around signs, and line ends where a line cannot end a statement. The
+// texts of other languages than English are written without their names, in the order of the English ones. It has no other dependency
+// than node, and the same input gives the same bytes.
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const LIMIT = 100 * 1024;
+const { EN } = await import('./src/texts-en.js');
+/** The texts of a module that has nothing else: its constant, and its texts by name. */
+const TEXTS = new Map();
+for (const name of ['DE', 'FR', 'ES']) TEXTS.set(`texts-${name.toLowerCase()}.js`, [name, (await import(`./src/texts-${name.toLowerCase()}.js`))[name]]);
 const read = (name) => readFileSync(new URL(name, import.meta.url), 'utf8');
 const fail = (words) => {
   throw new Error(words);
@@ -30,6 +35,10 @@ function bundle() {
   const names = new Map();
   const texts = [];
   for (const [name, text] of modules('main.js')) {
+    if (TEXTS.has(name)) {
+      texts.push(withoutNames(...TEXTS.get(name)));
+      continue;
+    }
     if ((text.match(/`/g) ?? []).length % 2 !== 0 || text.split('\n').some((line) => (line.match(/`/g) ?? []).length % 2 !== 0 && !/^\s*(\/\/|\*|\/\*)/.test(line))) {
       fail(`src/${name}: a template literal must end on its line, because indentation is removed`);
     }
@@ -49,7 +58,19 @@ function bundle() {
     }
     texts.push(code.split('\n').map(withoutBlanks).join('\n'));
   }
-  return `\n${texts.join('\n')}\n`;
+  const code = texts.join('\n');
+  if (code.includes('</')) fail('</ ends the script');
+  return `\n${joined(code)}\n`;
+}
+
+/** The texts of a language in the order of the English ones, which their type holds them to. */
+function withoutNames(constant, texts) {
+  return `const ${constant}={};${JSON.stringify(Object.keys(EN).map((name) => texts[name]))}.forEach((text,at)=>${constant}[Object.keys(EN)[at]]=text);`;
+}
+
+/** Without the line ends that are behind or before a sign at which no statement can end: each statement here ends with a semicolon. */
+function joined(code) {
+  return code.replace(/,?\n(?=[)\]}])/g, '').replace(/;\n?(?=})/g, '').replace(/([{([,;]|=>|&&|\|\|)\n/g, '$1').replace(/\n(?=[.?:]|&&|\|\|)/g, '');
 }
 
 /** A line without the blanks around signs; not one that may hold a template or a regular expression. Strings stay as they are. */
@@ -60,7 +81,7 @@ function withoutBlanks(line) {
 }
 
 function style() {
-  return `\n${read('style.css').replace(/\/\*[^]*?\*\//g, '').replace(/^[ \t]+/gm, '').replace(/\n{2,}/g, '\n').trim()}\n`;
+  return `\n${read('style.css').replace(/\/\*[^]*?\*\//g, '').replace(/\s+/g, ' ').replace(/ ?([{};,]) ?|(:) /g, '$1$2').replace(/;}/g, '}').trim()}\n`;
 }
 
 export function build() {

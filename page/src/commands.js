@@ -4,14 +4,16 @@
  */
 
 /**
- * @typedef {{ name: string, kind: 'one_of', values: string[], default?: string, optional?: boolean }
- *   | { name: string, kind: 'integer', min: string, max: string, default?: string, optional?: boolean }
- *   | { name: string, kind: 'pattern', pattern: string, test: string | null, max_length: number, default?: string, optional?: boolean }} Parameter
+ * @typedef {{ name: string, kind: 'one_of', values: string[], default?: string, optional?: boolean, secret?: boolean }
+ *   | { name: string, kind: 'integer', min: string, max: string, default?: string, optional?: boolean, secret?: boolean }
+ *   | { name: string, kind: 'pattern', pattern: string, test: string | null, max_length: number, default?: string, optional?: boolean,
+ *     secret?: boolean }} Parameter
  * @typedef {{ name: string, summary: string, parameters: Parameter[], permits: Record<string, string[]>[],
  *   payload?: { max: number, required: boolean }, approval?: { by?: string, reason: boolean } }} Command
  *   `permits`: for each role of the user, the values that it may give; any value for a parameter that is not named
  * @typedef {{ version: number, gateway: string, address: string, user: string | null, from: string | null, max_file: number,
- *   commands: Command[] }} PageData
+ *   commands: Command[], ssh?: { always: boolean, commands: string[], approvals: string[] } }} PageData
+ *   `ssh`: what needs an SSH signature, which a browser cannot make: all that the user signs, or these commands and approvals of them
  */
 
 /**

@@ -13,10 +13,17 @@ const UTF7 = ['utf-7', 'unicode-1-1-utf-7', 'csutf7', 'csunicode11utf7'];
  * @param {string} body @param {string} encoding @param {string} charset
  */
 export function decodeBody(body, encoding, charset) {
-  if (encoding === 'quoted-printable') return inCharset(unquoted(body) ?? unbinary(body), charset);
-  if (encoding !== 'base64') return inCharset(unbinary(body), charset);
-  const bytes = unpadded(body);
-  return bytes ? inCharset(bytes, charset) : withMore(body, charset);
+  if (encoding === 'base64' && !unpadded(body)) return withMore(body, charset);
+  return inCharset(bytesOf(body, encoding), charset);
+}
+
+/**
+ * A body's bytes.
+ * @param {string} body @param {string} encoding
+ */
+export function bytesOf(body, encoding) {
+  const bytes = encoding === 'quoted-printable' ? unquoted(body) : encoding === 'base64' ? unpadded(body) : null;
+  return bytes ?? unbinary(body);
 }
 
 /**

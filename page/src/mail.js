@@ -18,6 +18,7 @@ const MAX_FIELD = 8 * 998;
  * @typedef {{ header: string, fields: Field[], body: string }} Entity
  * @typedef {import('./unclear.js').Remark} Remark
  * @typedef {{ type: string, parameters: Map<string, string> }} Typed
+ * @typedef {Typed & { boundary: string, encoding: string, isAttachment: boolean }} Content
  */
 
 /**
@@ -46,7 +47,7 @@ export function readMail(raw) {
  * Splits at the first empty line; without one all of it is the header.
  * @param {string} raw @returns {Entity}
  */
-function entityOf(raw) {
+export function entityOf(raw) {
   const empty = /(?:^|\n)\r?\n/.exec(raw);
   const header = empty ? raw.slice(0, empty.index) : raw;
   /** @type {Field[]} */
@@ -59,24 +60,32 @@ function entityOf(raw) {
   return { header, fields, body: empty ? raw.slice(empty.index + empty[0].length) : '' };
 }
 
+/**
+ * What a header says of the body; null if it says it twice, or in too long a field.
+ * @param {Entity} entity @returns {Content | null}
+ */
+export function contentOf({ fields }) {
+  const [types, dispositions, encodings] = ['type', 'disposition', 'transfer-encoding'].map((name) => fields.filter((field) => field.name === `content-${name}`));
+  if ([types, dispositions, encodings].some((found) => found.length > 1 || (found[0]?.value.length ?? 0) > MAX_FIELD)) return null;
+  const { type, parameters } = types.length > 0 ? typed(types[0].value) : { type: '', parameters: new Map() };
+  const boundary = (parameters.get('boundary') ?? '').trimEnd();
+  const encoding = withoutComments(encodings[0]?.value ?? '').split(/[\s;]/)[0].toLowerCase();
+  return { type, parameters, boundary, encoding, isAttachment: dispositions.length > 0 && typed(dispositions[0].value).type !== 'inline' };
+}
+
 /** @param {Entity} entity @param {boolean} inDigest @param {number} depth @param {Part[]} found @param {{ parts: number, unclear: Remark[] }} seen */
 function visit(entity, inDigest, depth, found, seen) {
   seen.parts += 1;
   if (depth > MAX_DEPTH || seen.parts > MAX_PARTS) throw new Error('parts');
   seen.unclear.push(...unclearHeader(entity.header, entity.fields, depth > 0));
-  /** @param {string} name */
-  const all = (name) => entity.fields.filter((field) => field.name === name);
-  const [types, dispositions, encodings] = [all('content-type'), all('content-disposition'), all('content-transfer-encoding')];
-  const isUnclear = [types, dispositions, encodings].some((fields) => fields.length > 1 || (fields[0]?.value.length ?? 0) > MAX_FIELD);
+  const content = contentOf(entity);
   /** @param {string} what */
   const other = (what) => {
     found.push({ kind: 'other', what });
   };
-  if (isUnclear) return other('field-twice');
-  if (dispositions.length > 0 && typed(dispositions[0].value).type !== 'inline') return other('attachment');
-  const { type, parameters } = types.length > 0 ? typed(types[0].value) : { type: '', parameters: new Map() };
-  const boundary = (parameters.get('boundary') ?? '').trimEnd();
-  const encoding = withoutComments(encodings[0]?.value ?? '').split(/[\s;]/)[0].toLowerCase();
+  if (!content) return other('field-twice');
+  const { type, parameters, boundary, encoding, isAttachment } = content;
+  if (isAttachment) return other('attachment');
   /** @param {string} what */
   const remark = (what) => seen.unclear.push({ what: 'several-ways', text: what });
   if (type.startsWith('multipart/') && boundary !== '') {
@@ -99,7 +108,7 @@ function visit(entity, inDigest, depth, found, seen) {
  * The parts of a multipart body: a delimiter is a line of its own, with at most blanks after it.
  * @param {string} body @param {string} boundary
  */
-function partsOf(body, boundary) {
+export function partsOf(body, boundary) {
   /** @type {string[]} */
   const parts = [];
   let start = -1;
@@ -130,6 +139,10 @@ function typed(value) {
     const name = found[1].toLowerCase();
     if (!parameters.has(name)) parameters.set(name, found[2] !== undefined ? found[2].replace(/\\(.)/g, '$1') : found[3]);
   }
+  // A boundary in pieces (RFC 2231) counts before a whole one, as for the gateway.
+  let pieces = '';
+  for (let at = 0; parameters.has(`boundary*${at}`); at += 1) pieces += parameters.get(`boundary*${at}`);
+  if (pieces) parameters.set('boundary', pieces);
   return { type, parameters };
 }
 

@@ -5,6 +5,7 @@
  * MUST: a message is genuine only where every part that a mail program may show is covered by the block and matches.
  */
 import { fromUtf8 } from './bytes.js';
+import { encryptedAs } from './encrypted.js';
 import { readMail } from './mail.js';
 import { checkText, claimedBlock } from './reply.js';
 
@@ -14,7 +15,7 @@ import { checkText, claimedBlock } from './reply.js';
  * @typedef {import('./block.js').Kind} Kind
  * @typedef {{ gateway: string, user: string, key: CryptoKey, written: number }} UserKey `written`: when the key came, in seconds
  * @typedef {{ what: string, text: string }} Remark
- * @typedef {{ finding: 'genuine' | 'with-more' | 'altered' | 'older-than-key' | 'not-genuine', block: GatewayBlock | null,
+ * @typedef {{ finding: 'genuine' | 'with-more' | 'altered' | 'older-than-key' | 'encrypted' | 'not-genuine', block: GatewayBlock | null,
  *   text: string | null, outside: Remark[] }} Checked
  */
 
@@ -34,6 +35,7 @@ const BANNER = 60;
  * @param {Uint8Array} raw @param {UserKey} key @param {Kind[]} kinds @returns {Promise<Checked>}
  */
 export async function verify(raw, key, kinds) {
+  if (encryptedAs(raw)) return { finding: 'encrypted', block: null, text: null, outside: [] };
   const mail = readMail(raw) ?? { subject: null, parts: [/** @type {Part} */ ({ kind: 'plain', text: fromUtf8(raw) })], unclear: [] };
   const { subject, parts, unclear } = mail;
   /** @type {Candidate | null} */

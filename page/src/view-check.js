@@ -83,6 +83,8 @@ function resultOf({ finding, block, text, outside }, raw) {
       return [verdict('warn', t('withMore'), t('withMoreNote'), remarks(outside), about), ...authenticated(text ?? '')];
     case 'altered':
       return [verdict('bad', t('altered'), t('alteredNote'), about)];
+    case 'encrypted':
+      return [verdict('warn', t('olderThanKey'), t('encrypted'))];
     case 'older-than-key':
       return [verdict('warn', t('olderThanKey'), t('olderThanKeyNote'))];
     default:

@@ -15,7 +15,8 @@ import { outcomeView } from './view-outcome.js';
  * @typedef {import('./commands.js').Command} Command
  * @typedef {import('./commands.js').Parameter} Parameter
  * @typedef {import('./outgoing.js').Attachment} Attachment
- * @typedef {{ command: string, args: [string, string][], attachment: Attachment | null }} Asked
+ * @typedef {{ command: string, args: [string, string][], attachment: Attachment | null, secrets: string[] | null }} Asked
+ *   `secrets`: the names of arguments that are kept nowhere; null for a command whose parameters the page does not know
  */
 
 const OTHER = '';
@@ -25,7 +26,8 @@ const MANY = 12;
 const FEW = 4;
 
 export function signView() {
-  const { commands } = app.data;
+  const { commands, ssh } = app.data;
+  if (ssh?.always) return h('section', {}, h('h1', {}, t('signTitle')), sshNotice([]));
   /** @type {() => Promise<Asked | null>} */
   let read = async () => null;
   const form = h('div', {});
@@ -68,7 +70,7 @@ export function signView() {
         wrong.textContent = faultText(fault);
       }
     },
-  }, h('h1', {}, t('signTitle')), clockNotice(), filter, list, change, rest);
+  }, h('h1', {}, t('signTitle')), clockNotice(), filter, list, change, rest, ssh?.commands.length ? sshNotice(ssh.commands) : null);
   return view;
 }
 
@@ -76,16 +78,33 @@ export function signView() {
  * Signs at this moment, which is the one that the code belongs to, and shows what to do with it.
  * @param {Asked} asked @param {string} code
  */
-export async function signedView({ command, args, attachment }, code) {
+export async function signedView({ command, args, attachment, secrets }, code) {
   if (!app.record || !app.key) throw new Error('no key');
   const time = now();
   const payload = attachment ? hex(await sha256(attachment.bytes)) : null;
   const { gateway, user } = app.record;
   const { block, id } = await signRequest({ gateway, user, time, code, command, args, payload }, app.key);
-  const title = [command, ...args.map(([name, value]) => `${name}=${value}`)].join(' ');
-  await remember({ id, time, title: title.slice(0, 200) });
+  const title = [command, ...args.map(([name, value]) => `${name}=${secrets?.includes(name) ? '[secret]' : value}`)].join(' ');
+  // Which arguments of an unknown command are secret is not known either.
+  await remember({ id, time, title: secrets ? title.slice(0, 200) : command });
   document.querySelector('.message')?.replaceChildren();
   return outcomeView({ block, id, title, time, attachment });
+}
+
+/**
+ * The line for a computer with an SSH key.
+ * @param {string} request
+ */
+export function sshLine(request) {
+  return `mailsudo sign --ssh-key KEY.pub ${request}`;
+}
+
+/**
+ * What the page cannot sign, and what signs it.
+ * @param {string[]} names none for all that the user signs
+ */
+function sshNotice(names) {
+  return notice('note', h('p', { dir: 'auto' }, names.length > 0 ? `${names.join(', ')}: ` : '', t('needsSsh')), h('pre', { dir: 'ltr', tabindex: 0 }, sshLine('COMMAND NAME=VALUE')));
 }
 
 /**
@@ -156,7 +175,8 @@ function commandForm(command) {
       else if (reason !== '') args.push(['reason', reason]);
       together.textContent = isFine && !isPermitted ? t('badTogether') : '';
       const attachment = file ? await file.read() : null;
-      return isFine && isPermitted && attachment !== undefined ? { command: command.name, args, attachment } : null;
+      const secrets = command.parameters.filter(({ secret }) => secret).map(({ name }) => name);
+      return isFine && isPermitted && attachment !== undefined ? { command: command.name, args, attachment, secrets } : null;
     },
   };
 }
@@ -182,14 +202,25 @@ function parameterField(command, parameter) {
     return { element, read: () => checked(parameter, given, select.value, say) };
   }
   const isNumber = parameter.kind === 'integer';
+  const { secret } = parameter;
   const hint = parameter.kind === 'integer' ? t('wholeNumber', { min: parameter.min, max: parameter.max })
     : parameter.kind === 'pattern' ? t('matching', { pattern: parameter.pattern, longest: parameter.max_length }) : '';
   /** @type {HTMLInputElement} */
   const input = h('input', {
-    type: 'text', value, dir: 'auto', inputmode: isNumber ? 'numeric' : null, autocapitalize: 'off', autocomplete: 'off', spellcheck: 'false',
+    type: secret ? 'password' : 'text', value, dir: 'auto', inputmode: isNumber ? 'numeric' : null, autocapitalize: 'off', autocomplete: 'off', spellcheck: 'false',
     oninput: () => say(input.value === '' || accepts(parameter, input.value) ? '' : t('badParameter')),
   });
-  const { element, say } = field(parameter.name, input, parameter.optional ? `${hint}. ${t('optional')}` : hint);
+  const { element, say } = field(parameter.name, input, [hint, secret && t('secretHint'), parameter.optional && t('optional')].filter(Boolean).join('. '));
+  if (secret) {
+    const show = button(t('show'), () => {
+      const isHidden = input.type === 'password';
+      input.type = isHidden ? 'text' : 'password';
+      show.setAttribute('aria-pressed', String(isHidden));
+    });
+    show.setAttribute('aria-pressed', 'false');
+    show.setAttribute('aria-label', `${t('show')}: ${parameter.name}`);
+    input.after(show);
+  }
   return { element, read: () => checked(parameter, null, input.value, say) };
 }
 
@@ -252,10 +283,13 @@ function otherForm() {
       const args = lines.value.split('\n').filter((line) => line.trim() !== '').map((line) => /** @type {[string, string]} */ ([line.slice(0, Math.max(0, line.indexOf('='))).trim(), line.slice(line.indexOf('=') + 1)]));
       const isNamed = isWord(name.value.trim());
       const areFine = args.every(([each], at) => isWord(each) && args.findIndex(([other]) => other === each) === at);
-      command.say(isNamed ? '' : t('badName'));
+      const isSigned = app.data.ssh?.commands.includes(name.value.trim()) ?? false;
+      command.say(!isNamed ? t('badName') : isSigned ? t('needsSsh') : '');
       values.say(areFine ? '' : t('badArgs'));
       const attachment = await file.read();
-      return isNamed && areFine && attachment !== undefined ? { command: name.value.trim(), args, attachment } : null;
+      const known = app.data.commands.find((one) => one.name === name.value.trim());
+      const secrets = known ? known.parameters.filter(({ secret }) => secret).map((one) => one.name) : null;
+      return isNamed && !isSigned && areFine && attachment !== undefined ? { command: name.value.trim(), args, attachment, secrets } : null;
     },
   };
 }

@@ -1,4 +1,4 @@
-// Drives Firefox by Marionette, its own remote protocol, which geckodriver translates to: Debian has no geckodriver, and npm's package
+// Drives Firefox, and Thunderbird, by Marionette, their own remote protocol, which geckodriver translates to: Debian has no geckodriver, and npm's package
 // downloads one. In and out: as Browser in browser.mjs.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -8,7 +8,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Browser, DriverError, needed } from './browser.mjs';
 
-/** How long Firefox has to start, in milliseconds. */
+/** How long a program has to start, in milliseconds. */
 const PATIENCE = 60000;
 
 /** The commands of Marionette for those of WebDriver (remote/marionette/driver.sys.mjs in Firefox). */
@@ -24,20 +24,8 @@ const COMMANDS = [
 
 /** Firefox with a profile folder. */
 export async function firefox({ profile }) {
-  if (!existsSync(profile)) mkdirSync(profile);
-  const port = join(profile, 'MarionetteActivePort');
-  writeFileSync(port, '');
-  const prefs = { 'marionette.port': 0, 'browser.shell.checkDefaultBrowser': false, 'datareporting.policy.dataSubmissionEnabled': false, 'app.update.auto': false, 'intl.accept_languages': 'en' };
-  writeFileSync(join(profile, 'user.js'), Object.entries(prefs).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`).join(''));
-  const words = ['--headless', '--no-remote', '--marionette', '--remote-allow-system-access', '--profile', profile];
-  const program = spawn(needed('/usr/bin/firefox-esr', 'firefox-esr'), words, { stdio: 'ignore', env: { ...process.env, HOME: profile } });
-  const end = Date.now() + PATIENCE;
-  while (!/^\d+/.test(readFileSync(port, 'utf8'))) {
-    if (Date.now() > end || program.exitCode !== null) throw new Error('Firefox does not start');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  const call = await session(Number(readFileSync(port, 'utf8')));
-  await call('WebDriver:NewSession', { capabilities: { alwaysMatch: { unhandledPromptBehavior: 'dismiss' } } });
+  const prefs = { 'browser.shell.checkDefaultBrowser': false, 'intl.accept_languages': 'en' };
+  const { program, call } = await marionette(needed('/usr/bin/firefox-esr', 'firefox-esr'), profile, prefs);
   const browser = new Browser(async (method, path, body) => {
     for (const [form, name] of COMMANDS) {
       const found = form.exec(path);
@@ -62,6 +50,25 @@ export async function firefox({ profile }) {
     await ended;
   };
   return browser;
+}
+
+/** Starts a program of Mozilla's with a profile folder, and has a session with it. */
+export async function marionette(path, profile, prefs, words = []) {
+  if (!existsSync(profile)) mkdirSync(profile);
+  const port = join(profile, 'MarionetteActivePort');
+  writeFileSync(port, '');
+  const lines = Object.entries({ 'marionette.port': 0, 'app.update.auto': false, 'datareporting.policy.dataSubmissionEnabled': false, ...prefs });
+  writeFileSync(join(profile, 'user.js'), lines.map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`).join(''));
+  const options = ['--headless', '--no-remote', '--marionette', '--remote-allow-system-access', '--profile', profile, ...words];
+  const program = spawn(path, options, { stdio: 'ignore', env: { ...process.env, HOME: profile } });
+  const end = Date.now() + PATIENCE;
+  while (!/^\d+/.test(readFileSync(port, 'utf8'))) {
+    if (Date.now() > end || program.exitCode !== null) throw new Error(`${path} does not start`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const call = await session(Number(readFileSync(port, 'utf8')));
+  await call('WebDriver:NewSession', { capabilities: { alwaysMatch: { unhandledPromptBehavior: 'dismiss' } } });
+  return { program, call };
 }
 
 /** A connection: messages are JSON behind their length in bytes and a colon. */

@@ -1,10 +1,12 @@
 // The page in Firefox, from a file: `make soak`. What Chromium is asked in page.test.mjs, as far as another engine may answer otherwise.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { firefox } from './firefox.mjs';
 import { Gateway } from './gateway.mjs';
+import { notices } from './notices.mjs';
+import { serveFolder } from './serve.mjs';
 import { addKey, HOSTILE, signRestart } from './steps.mjs';
 
 const repository = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -73,5 +75,71 @@ test('in Firefox: a passphrase, every reply of tests/replies, hostile texts', as
     await browser.assertQuiet();
   } finally {
     await browser.end();
+  }
+});
+
+test('in Firefox: a notice is answered, an encrypted mail is explained, a hostile text in any field is a text', async () => {
+  const { genuine, altered, forged, fresh, keyFile } = notices();
+  gateway.write('any.html', gateway.run('page', '--role', 'web'));
+  gateway.write('carol.key', keyFile);
+  const browser = await firefox({ profile: gateway.path('firefox-3') });
+  try {
+    await browser.go(`file://${gateway.path('any.html')}`);
+    await addKey(browser, gateway, '', 'carol.key');
+    await browser.press('Approve');
+    for (const [text, words] of [[forged, 'Not genuine'], [altered, 'Altered'], [genuine, 'The time to approve is over.'], ['-----BEGIN PGP MESSAGE-----\n', 'The mail is encrypted.'], [fresh, 'alice asks for restart']]) {
+      await browser.paste('Text of the notice', text);
+      await browser.waitText(words);
+    }
+    await browser.press('No, do not run it');
+    const count = () => browser.run('return document.querySelectorAll("img, iframe, object, script, svg, [onerror], [onfocus]").length');
+    for (const text of HOSTILE) {
+      await browser.paste('Reason', text);
+      await browser.paste('Code from your authenticator', text);
+      await browser.click('main button.primary');
+      await browser.waitText('A code is 6 to 8 digits.');
+      assert.equal(await count(), 2, text);
+    }
+    await browser.paste('Reason', 'not on Friday');
+    await browser.paste('Code from your authenticator', '123456');
+    await browser.click('main button.primary');
+    await browser.wait('[data-view=outcome]');
+    assert.match(await browser.run('return document.querySelector("pre.block").textContent'), /^command: deny$/m);
+    for (const [command, field] of [['say', 'what'], ['Another command', 'Name of the command'], ['Another command', 'Arguments']]) {
+      await browser.press('Sign');
+      await browser.press(command);
+      for (const text of HOSTILE) {
+        await browser.paste(field, text);
+        await browser.paste('Code from your authenticator', '123456');
+        await browser.click('main button.primary');
+        await browser.wait('.wrong:not(:empty)');
+        assert.equal(await count(), 2, text);
+      }
+    }
+    await browser.assertQuiet();
+  } finally {
+    await browser.end();
+  }
+});
+
+test('in Firefox: served on localhost, add the key, sign, restart, sign again', async () => {
+  mkdirSync(gateway.path('www'), { recursive: true });
+  gateway.run('page', '--user', 'alice', '--served', 'www');
+  const server = await serveFolder(gateway.path('www'));
+  try {
+    for (const service of ['nginx', 'php-fpm']) {
+      const browser = await firefox({ profile: gateway.path('firefox-4') });
+      try {
+        await browser.go(server.url);
+        if (service === 'nginx') await addKey(browser, gateway);
+        await browser.waitText('Sign a request');
+        assert.match(await signRestart(browser, gateway, service), new RegExp(`^arg: service=${service}$`, 'm'));
+        await browser.assertQuiet();
+      } finally {
+        await browser.end();
+      }
+    }
+  } finally {
+    server.end();
   }
 });

@@ -23,6 +23,7 @@ const WORDS = {
   'genuine:': 'genuine',
   'not genuine as a whole:': 'with-more',
   'genuine block, but its text was altered:': 'altered',
+  'not verified: the message is encrypted.': 'encrypted',
   'not verified:': 'older-than-key',
   'not genuine:': 'not-genuine',
 };
@@ -78,7 +79,31 @@ function nested(depth) {
   return `${BARE}\n${inner}`;
 }
 
+/** CMS of a content type, by the last bytes of its object identifier (RFC 5652, RFC 5083), as far as it is looked at. */
+const cms = (...end) => Buffer.from([0x30, 0x80, 0x06, 7 + end.length, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, ...end, 0xa0, 0x80, ...Array(99).fill(0x31)]);
+const [ENVELOPED, AUTHENTICATED, SIGNED] = [cms(0x07, 0x03), cms(0x09, 0x10, 0x01, 0x17), cms(0x07, 0x02)];
+const smime = (bytes, encoding = 'base64', type = 'application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m') => mail(`Content-Type: ${type}\nContent-Transfer-Encoding: ${encoding}`, wrap(encoding === 'base64' ? bytes.toString('base64') : bytes.toString('latin1'), 64));
+const armor = '-----BEGIN PGP MESSAGE-----\n\nyW5vdGhpbmc=\n-----END PGP MESSAGE-----\n';
+const pgp = (parts, kind = 'encrypted') => multipart(kind, parts, '; protocol="application/pgp-encrypted"');
+const [CONTROL, OPAQUE] = ['Content-Type: application/pgp-encrypted\n\nVersion: 1\n', `Content-Type: application/octet-stream; name=encrypted.asc\n\n${armor}`];
+
 const CASES = {
+  'PGP/MIME': pgp([CONTROL, OPAQUE]),
+  'PGP/MIME, with the text beside it': pgp([CONTROL, OPAQUE, PLAIN]),
+  'PGP/MIME without the encrypted part': pgp([CONTROL, PLAIN]),
+  'PGP/MIME that says to be mixed': pgp([CONTROL, OPAQUE], 'mixed'),
+  'PGP/MIME within a part': multipart('mixed', [pgp([CONTROL, OPAQUE]).slice(BARE.length + 1)]),
+  'OpenPGP, pasted': armor,
+  'OpenPGP, pasted below blanks': ` \n\t${armor}`,
+  'OpenPGP, pasted below words': `Hello\n${armor}`,
+  'S/MIME': smime(ENVELOPED),
+  'S/MIME in capitals': smime(ENVELOPED, 'base64', 'Application/X-PKCS7-MIME'),
+  'S/MIME, authenticated': smime(AUTHENTICATED),
+  'S/MIME in binary': smime(ENVELOPED, 'binary'),
+  'S/MIME with an attachment\'s disposition': smime(ENVELOPED).replace('\nContent-Type', '\nContent-Disposition: attachment; filename=smime.p7m\nContent-Type'),
+  'S/MIME, signed only': smime(SIGNED),
+  'S/MIME, a type twice': smime(ENVELOPED).replace('\nContent-Type', '\nContent-Type: text/plain\nContent-Type'),
+  'S/MIME that holds a text': mail('Content-Type: application/pkcs7-mime', TEXT),
   plain: genuine,
   crlf: genuine.replace(/\n/g, '\r\n'),
   'pasted, without a header': TEXT,
@@ -164,6 +189,8 @@ const CASES = {
   'From twice': genuine.replace(/^From: (.*)$/m, 'From: $1\nFrom: eve@example.com'),
   'blanks before the colons of fields': genuine.replace(/^(From|Subject): /gm, '$1 : '),
   'mixed, one part': multipart('mixed', [PLAIN]),
+  'mixed, a boundary in pieces and a whole one': multipart('mixed', [PLAIN]).replace('boundary=b1', 'boundary*0=b1; boundary*1=x; boundary=b1'),
+  'mixed, a boundary in pieces': multipart('mixed', [PLAIN]).replace('boundary=b1', 'boundary*0=b; boundary*1=1'),
   'alternative, the same twice': multipart('alternative', [PLAIN, PLAIN]),
   'alternative, HTML of the same': multipart('alternative', [PLAIN, `Content-Type: text/html\n\n<html><body><pre>${TEXT.replace(/&/g, '&amp;').replace(/</g, '&lt;')}</pre></body></html>`]),
   'alternative, other HTML': multipart('alternative', [PLAIN, 'Content-Type: text/html\n\n<p>ok: echo</p>']),
@@ -226,7 +253,7 @@ test('of each message the page says what mailsudo verify says', async () => {
     found.set(page.finding, (found.get(page.finding) ?? 0) + 1);
   }
   // The messages are of all kinds: a test in which all of them are not genuine would say little.
-  for (const [finding, least] of Object.entries({ genuine: 30, 'with-more': 15, altered: 5, 'not-genuine': 15 })) assert.ok((found.get(finding) ?? 0) >= least, `${finding}: ${found.get(finding)}`);
+  for (const [finding, least] of Object.entries({ genuine: 30, 'with-more': 15, altered: 5, encrypted: 8, 'not-genuine': 15 })) assert.ok((found.get(finding) ?? 0) >= least, `${finding}: ${found.get(finding)}`);
 });
 
 test('of the programs of tests/cases too', async () => {

@@ -1,4 +1,4 @@
-// save-mail.mjs PAGE KEY PHONE FOLDER COMMAND [FIELD=VALUE...] - opens a page in Chromium, adds the key, fills in the form of a command,
+// save-mail.mjs PAGE KEY PHONE FOLDER COMMAND [FIELD=VALUE...] [@FILE] - opens a page in Chromium, adds the key, fills in the form of a command,
 // saves the mail into FOLDER, and prints its path. PHONE is a file with the otpauth URL. With --approve NOTICE in the place of COMMAND
 // it answers a notice with yes. tests/system/approval.rs sends these mails through Postfix.
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
@@ -21,7 +21,8 @@ try {
     await browser.press('Yes, run it');
   } else {
     await browser.press(command);
-    for (const value of values) await browser.fill(value.slice(0, value.indexOf('=')), value.slice(value.indexOf('=') + 1));
+    for (const file of values.filter((value) => value.startsWith('@'))) await browser.upload('main input[type=file]', file.slice(1));
+    for (const value of values.filter((one) => !one.startsWith('@'))) await browser.fill(value.slice(0, value.indexOf('=')), value.slice(value.indexOf('=') + 1));
   }
   await browser.fill('Code from your authenticator', code());
   await browser.click('main button.primary');

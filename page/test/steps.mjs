@@ -3,6 +3,9 @@
 /** Texts that would do harm where a text became HTML, code or an address. */
 export const HOSTILE = ['<img src=x onerror=alert(1)>', '"><script>alert(1)</script>', '</script><script>alert(1)</script>', '\u{202e}gnp.exe', 'javascript:alert(1)', '{{7*7}}${7*7}', "' onfocus='alert(1)", 'a\u{0}b', '\u{1f600}'.repeat(50), 'x'.repeat(5000)];
 
+/** What the replies of tests/replies are; the others are genuine with something more. */
+export const KINDS = { genuine: 'good', wrapped: 'good', 'quoted-printable': 'good', base64: 'good', flowed: 'good', 'html-of-the-same': 'good', 'text-altered': 'bad', 'content-type-twice': 'bad' };
+
 /** Adds the key file by the file picker, and gives the fingerprint that the page shows. */
 export async function addKey(browser, gateway, passphrase = '', name = 'alice.key') {
   await browser.waitText('Your key');

@@ -29,24 +29,29 @@ pub struct Owner<'o> {
     from: Option<&'o MailAddress>,
     /// The roles whose commands it offers.
     roles: &'o [String],
-    /// Whether the user's requests need an SSH signature, which a browser cannot make.
-    needs_signature: bool,
+    /// The user and the name, to find what they may approve.
+    approver: Option<(&'o UserName, &'o User)>,
 }
 
 impl<'o> Owner<'o> {
     /// The page is for this user.
     pub fn of(name: &'o UserName, user: &'o User) -> Self {
-        Self {
-            user: Some(name),
-            from: user.from.first(),
-            roles: &user.roles,
-            needs_signature: user.ssh.require_signature,
-        }
+        Self { user: Some(name), from: user.from.first(), roles: &user.roles, approver: Some((name, user)) }
     }
 
     /// The page is for every user with one of these roles.
     pub fn with(roles: &'o [String]) -> Self {
-        Self { user: None, from: None, roles, needs_signature: false }
+        Self { user: None, from: None, roles, approver: None }
+    }
+
+    /// Whether each of the user's requests needs an SSH signature, which a browser cannot make.
+    fn needs_signature(&self) -> bool {
+        self.approver.is_some_and(|(_, user)| user.ssh.require_signature)
+    }
+
+    fn may_approve(&self, command: &Command) -> bool {
+        let terms = command.approval.as_ref();
+        self.approver.zip(terms).is_some_and(|((name, user), terms)| terms.permits(name, user))
     }
 }
 
@@ -61,6 +66,26 @@ struct Data<'d> {
     /// The most bytes of a file that is attached.
     max_file: u64,
     commands: Vec<Offer<'d>>,
+    /// What the page cannot sign.
+    #[serde(skip_serializing_if = "Signatures::is_empty")]
+    ssh: Signatures<'d>,
+}
+
+/// What needs an SSH signature: the page says so, and what signs it.
+#[derive(Serialize, Default, PartialEq)]
+struct Signatures<'d> {
+    /// Each request of the user.
+    always: bool,
+    /// The names of the commands that the owner may run.
+    commands: Vec<&'d str>,
+    /// The names of the commands that the user may approve.
+    approvals: Vec<&'d str>,
+}
+
+impl Signatures<'_> {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Serialize)]
@@ -102,6 +127,9 @@ struct Field<'d> {
     default: Option<&'d str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     optional: bool,
+    /// Whether the value is hidden while it is typed, and kept nowhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    secret: bool,
 }
 
 #[derive(Serialize)]
@@ -143,6 +171,13 @@ fn filled(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> Strin
     // A request that needs an SSH signature is not offered: a browser cannot make one.
     let offered = commands.iter().filter(|command| is_visible(command, owner.roles) && !command.require_signature);
     let offered = offered.map(|command| offer(command, owner.roles)).chain(built_in());
+    let signed = |is_own: &dyn Fn(&Command) -> bool| {
+        commands
+            .iter()
+            .filter(|command| command.require_signature && is_own(command))
+            .map(|command| command.name.as_str())
+            .collect()
+    };
     let data = Data {
         version: 1,
         gateway: settings.gateway.as_str(),
@@ -150,7 +185,12 @@ fn filled(settings: &Settings, commands: &[Command], owner: &Owner<'_>) -> Strin
         user: owner.user.map(UserName::as_str),
         from: owner.from.map(MailAddress::as_str),
         max_file: settings.limits.message.bytes().saturating_sub(REST_OF_MAIL) / 3 * 2,
-        commands: if owner.needs_signature { Vec::new() } else { offered.collect() },
+        commands: if owner.needs_signature() { Vec::new() } else { offered.collect() },
+        ssh: Signatures {
+            always: owner.needs_signature(),
+            commands: signed(&|command| is_visible(command, owner.roles)),
+            approvals: signed(&|command| owner.may_approve(command)),
+        },
     };
     // Writing to memory does not fail; a page without data says that it is empty.
     let json = escaped(&serde_json::to_string(&data).unwrap_or_default());
@@ -183,6 +223,7 @@ fn offer<'d>(command: &'d Command, roles: &'d [String]) -> Offer<'d> {
         kind: kind(parameter, |value| may_give(name, value)),
         default: parameter.default.as_ref().filter(|value| may_give(name, value)).map(String::as_str),
         optional: false,
+        secret: parameter.secret,
     });
     let permit = |given: &std::collections::BTreeMap<ParameterName, Vec<String>>| {
         given.iter().map(|(name, values)| (name.to_string(), values.as_slice().into())).collect()
@@ -224,7 +265,7 @@ fn built_in() -> [Offer<'static>; 4] {
         test: Some(format!("[0-9a-f]{{{digits}}}")),
         max_length: digits,
     };
-    let field = |kind, optional| vec![Field { name: "id", kind, default: None, optional }];
+    let field = |kind, optional| vec![Field { name: "id", kind, default: None, optional, secret: false }];
     let offer = |name, summary, parameters| Offer {
         name,
         summary,

@@ -117,6 +117,21 @@ fn a_command_with_approval_is_offered_with_its_reason_and_who_must_approve() {
 }
 
 #[test]
+fn a_secret_parameter_is_marked_in_the_page() {
+    let test_gateway = hostile_gateway();
+    let parameter =
+        |secret: &str| format!("[parameters.word]\npattern = \"^[a-z]+$\"\nmax_length = 9\n{secret}[allow.web]\n");
+    let file = "summary = \"Login\"\nrun_as = \"nobody\"\nargv = [\"/bin/echo\", \"{word}\"]\n";
+    for (secret, expected) in [("secret = true\n", Value::Bool(true)), ("", Value::Null)] {
+        test_gateway.write("commands.d/login.toml", &format!("{file}{}", parameter(secret)));
+        let data = data(&test_gateway.run(&["page", "--user", "alice"]).out);
+        let all = data["commands"].as_array().expect("commands");
+        let login = all.iter().find(|command| command["name"] == "login").expect("login");
+        assert_eq!(login["parameters"][0]["secret"], expected);
+    }
+}
+
+#[test]
 fn what_needs_an_ssh_signature_is_not_offered() {
     let test_gateway = hostile_gateway();
     let text = fs::read_to_string(test_gateway.path("commands.d/say.toml")).expect("a command");
@@ -126,11 +141,20 @@ fn what_needs_an_ssh_signature_is_not_offered() {
         (names(&data(&said.out)), said.err.as_str()),
         (vec!["load", "restart", "help", "status", "pending", "cancel"], "")
     );
+    let ssh = |said: &str| data(said)["ssh"].clone();
+    assert_eq!(ssh(&said.out), serde_json::json!({ "always": false, "commands": ["say"], "approvals": [] }));
+    assert_eq!(ssh(&test_gateway.run(&["page"]).out), Value::Null, "without a role nothing is named");
+    let text = fs::read_to_string(test_gateway.path("commands.d/say.toml")).expect("a command");
+    test_gateway
+        .write("commands.d/say.toml", &text.replace("[allow.web]", "[approval]\nby = [\"alice\"]\n[allow.oncall]"));
+    let said = test_gateway.run(&["page", "--user", "alice"]);
+    assert_eq!(ssh(&said.out), serde_json::json!({ "always": false, "commands": [], "approvals": ["say"] }));
     let text = fs::read_to_string(test_gateway.path("users.d/alice.toml")).expect("a user");
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBKv+nwN53YYSBIwZuyeYYwdaJCA28HOCYkC0zOIEsWN";
     test_gateway.write("users.d/alice.toml", &format!("{text}ssh_keys = [\"{key}\"]\nrequire_signature = true\n"));
     let said = test_gateway.run(&["page", "--user", "alice"]);
     assert_eq!((said.status, names(&data(&said.out)).len()), (0, 0), "{}", said.err);
+    assert_eq!(ssh(&said.out)["always"], true);
     assert!(said.err.contains("`mailsudo sign` signs"), "{}", said.err);
 }
 

@@ -1,6 +1,12 @@
 //! Replies as mail systems and attackers may change them, each with the verdict: genuine only where nothing but the
 //! gateway's text can be shown. `verify` has the same for the built program, with replies in files.
 
+use std::io::Write;
+use std::process::Stdio;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
 use mailsudo::client::KeyFile;
 use mailsudo::client::verify::{Checked, Finding, check};
 use mailsudo::protocol::{GatewayName, Key, ReplyBlock, RequestId, RunResult, Timestamp, UserName};
@@ -87,6 +93,56 @@ fn every_changed_reply_has_its_verdict() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), mails.len(), wrong.join("\n"));
+}
+
+/// The users' page has the rules of `verify` once more, in JavaScript.
+#[test]
+fn the_page_says_the_same_of_every_changed_reply() {
+    let keys = [key()];
+    let mails = mails::all(&Signed::new(&keys[0].key));
+    let raw: Vec<_> = mails.iter().map(|mail| &mail.raw).collect();
+    let written = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_secs();
+    let input =
+        json!({ "hmac": "07".repeat(32), "gateway": "berlin", "user": "alice", "written": written, "mails": raw });
+    let found: Vec<Value> = serde_json::from_slice(&by_node(input.to_string().as_bytes())).expect("JSON");
+    assert_eq!(found.len(), mails.len());
+    let mut wrong = Vec::new();
+    for (mail, found) in mails.iter().zip(&found) {
+        let checked = check(mail.raw.as_slice(), &keys);
+        let remarks: Vec<_> = found["outside"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let same_remarks = checked.outside.len() == remarks.len()
+            && checked.outside.iter().zip(&remarks).all(|(own, page)| own.contains(page));
+        let lines = |text: &str| text.replace("\r\n", "\n");
+        let is_same = found["finding"] == word(&checked.finding)
+            && found["text"].as_str().map(lines) == checked.text.as_deref().map(lines);
+        if !is_same || !same_remarks {
+            wrong.push(format!("{}: {found}, not {:?} {:?}", mail.name, checked.finding, checked.outside));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), mails.len(), wrong.join("\n"));
+}
+
+/// The page's word for a finding.
+fn word(finding: &Finding) -> &'static str {
+    match finding {
+        Finding::Genuine(_) => "genuine",
+        Finding::WithMore(_) => "with-more",
+        Finding::Altered(_) => "altered",
+        Finding::OlderThanKey(_) => "older-than-key",
+        Finding::Encrypted(_) => "encrypted",
+        Finding::NotGenuine => "not-genuine",
+    }
+}
+
+fn by_node(input: &[u8]) -> Vec<u8> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/page/test/verdicts.mjs");
+    let mut node = std::process::Command::new("node");
+    node.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut node = node.spawn().expect("node (tests/setup installs it)");
+    node.stdin.take().expect("a pipe").write_all(input).expect("node reads");
+    let output = node.wait_with_output().expect("node ends");
+    assert!(output.status.success(), "{}", output.status);
+    output.stdout
 }
 
 /// No byte that is put into a genuine reply, or taken out of it, makes it say something else unnoticed.

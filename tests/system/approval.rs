@@ -217,26 +217,45 @@ fn the_mails_that_the_page_saves_are_accepted_and_run() {
     let _approvals = Approvals::raise();
     let asker = User::enrol_by(PROGRAM, "pg-asker", "asker");
     let approver = User::enrol_by(PROGRAM, "pg-approver", "overseer");
-    for name in ["pg-asker", "pg-approver"] {
-        process::write(format!("/root/{name}.html"), 0o644, &run(PROGRAM, &["page", "--user", name]));
-    }
-    let saved = |name: &str, words: &[&str]| {
-        let script = system_env::in_checkout("page/test/save-mail.mjs");
-        let (page, key, phone) =
-            (format!("/root/{name}.html"), format!("/root/{name}.key.toml"), format!("/root/{name}.secret"));
-        let path = run("node", &[&[script.as_str(), &page, &key, &phone, "/root/saved"], words].concat());
-        fs::read_to_string(path.trim()).unwrap_or_else(|error| panic!("{path}: {error}"))
-    };
-    let request = saved("pg-asker", &["engrave", "text=bypage", "Reason=from a phone"]);
-    user::send(&asker.address, &request.replace("\r\n", "\n"));
-    let notice = message(&approver, ": to approve");
-    process::write("/root/notice.eml", 0o600, &notice);
-    let answer = saved("pg-approver", &["--approve", "/root/notice.eml"]);
-    user::send(&approver.address, &answer.replace("\r\n", "\n"));
+    let request = saved_by_page("pg-asker", &["engrave", "text=bypage", "Reason=from a phone"]);
+    user::send(&asker.address, &request);
+    process::write("/root/notice.eml", 0o600, &message(&approver, ": to approve"));
+    let answer = saved_by_page("pg-approver", &["--approve", "/root/notice.eml"]);
+    user::send(&approver.address, &answer);
     let outcome = message(&asker, ": ok");
     asker.assert_genuine(&outcome);
     assert!(process::text("/srv/engraved").lines().any(|line| line == "bypage"));
     assert_eq!(syslog::sudo_ran("bypage").len(), 1);
+}
+
+/// The same with a file that Chromium attaches: the command reads its bytes.
+#[test]
+fn a_file_that_the_page_attaches_is_what_the_command_reads() {
+    let _approvals = Approvals::raise();
+    let asker = User::enrol_by(PROGRAM, "pf-asker", "asker");
+    let approver = User::enrol_by(PROGRAM, "pf-approver", "overseer");
+    process::write("/root/page-rules.nft", 0o644, "table inet a {\n}\ntext: zo\u{eb}\n");
+    let request = saved_by_page("pf-asker", &["pour", "@/root/page-rules.nft"]);
+    assert!(request.contains("filename=\"page-rules.nft\""), "{request}");
+    user::send(&asker.address, &request);
+    process::write("/root/file-notice.eml", 0o600, &message(&approver, ": to approve"));
+    let answer = saved_by_page("pf-approver", &["--approve", "/root/file-notice.eml"]);
+    user::send(&approver.address, &answer);
+    let outcome = message(&asker, ": ok");
+    asker.assert_genuine(&outcome);
+    let digest = run("sha256sum", &["/root/page-rules.nft"]);
+    let digest = digest.split_whitespace().next().expect("a digest");
+    assert!(outcome.contains(&format!("\n{digest}  -\n")), "{digest} is not in {outcome}");
+}
+
+/// The mail that the page of a user saves in Chromium, its lines ended as sendmail(1) wants them.
+fn saved_by_page(name: &str, words: &[&str]) -> String {
+    let script = system_env::in_checkout("page/test/save-mail.mjs");
+    let [page, key, phone] = ["html", "key.toml", "secret"].map(|ending| format!("/root/{name}.{ending}"));
+    process::write(&page, 0o644, &run(PROGRAM, &["page", "--user", name]));
+    let path = run("node", &[&[script.as_str(), &page, &key, &phone, "/root/saved"], words].concat());
+    let saved = fs::read_to_string(path.trim()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    saved.replace("\r\n", "\n")
 }
 
 /// What differs from one day to the next: ids, digests, macs, times, and how long it took.
