@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::account::{Account, Password};
-use crate::client::folder;
+use crate::client::folders;
 
 /// The name of the file; it does not end like a key file's.
 const FILE: &str = "client.conf";
@@ -58,7 +58,7 @@ fn inbox() -> String {
 ///
 /// There are none, or they break the rules.
 pub(super) fn configured() -> Result<Place> {
-    let path = folder()?.join(FILE);
+    let path = folders::keys()?.join(FILE);
     let text = fs::read_to_string(&path).with_context(|| {
         format!(
             "cannot read {}: write mailbox = \"/PATH/OF/YOUR/Maildir\" into it (or the path of an mbox file, or [imap]; see \
