@@ -12,12 +12,11 @@ use super::failure::{self, Caller, usage};
 use super::{completions, key, sign, stdout, verify};
 use crate::system::trace;
 
-/// Run the few commands you are allowed, by signed mail.
+/// Sign requests to a mailsudo gateway and verify its replies
 #[derive(Debug, Parser)]
 #[command(
     name = "mailsudo",
     version,
-    about,
     max_term_width = 100,
     after_help = "\
 Examples:
@@ -48,7 +47,7 @@ pub(super) struct Volume {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    Sign(sign::Sign),
+    Sign(Box<sign::Sign>),
     Verify(verify::Verify),
     Key(key::Keys),
     Completions(completions::Completions),
