@@ -8,6 +8,8 @@
 use crate::protocol::is_unsafe;
 use crate::reply::visible;
 use std::fmt;
+#[cfg(feature = "gateway")]
+use std::io::IsTerminal;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,9 +95,21 @@ pub(super) fn parts(parts: &[(Option<Colour>, &str)]) -> Result<(), StdoutError>
 }
 
 /// The width of the terminal that standard output is.
+#[cfg(feature = "gateway")]
+pub(super) fn width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// On other systems. It knows no width where it knows no height.
+#[cfg(not(feature = "gateway"))]
 pub(super) fn width() -> Option<usize> {
     let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(io::stdout())?;
-    Some(usize::from(width)).filter(|width| *width > 0)
+    Some(usize::from(width))
 }
 
 /// Prints a script of our own, unchanged.
