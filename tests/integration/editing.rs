@@ -128,7 +128,7 @@ fn settings_are_shown_with_their_origin_and_set() {
     gateway.write("commands.d/broken.toml", "argv = 1\n");
     let broken = gateway.run(&words("config set max_age 10m --yes"));
     assert!(broken.status == 1 && broken.err.contains("commands.d/broken.toml"), "{} {}", broken.status, broken.err);
-    std::fs::remove_file(gateway.path("commands.d/broken.toml")).expect("removed");
+    fs::remove_file(gateway.path("commands.d/broken.toml")).expect("removed");
     assert_eq!(gateway.run(&words("config unset max_age --yes")).status, 0);
     assert!(!text(&gateway, "mailsudo.toml").contains("max_age"));
 }
