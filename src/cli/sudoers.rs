@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::confirm::Confirm;
 use super::failure::{self, Caller};
+use super::stdout::StdoutError;
 use super::{GatewayArg, is_service_user, stdout, tell};
 use crate::limits::SUDO_ANSWER;
 use crate::remedy::Call;
@@ -52,6 +53,17 @@ pub(super) struct Sudoers {
 
 impl Sudoers {
     pub(super) fn run(self) -> Result<ExitCode> {
+        let is_check = self.check;
+        self.answer().or_else(|error| {
+            if !is_check || error.is::<StdoutError>() {
+                return Err(error);
+            }
+            tell(format_args!("mailsudo: {}", failure::words(&error, Caller::Sysadmin)));
+            Ok(ExitCode::from(UNKNOWN))
+        })
+    }
+
+    fn answer(self) -> Result<ExitCode> {
         // The service user may own commands for its own use; but none of its files becomes a rule that lets it become
         // root.
         let gateway = self.gateway_arg.open_own()?;
@@ -77,14 +89,7 @@ impl Sudoers {
             }
             (difference, _) => (installed.as_str(), difference),
         };
-        let difference = match difference {
-            Err(error) if self.check => {
-                tell(format_args!("mailsudo: {}", failure::words(&error, Caller::Sysadmin)));
-                return Ok(ExitCode::from(UNKNOWN));
-            }
-            difference => difference?,
-        };
-        let Some(difference) = difference else {
+        let Some(difference) = difference? else {
             noteln!("{looked_at} permits exactly what the commands need.")?;
             return Ok(ExitCode::SUCCESS);
         };
