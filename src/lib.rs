@@ -146,8 +146,8 @@ pub mod intake {
     mod unclear;
     mod utf7;
 
-    pub use encrypted::encrypted_as;
-    pub use shown::{Shown, ShownPart, shown};
+    pub use encrypted::*;
+    pub use shown::*;
 }
 
 /// Values that key files and options have too.
@@ -157,9 +157,9 @@ pub mod config {
     mod encryption;
     mod units;
 
-    pub use address::MailAddress;
-    pub use encryption::EncryptKind;
-    pub use units::{Rate, Size, Span};
+    pub use address::*;
+    pub use encryption::*;
+    pub use units::*;
 }
 
 /// The time, the user's own files, the addresses of a host.

@@ -1,11 +1,12 @@
 //! The user's side: the key file, and the mail that carries a request. It shares only `protocol` with the server.
 
-mod folders;
 pub mod keys;
 pub mod mailbox;
 pub mod ssh;
 pub mod used_step;
 pub mod verify;
+
+mod folders;
 
 use std::fs;
 use std::io::ErrorKind;
