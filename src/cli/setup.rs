@@ -12,7 +12,7 @@ use super::setup_args::{LedgerArg, MailboxArg};
 use super::setup_words::{ask_line, check, hand_over, show};
 use super::sign::address;
 use super::stdout;
-use super::user::{role, show_totp};
+use super::user::show_totp;
 use super::{GatewayArg, Progress, ask_code, tell};
 use crate::authenticate::Factor;
 use crate::config::MailAddress;
@@ -70,7 +70,7 @@ pub(super) struct Setup {
     command: Option<FirstCommand>,
 
     /// The role of the first user, which may run the first command [default: ops]
-    #[arg(long, value_name = "ROLE", value_parser = role)]
+    #[arg(long, value_name = "ROLE", value_parser = super::user::role)]
     role: Option<String>,
 
     /// The mail server [default: the installed one]
@@ -165,9 +165,9 @@ impl Setup {
         let role = match (&self.role, command == FirstCommand::None) {
             (Some(given), _) => given.clone(),
             (None, true) => ROLE.to_owned(),
-            (None, false) => {
-                self.ask("The role that may run it", Some(ROLE.to_owned()), |text| role(text).map_err(usage))?
-            }
+            (None, false) => self.ask("The role that may run it", Some(ROLE.to_owned()), |text| {
+                super::user::role(text).map_err(usage)
+            })?,
         };
         let name = user.as_ref().map_or_else(|| "user".to_owned(), |(name, _)| name.to_string());
         let key_file = self.key_file.clone().unwrap_or_else(|| PathBuf::from(format!("{gateway}.{name}.toml")));

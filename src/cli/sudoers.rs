@@ -8,7 +8,6 @@ use clap::Args;
 
 use super::confirm::Confirm;
 use super::failure::{self, Caller};
-use super::stdout::StdoutError;
 use super::{GatewayArg, is_service_user, stdout, tell};
 use crate::limits::SUDO_ANSWER;
 use crate::remedy::Call;
@@ -55,7 +54,7 @@ impl Sudoers {
     pub(super) fn run(self) -> Result<ExitCode> {
         let is_check = self.check;
         self.answer().or_else(|error| {
-            if !is_check || error.is::<StdoutError>() {
+            if !is_check || error.is::<stdout::StdoutError>() {
                 return Err(error);
             }
             tell(format_args!("mailsudo: {}", failure::words(&error, Caller::Sysadmin)));
