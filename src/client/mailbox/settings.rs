@@ -93,7 +93,7 @@ pub fn decrypt_command(given: Option<&str>) -> Result<Option<String>> {
     if let Some(given) = given {
         return Ok(Some(given.to_owned()));
     }
-    let path = folder()?.join(FILE);
+    let path = folders::keys()?.join(FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
