@@ -169,7 +169,7 @@ fn a_wrong_answer_is_asked_for_again_and_no_changes_nothing() {
         ("web", ""),
         ("n", "Nothing was changed."),
     ];
-    let typed: String = answers.iter().map(|(answer, _)| format!("{answer}\n")).collect();
+    let typed = answers.map(|(answer, _)| answer).join("\n") + "\n";
     let line = format!("{PROGRAM} setup --config {FOLDER}");
     let output = process::run_with_input("script", &["--quiet", "--return", "--command", &line, "/dev/null"], &typed);
     let text = said(&output);
