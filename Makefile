@@ -60,6 +60,7 @@ lint: ## cargo fmt, clippy, doc, and that the fuzz targets compile, without a wa
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test system -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	cd fuzz && $(CARGO) check --locked --bins
 

@@ -15,7 +15,9 @@ fn main() {
     println!("cargo::rerun-if-env-changed=LIBSQLITE3_FLAGS");
     let target = |name| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
     // One that no other program would set.
-    if !env::var("LIBSQLITE3_FLAGS").is_ok_and(|flags| flags.contains("-DSQLITE_DISABLE_DIRSYNC")) {
+    if env::var_os("CARGO_FEATURE_GATEWAY").is_some()
+        && !env::var("LIBSQLITE3_FLAGS").is_ok_and(|flags| flags.contains("-DSQLITE_DISABLE_DIRSYNC"))
+    {
         println!(
             "cargo::error=SQLite would be built without the flags that mailsudo is tested with. They are in .cargo/config.toml \
              of its checkout: build in the checkout, or with cargo install --path CHECKOUT, or add --config \

@@ -164,7 +164,7 @@ impl Add {
             return Err(usage("a new command needs --argv and --run-as"));
         }
         let has_role = !self.values.allow.is_empty();
-        let text = new_command(&self.values.edit())?;
+        let text = new_command(&self.values.edit()).map_err(|error| usage(format!("{error:#}")))?;
         let name = self.what.name.clone();
         let status = self.what.change(&gateway, &file, Some(&text))?;
         if !has_role {
@@ -220,8 +220,19 @@ impl What {
         }
         let what = format!("command {} {}", if text.is_some() { "write" } else { "remove" }, self.name);
         let rules = self.sudoers_file.unwrap_or_else(|| place(gateway));
-        apply(gateway, &what, &with_rules(gateway.path(), changes, &rules)?, &self.confirm)
+        apply(gateway, &what, &planned(gateway, changes, &rules)?, &self.confirm)
     }
+}
+
+/// The changes with the sudo rules that belong to them. Where the files are right without them and wrong with them, it
+/// is the command line that is wrong.
+pub(super) fn planned(gateway: &Gateway, changes: Changes, rules: &Path) -> Result<Changes> {
+    with_rules(gateway.path(), changes, rules).map_err(|error| {
+        match with_rules(gateway.path(), Changes::default(), rules) {
+            Ok(_) => usage(format!("{error:#}")),
+            Err(_) => error,
+        }
+    })
 }
 
 /// Shows the changes, asks, makes them, and records that `what` was done.

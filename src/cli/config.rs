@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::command_change::apply;
+use super::command_change::{apply, planned};
 use super::confirm::Confirm;
 use super::failure::usage;
 use super::table::Table;
 use super::{GatewayArg, print_json};
-use crate::edit::{self, Shown, key_file, with_rules};
+use crate::edit::{self, Shown, key_file};
 use crate::sudoers::place;
 use crate::system::changes::Changes;
 use crate::system::files::Rights;
@@ -178,6 +178,6 @@ impl How {
         let mut changes = Changes::default();
         changes.write(&file, change(&text)?, Rights::READABLE);
         let rules = self.sudoers_file.clone().unwrap_or_else(|| place(&gateway));
-        apply(&gateway, "config", &with_rules(gateway.path(), changes, &rules)?, &self.confirm)
+        apply(&gateway, "config", &planned(&gateway, changes, &rules)?, &self.confirm)
     }
 }

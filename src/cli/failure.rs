@@ -11,8 +11,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::stdout::{self, StdoutError, tell};
-use crate::config::ConfigError;
-use crate::ledger::LedgerError;
 use crate::system::trace;
 
 /// EX_USAGE of sysexits(3): the command line is wrong.
@@ -111,17 +109,12 @@ fn without_number(text: &str) -> String {
 fn hint(error: &anyhow::Error, caller: Caller) -> &'static str {
     let kinds: Vec<_> =
         error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).collect();
-    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref().is_some_and(ConfigError::is_closed)
-            || cause.downcast_ref().is_some_and(LedgerError::is_closed)
-    };
-    let is_root = rustix::process::geteuid().is_root();
     if kinds.contains(&io::ErrorKind::StorageFull) || kinds.contains(&io::ErrorKind::QuotaExceeded) {
         "; free space there and try again"
     } else if kinds.contains(&io::ErrorKind::ReadOnlyFilesystem) {
         "; make that file system writable and try again"
     } else if caller == Caller::Sysadmin
-        && !is_root
+        && !is_root()
         && (kinds.contains(&io::ErrorKind::PermissionDenied) || error.chain().any(is_closed))
     {
         "; run it as root"
@@ -130,6 +123,32 @@ fn hint(error: &anyhow::Error, caller: Caller) -> &'static str {
     } else {
         ""
     }
+}
+
+/// Whether a file of the gateway is closed to the caller.
+#[cfg(feature = "gateway")]
+fn is_closed(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use crate::config::ConfigError;
+    use crate::ledger::LedgerError;
+
+    cause.downcast_ref().is_some_and(ConfigError::is_closed) || cause.downcast_ref().is_some_and(LedgerError::is_closed)
+}
+
+#[cfg(feature = "gateway")]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A client alone has no file of a gateway.
+#[cfg(not(feature = "gateway"))]
+fn is_closed(_cause: &(dyn std::error::Error + 'static)) -> bool {
+    false
+}
+
+/// It has no command for root.
+#[cfg(not(feature = "gateway"))]
+fn is_root() -> bool {
+    true
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::moment::moment;
 use super::record::{HEAD, about, read, row, story_rows, told};
 use super::stdout;
 use super::table::Table;
-use super::{GatewayArg, complete, log_export, log_verify, open_ledger, print_json, when};
+use super::{GatewayArg, complete, log_export, log_verify, open_ledger, print_json, reader, when};
 use crate::config::Gateway;
 use crate::ledger::{Filter, Record, State};
 use crate::limits::LOG_POLL;
@@ -198,7 +198,7 @@ impl Follow {
         self.print(first)?;
         filter.limit = None;
         loop {
-            stdout::wait(LOG_POLL)?;
+            reader::wait(LOG_POLL)?;
             filter.since = self.since;
             // Opened each time, so that a ledger that was replaced is followed too.
             self.print(read(&*open_ledger(gateway)?, &filter)?)?;

@@ -10,6 +10,7 @@
 mod stdout;
 
 mod check;
+mod client;
 mod code;
 mod command;
 mod command_change;
@@ -34,6 +35,7 @@ mod page;
 mod postfix;
 mod progress;
 mod qr;
+mod reader;
 mod record;
 mod report;
 mod setup;
@@ -43,31 +45,27 @@ mod sign;
 mod subcommands;
 mod sudoers;
 mod table;
+mod terminal;
 mod user;
 mod verify;
 
 pub use subcommands::{command, run};
 
 use progress::Progress;
-use stdout::tell;
+use stdout::{print_json, tell};
+use terminal::{ask_code, message_input, parse_code, when};
 
-use std::io::{self, IsTerminal, StdinLock};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use zeroize::Zeroizing;
 
 use crate::config::{Command, DEFAULT_FOLDER, Gateway, LedgerUrl, RunVia, Settings, Trusted};
 use crate::ledger::{AuditEvent, EventKey, EventKind, LedgerQueries, open as ledger_of};
 use crate::limits::Timeouts;
-use crate::protocol::{Code, Timestamp};
 use crate::remedy::Remedy;
 use crate::system::accounts;
 use crate::system::clock::{Clock, SystemClock};
-
-use failure::usage;
 
 /// Where the gateway's files are.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -131,34 +129,6 @@ fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
     accounts::find(name)?.map(Some).with_context(remedy)
 }
 
-/// Asks for a code on the terminal, without echo, until it has the form of one.
-fn ask_code() -> Result<Code> {
-    if !io::stdin().is_terminal() {
-        return Err(usage("there is no terminal to ask for the code: use --code"));
-    }
-    loop {
-        let text = rpassword::prompt_password("Code: ").context("cannot read the code from the terminal")?;
-        match parse_code(&Zeroizing::new(text)) {
-            Ok(code) => return Ok(code),
-            Err(error) => tell(format_args!("{error:#}: try again, or end with Ctrl-C")),
-        }
-    }
-}
-
-/// A code as users type it: authenticators show `123 456`.
-fn parse_code(text: &str) -> Result<Code> {
-    let digits: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
-    Code::parse(&digits).ok_or_else(|| usage("a code is 6 to 8 digits"))
-}
-
-/// Standard input, for a command that reads a message; at a terminal, a line says what to do.
-fn message_input() -> StdinLock<'static> {
-    if io::stdin().is_terminal() {
-        tell(format_args!("Paste the message and end it with Ctrl-D; or give a file: < message.eml"));
-    }
-    io::stdin().lock()
-}
-
 /// The gateway's ledger, for a command that a sysadmin runs.
 fn open_ledger(gateway: &Gateway) -> Result<Box<dyn LedgerQueries>> {
     Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
@@ -178,21 +148,6 @@ fn record_change(gateway: &Gateway, change: &str) {
     if let Err(error) = open_ledger(gateway).and_then(|mut ledger| Ok(ledger.append(&event)?)) {
         tell(format_args!("warning: it is done, and is not in the audit chain: {error:#}"));
     }
-}
-
-/// A moment in local time with its offset, for output.
-fn when(time: Timestamp) -> String {
-    match jiff::Timestamp::from_second(time.seconds()) {
-        Ok(instant) => {
-            instant.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-        }
-        Err(_) => time.to_string(),
-    }
-}
-
-fn print_json(value: &impl serde::Serialize) -> Result<ExitCode> {
-    stdout::json(value)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// All configured commands, in the order of their names.

@@ -69,9 +69,9 @@ pub(super) struct Setup {
     #[arg(long, value_name = "WHICH")]
     command: Option<FirstCommand>,
 
-    /// The role of the first user, which may run the first command
-    #[arg(long, value_name = "ROLE", default_value = "ops")]
-    role: String,
+    /// The role of the first user, which may run the first command [default: ops]
+    #[arg(long, value_name = "ROLE", value_parser = super::user::role)]
+    role: Option<String>,
 
     /// The mail server [default: the installed one]
     #[arg(long, value_enum)]
@@ -94,6 +94,9 @@ pub(super) struct Setup {
     #[command(flatten)]
     confirm: Confirm,
 }
+
+/// The role where none is named.
+const ROLE: &str = "ops";
 
 impl Setup {
     pub(super) fn run(self) -> Result<ExitCode> {
@@ -160,6 +163,13 @@ impl Setup {
                 |text| text.parse().map_err(|what: String| usage(what)),
             )?,
         };
+        let role = match (&self.role, command == FirstCommand::None) {
+            (Some(given), _) => given.clone(),
+            (None, true) => ROLE.to_owned(),
+            (None, false) => self.ask("The role that may run it", Some(ROLE.to_owned()), |text| {
+                super::user::role(text).map_err(usage)
+            })?,
+        };
         let name = user.as_ref().map_or_else(|| "user".to_owned(), |(name, _)| name.to_string());
         let key_file = self.key_file.clone().unwrap_or_else(|| PathBuf::from(format!("{gateway}.{name}.toml")));
         let key_file = std::path::absolute(&key_file).with_context(|| key_file.display().to_string())?;
@@ -171,7 +181,7 @@ impl Setup {
             gateway,
             address,
             user,
-            role: self.role.clone(),
+            role,
             command,
             key_file,
             server,
@@ -181,17 +191,24 @@ impl Setup {
 
     fn user(&self, domain: &str) -> Result<Option<(UserName, MailAddress)>> {
         if let Some(name) = &self.user {
-            let address = self.user_address.clone().context("--user needs --user-address")?;
-            return Ok(Some((name.clone(), address)));
+            let address = self.user_address.clone();
+            return address
+                .map(|address| Some((name.clone(), address)))
+                .ok_or_else(|| usage("--user needs --user-address"));
         }
         if !self.confirm.is_interactive() {
             return Ok(None);
         }
-        let name = ask_line("The first user (empty for none): ")?;
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let name = UserName::try_from(name.as_str()).map_err(|bad| usage(bad.to_string()))?;
+        let name = loop {
+            let name = ask_line("The first user (empty for none): ")?;
+            if name.is_empty() {
+                return Ok(None);
+            }
+            match UserName::try_from(name.as_str()) {
+                Ok(name) => break name,
+                Err(bad) => tell(format_args!("{bad}")),
+            }
+        };
         let default = address(&format!("{name}@{domain}")).ok();
         let to = self.ask("Where replies to this user go", default, |text| address(text).map_err(usage))?;
         Ok(Some((name, to)))

@@ -230,7 +230,9 @@ fn send(
     // The gateway gets nothing then, so the code is not used.
     let forget = || step.into_iter().for_each(UsedStep::forget);
     let spawned = command.args(["--", to.as_str()]).stdin(Stdio::piped()).spawn();
-    let mut child = spawned.inspect_err(|_| forget()).with_context(|| format!("cannot run {}", program.display()))?;
+    let mut child = spawned.inspect_err(|_| forget()).with_context(|| {
+        format!("cannot run {}: use --mailto or --eml, or name another program with --sendmail", program.display())
+    })?;
     let written = match child.stdin.take() {
         Some(mut pipe) => pipe.write_all(message.as_bytes()),
         None => Ok(()),

@@ -5,16 +5,14 @@
 //! MUST: all output of a subcommand goes through this module, except `sign`'s block and `deliver`'s reply, which hold
 //! safe characters only.
 
-use std::fmt;
-use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-
 use crate::protocol::is_unsafe;
 use crate::reply::visible;
+use std::fmt;
+#[cfg(feature = "gateway")]
+use std::io::IsTerminal;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prints a line; use it with `?`.
 macro_rules! outln {
@@ -45,7 +43,7 @@ pub(super) fn is_quiet() -> bool {
 /// Standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output: {0}")]
-pub(super) struct StdoutError(io::Error);
+pub(super) struct StdoutError(pub(super) io::Error);
 
 impl StdoutError {
     /// Whether the reader has closed it, as `head` does after its last line.
@@ -97,6 +95,7 @@ pub(super) fn parts(parts: &[(Option<Colour>, &str)]) -> Result<(), StdoutError>
 }
 
 /// The width of the terminal that standard output is.
+#[cfg(feature = "gateway")]
 pub(super) fn width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
@@ -104,6 +103,13 @@ pub(super) fn width() -> Option<usize> {
     }
     let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// On other systems. It knows no width where it knows no height.
+#[cfg(not(feature = "gateway"))]
+pub(super) fn width() -> Option<usize> {
+    let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(width))
 }
 
 /// Prints a script of our own, unchanged.
@@ -119,22 +125,15 @@ pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(write(&mut io::stdout().lock(), &format!("{safe}\n"))?)
 }
 
+/// Prints JSON as all that a subcommand has to say.
+pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<ExitCode> {
+    json(value)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The same on one line, for a stream of values.
 pub(super) fn json_line(value: &serde_json::Value) -> Result<(), StdoutError> {
     write(&mut io::stdout().lock(), &format!("{}\n", escaped(&value.to_string())))
-}
-
-/// Waits for `span`; an error as soon as the reader of a pipe has closed it.
-pub(super) fn wait(span: Duration) -> Result<(), StdoutError> {
-    let stdout = io::stdout();
-    // No event is asked for: an error is always reported (poll(2)).
-    let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
-    let timeout = Timespec::try_from(span).map_err(|error| StdoutError(io::Error::other(error)))?;
-    match poll(&mut descriptors, Some(&timeout)) {
-        Ok(0) | Err(Errno::INTR) => Ok(()),
-        Ok(_) => Err(StdoutError(ErrorKind::BrokenPipe.into())),
-        Err(errno) => Err(StdoutError(errno.into())),
-    }
 }
 
 /// Prints JSON on one line on standard error.

@@ -4,17 +4,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 
-use super::failure::{self, Caller, usage};
-use super::stdout;
+use super::client::{self, Volume};
+use super::failure::{self, Caller};
 use super::{
     GatewayArg, check, completions, config, deliver, explain, key, ledger, lockdown, log, may, metrics, page, postfix,
     report, setup, sign, sudoers, user, verify,
 };
 use crate::execute;
-use crate::system::{hardening, trace};
+use crate::system::hardening;
 
 /// Run the few commands you allow, by signed mail.
 #[derive(Debug, Parser)]
@@ -40,18 +40,6 @@ struct Cli {
 
     #[command(subcommand)]
     command: Subcommands,
-}
-
-/// How much is printed.
-#[derive(Debug, Args)]
-struct Volume {
-    /// Print results, questions and errors only
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-
-    /// Print the programs that are run, and each cause of an error
-    #[arg(long, short, global = true)]
-    verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,29 +80,23 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         return execute::begin(command, first == execute::BEGIN_WITH_PAYLOAD);
     }
     hardening::apply();
+    if is_client() {
+        return client::run(words);
+    }
     // `deliver` has its own rules for a wrong command line, and need not build the others' parsers.
-    if let Some(words) = deliver_words(&words)
-        && !is_client()
-    {
+    if let Some(words) = deliver_words(&words) {
         return deliver::run(&words);
     }
-    CompleteEnv::with_factory(line).bin("mailsudo").completer("mailsudo").complete();
+    CompleteEnv::with_factory(command).bin("mailsudo").completer("mailsudo").complete();
     let as_json = failure::is_json(&words);
     let Cli { volume, command, .. } =
-        match line().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        match Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)) {
             Ok(cli) => cli,
             Err(error) => return failure::of_line(&error, as_json),
         };
     let is_users = matches!(command, Subcommands::Sign(_) | Subcommands::Verify(_) | Subcommands::Key(_));
     let caller = if is_users { Caller::User } else { Caller::Sysadmin };
-    if is_client() && !is_users && !matches!(command, Subcommands::Completions(_)) {
-        let error = usage("this is mailsudo-client, which has the user's commands only: install the package mailsudo");
-        return failure::of(&error, Caller::User, as_json);
-    }
-    stdout::set_quiet(volume.quiet);
-    if volume.verbose {
-        trace::enable();
-    }
+    volume.apply();
     let result = match command {
         Subcommands::Deliver(deliver) => return deliver.run(),
         Subcommands::Sign(sign) => sign.run(),
@@ -143,16 +125,6 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
 /// Whether this is the program of the package mailsudo-client, which has the user's commands only.
 fn is_client() -> bool {
     std::env::current_exe().is_ok_and(|program| program.file_name().is_some_and(|name| name == "mailsudo-client"))
-}
-
-/// The command line; in the client, the gateway's commands are hidden.
-fn line() -> clap::Command {
-    let users = ["sign", "verify", "key", "completions"];
-    let is_client = is_client();
-    Cli::command().mut_subcommands(|command| {
-        let is_hidden = is_client && !users.contains(&command.get_name());
-        command.hide(is_hidden)
-    })
 }
 
 /// The command line's description, for the man pages and completions.

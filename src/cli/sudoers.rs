@@ -52,6 +52,17 @@ pub(super) struct Sudoers {
 
 impl Sudoers {
     pub(super) fn run(self) -> Result<ExitCode> {
+        let is_check = self.check;
+        self.answer().or_else(|error| {
+            if !is_check || error.is::<stdout::StdoutError>() {
+                return Err(error);
+            }
+            tell(format_args!("mailsudo: {}", failure::words(&error, Caller::Sysadmin)));
+            Ok(ExitCode::from(UNKNOWN))
+        })
+    }
+
+    fn answer(self) -> Result<ExitCode> {
         // The service user may own commands for its own use; but none of its files becomes a rule that lets it become
         // root.
         let gateway = self.gateway_arg.open_own()?;
@@ -77,14 +88,7 @@ impl Sudoers {
             }
             (difference, _) => (installed.as_str(), difference),
         };
-        let difference = match difference {
-            Err(error) if self.check => {
-                tell(format_args!("mailsudo: {}", failure::words(&error, Caller::Sysadmin)));
-                return Ok(ExitCode::from(UNKNOWN));
-            }
-            difference => difference?,
-        };
-        let Some(difference) = difference else {
+        let Some(difference) = difference? else {
             noteln!("{looked_at} permits exactly what the commands need.")?;
             return Ok(ExitCode::SUCCESS);
         };

@@ -4,14 +4,13 @@
 //! It must never overwrite another key without being told to, and never repeat a key in an error.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
-use super::{KeyFile, folder};
-use crate::system::files::{Rights, replace};
+use super::{KeyFile, folders};
+use crate::system::private;
 
 /// A key file in its place.
 #[derive(Debug)]
@@ -24,9 +23,6 @@ pub struct Imported {
     pub is_new: bool,
 }
 
-/// Only the user may read it.
-const PRIVATE: Rights = Rights { mode: 0o600, owner: None };
-
 /// Puts the key file at `from` into the user's folder, named after its gateway. With `over`, one that is there for the
 /// same gateway is replaced.
 ///
@@ -37,7 +33,7 @@ pub fn import(from: &Path, over: bool) -> Result<Imported> {
     let problem = || format!("cannot read {}", from.display());
     let text = Zeroizing::new(fs::read_to_string(from).with_context(problem)?);
     let key = KeyFile::parse(from, &text)?;
-    let folder = folder()?;
+    let folder = folders::keys()?;
     let path = folder.join(format!("{}.toml", key.gateway));
     let is_new = match fs::read_to_string(&path).map(Zeroizing::new) {
         Ok(there) if *there == *text => false,
@@ -46,12 +42,8 @@ pub fn import(from: &Path, over: bool) -> Result<Imported> {
         }
         _ => true,
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
+    private::create_folders(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // Written in any case, so that the mode is right.
-    replace(&path, text.as_bytes(), PRIVATE)?;
+    private::replace(&path, text.as_bytes())?;
     Ok(Imported { key, path, is_new })
 }

@@ -7,11 +7,13 @@ pub mod ssh;
 pub mod used_step;
 pub mod verify;
 
+mod folders;
+
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use mail_builder::MessageBuilder;
@@ -21,8 +23,6 @@ use zeroize::Zeroizing;
 
 use crate::config::MailAddress;
 use crate::protocol::{GatewayName, Key, Timestamp, UserName};
-use crate::remedy::Remedy;
-use crate::system::permissions::Permissions;
 
 /// What a user holds for one gateway.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl KeyFile {
             format!("{} must hold exactly gateway, address, user and hmac_key, all quoted", path.display())
         })?;
         let key = Key::from_hex(file.hmac_key).with_context(|| path.display().to_string())?;
-        let written = fs::metadata(path).ok().map(|about| Timestamp::from_seconds(about.mtime()));
+        let written = fs::metadata(path).and_then(|about| about.modified()).ok().and_then(moment);
         Ok(Self { gateway: file.gateway, address: file.address, user: file.user, key, path: path.to_owned(), written })
     }
 
@@ -75,7 +75,7 @@ impl KeyFile {
     ///
     /// The folder cannot be read, or one of the files is not right.
     pub fn all() -> Result<Vec<Self>> {
-        let folder = folder()?;
+        let folder = folders::keys()?;
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -108,20 +108,17 @@ impl KeyFile {
             (None, _) => bail!(
                 "no key file fits in {}; your gateway's sysadmin makes one with `mailsudo user add`; \
                  or name one with --key FILE",
-                folder()?.display()
+                folders::keys()?.display()
             ),
             (Some(_), false) => bail!("more than one key file fits: choose with --gateway NAME or --key FILE"),
         }
     }
 }
 
-/// `$XDG_CONFIG_HOME/mailsudo`, or `~/.config/mailsudo`.
-fn folder() -> Result<PathBuf> {
-    let base = match std::env::var_os("XDG_CONFIG_HOME").filter(|value| !value.is_empty()) {
-        Some(base) => PathBuf::from(base),
-        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set; use --key FILE")?).join(".config"),
-    };
-    Ok(base.join("mailsudo"))
+/// A moment of the file system, to the second; `None` before 1970.
+fn moment(time: SystemTime) -> Option<Timestamp> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_seconds(i64::try_from(since.as_secs()).ok()?))
 }
 
 /// The text of a file that holds a secret and that no other account may read.
@@ -133,8 +130,10 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
     let problem = || format!("cannot read {}", path.display());
     let file = fs::File::open(path).with_context(problem)?;
     let about = file.metadata().with_context(problem)?;
-    if !Permissions::from(&about).is_private() {
-        bail!("{0} can be read by others; it is a secret: {1}", path.display(), Remedy::Chmod("600", path.to_owned()));
+    #[cfg(unix)]
+    if !crate::system::permissions::Permissions::from(&about).is_private() {
+        let remedy = crate::remedy::Remedy::Chmod("600", path.to_owned());
+        bail!("{} can be read by others; it is a secret: {remedy}", path.display());
     }
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
     std::io::Read::read_to_string(&mut &file, &mut text).with_context(problem)?;
@@ -148,13 +147,30 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
 ///
 /// It fails.
 pub fn printed(command: &str, what: &str) -> Result<Zeroizing<String>> {
-    let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output();
-    let output = output.context("cannot run sh")?;
+    let (mut shell, name) = shell(command);
+    let output = shell.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {name}"))?;
     let text = Zeroizing::new(output.stdout);
     if !output.status.success() {
         bail!("the command for {what} failed: {}", output.status);
     }
     Ok(Zeroizing::new(String::from_utf8_lossy(&text).trim().to_owned()))
+}
+
+#[cfg(not(windows))]
+fn shell(command: &str) -> (Command, &'static str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]);
+    (shell, "sh")
+}
+
+/// cmd.exe reads the rest of its command line itself, with the user's own quotes.
+#[cfg(windows)]
+fn shell(command: &str) -> (Command, &'static str) {
+    use std::os::windows::process::CommandExt;
+
+    let mut shell = Command::new("cmd");
+    shell.arg("/C").raw_arg(command);
+    (shell, "cmd")
 }
 
 /// A file that goes with a request.

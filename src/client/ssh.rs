@@ -4,15 +4,14 @@
 //! ssh-keygen asks ssh-agent or the FIDO key, and the user for a touch, a PIN or a passphrase. No private key passes
 //! through this process.
 
-use std::fs::{self, DirBuilder};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::protocol::{NAMESPACE, SshKey, SshSignature};
+use crate::system::private;
 
 /// Reads a `.pub` file.
 ///
@@ -33,9 +32,7 @@ pub fn sign(ssh_keygen: &Path, path: &Path, key: &SshKey, lines: &str) -> Result
     // A file, because ssh-keygen asks for the PIN of a FIDO key only if its standard input is a terminal.
     let scratch = Scratch::new()?;
     let request = scratch.0.join("request");
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&request)?;
-    file.write_all(lines.as_bytes())?;
-    drop(file);
+    private::create(&request, lines.as_bytes())?;
     let mut command = Command::new(ssh_keygen);
     command.args(["-q", "-Y", "sign", "-n", NAMESPACE, "-f"]).arg(path).arg(&request).stdout(Stdio::null());
     let status = command.status().with_context(|| {
@@ -67,7 +64,7 @@ impl Scratch {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes).context("the kernel gives no random bytes")?;
         let path = base.join(format!("mailsudo-{}", hex::encode(bytes)));
-        DirBuilder::new().mode(0o700).create(&path).with_context(|| path.display().to_string())?;
+        private::create_folder(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))
     }
 }

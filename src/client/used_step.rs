@@ -4,22 +4,24 @@
 //! MUST: the file holds no secret, only the end of the step. What cannot be read or written stops no request from being
 //! signed.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::fs::FlockOperation;
 
+use super::folders;
 use crate::limits::TOTP_PERIOD;
 use crate::protocol::{GatewayName, Timestamp, UserName};
 use crate::system::clock::Clock;
-use crate::system::files::{self, Rights};
+use crate::system::private;
 
 /// The period of a code whose secret is elsewhere: the default of RFC 6238, and what `mailsudo user add` sets.
 pub const USUAL_PERIOD: Duration = Duration::from_secs(30);
+
+/// The file that a process locks while it looks and writes; no record's name begins with a dot.
+const LOCK: &str = ".lock";
 
 /// The record of the last step that one user signed in for one gateway.
 #[derive(Debug, Clone)]
@@ -28,20 +30,13 @@ pub struct UsedStep {
 }
 
 impl UsedStep {
-    /// The record in `$XDG_STATE_HOME/mailsudo` or `~/.local/state/mailsudo` (XDG Base Directory Specification).
+    /// The record in the user's own folder for such.
     ///
     /// # Errors
     ///
-    /// Neither `XDG_STATE_HOME` nor `HOME` is set.
+    /// The user has none: `HOME` is not set.
     pub fn of(gateway: &GatewayName, user: &UserName) -> Result<Self> {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        // A relative path is invalid by the specification, and ignored.
-        let state = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
-        let state = match state {
-            Some(state) => state,
-            None => set("HOME").context("HOME is not set")?.join(".local/state"),
-        };
-        Ok(Self::in_folder(&state.join("mailsudo"), gateway, user))
+        Ok(Self::in_folder(&folders::state()?, gateway, user))
     }
 
     /// The record in `folder`.
@@ -78,19 +73,21 @@ impl UsedStep {
         if let Some(above) = folder.parent() {
             fs::create_dir_all(above).with_context(|| above.display().to_string())?;
         }
-        match DirBuilder::new().mode(0o700).create(folder) {
+        match private::create_folder(folder) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(error).with_context(|| folder.display().to_string());
             }
             _ => {}
         }
-        let lock = File::open(folder).with_context(|| folder.display().to_string())?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive).with_context(|| folder.display().to_string())?;
+        // It ends when the file is closed.
+        let lock = folder.join(LOCK);
+        let lock = private::lock_file(&lock).and_then(|file| file.lock().map(|()| file));
+        let _lock = lock.with_context(|| folder.display().to_string())?;
         if self.used_until(now).is_some() {
             return Ok(false);
         }
         let until = format!("{}\n", step_end(now, period));
-        files::replace(&self.path, until.as_bytes(), Rights { mode: 0o600, owner: None }).map(|()| true)
+        private::replace(&self.path, until.as_bytes()).map(|()| true)
     }
 
     /// Forgets the last claim: the request that it was for was not sent.
@@ -114,7 +111,6 @@ pub fn step_end(now: Timestamp, period: Duration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::os::unix::fs::MetadataExt;
 
     use super::*;
 
@@ -162,9 +158,11 @@ mod tests {
         let now = Timestamp::parse("2026-11-23T10:15:05Z").expect("a time");
         record.claim(now, USUAL_PERIOD).expect("written");
         assert_eq!(fs::read_to_string(&record.path).expect("read"), "2026-11-23T10:15:30Z\n");
-        let mode = |path: &Path| fs::metadata(path).expect("metadata").mode() & 0o777;
-        assert_eq!(mode(&record.path), 0o600);
-        assert_eq!(mode(record.path.parent().expect("a folder")), 0o700);
+        #[cfg(unix)]
+        for path in [&record.path, record.path.parent().expect("a folder")] {
+            let about = fs::metadata(path).expect("metadata");
+            assert!(crate::system::permissions::Permissions::from(&about).is_private(), "{}", path.display());
+        }
     }
 
     #[test]

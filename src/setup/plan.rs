@@ -302,10 +302,12 @@ fn postfix_wanted(wanted: &Wanted<'_>, settings: &Settings) -> Result<postfix::W
     })
 }
 
-/// The gateway's name and address as its file has them, where they are not the package's example.
+/// The gateway's name and address as its file has them, where they are not the package's example. With a user, it is a
+/// gateway in use, whatever its name.
 pub fn configured(folder: &Path) -> Option<(GatewayName, MailAddress)> {
     let gateway = Gateway::open(folder, Trusted::caller()).ok()?;
     let settings = gateway.settings();
     let is_example = settings.gateway.as_str() == "berlin" && settings.address.as_str() == "ops@example.com";
+    let is_example = is_example && gateway.user_names().is_ok_and(|names| names.is_empty());
     (!is_example).then(|| (settings.gateway.clone(), settings.address.clone()))
 }

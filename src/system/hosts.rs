@@ -17,7 +17,7 @@ pub fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 /// By getent(1): on Linux the program is linked with a static glibc, which cannot load what nsswitch.conf names
 /// (docs/decisions/0017).
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "gateway"))]
 fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     use std::process::Command;
 
@@ -38,7 +38,7 @@ fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if found.is_empty() { Err(io::Error::other(format!("the host {host} is not known here"))) } else { Ok(found) }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "gateway")))]
 fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     use std::net::ToSocketAddrs;
 

@@ -9,5 +9,6 @@ pub mod files;
 pub mod hardening;
 pub mod hosts;
 pub mod permissions;
+pub mod private;
 pub mod trace;
 pub mod unit;

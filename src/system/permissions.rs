@@ -9,12 +9,18 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{FileType, Stat};
+#[cfg(feature = "gateway")]
+use rustix::fs::Stat;
 
+#[cfg(feature = "gateway")]
 use super::accounts::Account;
 
 /// The bits of the mode that chmod(2) sets.
 const MODE: u32 = 0o7777;
+/// The type of a file in st_mode, and two of the types (inode(7)).
+const TYPE: u32 = 0o170_000;
+const REGULAR: u32 = 0o100_000;
+const FOLDER: u32 = 0o040_000;
 /// The rights of group and others.
 const OTHERS: u32 = 0o077;
 
@@ -56,6 +62,7 @@ impl From<&Metadata> for Permissions {
     }
 }
 
+#[cfg(feature = "gateway")]
 impl From<&Stat> for Permissions {
     fn from(found: &Stat) -> Self {
         Self { raw_mode: found.st_mode, uid: found.st_uid, gid: found.st_gid }
@@ -79,18 +86,19 @@ impl Permissions {
     }
 
     /// Whether `account` owns it.
+    #[cfg(feature = "gateway")]
     pub fn is_owned_by(self, account: Account) -> bool {
         self.uid == account.uid
     }
 
     /// Whether it is a regular file.
     pub fn is_file(self) -> bool {
-        FileType::from_raw_mode(self.raw_mode) == FileType::RegularFile
+        self.raw_mode & TYPE == REGULAR
     }
 
     /// Whether it is a folder.
     pub fn is_folder(self) -> bool {
-        FileType::from_raw_mode(self.raw_mode) == FileType::Directory
+        self.raw_mode & TYPE == FOLDER
     }
 
     /// Whether it is a regular file that some account may execute.
@@ -121,6 +129,7 @@ impl Permissions {
 
     /// Whether `account` has the right. One class of the mode applies: the owner's, else the group's, else the others'
     /// (path_resolution(7)). Only the primary group counts: pipe(8) sets no other. Not for root, who may do everything.
+    #[cfg(feature = "gateway")]
     pub fn allows(self, account: Account, right: Right) -> bool {
         let class = if self.is_owned_by(account) {
             6
@@ -163,18 +172,18 @@ impl Permissions {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gateway"))]
 mod tests {
     use super::*;
 
     const SERVICE: Account = Account { uid: 990, gid: 980 };
 
     fn file(mode: u32, uid: u32, gid: u32) -> Permissions {
-        Permissions { raw_mode: FileType::RegularFile.as_raw_mode() | mode, uid, gid }
+        Permissions { raw_mode: REGULAR | mode, uid, gid }
     }
 
     fn folder(mode: u32, uid: u32) -> Permissions {
-        Permissions { raw_mode: FileType::Directory.as_raw_mode() | mode, uid, gid: 0 }
+        Permissions { raw_mode: FOLDER | mode, uid, gid: 0 }
     }
 
     #[test]

@@ -269,6 +269,43 @@ fn tables_have_a_header_and_fit_a_narrow_terminal() {
     assert!(out.contains("nothing"), "{out}");
 }
 
+/// The table of mailsudo(7).
+#[test]
+fn exit_statuses_are_those_of_the_manual() {
+    let test_gateway = test_gateway();
+    for (words, status) in [
+        (&["may", "alice", "say"][..], 0),
+        (&["may", "bob", "say"], 1),
+        (&["user", "show", "bob"], 1),
+        (&["user", "list", "--nonsense"], 64),
+        (&["command", "show", "none"], 1),
+        (&["log", "show", "zz"], 64),
+        (&["log", "--limit", "x"], 64),
+        (&["ledger", "check"], 0),
+        (&["ledger", "restore", "none", "--yes"], 1),
+        (&["config", "get", "none"], 64),
+        (&["config", "unset", "retention", "--yes"], 1),
+        (&["sudoers", "--check", "--file", "none"], 1),
+        (&["completions", "none"], 64),
+    ] {
+        let said = test_gateway.run(words);
+        assert_eq!(said.status, status, "{words:?}: {}{}", said.out, said.err);
+    }
+    test_gateway.write("mailsudo.toml", "gateway = 1\n");
+    for (words, status) in [
+        (&["check"][..], 2),
+        (&["sudoers", "--check", "--file", "none"], 2),
+        (&["sudoers"], 1),
+        (&["deliver"], 75),
+        (&["config", "show"], 1),
+        (&["may", "alice", "say"], 1),
+        (&["metrics"], 1),
+    ] {
+        let said = test_gateway.run(words);
+        assert_eq!(said.status, status, "{words:?}: {}{}", said.out, said.err);
+    }
+}
+
 #[test]
 fn no_color_is_obeyed() {
     let test_gateway = test_gateway();

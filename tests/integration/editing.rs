@@ -22,7 +22,7 @@ fn a_command_is_added_changed_and_removed() {
     let add = ["command", "add", "list", "--argv", "/bin/ls -l {folder}", "--run-as", "nobody", "--allow", "web"];
     let spec = ["--parameter", "folder=one_of:/tmp,/etc", "--default", "folder=/tmp"];
     let missing = gateway.run(&[&add[..], &["--yes"]].concat());
-    assert!(missing.status == 1 && missing.err.contains("commands.d/list.toml"), "{}", missing.err);
+    assert!(missing.status == 64 && missing.err.contains("commands.d/list.toml"), "{}", missing.err);
     assert!(missing.err.contains("{folder} is not declared") && !missing.err.contains("/mailsudo-"), "{}", missing.err);
     assert!(!gateway.path("commands.d/list.toml").exists(), "nothing is written that cannot be used");
 
@@ -46,11 +46,11 @@ fn a_command_is_added_changed_and_removed() {
     assert_eq!(gateway.run(&words("command edit list --timeout 5s --yes")).out, "nothing to change\n");
     for (line, status, said) in [
         ("command edit list --yes", 64, "--timeout"),
-        ("command edit list --timeout 1d --yes", 1, "above execution.longest"),
+        ("command edit list --timeout 1d --yes", 64, "above execution.longest"),
         ("command edit list --revoke nobody --yes", 1, "may not run it"),
         ("command edit list --parameter x=y --yes", 64, "one_of:A,B"),
         ("command edit none --timeout 1s --yes", 1, "mailsudo command list"),
-        ("command add help --argv /bin/true --run-as nobody --yes", 1, "built-in"),
+        ("command add help --argv /bin/true --run-as nobody --yes", 64, "built-in"),
         ("command add x --run-as nobody --yes", 64, "--argv"),
         ("command remove none --yes", 1, "mailsudo command list"),
     ] {
@@ -107,9 +107,9 @@ fn the_sudo_rules_change_with_the_commands() {
     assert!(rules().contains("/usr/bin/groups") && !rules().contains("begin /usr/bin/id"), "{}", rules());
     assert_eq!(text(&gateway, "rules~"), before, "the former rules are kept");
     let refused = change("command edit who --run-as no:such:account");
-    assert_eq!(refused.status, 1, "{}", refused.err);
+    assert_eq!(refused.status, 64, "{}", refused.err);
     let spaced = change("config set execution.sudo /no/sudo");
-    assert!(spaced.status == 1 && spaced.err.contains("/no/sudo"), "{}", spaced.err);
+    assert!(spaced.status == 64 && spaced.err.contains("/no/sudo"), "{}", spaced.err);
     assert_eq!(change("config set service_user nobody").status, 0);
     assert!(rules().contains("nobody ALL = ") && !rules().contains("mailsudo ALL = "), "{}", rules());
     assert_eq!(change("command remove who").status, 0);
@@ -133,7 +133,7 @@ fn settings_are_shown_with_their_origin_and_set() {
     assert!(shown.lines().any(|line| line.starts_with("max_age ") && line.ends_with("\"15m\"")), "{shown}");
     let before = text(&gateway, "mailsudo.toml");
     for (line, status, said) in [
-        ("config set max_age 8d --yes", 1, "max_age is at most 7d"),
+        ("config set max_age 8d --yes", 64, "max_age is at most 7d"),
         ("config set nonsense 1 --yes", 64, "there is no setting nonsense; `mailsudo config show`"),
         ("config set execution.nonsense 1 --yes", 64, "config show"),
         ("config set Max 1 --yes", 64, "config show"),
@@ -144,6 +144,11 @@ fn settings_are_shown_with_their_origin_and_set() {
         assert!(got.status == status && got.err.contains(said), "{line}: {} {}", got.status, got.err);
     }
     assert_eq!(text(&gateway, "mailsudo.toml"), before);
+    // What was wrong before is not the command line's fault.
+    gateway.write("commands.d/broken.toml", "argv = 1\n");
+    let broken = gateway.run(&words("config set max_age 10m --yes"));
+    assert!(broken.status == 1 && broken.err.contains("commands.d/broken.toml"), "{} {}", broken.status, broken.err);
+    fs::remove_file(gateway.path("commands.d/broken.toml")).expect("removed");
     assert_eq!(gateway.run(&words("config unset max_age --yes")).status, 0);
     assert!(!text(&gateway, "mailsudo.toml").contains("max_age"));
 }

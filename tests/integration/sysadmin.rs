@@ -497,6 +497,21 @@ fn check_draws_no_conclusion_from_files_that_it_could_not_read() {
     }
 }
 
+/// The package's example has no user. A gateway that has one keeps its name, or its users' key files would be for another.
+#[test]
+fn setup_takes_only_an_unused_gateway_for_the_example() {
+    let gateway = CliGateway::new();
+    let configured = || mailsudo::setup::configured(gateway.folder.path()).map(|(name, _)| name.to_string());
+    assert!(gateway.run(&["config", "show"]).out.contains("\"ops@example.com\""), "the example's address");
+    assert_eq!(configured().as_deref(), Some("berlin"));
+    for entry in fs::read_dir(gateway.path("users.d")).expect("a list") {
+        fs::remove_file(entry.expect("an entry").path()).expect("removed");
+    }
+    assert_eq!(configured(), None);
+    gateway.write("mailsudo.toml", "gateway = \"berlin\"\naddress = \"ops@elsewhere.example\"\n");
+    assert_eq!(configured().as_deref(), Some("berlin"));
+}
+
 #[test]
 fn a_lockdown_is_one_command_and_is_recorded() {
     let test_gateway = test_gateway();

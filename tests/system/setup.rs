@@ -150,6 +150,38 @@ fn an_address_that_gets_no_mail_is_refused_and_a_failed_step_changes_nothing() {
 }
 
 #[test]
+fn a_wrong_answer_is_asked_for_again_and_no_changes_nothing() {
+    let _bare = Bare::make();
+    let before = state();
+    let answers = [
+        ("Bad Name", "not a gateway name"),
+        ("setup", ""),
+        ("no address", "`no address` is not a mail address"),
+        ("setup@example.com", ""),
+        ("Sally Smith", "not a user name"),
+        ("sally", ""),
+        ("-x@users.example", "`-x@users.example` is not a mail address"),
+        ("sally@users.example", ""),
+        ("rm -rf /", "write disk, restart:SERVICE"),
+        ("script:relative", "script:/ABSOLUTE/PATH"),
+        ("disk", ""),
+        ("two words", "a role is 1 to 60 characters"),
+        ("web", ""),
+        ("n", "Nothing was changed."),
+    ];
+    let typed = answers.map(|(answer, _)| answer).join("\n") + "\n";
+    let line = format!("{PROGRAM} setup --config {FOLDER}");
+    let output = process::run_with_input("script", &["--quiet", "--return", "--command", &line, "/dev/null"], &typed);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for (answer, complaint) in answers {
+        assert!(text.contains(complaint), "{answer}: {text}");
+    }
+    assert!(text.contains("+[allow.web]"), "{text}");
+    assert_eq!(state(), before);
+}
+
+#[test]
 fn a_ledger_in_postgresql_is_made_once_and_stays() {
     // Another mailbox, so that the other test finds one reply in its own.
     let answers = ANSWERS.map(|word| word.replace("sally@", "paul@"));

@@ -67,7 +67,7 @@ pub(in crate::cli) struct Add {
     dry_run: bool,
 }
 
-fn role(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn role(text: &str) -> Result<String, String> {
     match UserName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("a role is 1 to 60 characters of a-z, 0-9, `.`, `_` and `-`".to_owned()),

@@ -8,6 +8,7 @@ mod subcommands;
 mod test;
 mod transfer;
 
+pub(super) use add::role;
 pub(super) use subcommands::User;
 
 use std::io::IsTerminal;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::account::{Account, Password};
-use crate::client::folder;
+use crate::client::folders;
 
 /// The name of the file; it does not end like a key file's.
 const FILE: &str = "client.conf";
@@ -61,7 +61,7 @@ fn inbox() -> String {
 ///
 /// There are none, or they break the rules.
 pub(super) fn configured() -> Result<Place> {
-    let path = folder()?.join(FILE);
+    let path = folders::keys()?.join(FILE);
     let text = fs::read_to_string(&path).with_context(|| {
         format!(
             "cannot read {}: write mailbox = \"/PATH/OF/YOUR/Maildir\" into it (or the path of an mbox file, or [imap]; see \
@@ -93,7 +93,7 @@ pub fn decrypt_command(given: Option<&str>) -> Result<Option<String>> {
     if let Some(given) = given {
         return Ok(Some(given.to_owned()));
     }
-    let path = folder()?.join(FILE);
+    let path = folders::keys()?.join(FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
