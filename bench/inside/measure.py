@@ -14,6 +14,7 @@ import agree
 import counted
 import growth
 import oneshot
+import postgresql
 import throughput
 from machine import DISK, PROGRAM, SENDMAIL, SMTP, Machine, gateway_folder, rivals, run
 from postfix import Postfix
@@ -22,6 +23,7 @@ if not Path("/run/mailsudo-sandbox").exists():
     sys.exit("measure.py changes users, sudoers and mail, and so runs in the sandbox only: make bench")
 
 QUICK = os.environ.get("QUICK", "") not in ["", "0"]
+ONLY = os.environ.get("ONLY", "")
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # How many seconds after the start the last round of the queue is to end, if two have been made.
 BUDGET = 0 if QUICK else 840
@@ -73,17 +75,44 @@ def takes_smtp(machine):
     return done.returncode == 0
 
 
+def in_database(machine, ways):
+    """What the ledger in PostgreSQL costs, but for the queue."""
+    sizes = [1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000])
+
+    def executed(folder, user):
+        return growth.executed(machine, folder, user, postgresql.TIMES)
+
+    return {
+        "version": machine.database.primary.sql("SHOW server_version").split()[0],
+        "oneshot": oneshot.databases(machine, ways, 10 if QUICK else 40, say),
+        "growth": postgresql.growth(machine, sizes, executed, say),
+    }
+
+
+def only_database(machine, postfix, ways):
+    """ONLY=postgresql: that part alone, for trying it out."""
+    contests = [("sudo", way) for way in ["mailsudo-sudo", *postgresql.rivals(SENDMAIL)]]
+    measured = in_database(machine, ways)
+    measured["queue"] = throughput.measure(machine, postfix, ways, 0, say, contests)
+    json.dump({"only": ONLY, "database": measured} | {"queue": measured.pop("queue")}, sys.stdout)
+
+
 def main():
     busy = others()
     machine = Machine(100 if QUICK else 600)
-    postfix = Postfix(rivals(True))
+    say("PostgreSQL with a synchronous standby")
+    machine.database = postgresql.Database(machine)
+    databases = postgresql.rivals(SENDMAIL)
+    postfix = Postfix(rivals(True) | databases)
+    if ONLY == "postgresql":
+        return only_database(machine, postfix, rivals(True) | databases)
     has_smtp = takes_smtp(machine)
     say(f"replies by SMTP: {'yes' if has_smtp else 'not with this mailsudo'}")
     ways = rivals(has_smtp)
     transports = {"print": None, "sendmail": SENDMAIL} | ({"smtp": SMTP} if has_smtp else {})
     results = {"machine": about_machine(), "size": Path(PROGRAM).stat().st_size, "has_smtp": has_smtp}
     say("do all programs do the same?")
-    results["agree"] = agree.agree(machine, postfix, ways)
+    results["agree"] = agree.agree(machine, postfix, ways | databases)
     say("instructions")
     results["instructions"] = counted.all_instructions(machine)
     say("system calls")
@@ -97,7 +126,8 @@ def main():
         "rows": growth.ledger_rows(machine, [0, 1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000]), say),
     }
     results["oneshot"] = oneshot.measure(machine, ways, 40 if QUICK else 200, say)
-    results["queue"] = throughput.measure(machine, postfix, ways, START + BUDGET, say)
+    results["database"] = in_database(machine, ways | databases)
+    results["queue"] = throughput.measure(machine, postfix, ways | databases, START + BUDGET, say)
     results["machine"]["others"] = max(busy, others())
     results["machine"]["took"] = round(time.monotonic() - START)
     json.dump(results, sys.stdout)
