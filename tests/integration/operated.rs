@@ -60,7 +60,7 @@ fn a_ledger_of_each_older_schema_waits_for_its_migration_and_keeps_its_requests(
         let ended = test_gateway.deliver(&request);
         assert_eq!((ended.deferred, test_gateway.runs().len()), (Some("ledger"), runs), "{schema}: {ended:?}");
         let log = ended.log.join("\n");
-        assert!(log.contains(&format!("has schema {schema}")) && log.contains("mailsudo ledger migrate"), "{log}");
+        assert!(log.contains(&format!("has schema {schema}")) && log.contains(" ledger migrate"), "{log}");
         let url = owner_of(server(), &database);
         let migrate = || as_owner(&test_gateway, &url, ledger::migrate).expect("migrated");
         assert_eq!(migrate(), (schema, 4));

@@ -133,8 +133,7 @@ impl<'h> Attempts<'h> {
         let polled: Vec<_> = (0..).zip(&self.open).filter(|(_, attempt)| !is_full(attempt)).collect();
         let mut descriptors: Vec<_> =
             polled.iter().map(|(_, attempt)| PollFd::new(&attempt.socket, wanted(attempt))).collect();
-        // Rounded up, or the last wait of all is one of nothing, many times over.
-        let timeout = Timespec::try_from(most + Duration::from_millis(1)).map_err(io::Error::other)?;
+        let timeout = Timespec::try_from(most).map_err(io::Error::other)?;
         match poll(&mut descriptors, Some(&timeout)) {
             Ok(0) => Ok(full),
             Ok(_) => {

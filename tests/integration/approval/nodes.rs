@@ -118,7 +118,13 @@ fn two_votes_in_the_same_second_on_two_nodes_run_it_at_most_once() {
             mails.push((&other, &deny));
         }
         let mails: Vec<_> = mails.into_iter().map(|(site, mail)| (site, mail.as_str())).collect();
-        assert!((0..20).any(|_| all_at_once(&mails)), "what was deferred comes again");
+        // Of two deliveries of one mail at the same time, one is deferred and comes again.
+        for _ in 0..2 {
+            all_at_once(&mails);
+        }
+        for mail in &mails {
+            assert!((0..20).any(|_| all_at_once(&[*mail])), "{round}: what was deferred is handled in the end");
+        }
         let name = format!("\nMessage-ID: <{id}@example.com>\n");
         let all: Vec<_> = sent(&one).into_iter().chain(sent(&other)).collect();
         let last: Vec<_> = all.iter().filter(|message| message.contains(&name)).collect();
