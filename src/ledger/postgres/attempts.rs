@@ -61,7 +61,9 @@ impl<'h> Attempts<'h> {
             if now >= deadline {
                 let late: Vec<_> =
                     self.open.drain(..).map(|attempt| attempt.host).chain(self.waiting.by_ref()).collect();
-                late.into_iter().for_each(|host| self.failed(host, &timed_out()));
+                for host in late {
+                    self.failed(host, &timed_out());
+                }
                 return None;
             }
             if (self.open.is_empty() || now >= self.next_at)
@@ -83,7 +85,9 @@ impl<'h> Attempts<'h> {
                 Ok(at) => at,
                 Err(error) => {
                     let open: Vec<_> = self.open.drain(..).map(|attempt| attempt.host).collect();
-                    open.into_iter().for_each(|host| self.failed(host, &error));
+                    for host in open {
+                        self.failed(host, &error);
+                    }
                     continue;
                 }
             };
