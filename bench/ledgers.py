@@ -14,13 +14,17 @@ WAYS = {
 LEAST = 0.85
 
 
+def queue(measures):
+    return {"queue": measures["postgresql"]["queue"]}
+
+
 def targets(measures):
     for name in ["mailsudopg", "mailsudopool"]:
-        each = ratios(measures, f"sudo {name}-sudo", "sudo mailsudo-sudo")
+        each = ratios(queue(measures), f"sudo {name}-sudo", "sudo mailsudo-sudo")
         shown = ", ".join(f"{ratio:.2f}" for ratio in each)
         what = f"deliveries: executed with sudo, {WAYS[name]}, against SQLite"
         yield Target(what, f"≥ {LEAST:g}", shown, min(each) >= LEAST, False)
-    curve = measures["database"]["growth"]["curve"]
+    curve = measures["postgresql"]["growth"]["curve"]
     for at, what in [(1, "instructions of the delivery"), (3, "bytes of PostgreSQL's log")]:
         costs = [point[at] for point in curve]
         more = max(costs) / costs[0] - 1
@@ -30,9 +34,9 @@ def targets(measures):
 def deliveries(measures):
     rows = []
     for name, title in WAYS.items():
-        rows.append([title, *[figure(rate(measures, "sudo", f"{name}-sudo", most)) for most in CONCURRENCIES]])
+        rows.append([title, *[figure(rate(queue(measures), "sudo", f"{name}-sudo", most)) for most in CONCURRENCIES]])
     for name, title in list(WAYS.items())[1:]:
-        each = ratios(measures, f"sudo {name}-sudo", "sudo mailsudo-sudo")
+        each = ratios(queue(measures), f"sudo {name}-sudo", "sudo mailsudo-sudo")
         rows.append([f"{title}, against SQLite", *[f"{ratio:.2f}" for ratio in each]])
     return table(["executed with sudo: deliveries a second, at a time:", *CONCURRENCIES], rows)
 
@@ -40,18 +44,18 @@ def deliveries(measures):
 def one_message(measures):
     rows = []
     for name, title in WAYS.items():
-        cells = [statistics.median(measures["database"]["oneshot"][f"{kind} {name}-sudo"]) for kind in ["sudo", "duplicate"]]
+        cells = [statistics.median(measures["postgresql"]["oneshot"][f"{kind} {name}-sudo"]) for kind in ["sudo", "duplicate"]]
         rows.append([title, *[figure(1000 * cell) for cell in cells]])
     return table(["milliseconds", "executed with sudo", "the same mail again"], rows)
 
 
 def section(measures):
-    growth = measures["database"]["growth"]
+    growth = measures["postgresql"]["growth"]
     rows = [[f"{size:,}", f"{own / 1e6:.3f}", f"{blocks:,}", f"{log:,}"] for size, own, blocks, log in growth["curve"]]
     curve = table(["rows", "million instructions of mailsudo", "blocks of tables and indices", "bytes of log"], rows)
     operators = table(["command", "seconds"], [[f"`{name}`", figure(seconds)] for name, seconds in growth["operators"].items()])
     return f"""\
-PostgreSQL {measures["database"]["version"]} with one synchronous standby on the same machine, both on the disk of the other ledgers.
+PostgreSQL {measures["postgresql"]["version"]} with one synchronous standby on the same machine, both on the disk of the other ledgers.
 
 {deliveries(measures)}
 The same mail again costs a connection, one transaction that finds the request, and no run. So what it takes longer than with SQLite
@@ -62,6 +66,6 @@ An executed request with so many in the ledger, without sudo and without sendmai
 reads or changes for it, and what it writes into its log. The blocks grow with the depth of the indices.
 
 {curve}
-What an operator asks, with {growth["curve"][-1][0]:,} requests in PostgreSQL; the best of three, `ledger check` once:
+What an operator asks, with {growth["curve"][-1][0]:,} requests in PostgreSQL; medians, `ledger check` once:
 
 {operators}"""

@@ -17,9 +17,6 @@ END = "<!-- to here -->"
 
 def main(path):
     measures = json.loads(Path(path).read_text())
-    if "only" in measures:
-        print(ledgers.section(measures))
-        return
     judged = targets.all_targets(measures, ledgers.targets)
     width = max(len(target.what) for target in judged)
     for target in judged:

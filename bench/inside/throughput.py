@@ -26,7 +26,7 @@ def contests(rivals):
         for rival in rivals:
             name, _, its_via = rival.partition("-")
             # What is not executed needs no sudo, no reply and no floor.
-            if its_via != via or (kind not in RUN_VIA and name in ["floor", "floorsmtp", "mailsudosmtp", *DATABASES]):
+            if its_via != via or (kind not in RUN_VIA and name in ["floor", "floorsmtp", "mailsudosmtp"]):
                 continue
             found.append((kind, rival))
     return found
