@@ -2,22 +2,14 @@
 
 import statistics
 
+import ledgers
 from plots import KINDS, way
+from tables import figure, table
 from targets import CONCURRENCIES, rate, reasons
 
 RIVALS = {"floor": "floor", "mailsudo": "mailsudo", "procmail": "procmail + shell", "shell": "shell", "python": "Python"}
 EXECUTED = ["open", "sudo"]
 MIB = 1 << 20
-
-
-def table(head, rows):
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
-
-
-def figure(number):
-    """Three digits, as many as two runs agree on at best."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
 def milliseconds(measures, name):
@@ -243,7 +235,10 @@ Of the process itself, at its peak.
 {memory(measures)}
 ## Growth
 
-{growth(measures)}"""
+{growth(measures)}
+## The ledger in PostgreSQL
+
+{ledgers.section(measures)}"""
 
 
 def readme(measures, most=8):

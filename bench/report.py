@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import ledgers
 import pages
 import plots
 import targets
@@ -16,7 +17,7 @@ END = "<!-- to here -->"
 
 def main(path):
     measures = json.loads(Path(path).read_text())
-    judged = targets.all_targets(measures)
+    judged = targets.all_targets(measures, ledgers.targets)
     width = max(len(target.what) for target in judged)
     for target in judged:
         verdict = "met" if target.met else "MISSED" if target.counted else "missed"

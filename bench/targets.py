@@ -114,5 +114,5 @@ def unexplained(measures):
     return {name for calls in measures["calls"].values() for name in calls["own"]} - set(reasons())
 
 
-def all_targets(measures):
-    return [*in_counts(measures), *in_time(measures)]
+def all_targets(measures, more):
+    return [*in_counts(measures), *in_time(measures), *more(measures)]

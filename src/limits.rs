@@ -138,6 +138,10 @@ pub const HOLD_MARGIN: Duration = Duration::from_secs(15);
 /// How often a database that takes no connection is tried again.
 pub const DATABASE_POLL: Duration = Duration::from_millis(100);
 
+/// After which time without an answer the next server of `[ledger] url` is tried beside it (RFC 8305, section 8,
+/// recommends this).
+pub const DATABASE_NEXT: Duration = Duration::from_millis(250);
+
 /// How old the time may be at which PostgreSQL last saw this node before a delivery writes it anew.
 pub const NODE_SEEN: Duration = Duration::from_mins(1);
 
@@ -280,7 +284,10 @@ pub const SMTP_REPLY: usize = 16 << 10;
 /// How many replies `mailsudo ledger resume` sends at most.
 pub const RESUME: u32 = 100;
 
-/// How many records `mailsudo ledger copy` writes in one transaction, and how many bytes of replies.
+/// After how many replies that cannot be sent `mailsudo ledger resume` ends: the mail server may be down.
+pub const RESUME_FAILURES: u32 = 3;
+
+/// How many records or events `mailsudo ledger copy` writes in one transaction, and how many bytes of replies.
 pub const COPY: (usize, usize) = (100, 4 << 20);
 
 /// How far the clocks of a node and its database may differ before `check` warns, in seconds.

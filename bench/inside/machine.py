@@ -107,6 +107,8 @@ def rivals(has_smtp):
 class Machine:
     def __init__(self, count):
         self.users = [User(number) for number in range(count)]
+        # The ledger in PostgreSQL, where there is one (postgresql.py).
+        self.database = None
         run("make", "-C", str(CHECKOUT), "install", "PREFIX=/usr/local", f"program={os.environ['PROGRAM']}")
         account = pwd.getpwnam(SERVICE)
         self.ids = (account.pw_uid, account.pw_gid)
@@ -164,10 +166,11 @@ class Machine:
         run("rsyslogd", "-i", "/run/rsyslogd.pid")
         until("rsyslogd's socket", lambda: Path("/dev/log").exists())
 
-    @staticmethod
-    def forget():
+    def forget(self):
         """Resets every ledger to its state after the installation."""
         run(FRESH)
+        if self.database:
+            self.database.forget()
 
     def as_service(self, *words):
         """The words that run `words` as the service user, as pipe(8) would."""

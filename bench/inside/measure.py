@@ -16,6 +16,7 @@ import flood
 import growth
 import oneshot
 import operators
+import postgresql
 import throughput
 from machine import DISK, PROGRAM, SENDMAIL, SMTP, Machine, gateway_folder, rivals, run
 from postfix import Postfix
@@ -77,6 +78,26 @@ def takes_smtp(machine):
     return done.returncode == 0
 
 
+def in_postgresql(machine, postfix, ways):
+    """The ledger in PostgreSQL, beside that in SQLite in the same rounds."""
+    machine.database = postgresql.Database(machine)
+    ways = {"mailsudo-sudo": ways["mailsudo-sudo"]} | postgresql.rivals(SENDMAIL)
+    sizes = [1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000])
+
+    def executed(folder, user):
+        return growth.executed(machine, folder, user, postgresql.TIMES)
+
+    measured = {
+        "version": machine.database.primary.sql("SHOW server_version", "postgres").split()[0],
+        "oneshot": oneshot.databases(machine, ways, 10 if QUICK else 40, say),
+        "queue": throughput.measure(machine, postfix, ways, time.monotonic() + BUDGET / 6, say, [("sudo", way) for way in ways]),
+        "growth": postgresql.growth(machine, sizes, executed, say),
+    }
+    machine.database.stop()
+    machine.database = None
+    return measured
+
+
 def parts(machine, postfix, ways, transports):
     """Each part of the bench: what it measures."""
     sizes = [KIB, 64 * KIB, MIB, 64 * MIB, GIB]
@@ -98,6 +119,7 @@ def parts(machine, postfix, ways, transports):
         "operators": lambda: operators.measure(machine, rows[-1], say),
         "oneshot": lambda: oneshot.measure(machine, ways, 40 if QUICK else 200, say),
         "flood": lambda: flood.measure(machine, postfix, 1000 if QUICK else 10_000, 8 if QUICK else 20, say),
+        "postgresql": lambda: in_postgresql(machine, postfix, ways),
         "queue": lambda: throughput.measure(machine, postfix, ways, START + BUDGET, say),
     }
 
@@ -105,7 +127,7 @@ def parts(machine, postfix, ways, transports):
 def main():
     busy = others()
     machine = Machine(100 if QUICK else 600)
-    postfix = Postfix(rivals(True))
+    postfix = Postfix(rivals(True) | postgresql.rivals(SENDMAIL))
     has_smtp = takes_smtp(machine)
     say(f"replies by SMTP: {'yes' if has_smtp else 'not with this mailsudo'}")
     ways = rivals(has_smtp)

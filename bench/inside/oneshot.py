@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import postgresql
 from machine import DISK, EMPTY, FRESH, PROGRAM, gateway_folder
 from throughput import RUN_VIA, contests
 from users import JUNK, forged
@@ -25,6 +26,32 @@ def printing(rivals):
         floor, log, _, *rest = rivals[f"floor-{via}"]
         ways[f"floorprint-{via}"] = [floor, log, "-", *rest]
     return ways
+
+
+def fresh(way):
+    return postgresql.FRESH if way.partition("-")[0] in postgresql.WAYS else FRESH
+
+
+def databases(machine, rivals, turns, say):
+    """A request and the same mail again, with the ledger in SQLite and in PostgreSQL: the second connects, looks it up, and does
+    nothing else."""
+    say(f"one-shot: the ledger in PostgreSQL, {turns} turns")
+    machine.forget()
+    user = machine.users[0]
+    mail = DISK / "sudo.eml"
+    mail.write_bytes(user.mail(user.block("nothing")))
+    jobs = []
+    for way in ["mailsudo-sudo", *(f"{name}-sudo" for name in postgresql.WAYS)]:
+        once = f"{fresh(way)}; {' '.join(rivals[way])} <{mail}"
+        for kind, before in [("sudo", [fresh(way)]), ("duplicate", ["/bin/sh", "-c", once])]:
+            jobs.append({"name": f"{kind} {way}", "words": rivals[way], "mail": str(mail), "before": before, "every": 1})
+    return timed(machine, turns, jobs)
+
+
+def timed(machine, turns, jobs):
+    timer = machine.as_service(sys.executable, "-B", str(Path(__file__).with_name("timer.py")))
+    done = subprocess.run(timer, input=json.dumps([turns, jobs]), text=True, stdout=subprocess.PIPE, cwd="/", check=True)
+    return json.loads(done.stdout)
 
 
 def measure(machine, rivals, turns, say):
@@ -48,6 +75,4 @@ def measure(machine, rivals, turns, say):
         }
         for kind, way in all_contests
     ]
-    timer = machine.as_service(sys.executable, "-B", str(Path(__file__).with_name("timer.py")))
-    done = subprocess.run(timer, input=json.dumps([turns, jobs]), text=True, stdout=subprocess.PIPE, cwd="/", check=True)
-    return json.loads(done.stdout)
+    return timed(machine, turns, jobs)

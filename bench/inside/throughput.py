@@ -4,6 +4,7 @@ that grows slower or faster does so for all alike."""
 
 import time
 
+from postgresql import WAYS as DATABASES
 from postfix import CONCURRENCIES
 from users import JUNK, forged
 
@@ -14,7 +15,7 @@ RUN_VIA = ["open", "sudo"]
 # How many mails of a kind are executed in a batch at each concurrency, and what part of a batch a program gets: so that
 # each takes about as long, and no batch is over before it is under way.
 EXECUTED = {1: 60, 2: 120, 8: 240, 32: 320}
-SHARES = {"true": 1, "mailsudo": 1, "floor": 1, "procmail": 0.25, "shell": 0.25, "python": 0.15}
+SHARES = {"true": 1, "mailsudo": 1, "floor": 1, "procmail": 0.25, "shell": 0.25, "python": 0.15} | dict.fromkeys(DATABASES, 1)
 
 
 def contests(rivals):
@@ -38,14 +39,14 @@ def size(rival, kind, most, count):
     return min(count, max(int(whole * share), 2 * most, 12))
 
 
-def measure(machine, postfix, rivals, until, say):
+def measure(machine, postfix, rivals, until, say, all_contests=None):
     """Takes whole rounds, two at least, as many as end before the time `until` if each takes as long as the one before."""
     good = [user.mail(user.block("nothing")) for user in machine.users]
     bad = [forged(mail) for mail in good]
     junk = [JUNK] * len(good)
     mails = {"true": junk, "junk": junk, "refused": bad, "open": good, "sudo": good}
     rates = {}
-    all_contests = contests(rivals)
+    all_contests = all_contests or contests(rivals)
     turn = took = 0
     while turn < 2 or time.monotonic() + took < until:
         begun = time.monotonic()

@@ -108,22 +108,31 @@ const FORGOTTEN: i64 = 7 * 86_400;
 fn agreement(nodes: &[Node], gateway: &CheckedGateway<'_>, report: &mut Report) {
     let about = "nodes";
     let nodes: Vec<_> = nodes.iter().filter(|node| node.seen < FORGOTTEN).collect();
+    let (same, other): (Vec<&Node>, Vec<&Node>) =
+        nodes.iter().copied().partition(|node| node.version == env!("CARGO_PKG_VERSION"));
     match gateway.gateway.digest() {
         Ok(own) => {
-            let others = nodes.iter().filter(|node| node.digest.as_ref().is_some_and(|digest| *digest != own));
+            let others = same.iter().filter(|node| node.digest.as_ref().is_some_and(|digest| *digest != own));
             let names: Vec<_> = others.map(|node| node.name.as_str()).collect();
             if names.is_empty() {
-                report.ok(about, format!("{} known, with the configuration of this host", nodes.len()));
+                report.ok(about, format!("{} known, with the configuration of this host", same.len()));
             } else {
                 let what = format!("the configuration differs from this host's on {}", names.join(", "));
                 let remedy = format!(
-                    "copy mailsudo.toml, users.d, secrets.d and commands.d to all, then on each: {}",
+                    "copy mailsudo.toml, users.d, secrets.d, commands.d, certs.d and lockdown.toml to all, then on each: {}",
                     Call::LedgerNodes
                 );
                 report.warning(about, what, remedy);
             }
         }
         Err(error) => report.broken(about, &error),
+    }
+    // Each version has a digest of its own, so those of two versions are not compared.
+    if !other.is_empty() {
+        let names: Vec<_> = other.iter().map(|node| format!("{} {}", node.name, node.version)).collect();
+        let what =
+            format!("another version of mailsudo than here, {}: {}", env!("CARGO_PKG_VERSION"), names.join(", "));
+        report.warning(about, what, "upgrade all of them: docs/operations.md");
     }
     for node in nodes.iter().filter(|node| node.ahead.abs() > CLOCKS) {
         let what = format!("the clock of {} was {:+} s off the database's", node.name, node.ahead);

@@ -21,6 +21,9 @@ const FILE: &str = "mailsudo.toml";
 /// The file that is there during a lockdown.
 pub const LOCKDOWN: &str = "lockdown.toml";
 
+/// The folder with the certificates that mail to users is encrypted to.
+const CERTIFICATES: &str = "certs.d";
+
 impl Gateway {
     /// Opens the folder and reads `mailsudo.toml`.
     ///
@@ -57,7 +60,8 @@ impl Gateway {
     }
 
     /// A digest of what must be the same on all mail servers with one ledger: `mailsudo.toml` without `[ledger]`,
-    /// `[syslog]` and `[execution]`, which name what is around each, and all users, secrets and commands.
+    /// `[syslog]` and `[execution]`, which name what is around each; all users, secrets, commands and certificates; the
+    /// lockdown; and the keys that `[decryption]` names.
     ///
     /// # Errors
     ///
@@ -69,14 +73,33 @@ impl Gateway {
         table.retain(|key, _| !["ledger", "syslog", "execution"].contains(&key));
         let mut digest = Sha256::new();
         digest.update(format!("{table:?}"));
+        let mut add = |name: &str, text: &str| {
+            digest.update(format!("\n{name} {}\n", text.len()));
+            digest.update(text.as_bytes());
+        };
         for name in ["users.d", "secrets.d", "commands.d"] {
             let folder = self.folder.folder(name)?;
             for stem in folder.stems()? {
                 let file = format!("{stem}.toml");
                 let text = if name == "secrets.d" { folder.read_secret(&file)? } else { folder.read(&file)? };
-                digest.update(format!("\n{name}/{file} {}\n", text.len()));
-                digest.update(text.as_bytes());
+                add(&format!("{name}/{file}"), &text);
             }
+        }
+        if let Some(folder) = present(self.folder.folder(CERTIFICATES))? {
+            let is_certificate = |file: &String| {
+                let endings = [EncryptKind::Openpgp, EncryptKind::Smime].map(EncryptKind::ending);
+                endings.iter().any(|ending| file.ends_with(&format!(".{ending}")))
+            };
+            for file in folder.files()?.into_iter().filter(is_certificate) {
+                add(&format!("{CERTIFICATES}/{file}"), &folder.read(&file)?);
+            }
+        }
+        if let Some(text) = present(self.folder.read(LOCKDOWN))? {
+            add(LOCKDOWN, &text);
+        }
+        let keys = [EncryptKind::Openpgp, EncryptKind::Smime].map(|kind| self.settings.decryption.files(kind));
+        for key in keys.into_iter().flatten().flatten() {
+            add(&key.to_string_lossy(), &self.own_key(key)?);
         }
         Ok(hex::encode(digest.finalize()))
     }
@@ -113,7 +136,7 @@ impl Gateway {
     ///
     /// There is no such file, or it is not trusted.
     pub fn certificate(&self, name: &UserName, kind: EncryptKind) -> Result<Zeroizing<String>, ConfigError> {
-        Ok(self.folder.folder("certs.d")?.read(&format!("{name}.{}", kind.ending()))?)
+        Ok(self.folder.folder(CERTIFICATES)?.read(&format!("{name}.{}", kind.ending()))?)
     }
 
     /// The text of one of the gateway's own keys or certificates, which `[decryption]` names.
@@ -174,6 +197,15 @@ impl Gateway {
         let text = if secret { folder.read_secret(&name)? } else { folder.read(&name)? };
         let file = folder.path().join(&name);
         parse(&Source { file: &file, text: &text })
+    }
+}
+
+/// What a gateway may lack.
+fn present<T>(read: Result<T, Distrust>) -> Result<Option<T>, ConfigError> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(Distrust::Missing(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -38,6 +38,16 @@ pub enum PostgresHost {
     },
 }
 
+impl PostgresHost {
+    /// What its certificate must name; `None` for a Unix socket.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Address { name, .. } => Some(name),
+        }
+    }
+}
+
 impl fmt::Display for PostgresHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,10 +4,8 @@
 //! MUST: a file is checked by `fstat` of the descriptor that it is read from, never by its name; no symbolic link
 //! is followed below the folder; every folder above is checked too, because a right to rename is a right to replace.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -227,19 +225,26 @@ impl Folder {
 
     /// The names in this folder that end in `.toml`, without that ending, sorted. Hidden files do not count.
     pub fn stems(&self) -> Result<Vec<String>, Distrust> {
-        let refuse = |errno: rustix::io::Errno| unreadable(&self.path, errno.into());
-        let mut stems = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(refuse)? {
-            let entry = entry.map_err(refuse)?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".toml"))
-                && !stem.starts_with('.')
-            {
-                stems.push(stem.to_owned());
-            }
-        }
+        let stem = |name: String| name.strip_suffix(".toml").map(str::to_owned);
+        let mut stems: Vec<_> = self.files()?.into_iter().filter_map(stem).collect();
         stems.sort_unstable();
         Ok(stems)
+    }
+
+    /// The names in this folder, sorted. Hidden files do not count, and neither do names that are not UTF-8.
+    pub fn files(&self) -> Result<Vec<String>, Distrust> {
+        let refuse = |errno: rustix::io::Errno| unreadable(&self.path, errno.into());
+        let mut files = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(refuse)? {
+            let entry = entry.map_err(refuse)?;
+            if let Ok(name) = entry.file_name().to_str()
+                && !name.starts_with('.')
+            {
+                files.push(name.to_owned());
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
     }
 
     fn open_at(&self, name: &str, kind: OFlags) -> Result<File, Distrust> {

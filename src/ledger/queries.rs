@@ -146,9 +146,16 @@ pub trait LedgerQueries: Ledger {
     /// The ledger's error, or the first error of `each`.
     fn events(&self, after: u64, each: &mut dyn FnMut(ChainRow) -> Result<(), LedgerError>) -> Result<(), LedgerError>;
 
-    /// Writes records of another ledger in one transaction. Returns how many were not there yet.
-    fn import(&mut self, _records: &[Record]) -> Result<u64, LedgerError> {
+    /// Writes records of another ledger in one transaction. Returns how many were not there yet. Where their events are
+    /// not copied, an event of the moment `unchained` says how many those are.
+    fn import(&mut self, _records: &[Record], _unchained: Option<Timestamp>) -> Result<u64, LedgerError> {
         Err(LedgerError::Elsewhere("records are copied into PostgreSQL only"))
+    }
+
+    /// Takes over the audit chain of another ledger, or goes on with that. Returns how many events were written; `None`
+    /// where this ledger has a chain of its own already, or the other one has none.
+    fn import_chain(&mut self, _source: &dyn LedgerQueries) -> Result<Option<u64>, LedgerError> {
+        Err(LedgerError::Elsewhere("events are copied into PostgreSQL only"))
     }
 
     /// Writes what another ledger knows about requests that need approval or have a payload, in one transaction. The

@@ -15,8 +15,8 @@ use crate::authorize::{Ballot, Person};
 use crate::config::Gateway;
 use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::ledger::{self, ChainPoint, Filter, Record, State, StoredReply, Transaction};
-use crate::limits::{MAX_AGE, RESUME};
+use crate::ledger::{self, ChainPoint, Filter, LedgerQueries, Record, State, StoredReply, Transaction};
+use crate::limits::{MAX_AGE, RESUME, RESUME_FAILURES};
 use crate::protocol::{CommandName, ParameterName, RequestId, RunResult, Timestamp, UserName};
 use crate::reply::{ReplyComposer, ReplyTransport};
 
@@ -29,16 +29,19 @@ pub struct Resumed {
     pub left: u32,
     /// How many replies could not be composed, because the user has no files any more.
     pub orphaned: u32,
+    /// How many replies could not be sent now.
+    pub failed: u32,
 }
 
-/// Sends replies that were not sent, the oldest first, a bounded number at a time.
+/// Sends replies that were not sent, a bounded number at a time. Which one is the first changes each minute, so that those
+/// which cannot be sent or composed hold up no other.
 ///
 /// # Errors
 ///
-/// The ledger or the transport fails; what was sent until then is marked as sent.
+/// The ledger fails; what was sent until then is marked as sent.
 pub fn resume(context: &Context<'_>, transport: &ReplyTransport, audit: &mut Audit) -> Result<Resumed, Deferral> {
     let mut resumed = Resumed::default();
-    match each(context, transport, audit, &mut resumed) {
+    match all(context, transport, audit, &mut resumed) {
         Ok(()) => Ok(resumed),
         Err(Stop::Deferral(deferral)) => {
             Observer::note(audit, Step::Deferred(&deferral));
@@ -48,56 +51,84 @@ pub fn resume(context: &Context<'_>, transport: &ReplyTransport, audit: &mut Aud
     }
 }
 
-fn each(
+/// A request without a sent reply: its id and user, and the request that it votes on.
+type Unsent = (RequestId, String, Option<RequestId>);
+
+fn all(
     context: &Context<'_>,
     transport: &ReplyTransport,
     audit: &mut Audit,
     resumed: &mut Resumed,
 ) -> Result<(), Stop> {
-    let gateway = context.gateway;
-    let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
-    let mut unsent = Vec::new();
-    let filter = Filter { unsent: true, limit: Some(RESUME), ..Filter::default() };
+    let settings = context.gateway.settings();
+    let mut ledger = ledger::open(settings, context.trusted.clone(), context.timeouts.transaction)?;
+    let mut unsent: Vec<Unsent> = Vec::new();
+    let filter = Filter { unsent: true, ..Filter::default() };
     ledger.list(&filter, &mut |record| {
         unsent.push((record.id, record.user.clone(), voted_on(&record)));
         Ok(())
     })?;
-    for (id, user, target) in unsent {
-        let begun = Instant::now();
-        let Ok(user) = UserName::try_from(user) else {
-            resumed.orphaned += 1;
-            continue;
-        };
-        let Some(_lock) = ledger.lock(&id)? else {
-            resumed.left += 1;
-            continue;
-        };
-        // A vote's messages about the other request are sent too.
-        let target_lock = target.map(|target| ledger.lock(&target)).transpose()?;
-        if matches!(target_lock, Some(None)) {
-            resumed.left += 1;
-            continue;
-        }
-        let transaction = ledger.transaction(&id, &user)?;
-        let Some(record) = transaction.record()?.filter(|record| !record.is_closed()) else {
-            continue;
-        };
-        audit.identify(&id, &user);
-        Observer::note(audit, Step::Resumed(&record));
-        let encryption = Encryption::new(context.gateway, &context.timeouts);
-        match reply_to(context, transaction, record, &user)? {
-            Found::Reply(reply) => {
-                let mut sender = Sender::new(context, &encryption, transport, ledger.as_mut(), audit, begun);
-                sender.about(&id, true)?;
-                if let Some(target) = target {
-                    sender.about(&target, false)?;
-                }
-                sender.own(&id, &user, reply, None)?;
-                resumed.sent += 1;
+    let minute = usize::try_from(context.clock.now().seconds() / 60).unwrap_or_default();
+    let first = minute.checked_rem(unsent.len()).unwrap_or_default();
+    unsent.rotate_left(first);
+    for unsent in unsent {
+        match one(context, transport, audit, ledger.as_mut(), unsent, resumed) {
+            Ok(()) => {}
+            Err(Stop::Deferral(deferral)) if deferral.part != "ledger" => {
+                Observer::note(audit, Step::Deferred(&deferral));
+                resumed.failed += 1;
             }
-            Found::Waits => resumed.left += 1,
-            Found::NoUser => resumed.orphaned += 1,
+            Err(stop) => return Err(stop),
         }
+        if resumed.sent >= RESUME || resumed.failed >= RESUME_FAILURES {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn one(
+    context: &Context<'_>,
+    transport: &ReplyTransport,
+    audit: &mut Audit,
+    ledger: &mut dyn LedgerQueries,
+    (id, user, target): Unsent,
+    resumed: &mut Resumed,
+) -> Result<(), Stop> {
+    let begun = Instant::now();
+    let Ok(user) = UserName::try_from(user) else {
+        resumed.orphaned += 1;
+        return Ok(());
+    };
+    let Some(_lock) = ledger.lock(&id)? else {
+        resumed.left += 1;
+        return Ok(());
+    };
+    // A vote's messages about the other request are sent too.
+    let target_lock = target.map(|target| ledger.lock(&target)).transpose()?;
+    if matches!(target_lock, Some(None)) {
+        resumed.left += 1;
+        return Ok(());
+    }
+    let transaction = ledger.transaction(&id, &user)?;
+    let Some(record) = transaction.record()?.filter(|record| !record.is_closed()) else {
+        return Ok(());
+    };
+    audit.identify(&id, &user);
+    Observer::note(audit, Step::Resumed(&record));
+    let encryption = Encryption::new(context.gateway, &context.timeouts);
+    match reply_to(context, transaction, record, &user)? {
+        Found::Reply(reply) => {
+            let mut sender = Sender::new(context, &encryption, transport, ledger, audit, begun);
+            sender.about(&id, true)?;
+            if let Some(target) = target {
+                sender.about(&target, false)?;
+            }
+            sender.own(&id, &user, reply, None)?;
+            resumed.sent += 1;
+        }
+        Found::Waits => resumed.left += 1,
+        Found::NoUser => resumed.orphaned += 1,
     }
     Ok(())
 }

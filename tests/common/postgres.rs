@@ -133,6 +133,13 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// A program of PostgreSQL's, as the owner, for this database.
+    pub fn tool(&self, program: &str, database: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.args(self.place(database)).args(["-U", OWNER]);
+        command
+    }
+
     /// A new database's name.
     pub fn database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);

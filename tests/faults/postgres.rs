@@ -1,9 +1,11 @@
 //! PostgreSQL: connections that are cut at each commit, a server that is killed, a pooler in between.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use crate::common::{Ended, TestGateway};
 use crate::database::server::{DELIVER, Server, server};
@@ -58,17 +60,73 @@ fn a_connection_that_is_cut_at_a_commit_defers_and_the_next_delivery_finds_out()
     }
 }
 
-/// A host that was stopped, or cut off: it takes connections and does not answer. The next one is tried in time.
-#[test]
-fn a_server_that_does_not_answer_hides_no_other() {
-    let (mut test_gateway, database) = gateway(server());
+/// `[ledger] url` of this database with these folders of sockets, in this order.
+fn hosts(test_gateway: &TestGateway, database: &str, folders: &[&Path]) {
+    let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let ports = vec![server().port.to_string(); folders.len()].join(",");
+    let url = format!("postgresql://{DELIVER}@/{database}?host={}&port={ports}", folders.join(","));
+    set(test_gateway, &format!("url = \"{url}\""));
+}
+
+/// A server's socket in a folder of its own.
+fn listening() -> (tempfile::TempDir, UnixListener) {
     let folder = tempfile::tempdir().expect("a folder");
-    let silent = folder.path().join(format!(".s.PGSQL.{}", server().port));
-    let _silent = std::os::unix::net::UnixListener::bind(silent).expect("a socket");
-    let hosts = format!("{},{}", folder.path().display(), server().folder.display());
-    set(&test_gateway, &format!("url = \"postgresql://{DELIVER}@/{database}?host={hosts}&port={}\"", server().port));
+    let socket = folder.path().join(format!(".s.PGSQL.{}", server().port));
+    (folder, UnixListener::bind(socket).expect("a socket"))
+}
+
+/// Hosts that were stopped, or cut off: they take connections and do not answer. A share of the time for each would make
+/// a delivery wait for minutes.
+#[test]
+fn servers_that_do_not_answer_are_not_waited_for() {
+    let (mut test_gateway, database) = gateway(server());
+    test_gateway.timeouts.transaction = Duration::from_mins(10);
+    let (first, silent) = listening();
+    let (second, _silent) = listening();
+    hosts(&test_gateway, &database, &[first.path(), second.path(), &server().folder]);
+    let begun = Instant::now();
     let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
     assert!(ended.reply().contains("ok: count"), "{ended:?}");
+    println!("a delivery with two servers that do not answer takes {:?}", begun.elapsed());
+    assert!(silent.accept().is_ok(), "it was asked first");
+}
+
+/// A server that answers late, while another one that was tried after it has failed.
+#[test]
+fn a_server_that_answers_late_is_taken() {
+    let (mut test_gateway, database) = gateway(server());
+    test_gateway.timeouts.transaction = Duration::from_mins(10);
+    let ((late, listener), (refusing, refuses)) = (listening(), listening());
+    let (was_tried, tried) = mpsc::channel();
+    std::thread::spawn(move || {
+        let other = refuses.accept().expect("a connection");
+        drop(other);
+        was_tried.send(()).expect("somebody waits");
+    });
+    std::thread::spawn(move || {
+        let mut is_first = true;
+        for client in listener.incoming().flatten() {
+            if std::mem::take(&mut is_first) {
+                tried.recv().expect("the other one is tried");
+            }
+            relay(client);
+        }
+    });
+    hosts(&test_gateway, &database, &[late.path(), refusing.path()]);
+    let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+    assert!(ended.reply().contains("ok: count"), "{ended:?}");
+}
+
+/// Joins a client with the server.
+fn relay(client: UnixStream) {
+    let server = UnixStream::connect(socket(server())).expect("the server");
+    let ends = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+    for (mut from, mut to) in [(client, server), (ends.1, ends.0)] {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Both);
+        });
+    }
 }
 
 #[test]

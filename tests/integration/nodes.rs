@@ -106,7 +106,7 @@ fn a_user_that_was_removed_gets_no_reply_and_holds_nothing_up() {
 }
 
 /// A gateway of the built binary whose `[ledger] url` is this database's.
-fn in_database(cli: &CliGateway, database: &str) {
+pub(crate) fn in_database(cli: &CliGateway, database: &str) {
     let toml = fs::read_to_string(cli.path("mailsudo.toml")).expect("the settings");
     let (before, after) = toml.split_once("url = \"").expect("a URL");
     let (_, after) = after.split_once('"').expect("its end");
@@ -207,6 +207,14 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
          GRANT TRUNCATE ON mailsudo.events TO {DELIVER}; GRANT UPDATE (signed) ON mailsudo.requests TO {DELIVER}"
     );
     server().sql(&database, &other);
+    assert!(
+        findings("nodes").contains("another version of mailsudo than here") && findings("nodes").contains("mx2 9"),
+        "{}",
+        findings("nodes")
+    );
+    assert!(!findings("nodes").contains("differs"), "each version has a digest of its own: {}", findings("nodes"));
+    let version = format!("UPDATE mailsudo.nodes SET version = '{}'", env!("CARGO_PKG_VERSION"));
+    server().sql(&database, &version);
     assert!(findings("nodes").contains("differs from this host's on mx2"), "{}", findings("nodes"));
     assert!(findings("clock").contains("the clock of mx2 was -60 s"), "{}", findings("clock"));
     let ledger = findings("ledger");
@@ -230,7 +238,15 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
         nodes.as_array().and_then(|all| all.iter().find(|one| one["name"] != "mx2")).expect("it")["digest"].to_string()
     };
     assert_ne!(digest(), format!("\"{own}\""));
-    let changed = digest();
+    let mut changed = digest();
+    fs::create_dir(cli.path("certs.d")).expect("a folder");
+    for (file, text) in
+        [("certs.d/alice.pem", "one"), ("certs.d/alice.pem", "two"), ("lockdown.toml", "reason = \"a test\"\n")]
+    {
+        cli.write(file, text);
+        assert_ne!(digest(), changed, "{file}");
+        changed = digest();
+    }
     let toml = fs::read_to_string(cli.path("mailsudo.toml")).expect("the settings");
     cli.write("mailsudo.toml", &toml.replace("[syslog]", "[syslog]\nfacility = \"mail\""));
     assert_eq!(digest(), changed);

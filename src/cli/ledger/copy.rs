@@ -12,9 +12,10 @@ use crate::cli::{GatewayArg, Progress, trusted_for, when};
 use crate::config::LedgerUrl;
 use crate::ledger::{Filter, LedgerError, LedgerQueries, Owner, Record, Story};
 use crate::limits::COPY;
+use crate::protocol::Timestamp;
 use crate::system::clock::{Clock, SystemClock};
 
-/// Copy a ledger in SQLite into one in PostgreSQL, with its approvals, watermark and lockouts
+/// Copy a ledger in SQLite into one in PostgreSQL, with its audit chain, approvals, watermark and lockouts
 ///
 /// Stop deliveries first: what is recorded during the copy may be missing in it, and could run again. A copy that was
 /// interrupted is continued by the same command; what is there already stays.
@@ -61,12 +62,27 @@ impl Copy {
         if self.dry_run.is_all(&format!("{} requests would be copied to {}", health.requests, self.to))? {
             return Ok(ExitCode::SUCCESS);
         }
+        source.freeze()?;
         // First, so that a copy that is interrupted lets nothing run that the source has pruned.
         let lockouts = source.lockouts()?;
         target.import_marks(health.watermark, &lockouts)?;
-        let (read, written) = records(source.as_ref(), target.as_mut())?;
-        target.import_counters(&source.tally(SystemClock.now())?.counters)?;
+        let events = target.import_chain(source.as_ref())?;
+        let now = SystemClock.now();
+        let (read, written) = records(source.as_ref(), target.as_mut(), events.is_none().then_some(now))?;
+        target.import_counters(&source.tally(now)?.counters)?;
+        source.thaw()?;
         outln!("Copied: {written} requests ({} were there already), {} lockouts.", read - written, lockouts.len())?;
+        match events {
+            Some(events) => outln!("The audit chain goes on: {events} events were copied.")?,
+            None if written > 0 => outln!(
+                "The audit chain is not copied, because {} has one of its own, or {} has none: {written} requests have no \
+                 event. Keep {}.",
+                self.to,
+                self.from,
+                self.from
+            )?,
+            None => {}
+        }
         if let Some(watermark) = health.watermark {
             outln!("Requests signed up to {} stay refused.", when(watermark))?;
         }
@@ -75,15 +91,19 @@ impl Copy {
 }
 
 /// Copies all records, the oldest first, with what is known of approvals. Returns how many were read, and how many were
-/// not there yet.
-fn records(source: &dyn LedgerQueries, target: &mut dyn LedgerQueries) -> Result<(u64, u64), LedgerError> {
+/// not there yet. `unchained` is that of [`LedgerQueries::import`].
+fn records(
+    source: &dyn LedgerQueries,
+    target: &mut dyn LedgerQueries,
+    unchained: Option<Timestamp>,
+) -> Result<(u64, u64), LedgerError> {
     let (mut read, mut written) = (0, 0);
     let mut batch: Vec<Record> = Vec::new();
     let mut bytes = 0;
     let mut progress = Progress::show("copying");
     let filter = Filter { oldest_first: true, ..Filter::default() };
     let mut write = |batch: &mut Vec<Record>| -> Result<(), LedgerError> {
-        written += target.import(batch)?;
+        written += target.import(batch, unchained)?;
         read += batch.len() as u64;
         let mut stories = Vec::new();
         for record in batch.drain(..) {

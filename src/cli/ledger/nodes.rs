@@ -118,6 +118,10 @@ impl Resume {
                 if resumed.orphaned > 0 {
                     outln!("Without a reply, because the user has no files any more: {}.", resumed.orphaned)?;
                 }
+                if resumed.failed > 0 {
+                    outln!("Not sent now: {}; the log says why.", resumed.failed)?;
+                    return Ok(ExitCode::from(75));
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Err(deferral) => {

@@ -13,7 +13,8 @@ use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 use zeroize::Zeroizing;
 
-use super::socket::Stream;
+use super::attempts::Attempts;
+use super::socket::{Socket, Stream};
 use super::wire::{Fault, Said, Wire};
 use crate::config::PostgresHost;
 use crate::ledger::LedgerError;
@@ -21,7 +22,7 @@ use crate::ledger::LedgerError;
 /// Which servers, and as whom.
 #[derive(Clone)]
 pub(in crate::ledger) struct Target {
-    /// The servers, in the order in which they are tried.
+    /// The servers, the one first that is tried first.
     pub(super) hosts: Vec<PostgresHost>,
     /// The role.
     pub(super) user: String,
@@ -33,38 +34,59 @@ pub(in crate::ledger) struct Target {
     pub(super) root_certificates: Option<Rc<String>>,
 }
 
-/// Connects to the first server that is not a standby. One that does not answer is given up after its share of the time
-/// that is left, so that a server that was stopped or cut off hides no other.
+impl Target {
+    /// Whether the connection to `host` is to have TLS.
+    fn is_secured(&self, host: &PostgresHost) -> bool {
+        host.name().is_some() && self.root_certificates.is_some()
+    }
+}
+
+/// Connects to a server that is not a standby: the first one, unless another answers sooner ([`Attempts`]). One that
+/// answers and then stands still is given up after its share of the time that is left.
 ///
 /// # Errors
 ///
 /// [`LedgerError::Unreachable`] with what each server said.
 pub(super) fn connect(target: &Target, deadline: Instant) -> Result<Wire, LedgerError> {
-    let mut tried = Vec::new();
-    for (at, host) in target.hosts.iter().enumerate() {
+    let mut startup = BytesMut::new();
+    frontend::startup_message(parameters(target), &mut startup)
+        .map_err(|error| LedgerError::Unreachable(error.to_string()))?;
+    let mut ssl = BytesMut::new();
+    frontend::ssl_request(&mut ssl);
+    let first = |host: &PostgresHost| if target.is_secured(host) { ssl.to_vec() } else { startup.to_vec() };
+    let mut attempts = Attempts::new(&target.hosts);
+    while let Some((host, socket)) = attempts.next(first, deadline) {
         let now = Instant::now();
-        let to_try = u32::try_from(target.hosts.len() - at).unwrap_or(u32::MAX);
+        let to_try = u32::try_from(attempts.left() + 1).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(now).checked_div(to_try).unwrap_or_default();
-        match login(target, host, now + share) {
+        match login(target, host, socket, &startup, now + share) {
             Ok(mut wire) => {
                 wire.set_deadline(deadline);
                 return Ok(wire);
             }
-            Err(what) => tried.push(format!("{host}: {what}")),
+            Err(what) => attempts.failed(host, &what),
         }
     }
-    Err(LedgerError::Unreachable(tried.join("; ")))
+    Err(LedgerError::Unreachable(attempts.failures()))
 }
 
-fn login(target: &Target, host: &PostgresHost, deadline: Instant) -> Result<Wire, String> {
+fn login(
+    target: &Target,
+    host: &PostgresHost,
+    socket: Socket,
+    startup: &[u8],
+    deadline: Instant,
+) -> Result<Wire, String> {
     let pem = target.root_certificates.as_deref().map(String::as_str);
-    let stream = Stream::open(host, pem, deadline).map_err(|error| error.to_string())?;
+    let stream = Stream::open(socket, host, pem, deadline).map_err(|error| error.to_string())?;
     let mut wire = Wire::new(stream);
-    wire.set_deadline(deadline);
     let said = |fault| match fault {
         Fault::Lost(what) => what,
         Fault::Server(said) => said.message,
     };
+    if target.is_secured(host) {
+        wire.send(startup).map_err(said)?;
+    }
     log_in(target, &mut wire).map_err(said)?;
     // One server is asked with the first transaction, which a standby refuses.
     if target.hosts.len() > 1 {
@@ -86,10 +108,8 @@ fn parameters(target: &Target) -> [(&str, &str); 4] {
     ]
 }
 
+/// Answers what the server asks for, after the startup message.
 fn log_in(target: &Target, wire: &mut Wire) -> Result<(), Fault> {
-    let mut out = BytesMut::new();
-    frontend::startup_message(parameters(target), &mut out)?;
-    wire.send(&out)?;
     loop {
         match wire.receive()? {
             Message::AuthenticationOk => break,

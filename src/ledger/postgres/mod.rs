@@ -6,9 +6,11 @@
 //! MUST: any doubt about a commit is an error, and so a deferral; the next delivery finds out.
 
 mod approval;
+mod attempts;
 mod chain;
 mod connect;
 mod count;
+mod import;
 mod locks;
 mod queries;
 mod record;

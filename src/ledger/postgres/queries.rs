@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::chain;
-use super::record::{self, COLUMNS, Written};
-use super::statements::{lockout_from, lockout_values};
+use super::record::{self, COLUMNS};
+use super::statements::lockout_from;
 use super::value::{Row, Value};
-use super::{Answer, Postgres, approval, count, server, statement};
+use super::{Postgres, count, import, server, statement};
 use crate::ledger::count::held;
 use crate::ledger::queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally, bounds};
-use crate::ledger::{ChainRow, Checkpoint, Counter, Counts, LedgerError, Lockout, Record, Series, State, Story};
+use crate::ledger::{ChainRow, Checkpoint, Counter, LedgerError, Lockout, Record, State, Story};
 use crate::protocol::Timestamp;
 
 /// How many records are read at once, so that none of the answers is large.
@@ -149,22 +149,16 @@ impl LedgerQueries for Postgres {
         }
     }
 
-    fn import(&mut self, records: &[Record]) -> Result<u64, LedgerError> {
-        let rows: Vec<_> = records.iter().map(Written::new).collect();
-        let sql = record::insert_sql();
-        let values: Vec<_> = rows.iter().map(|row| row.first(&self.terms.node, &self.terms.token, 1)).collect();
-        let statements: Vec<_> = values.iter().map(|values| statement(&sql, values)).collect();
-        let written: u64 = self.repeat(&statements)?.iter().map(Answer::changed).sum();
-        let mut counts = Counts::default();
-        counts.add(Series::Recorded, written);
-        let now = records.last().map_or(Timestamp::from_seconds(0), |record| record.first_seen);
-        self.one(&count::add_sql(&counts), &count::values(&counts, now))?;
-        Ok(written)
+    fn import(&mut self, records: &[Record], unchained: Option<Timestamp>) -> Result<u64, LedgerError> {
+        import::records(self, records, unchained)
+    }
+
+    fn import_chain(&mut self, source: &dyn LedgerQueries) -> Result<Option<u64>, LedgerError> {
+        import::chain(self, source)
     }
 
     fn import_stories(&mut self, stories: &[(Record, Story)]) -> Result<(), LedgerError> {
-        let rows: Vec<_> = stories.iter().flat_map(|(record, story)| approval::rows(record, story)).collect();
-        self.repeat(&rows.iter().map(|(sql, values)| statement(sql, values)).collect::<Vec<_>>()).map(drop)
+        import::stories(self, stories)
     }
 
     fn import_marks(
@@ -172,27 +166,11 @@ impl LedgerQueries for Postgres {
         watermark: Option<Timestamp>,
         lockouts: &[(String, Lockout)],
     ) -> Result<(), LedgerError> {
-        self.one("UPDATE mailsudo.ledger SET watermark = greatest(watermark, $1)", &[watermark.into()])?;
-        for (user, lockout) in lockouts {
-            let sql = "INSERT INTO mailsudo.lockouts (user_name, until, told, counted_to) VALUES ($1, $2, $3 = 1, $4)
-                 ON CONFLICT DO NOTHING";
-            self.one(sql, &lockout_values(user, lockout))?;
-        }
-        Ok(())
+        import::marks(self, watermark, lockouts)
     }
 
     fn import_counters(&mut self, counters: &[Counter]) -> Result<(), LedgerError> {
-        let of_records = [Series::Recorded.to_string(), Series::Pruned.to_string()];
-        for counter in counters {
-            let series = counter.words.join(" ");
-            if of_records.contains(&series) {
-                continue;
-            }
-            let value = i64::try_from(counter.value).unwrap_or(i64::MAX);
-            let since = counter.since.map_or(0, Timestamp::seconds);
-            self.one(count::IMPORT, &[series.as_str().into(), value.into(), since.into()])?;
-        }
-        Ok(())
+        import::counters(self, counters)
     }
 
     fn nodes(&self) -> Result<Vec<Node>, LedgerError> {

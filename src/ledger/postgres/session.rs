@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::connect::{Target, connect};
+use super::schema::{self, SCHEMA};
 use super::wire::{Answer, Fault, Statement, Wire};
 use crate::ledger::LedgerError;
-use crate::limits::DATABASE_POLL;
+use crate::limits::{DATABASE_POLL, UNLOCK};
 
 /// A connection that may be there.
 pub(super) struct Session {
@@ -38,7 +39,7 @@ impl Session {
                     Ok(answers) => return Ok(answers),
                     Err(fault) => {
                         if matches!(&fault, Fault::Server(said) if !is_passing(&said.code)) {
-                            return Err(fault.into());
+                            return Err(self.explained(fault.into()));
                         }
                         self.wire = None;
                         fault.into()
@@ -51,6 +52,19 @@ impl Session {
                 return Err(fault);
             }
             std::thread::sleep(DATABASE_POLL);
+        }
+    }
+
+    /// The same error, or that the ledger is older, where a table is missing because of that.
+    fn explained(&mut self, error: LedgerError) -> LedgerError {
+        if !matches!(error, LedgerError::NotMade) {
+            return error;
+        }
+        self.roll_back(UNLOCK);
+        match self.wire().map_err(LedgerError::from).and_then(schema::version) {
+            Ok(Some(version)) if version < SCHEMA => LedgerError::Older(version),
+            Err(newer @ LedgerError::Newer(_)) => newer,
+            _ => error,
         }
     }
 

@@ -1,22 +1,17 @@
-//! A connection's bytes. In: a host, and the moment until which it may take. Out: a stream of which every read and
-//! write ends at that moment, with TLS where the host is across a network.
+//! A connection's bytes. In: a socket on which a host answers, and the moment until which it may take. Out: a stream of
+//! which every read and write ends at that moment, with TLS where the host is across a network.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use postgres_protocol::message::frontend;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::config::PostgresHost;
-use crate::limits::DATABASE_POLL;
 
 /// A stream with a deadline.
 pub(super) enum Stream {
@@ -25,18 +20,16 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects, and makes sure of the server's name where there are `root_certificates` (PEM).
-    pub(super) fn open(host: &PostgresHost, root_certificates: Option<&str>, deadline: Instant) -> io::Result<Self> {
-        let (socket, name) = match host {
-            PostgresHost::Socket(path) => (Socket::Unix(unix(path, deadline)?), None),
-            PostgresHost::Address { name, address, port } => {
-                let stream = TcpStream::connect_timeout(&SocketAddr::new(*address, *port), left(deadline)?)?;
-                stream.set_nodelay(true)?;
-                (Socket::Tcp(stream), Some(name))
-            }
-        };
+    /// The connection to `host`, to which the request for TLS was sent where there is to be TLS; makes sure of its name where there are
+    /// `root_certificates` (PEM).
+    pub(super) fn open(
+        socket: Socket,
+        host: &PostgresHost,
+        root_certificates: Option<&str>,
+        deadline: Instant,
+    ) -> io::Result<Self> {
         let stream = Timed { socket, deadline };
-        match name.zip(root_certificates) {
+        match host.name().zip(root_certificates) {
             Some((name, pem)) => secured(stream, name, pem),
             None => Ok(Self::Plain(stream)),
         }
@@ -82,7 +75,8 @@ pub(super) struct Timed {
     deadline: Instant,
 }
 
-enum Socket {
+/// A connected socket.
+pub(super) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
@@ -118,7 +112,7 @@ fn late(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock { timed_out() } else { error }
 }
 
-fn timed_out() -> io::Error {
+pub(super) fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
 
@@ -128,29 +122,8 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(timed_out()) } else { Ok(left) }
 }
 
-/// Connects to a Unix socket. connect(2) waits without a limit for a server that accepts nothing; without blocking it
-/// is EAGAIN.
-fn unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    let address = SocketAddrUnix::new(path)?;
-    loop {
-        match rustix::net::connect(&socket, &address) {
-            Ok(()) => break,
-            Err(rustix::io::Errno::AGAIN) => std::thread::sleep(left(deadline)?.min(DATABASE_POLL)),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    let stream = UnixStream::from(socket);
-    stream.set_nonblocking(false)?;
-    Ok(stream)
-}
-
-/// Begins TLS (PostgreSQL manual, "SSL Session Encryption").
+/// Reads the answer to the request for TLS, and begins it (PostgreSQL manual, "SSL Session Encryption").
 fn secured(mut stream: Timed, name: &str, pem: &str) -> io::Result<Stream> {
-    let mut request = BytesMut::new();
-    frontend::ssl_request(&mut request);
-    stream.write_all(&request)?;
     // One byte and no more: what follows it unencrypted could be anybody's.
     let mut answer = [0];
     stream.read_exact(&mut answer)?;

@@ -11,9 +11,14 @@ use crate::common::{block, mail};
 
 /// Processes of the program, all started before any has its mail. Returns whether none of the mails was deferred.
 fn deliver_at_once(site: &Site, mails: &[String]) -> bool {
+    all_at_once(&mails.iter().map(|mail| (site, mail.as_str())).collect::<Vec<_>>())
+}
+
+/// The same, each mail at its own mail server.
+pub(super) fn all_at_once(mails: &[(&Site, &str)]) -> bool {
     let mut children: Vec<_> = mails
         .iter()
-        .map(|_| {
+        .map(|(site, _)| {
             Command::new(env!("CARGO_BIN_EXE_mailsudo"))
                 .args(["deliver", "--config"])
                 .arg(site.gateway.folder.path())
@@ -26,7 +31,7 @@ fn deliver_at_once(site: &Site, mails: &[String]) -> bool {
                 .expect("the program")
         })
         .collect();
-    for (child, mail) in children.iter_mut().zip(mails) {
+    for (child, (_, mail)) in children.iter_mut().zip(mails) {
         child.stdin.take().expect("a pipe").write_all(mail.as_bytes()).expect("written");
     }
     let mut all_handled = true;
@@ -36,6 +41,24 @@ fn deliver_at_once(site: &Site, mails: &[String]) -> bool {
         all_handled &= status.code() == Some(0);
     }
     all_handled
+}
+
+/// Makes a gateway one that several deliveries can use at once, at the time of the system.
+pub(super) fn for_many(site: &Site) {
+    let home = site.gateway.folder.path().display().to_string();
+    // Nothing here reads the log's socket, and a full one defers each delivery.
+    let toml = std::fs::read_to_string(site.gateway.path("mailsudo.toml")).expect("the settings");
+    site.gateway.write("mailsudo.toml", 0o644, &toml.replace(&format!("\"{home}/log\""), "\"stderr\""));
+    let sendmail =
+        format!("#!/bin/sh\nt=$(mktemp {home}/spool.XXXXXX)\ncat > $t && mv $t {home}/replies/$(basename $t)\n");
+    site.gateway.write("sendmail", 0o755, &sendmail);
+    site.gateway.clock.set(SystemClock.now());
+}
+
+/// The messages that it has sent.
+pub(super) fn sent(site: &Site) -> Vec<String> {
+    let entries = std::fs::read_dir(site.gateway.path("replies")).expect("replies");
+    entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a reply")).collect()
 }
 
 /// A request of alice's that waits, in a gateway that several deliveries can use at once.
@@ -50,14 +73,7 @@ struct Waiting {
 impl Waiting {
     fn new(needed: &str) -> Self {
         let site = Site::new(needed);
-        let home = site.gateway.folder.path().display().to_string();
-        // Nothing here reads the log's socket, and a full one defers each delivery.
-        let toml = std::fs::read_to_string(site.gateway.path("mailsudo.toml")).expect("the settings");
-        site.gateway.write("mailsudo.toml", 0o644, &toml.replace(&format!("\"{home}/log\""), "\"stderr\""));
-        let sendmail =
-            format!("#!/bin/sh\nt=$(mktemp {home}/spool.XXXXXX)\ncat > $t && mv $t {home}/replies/$(basename $t)\n");
-        site.gateway.write("sendmail", 0o755, &sendmail);
-        site.gateway.clock.set(SystemClock.now());
+        for_many(&site);
         let now = site.gateway.clock.now();
         let mut waiting = Self { site, request: String::new(), id: String::new(), digest: String::new(), now };
         waiting.request = waiting.mail("alice", 60, "risky", &[("what", "a")]);
@@ -84,8 +100,7 @@ impl Waiting {
     }
 
     fn replies(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.site.gateway.path("replies")).expect("replies");
-        entries.map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a reply")).collect()
+        sent(&self.site)
     }
 
     /// Delivers all at once, and those that were deferred again. Gives the result of the one final reply.
