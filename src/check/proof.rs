@@ -8,10 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use super::programs::ask;
+use super::later_lines::{Set, Undone};
 use super::{CheckedGateway, Report, count, later_lines};
 use crate::authorize::Invocation;
 use crate::execute::{NOT_REPORTED, command_line, host_name, sudo_remedy};
-use crate::remedy::{Call, Remedy, SUDOERS};
+use crate::remedy::{Call, LAST_SUDOERS_FILE, Remedy};
 use crate::sudoers::{FOLDER, place, sample};
 use crate::system::accounts::Account;
 
@@ -58,13 +59,20 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         let known = sudo_remedy(&words, settings).filter(|remedy| *remedy != Call::Check.into());
         let own = place(gateway.gateway);
         let remedy = match (known, later_lines::rule(&own, &settings.service_user)) {
-            (Some(Remedy::SudoersFlag { user, flag, mut file }), _) => {
-                if let Some(set) = later_lines::flag(flag) {
-                    what.push_str(&format!("; {flag} is set in {}", set.at));
-                    file = if set.is_after_all_files { SUDOERS } else { file };
+            (Some(Remedy::SudoersFlag { user, flag, file }), _) => match later_lines::flag(flag) {
+                Some(Set { at, undone_in }) => {
+                    what.push_str(&format!("; {flag} is set in {at}"));
+                    match undone_in {
+                        Undone::InTheLastFile => Remedy::SudoersFlag { user, flag, file: LAST_SUDOERS_FILE },
+                        Undone::AtTheEnd => Remedy::SudoersFlag { user, flag, file },
+                        Undone::Nowhere => format!(
+                            "take {flag} out of {at}: what is set for a command counts more than what is set for a user"
+                        )
+                        .into(),
+                    }
                 }
-                Remedy::SudoersFlag { user, flag, file }
-            }
+                None => Remedy::SudoersFlag { user, flag, file },
+            },
             (Some(remedy), _) => remedy,
             (None, Some(later)) => {
                 what.push_str(&format!("; a later rule is in {later}, and the last one that matches counts"));

@@ -10,6 +10,7 @@ use mail_builder::mime::MimePart;
 
 use super::history::history;
 use super::text::{shorten, title, visible};
+use super::words::{UNANSWERED, UNKNOWN, WITHHELD, WITHHELD_TITLE, not_run, without_approval, words};
 use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::{Invocation, Person};
@@ -111,18 +112,14 @@ impl<'p> ReplyComposer<'p> {
             facts.extend(command.payload().map(|payload| ("payload", payload.to_string())));
             facts.push(("took", seconds(outcome.took())));
         }
-        let body = match outcome.result() {
-            RunResult::Refused => {
-                "The gateway could not run this command: its sysadmin must correct it, and the log says \
-                                   what is wrong. Nothing was run.\n"
-                    .to_owned()
-            }
-            RunResult::Unknown => format!("{UNKNOWN}{}", output(outcome)),
+        let body = match (outcome.refused(), outcome.result()) {
+            (Some(reason), _) => not_run(reason).to_owned(),
+            (None, RunResult::Unknown) => format!("{UNKNOWN}{}", output(outcome)),
             _ => output(outcome),
         };
         let body = match admitted.required().and_then(|required| required.exception()) {
-            Some(role) if outcome.result() != RunResult::Refused => format!("{}{body}", without_approval(role)),
-            _ => body,
+            Some(role) => format!("{}{body}", without_approval(role)),
+            None => body,
         };
         self.write(Content { result: outcome.result(), facts, body }, now)
     }
@@ -142,8 +139,7 @@ impl<'p> ReplyComposer<'p> {
             facts.push(("started", started.to_string()));
         }
         // A built-in command has no argument vector, and changes nothing.
-        let body =
-            if record.argv.is_some() { UNKNOWN } else { "The gateway stopped while it wrote its answer. Ask again.\n" };
+        let body = if record.argv.is_some() { UNKNOWN } else { UNANSWERED };
         facts.extend(history(&story.votes));
         let exception = story.approval.as_ref().and_then(|approval| approval.exception.as_deref());
         let body = format!("{}{body}", exception.map(without_approval).unwrap_or_default());
@@ -257,36 +253,6 @@ pub(super) fn message(envelope: Envelope<'_>, text: String, settings: &Settings,
         // Writing to memory fails only if the allocation fails. Even a reply without text does not lose the outcome.
         .unwrap_or_default();
     without_cr(&message)
-}
-
-/// How a reply to a request that ran by an exception begins.
-fn without_approval(role: &str) -> String {
-    format!("This was started WITHOUT APPROVAL, because you have the role {role}. Every approver is told.\n\n")
-}
-
-/// What stands for the command where a message could not be encrypted.
-pub(super) const WITHHELD_TITLE: &str = "withheld";
-
-/// What is said where a message could not be encrypted.
-const WITHHELD: &str = "This is all, because the rest could not be encrypted: not the command, its arguments or its output. The \
-                        gateway's log says why; tell its sysadmin.\n";
-
-const UNKNOWN: &str = "The command was started, and the gateway has no record of its end. It may have done all, some or none of \
-                       its work; it is not run again. Look at what it changes before you send a new request.\n";
-
-fn words(result: RunResult) -> String {
-    match result {
-        RunResult::Exit(0) => "ok".to_owned(),
-        RunResult::Exit(status) => format!("failed (exit {status})"),
-        RunResult::Signal(number) => format!("killed (signal {number})"),
-        RunResult::TimedOut => "timed out".to_owned(),
-        RunResult::Refused => "refused".to_owned(),
-        RunResult::Unknown => "outcome unknown".to_owned(),
-        RunResult::Pending => "waits for approval".to_owned(),
-        RunResult::Denied => "denied".to_owned(),
-        RunResult::Lapsed => "lapsed".to_owned(),
-        RunResult::Cancelled => "cancelled".to_owned(),
-    }
 }
 
 fn output(outcome: &Outcome) -> String {

@@ -107,7 +107,7 @@ fn each_kind_works_as_it_is_printed() {
 }
 
 /// What breaks it; the finding; and what takes back the rest after the remedy.
-const CASES: [(&str, &str, &str, &str); 20] = [
+const CASES: [(&str, &str, &str, &str); 22] = [
     ("chmod 0600 mailsudo.toml", "configuration", "mailsudo cannot read", ""),
     ("chmod 0600 users.d/checker.toml", "users", "mailsudo cannot read", ""),
     ("chmod 0700 commands.d", "commands", "mailsudo cannot open files in", ""),
@@ -130,6 +130,20 @@ const CASES: [(&str, &str, &str, &str); 20] = [
         "sudoers",
         "requiretty is set in /etc/sudoers:",
         "mv /root/sudoers /etc/sudoers",
+    ),
+    // Its last line has no end.
+    (
+        "cp -p /etc/sudoers /root/sudoers; printf 'Defaults requiretty' >>/etc/sudoers",
+        "sudoers",
+        "requiretty is set in /etc/sudoers:",
+        "mv /root/sudoers /etc/sudoers",
+    ),
+    // It sorts after the file for exceptions.
+    (
+        "echo 'Defaults intercept' >/etc/sudoers.d/~zzz; chmod 0440 /etc/sudoers.d/~zzz; cp -p /etc/sudoers /root/sudoers",
+        "sudoers",
+        "intercept is set in /etc/sudoers.d/~zzz:1",
+        "rm /etc/sudoers.d/~zzz; mv /root/sudoers /etc/sudoers",
     ),
     (
         "cp -p /etc/sudoers /root/sudoers; echo 'Defaults:%mailsudo intercept' >>/etc/sudoers",
@@ -169,5 +183,22 @@ fn a_remedy_of_check_makes_its_finding_go_away() {
         assert_eq!(status, Some(0), "`{by}`: {}: {shown}", finding.remedy);
         gateway.sh(rest);
         assert_eq!(gateway.check(), good, "after `{by}` and its remedy {}", finding.remedy);
+    }
+}
+
+/// For a command, a flag counts more than any exception for a user: the line itself is named.
+#[test]
+fn a_flag_that_is_set_for_commands_is_named_with_its_line() {
+    let gateway = Gateway::make();
+    let good = gateway.check();
+    for flag in ["requiretty", "intercept", "log_input"] {
+        let lines = format!("Defaults env_reset\nDefaults!/usr/bin/timeout {flag}\n");
+        process::write("/etc/sudoers.d/aaaa-test", 0o440, &lines);
+        let found = gateway.check();
+        let named = format!("take {flag} out of /etc/sudoers.d/aaaa-test:2: ");
+        assert!(found.findings.iter().any(|finding| finding.remedy.starts_with(&named)), "{:#?}", found.complaints());
+        run("sed", &["-i", "2d", "/etc/sudoers.d/aaaa-test"]);
+        assert_eq!(gateway.check(), good, "{flag}");
+        process::remove("/etc/sudoers.d/aaaa-test");
     }
 }

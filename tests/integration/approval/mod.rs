@@ -233,7 +233,7 @@ fn the_last_approval_runs_it_once_and_both_get_the_outcome() {
     }
     let late = site.approve("dave", &asked);
     assert!(late.refused("not-pending"), "{late:?}");
-    assert!(text(late.reply()).contains("it was approved and ran: exit-0 (approved by carol at "), "{late:?}");
+    assert!(text(late.reply()).contains("it was approved, and it ran: exit-0 (approved by carol at "), "{late:?}");
     assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
 }
 
@@ -244,7 +244,7 @@ fn approvers_need_not_see_the_output() {
     let ended = site.approve("carol", &asked);
     assert!(message_to(&ended.replies, "alice").contains("ran with a\n"));
     let own = message_to(&ended.replies, "carol");
-    assert!(!own.contains("ran with") && own.contains("The requester has its output."), "{own}");
+    assert!(!own.contains("ran with") && own.contains("and it ran: exit-0. The requester gets the reply."), "{own}");
     assert_eq!(result(&own), "exit-0");
 }
 
@@ -586,7 +586,7 @@ fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     let own = message_to(&ended.replies, "alice");
     assert!(
         own.starts_with("ok: risky")
-            && own.contains("This was started WITHOUT APPROVAL, because you have the role breakglass.")
+            && own.contains("\nWITHOUT APPROVAL: this did not wait for approval, because you have the role breakglass.")
     );
     let told = message_to(&ended.replies, "carol");
     assert!(told.starts_with("RAN WITHOUT APPROVAL: risky what=a\n") && told.contains("| fire\n"), "{told}");
@@ -598,7 +598,7 @@ fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     );
     let asked = Asked { id: field(&own, "request: "), digest: field(&told, "digest: "), mail: String::new() };
     let late = site.approve("carol", &asked);
-    assert!(late.refused("not-pending") && text(late.reply()).contains("without approval, by the role breakglass"));
+    assert!(late.refused("not-pending") && text(late.reply()).contains("it needed no approval, by the role breakglass, and it ran: exit-0"));
     assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
 }
 

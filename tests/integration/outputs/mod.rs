@@ -1,5 +1,7 @@
 //! No text of a sender and nothing in the ledger acts on a terminal: every output makes such characters visible.
 
+mod ledger;
+
 use mailsudo::protocol::is_unsafe;
 use proptest::prelude::*;
 
