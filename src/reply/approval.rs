@@ -25,7 +25,7 @@ impl ReplyComposer<'_> {
         let asked: Vec<_> = announcement.notices().iter().map(|notice| notice.user.as_str()).collect();
         let facts = vec![
             ("host", host()),
-            ("run as", invocation.run_as().to_string()),
+            ("run as", self.run_as(invocation)),
             ("needed", format!("{} of {}", approval.needed, required.terms().approvers())),
             ("until", approval.until.to_string()),
             ("digest", approval.digest.to_string()),

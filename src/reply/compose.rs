@@ -10,13 +10,13 @@ use mail_builder::mime::MimePart;
 
 use super::history::history;
 use super::text::{shorten, title, visible};
-use super::words::{UNANSWERED, UNKNOWN, WITHHELD, WITHHELD_TITLE, not_run, without_approval, words};
+use super::words::{UNANSWERED, UNKNOWN, WITHHELD, WITHHELD_TITLE, no_run, not_run, without_approval, words};
 use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::{Invocation, Person};
 use crate::config::{EncryptKind, MailAddress, RunVia, Settings};
 use crate::encryption::Encryption;
-use crate::error::{Reason, Refusal};
+use crate::error::Refusal;
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
 use crate::ledger::{Record, StoredReply, Story};
@@ -126,9 +126,7 @@ impl<'p> ReplyComposer<'p> {
 
     /// The reply to a request that was refused.
     pub fn refusal(&self, refusal: &Refusal, now: Timestamp) -> StoredReply {
-        // An earlier delivery, which the database has lost, may have run it.
-        let known = if refusal.reason() == Reason::FailedOver { "It is not run now" } else { "Nothing was run" };
-        let body = format!("{known}: {}.\n", visible(refusal.detail()));
+        let body = format!("{}: {}.\n", no_run(refusal.reason()), visible(refusal.detail()));
         self.write(Content { result: RunResult::Refused, facts: vec![("host", host())], body }, now)
     }
 
@@ -187,11 +185,16 @@ impl<'p> ReplyComposer<'p> {
         message(envelope, text, self.settings, now)
     }
 
-    fn run_as(&self, invocation: &Invocation) -> String {
-        match self.settings.execution.run_via {
-            RunVia::Sudo => invocation.run_as().to_string(),
-            RunVia::Direct => "the gateway's own user (run_via = \"direct\")".to_owned(),
-        }
+    pub(super) fn run_as(&self, invocation: &Invocation) -> String {
+        runs_as(self.settings, invocation.run_as().to_string())
+    }
+}
+
+/// As whom a command runs that names the account `named`.
+pub(super) fn runs_as(settings: &Settings, named: String) -> String {
+    match settings.execution.run_via {
+        RunVia::Sudo => named,
+        RunVia::Direct => "the gateway's own user (run_via = \"direct\")".to_owned(),
     }
 }
 

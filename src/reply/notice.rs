@@ -4,7 +4,7 @@
 //!
 //! MUST: a notice approves nothing by itself: it holds no link, and no request.
 
-use super::compose::{Envelope, head, message, message_id, subject};
+use super::compose::{Envelope, head, message, message_id, runs_as, subject};
 use super::text::{title, visible};
 use super::words::WITHHELD_TITLE;
 use crate::authorize::Person;
@@ -44,7 +44,7 @@ pub fn notice(
     let mut facts = vec![
         ("host", approval.host.clone()),
         ("from", record.user.clone()),
-        ("run as", record.run_as.clone().unwrap_or_default()),
+        ("run as", runs_as(settings, record.run_as.clone().unwrap_or_default())),
         ("seen", record.first_seen.to_string()),
     ];
     if kind == NoticeKind::Ask {

@@ -19,6 +19,19 @@ pub(super) fn words(result: RunResult) -> String {
     }
 }
 
+/// What is known of a request that is refused for `reason`.
+pub(super) fn no_run(reason: Reason) -> &'static str {
+    match reason {
+        // An earlier delivery, which the database has lost, may have run it.
+        Reason::FailedOver => "It is not run now",
+        // The request that the vote is about may have run, by another vote.
+        Reason::UnknownRequest | Reason::OwnRequest | Reason::AlreadyApproved | Reason::NotPending => {
+            "This has no effect"
+        }
+        _ => "Nothing was run",
+    }
+}
+
 /// Why nothing was run of what was recorded as started.
 pub(super) fn not_run(reason: Reason) -> &'static str {
     match reason {

@@ -76,6 +76,7 @@ fn the_replies_own_sentences_are_here() {
     let source = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("\\ ", "");
     for (sentence, in_source) in [
         ("Nothing was run: ", "\"Nothing was run\""),
+        ("This has no effect: ", "\"This has no effect\""),
         ("It is not run now: ", "\"It is not run now\""),
         ("The gateway could not run this command", "The gateway could not run this command"),
         (

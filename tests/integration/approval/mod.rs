@@ -181,7 +181,7 @@ fn a_request_waits_and_everyone_who_may_approve_gets_a_signed_notice() {
     let home = site.gateway.folder.path().display().to_string();
     for line in [
         "from     alice".to_owned(),
-        "run as   root".to_owned(),
+        "run as   the gateway's own user (run_via = \"direct\")".to_owned(),
         format!("    {home}/command"),
         "    a".to_owned(),
         "| the disk is full".to_owned(),
@@ -301,17 +301,17 @@ fn who_may_not_judge_it_gets_the_same_words_as_for_a_request_that_is_not_there()
         for ended in [site.approve(user, asked), site.deny(user, asked, "no")] {
             assert!(ended.refused("unknown-request"), "{user}: {ended:?}");
             let text = text(ended.reply());
-            said.push(text.lines().find(|line| line.starts_with("Nothing was run:")).expect("words").to_owned());
+            said.push(text.lines().find(|line| line.starts_with("This has no effect:")).expect("words").to_owned());
         }
     }
     for (user, id) in [("bob", &asked.id), ("carol", &asked.id), ("alice", &nothing.id)] {
         let ended = site.send(user, "cancel", &[("id", id)]);
         assert!(ended.refused("unknown-request"), "{user}: {ended:?}");
         let text = text(ended.reply());
-        said.push(text.lines().find(|line| line.starts_with("Nothing was run:")).expect("words").to_owned());
+        said.push(text.lines().find(|line| line.starts_with("This has no effect:")).expect("words").to_owned());
     }
     said.dedup();
-    assert_eq!(said, ["Nothing was run: no request with this id and digest waits for you."]);
+    assert_eq!(said, ["This has no effect: no request with this id and digest waits for you."]);
     assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "pending"));
     let recorded = site.gateway.recorded();
     assert_eq!(recorded.0, recorded.1, "each is recorded, and each has used its step");

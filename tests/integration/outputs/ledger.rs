@@ -1,6 +1,8 @@
 //! Rows of every state in every table of the ledger, with hostile text in each of their text columns, through every
 //! command.
 
+use std::path::Path;
+
 use mailsudo::ledger::State;
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -30,7 +32,7 @@ fn fill(ledger: &Connection) {
         "INSERT INTO payloads SELECT name, randomblob(32), 3, CAST('abc' AS BLOB) FROM requests",
         "INSERT INTO notices SELECT name, 'u', column1, NULL FROM requests, (VALUES ('ask'), ('exception'), ('lapsed'))",
         "INSERT INTO votes SELECT randomblob(32), name, 'u', column1, 1, 'w' FROM requests,
-             (VALUES ('approve'), ('deny'), ('withdraw'), ('cancel'))",
+             (VALUES ('approved'), ('denied'), ('withdrew'), ('cancelled'))",
         "INSERT INTO lockouts VALUES ('u', 4000000000, 0, 0)",
         "INSERT OR REPLACE INTO counters VALUES ('deferrals{part=\"x\"}', 1, 1)",
     ];
@@ -45,6 +47,17 @@ fn text_columns(ledger: &Connection) -> Vec<(String, String)> {
     let mut read = ledger.prepare(sql).expect("tables");
     let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("columns");
     rows.map(|row| row.expect("a column")).collect()
+}
+
+/// The rows are such as the program shows: nothing of them stops it before.
+fn are_shown(test_gateway: &CliGateway, ids: &[String]) {
+    for id in ids {
+        let said = test_gateway.run(&["log", "show", id]);
+        assert_eq!((said.status, said.err.as_str()), (0, ""), "{id}");
+        let shown = ["approval ", "asked for ", "payload ", "notice ", "approved ", "denied ", "withdrew ", "cancelled "];
+        let missing: Vec<_> = shown.iter().filter(|word| !said.out.contains(**word)).collect();
+        assert!(missing.is_empty(), "{missing:?}: {}", said.out);
+    }
 }
 
 /// A value as it stands in an event: each byte as `~HH`.
@@ -68,6 +81,14 @@ fn write(ledger: &Connection, text: &str, with_words: bool) {
     // The number makes it one for each row.
     let event = format!("UPDATE events SET event = replace(replace(event, ?1, ?2), 'alice', ?2) WHERE event LIKE '%alice%'");
     ledger.execute(&event, ("say", encoded(text))).expect("events");
+}
+
+/// The ids of all requests.
+fn ids(path: &Path) -> Vec<String> {
+    let ledger = Connection::open(path).expect("the ledger");
+    let mut read = ledger.prepare("SELECT lower(hex(name)) FROM requests").expect("ids");
+    let ids = read.query_map([], |row| row.get(0)).expect("ids");
+    ids.map(|id| id.expect("an id")).collect()
 }
 
 /// Every command that the program has, on a ledger whose only hope is the border of its output.
@@ -173,6 +194,7 @@ fn no_command_shows_a_control_character_of_any_row() {
     assert_eq!(test_gateway.run_with(&["deliver"], &mail).status, 0);
     let path = test_gateway.path("ledger/ledger.db");
     fill(&Connection::open(&path).expect("the ledger"));
+    are_shown(&test_gateway, &ids(&path));
     let filled = std::fs::read(&path).expect("the ledger");
     let to = tempfile::tempdir().expect("a folder");
     proptest!(ProptestConfig::with_cases(4), |(text in hostile(), long in any::<bool>(), with_words in any::<bool>())| {
@@ -182,13 +204,8 @@ fn no_command_shows_a_control_character_of_any_row() {
         std::fs::write(&path, &filled).expect("a new ledger");
         let text = text.replace('\0', " ");
         let text = if long { text.repeat(4096 / text.len().max(1) + 1) } else { text };
-        let ids: Vec<String> = {
-            let ledger = Connection::open(&path).expect("the ledger");
-            write(&ledger, &text, with_words);
-            let mut read = ledger.prepare("SELECT lower(hex(name)) FROM requests").expect("ids");
-            let ids = read.query_map([], |row| row.get(0)).expect("ids");
-            ids.map(|id| id.expect("an id")).collect()
-        };
+        write(&Connection::open(&path).expect("the ledger"), &text, with_words);
+        let ids = ids(&path);
         let mut all = commands(&ids[0], &to.path().display().to_string());
         all.extend(ids.iter().skip(1).map(|id| vec!["log".to_owned(), "show".to_owned(), id.clone()]));
         for words in all {

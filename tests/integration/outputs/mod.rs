@@ -1,5 +1,6 @@
 //! No text of a sender and nothing in the ledger acts on a terminal: every output makes such characters visible.
 
+mod files;
 mod ledger;
 
 use mailsudo::protocol::is_unsafe;
