@@ -151,7 +151,8 @@ impl<'p> ReplyComposer<'p> {
         let message = match self.encrypt {
             None => plain,
             Some(kind) => self.encryption.encrypt(self.user, kind, &plain).unwrap_or_else(|| {
-                let facts = Vec::new();
+                // `verify` finds the end of the first line by it.
+                let facts = vec![("host", host())];
                 self.message(WITHHELD_TITLE, Content { result, facts, body: WITHHELD.to_owned() }, now)
             }),
         };

@@ -188,6 +188,11 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
         (nodes.as_array().map(Vec::len), nodes[0]["version"].as_str()),
         (Some(1), Some(env!("CARGO_PKG_VERSION")))
     );
+    // A lockdown is a file of this host, and says so.
+    for (words, said) in [(&["lockdown"][..], "Locked down on this host: "), (&["lockdown", "--end"], "ended on this host: ")] {
+        let done = cli.run(words);
+        assert!(done.out.contains(said) && done.out.contains("ledger nodes"), "{}{}", done.out, done.err);
+    }
     let table = cli.run(&["ledger", "nodes"]).out;
     assert!(table.starts_with("NAME ") && table.contains("  SEEN ") && table.contains(" s ago  "), "{table}");
     let findings = |about: &str| {

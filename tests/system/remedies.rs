@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use mailsudo::remedy::{Call, LAST_SUDOERS_FILE, Remedy};
 
-use crate::gateway::{Gateway, Level};
+use crate::gateway::{Found, Gateway, Level};
 use crate::process::{self, run};
 use crate::system_env::PROGRAM;
 
@@ -201,4 +201,21 @@ fn a_flag_that_is_set_for_commands_is_named_with_its_line() {
         assert_eq!(gateway.check(), good, "{flag}");
         process::remove("/etc/sudoers.d/aaaa-test");
     }
+}
+
+/// `check` tries one rule of each command, and `check --deep` each rule.
+#[test]
+fn a_later_rule_against_one_value_is_found_by_trying_each_rule() {
+    let gateway = Gateway::make();
+    let ok = |found: &Found, words: &str| found.names(Level::Ok, "sudo", words);
+    assert!(ok(&gateway.check(), "2 of 3 rules were tried (--deep tries all)"));
+    assert!(ok(&gateway.check_with(&["--deep"]), "2 commands, and each rule was tried"));
+    let against_b = process::text("/etc/sudoers.d/mailsudo");
+    let rule = against_b.lines().find(|line| line.ends_with(" b") || line.ends_with("own b")).expect("a rule");
+    let (_, vector) = rule.split_once("NOSETENV: ").expect("its command line");
+    let vector = vector.trim_end_matches([',', '\\', ' ']);
+    process::write("/etc/sudoers.d/zzzz-test", 0o440, &format!("mailsudo ALL=(worker) !{vector}\n"));
+    let found = gateway.check_with(&["--deep"]);
+    process::remove("/etc/sudoers.d/zzzz-test");
+    assert!(found.names(Level::Error, "sudoers", "a later rule is in /etc/sudoers.d/zzzz-test:1"), "{:#?}", found.complaints());
 }
