@@ -29,7 +29,8 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let samples: Vec<_> = samples.filter(|(_, samples)| !samples.is_empty()).collect();
     // Each attempt is a line in sudo's own log, so all rules are tried only where that is asked for.
     let first = samples.iter().filter_map(|(command, samples)| Some((*command, samples.first()?)));
-    let others = samples.iter().flat_map(|(command, samples)| samples.iter().skip(1).map(move |values| (*command, values)));
+    let others =
+        samples.iter().flat_map(|(command, samples)| samples.iter().skip(1).map(move |values| (*command, values)));
     let rules: Vec<_> = first.chain(others).collect();
     let most = if gateway.depth == Depth::Deep { rules.len() } else { samples.len() };
     let (begun, mut tried) = (Instant::now(), 0);
@@ -124,11 +125,8 @@ fn refused(gateway: &CheckedGateway<'_>, command: &Command, words: &str, report:
         (Some(remedy), _) => remedy,
         (None, Some(later)) => {
             what.push_str(&format!("; a later rule is in {later}, and the last one that matches counts"));
-            format!(
-                "remove that rule, or move it into a file of {FOLDER} whose name sorts before {}",
-                own.display()
-            )
-            .into()
+            format!("remove that rule, or move it into a file of {FOLDER} whose name sorts before {}", own.display())
+                .into()
         }
         (None, None) => Call::InstallSudoers.into(),
     };

@@ -75,9 +75,10 @@ impl LockdownCommand {
         // The file is this host's; others read their own.
         let (here, others) = match gateway.settings().ledger.url {
             LedgerUrl::Sqlite(_) => ("", String::new()),
-            LedgerUrl::Postgres(_) => {
-                (" on this host", format!(" The other servers have a file of their own; {} lists them.", Call::LedgerNodes))
-            }
+            LedgerUrl::Postgres(_) => (
+                " on this host",
+                format!(" The other servers have a file of their own; {} lists them.", Call::LedgerNodes),
+            ),
         };
         if self.end {
             noteln!("The lockdown has ended{here}: requests are accepted again.{others}")?;

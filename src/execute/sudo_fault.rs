@@ -97,7 +97,8 @@ fn of_file(words: &str) -> Option<Remedy> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
         (word.starts_with(SUDOERS) && word.chars().all(is_plain)).then(|| PathBuf::from(word))
     };
-    let is_open = [" is world writable", " is group writable", " cannot be world-writable", " cannot be group-writable"];
+    let is_open =
+        [" is world writable", " is group writable", " cannot be world-writable", " cannot be group-writable"];
     if let Some(path) = is_open.iter().find_map(|said| file(said)) {
         return Some(Remedy::Chmod("0440", path));
     }
@@ -141,11 +142,26 @@ mod tests {
     fn a_file_that_sudo_does_not_read_is_named() {
         let path = |name: &str| PathBuf::from(name);
         for (words, remedy) in [
-            ("sudo: /etc/sudoers.d/mailsudo is world writable sudo: a password is required", Remedy::Chmod("0440", path("/etc/sudoers.d/mailsudo"))),
-            ("/etc/sudoers:4:2: /etc/sudoers.d/x cannot be world-writable", Remedy::Chmod("0440", path("/etc/sudoers.d/x"))),
-            ("sudo: invalid configuration: /etc/sudoers cannot be group-writable", Remedy::Chmod("0440", path("/etc/sudoers"))),
-            ("sudo: /etc/sudoers is owned by uid 1, should be 0", Remedy::Chown("root".to_owned(), path("/etc/sudoers"))),
-            ("sudo: invalid configuration: /etc/sudoers must be owned by root", Remedy::Chown("root".to_owned(), path("/etc/sudoers"))),
+            (
+                "sudo: /etc/sudoers.d/mailsudo is world writable sudo: a password is required",
+                Remedy::Chmod("0440", path("/etc/sudoers.d/mailsudo")),
+            ),
+            (
+                "/etc/sudoers:4:2: /etc/sudoers.d/x cannot be world-writable",
+                Remedy::Chmod("0440", path("/etc/sudoers.d/x")),
+            ),
+            (
+                "sudo: invalid configuration: /etc/sudoers cannot be group-writable",
+                Remedy::Chmod("0440", path("/etc/sudoers")),
+            ),
+            (
+                "sudo: /etc/sudoers is owned by uid 1, should be 0",
+                Remedy::Chown("root".to_owned(), path("/etc/sudoers")),
+            ),
+            (
+                "sudo: invalid configuration: /etc/sudoers must be owned by root",
+                Remedy::Chown("root".to_owned(), path("/etc/sudoers")),
+            ),
         ] {
             assert_eq!(of_file(words), Some(remedy), "{words}");
         }

@@ -100,7 +100,8 @@ impl<'d> Delivery<'d> {
         };
         self.observer.note(Step::Finished(&outcome));
         let now = self.context.clock.now();
-        let end = RunEnd { result: outcome.result(), refused: outcome.refused(), at: now, audit_lost: self.observer.lost() };
+        let end =
+            RunEnd { result: outcome.result(), refused: outcome.refused(), at: now, audit_lost: self.observer.lost() };
         let used = self.begun.elapsed().saturating_sub(outcome.took());
         let (patience, clock) = (self.context.timeouts.outcome_left(used), self.context.clock);
         admission::finish(ledger, admitted, end, patience, clock, |admitted, point| {

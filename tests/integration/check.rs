@@ -241,7 +241,7 @@ fn programs_that_never_answer_do_not_hold_it_up() {
 #[test]
 fn a_key_of_the_whole_file_below_a_section_is_named_with_its_place() {
     let gateway = CliGateway::new();
-    let settings = std::fs::read_to_string(gateway.path("mailsudo.toml")).expect("settings");
+    let settings = fs::read_to_string(gateway.path("mailsudo.toml")).expect("settings");
     gateway.write("mailsudo.toml", &format!("{settings}[limits]\nretention = \"90d\"\n"));
     let said = gateway.run(&["check"]);
     let words = "retention is a key of the whole file: write it above the first section, not below [limits]";

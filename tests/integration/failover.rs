@@ -62,8 +62,7 @@ fn a_delivery_that_has_lost_its_lock_records_nothing() {
     let mut donor = TestGateway::new();
     donor.deliver(&donor.request("count", &[]));
     let gateway = Gateway::open(donor.folder.path(), Trusted::caller()).expect("a gateway");
-    let ledger =
-        ledger::open(gateway.settings(), Trusted::caller(), Duration::from_secs(5)).expect("a ledger");
+    let ledger = ledger::open(gateway.settings(), Trusted::caller(), Duration::from_secs(5)).expect("a ledger");
     let zero = RequestId::from_bytes([0; 32]);
     let mut record = ledger.look_up(&alice, &zero, None).expect("asked").expect("a record");
     (record.id, record.state, record.replied, record.reply) = (id, State::Started, None, None);
@@ -128,8 +127,13 @@ fn a_process_that_was_stopped_between_its_commit_and_its_run_runs_nothing() {
             assert_eq!((record.state, record.result), (State::Finished, Some(RunResult::Refused)), "{log}");
             assert_eq!((record.holds_until, test_gateway.runs().len()), (None, runs), "{log}");
             let reply = String::from_utf8(record.reply.expect("a reply").message).expect("text");
-            assert!(reply.contains("\nrefused: count\n") && reply.contains("\nNothing was run: the gateway was"), "{reply}");
-            assert!(log.contains("event=finished") && log.contains("result=refused") && log.contains("was not started"));
+            assert!(
+                reply.contains("\nrefused: count\n") && reply.contains("\nNothing was run: the gateway was"),
+                "{reply}"
+            );
+            assert!(
+                log.contains("event=finished") && log.contains("result=refused") && log.contains("was not started")
+            );
             assert!(!log.contains("event=started"), "{log}");
             late += 1;
         } else {

@@ -189,7 +189,9 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
         (Some(1), Some(env!("CARGO_PKG_VERSION")))
     );
     // A lockdown is a file of this host, and says so.
-    for (words, said) in [(&["lockdown"][..], "Locked down on this host: "), (&["lockdown", "--end"], "ended on this host: ")] {
+    for (words, said) in
+        [(&["lockdown"][..], "Locked down on this host: "), (&["lockdown", "--end"], "ended on this host: ")]
+    {
         let done = cli.run(words);
         assert!(done.out.contains(said) && done.out.contains("ledger nodes"), "{}{}", done.out, done.err);
     }

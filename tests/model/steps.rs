@@ -303,9 +303,8 @@ impl Steps<'_> {
         let sent = &mut self.world.sent[at.request];
         // Where a failover has lost commits, the ledger does not know what was said before.
         let is_end = |answer: Answer| matches!(answer, Answer::Ran | Answer::Unknown | Answer::NotBegun);
-        let contradicts = self.is.synchronous
-            && is_end(answer)
-            && sent.iter().any(|before| *before != answer && is_end(*before));
+        let contradicts =
+            self.is.synchronous && is_end(answer) && sent.iter().any(|before| *before != answer && is_end(*before));
         sent.push(answer);
         sent.dedup();
         if contradicts {

@@ -217,5 +217,9 @@ fn a_later_rule_against_one_value_is_found_by_trying_each_rule() {
     process::write("/etc/sudoers.d/zzzz-test", 0o440, &format!("mailsudo ALL=(worker) !{vector}\n"));
     let found = gateway.check_with(&["--deep"]);
     process::remove("/etc/sudoers.d/zzzz-test");
-    assert!(found.names(Level::Error, "sudoers", "a later rule is in /etc/sudoers.d/zzzz-test:1"), "{:#?}", found.complaints());
+    assert!(
+        found.names(Level::Error, "sudoers", "a later rule is in /etc/sudoers.d/zzzz-test:1"),
+        "{:#?}",
+        found.complaints()
+    );
 }

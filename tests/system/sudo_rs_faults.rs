@@ -103,7 +103,11 @@ fn under_sudo_rs_no_flag_keeps_a_command_from_starting() {
         let reply = user.mailbox().single();
         drop(later);
         assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: {reply}");
-        assert_eq!(reply.replace("=\n", "").contains(&format!("unknown setting: '{flag}'")), !is_known, "{name}: {reply}");
+        assert_eq!(
+            reply.replace("=\n", "").contains(&format!("unknown setting: '{flag}'")),
+            !is_known,
+            "{name}: {reply}"
+        );
         assert!(process::text(LEVELS).contains(&format!("light={}\n", at + 1)), "{name}: it has run");
     }
 }

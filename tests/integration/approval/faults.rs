@@ -107,7 +107,10 @@ fn an_approving_delivery_that_dies_leaves_an_unknown_outcome_that_both_are_told_
         let last = message_to(&replies, "alice");
         assert!(last.starts_with("outcome unknown: risky what=a\n"), "{last}");
         let own = message_to(&replies, "carol");
-        assert!(own.contains("was the last one needed, and the gateway recorded its start, and has no record of its end."), "{own}");
+        assert!(
+            own.contains("was the last one needed, and the gateway recorded its start, and has no record of its end."),
+            "{own}"
+        );
         assert_eq!((result(&last), result(&own)), ("unknown".to_owned(), "unknown".to_owned()));
         for mail in mails {
             assert!(site.gateway.deliver(mail).refused("duplicate"));
@@ -172,7 +175,10 @@ fn an_exception_whose_delivery_died_is_still_marked_and_everyone_is_told() {
     let ended = site.gateway.deliver(&mail);
     assert_eq!(recipients(&ended.replies), ["bob", "carol", "dave", "alice"]);
     let own = message_to(&ended.replies, "alice");
-    assert!(own.starts_with("outcome unknown: risky") && own.contains("\nWITHOUT APPROVAL: this did not wait"), "{own}");
+    assert!(
+        own.starts_with("outcome unknown: risky") && own.contains("\nWITHOUT APPROVAL: this did not wait"),
+        "{own}"
+    );
     assert!(message_to(&ended.replies, "carol").starts_with("STARTED WITHOUT APPROVAL"));
     assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
 }
@@ -211,11 +217,8 @@ fn an_exception_that_could_not_be_started_is_not_said_to_have_run() {
     let told = message_to(&ended.replies, "carol");
     assert!(told.starts_with("NOT RUN, WITHOUT APPROVAL: risky what=a\n"), "{told}");
     assert!(told.contains("Nothing was run, because the gateway could not start it. Nobody was asked"), "{told}");
-    let asked = Asked {
-        id: super::field(&told, "request: "),
-        digest: super::field(&told, "digest: "),
-        mail: String::new(),
-    };
+    let asked =
+        Asked { id: super::field(&told, "request: "), digest: super::field(&told, "digest: "), mail: String::new() };
     let late = site.approve("carol", &asked);
     assert!(text(late.reply()).contains("needed no approval, by the role breakglass, and nothing was run"), "{late:?}");
     assert_eq!((site.runs(), site.open_messages()), (0, (0, 0)));
@@ -228,7 +231,8 @@ fn an_approving_delivery_that_was_stopped_before_the_run_says_that_nothing_was_r
         let mut site = Site::new("");
         let asked = site.asked();
         let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
-        let gateway = mailsudo::config::Gateway::open(site.gateway.folder.path(), Trusted::caller()).expect("a gateway");
+        let gateway =
+            mailsudo::config::Gateway::open(site.gateway.folder.path(), Trusted::caller()).expect("a gateway");
         let clock = crate::failover::Stopped { now: site.gateway.clock.now(), left: std::cell::Cell::new(left) };
         let context = crate::common::context(&gateway, &site.gateway.envelope, &clock, site.gateway.timeouts);
         let mut audit = mailsudo::audit::Audit::new(gateway.settings(), None);
@@ -238,7 +242,10 @@ fn an_approving_delivery_that_was_stopped_before_the_run_says_that_nothing_was_r
         let replies = site.gateway.replies().split_off(before);
         let told = message_to(&replies, "alice");
         if site.runs() == 0 {
-            assert!(told.contains("\nNothing was run: the gateway was stopped") && result(&told) == "refused", "{told}");
+            assert!(
+                told.contains("\nNothing was run: the gateway was stopped") && result(&told) == "refused",
+                "{told}"
+            );
             let own = message_to(&replies, "carol");
             assert!(own.contains("\nNothing was run: the gateway was stopped") && result(&own) == "refused", "{own}");
             late += 1;

@@ -586,7 +586,8 @@ fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     let own = message_to(&ended.replies, "alice");
     assert!(
         own.starts_with("ok: risky")
-            && own.contains("\nWITHOUT APPROVAL: this did not wait for approval, because you have the role breakglass.")
+            && own
+                .contains("\nWITHOUT APPROVAL: this did not wait for approval, because you have the role breakglass.")
     );
     let told = message_to(&ended.replies, "carol");
     assert!(told.starts_with("RAN WITHOUT APPROVAL: risky what=a\n") && told.contains("| fire\n"), "{told}");
@@ -598,7 +599,10 @@ fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     );
     let asked = Asked { id: field(&own, "request: "), digest: field(&told, "digest: "), mail: String::new() };
     let late = site.approve("carol", &asked);
-    assert!(late.refused("not-pending") && text(late.reply()).contains("it needed no approval, by the role breakglass, and it ran: exit-0"));
+    assert!(
+        late.refused("not-pending")
+            && text(late.reply()).contains("it needed no approval, by the role breakglass, and it ran: exit-0")
+    );
     assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
 }
 

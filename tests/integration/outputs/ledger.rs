@@ -7,7 +7,7 @@ use mailsudo::ledger::State;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use super::{hostile, unsafe_characters};
+use super::{coded, hostile, unsafe_characters};
 use crate::cli::CliGateway;
 
 /// Words of the program itself, which decide what a row is. They are tried as hostile text too, in a second round.
@@ -16,7 +16,8 @@ const WORDS: [(&str, &str); 4] =
 
 /// For each state a request, with an approval, a payload, a vote and a notice of each kind.
 fn fill(ledger: &Connection) {
-    let columns = "user, command, arguments, signed, first_seen, reason, run_as, argv, started, finished, result, reply_to,
+    let columns =
+        "user, command, arguments, signed, first_seen, reason, run_as, argv, started, finished, result, reply_to,
                    reply, handed_over, queue_id, audit_lost, holds_until";
     for (number, state) in State::ALL.iter().enumerate() {
         let sql = format!(
@@ -54,7 +55,8 @@ fn are_shown(test_gateway: &CliGateway, ids: &[String]) {
     for id in ids {
         let said = test_gateway.run(&["log", "show", id]);
         assert_eq!((said.status, said.err.as_str()), (0, ""), "{id}");
-        let shown = ["approval ", "asked for ", "payload ", "notice ", "approved ", "denied ", "withdrew ", "cancelled "];
+        let shown =
+            ["approval ", "asked for ", "payload ", "notice ", "approved ", "denied ", "withdrew ", "cancelled "];
         let missing: Vec<_> = shown.iter().filter(|word| !said.out.contains(**word)).collect();
         assert!(missing.is_empty(), "{missing:?}: {}", said.out);
     }
@@ -62,7 +64,7 @@ fn are_shown(test_gateway: &CliGateway, ids: &[String]) {
 
 /// A value as it stands in an event: each byte as `~HH`.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("~{byte:02X}")).collect()
+    coded(text, '~')
 }
 
 /// Puts `text` into every text column, where the table takes it.
@@ -76,11 +78,12 @@ fn write(ledger: &Connection, text: &str, with_words: bool) {
         let sql = format!("UPDATE OR IGNORE {table} SET {column} = ?1");
         ledger.execute(&sql, [text]).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
-    let reply = "UPDATE requests SET reply = CAST('From: x@y' || char(10) || char(10) || ?1 AS BLOB) WHERE reply IS NOT NULL";
+    let reply =
+        "UPDATE requests SET reply = CAST('From: x@y' || char(10) || char(10) || ?1 AS BLOB) WHERE reply IS NOT NULL";
     ledger.execute(reply, [text]).expect("replies");
     // The number makes it one for each row.
-    let event = format!("UPDATE events SET event = replace(replace(event, ?1, ?2), 'alice', ?2) WHERE event LIKE '%alice%'");
-    ledger.execute(&event, ("say", encoded(text))).expect("events");
+    let event = "UPDATE events SET event = replace(replace(event, ?1, ?2), 'alice', ?2) WHERE event LIKE '%alice%'";
+    ledger.execute(event, ("say", encoded(text))).expect("events");
 }
 
 /// The ids of all requests.

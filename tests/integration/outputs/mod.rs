@@ -13,6 +13,16 @@ pub(crate) fn unsafe_characters(text: &str) -> Vec<char> {
     text.chars().filter(|c| *c != '\n' && *c != '\t' && is_unsafe(*c)).collect()
 }
 
+/// Each byte of `text` as the mark and two hex digits.
+fn coded(text: &str, mark: char) -> String {
+    let mut coded = String::new();
+    for byte in text.bytes() {
+        coded.push(mark);
+        coded.push_str(&hex::encode_upper([byte]));
+    }
+    coded
+}
+
 /// What a hostile sender may write into the fields and texts that are shown.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
