@@ -21,8 +21,8 @@ program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
 
 .DEFAULT_GOAL := build
-.PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak setup-firefox fuzz bench install
-.PHONY: test-cluster uninstall deb rpm test-packages test-platforms setup clean
+.PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-firefox fuzz bench install
+.PHONY: test-cluster uninstall auditable deb rpm sbom release test-packages test-platforms test-reproducible coverage mutants setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,7 +43,7 @@ toolchain:
 	@command -v cc >/dev/null || { echo 'needs a C compiler (found none): apt install gcc' >&2; exit 1; }
 
 build: toolchain ## Build the release binary, its man pages and completions (TARGET: for another architecture)
-	$(CARGO) build --release --locked --bin mailsudo --target $(TARGET)
+	$(CARGO) $(audited) build --release --locked --bin mailsudo --target $(TARGET)
 	@echo target/$(TARGET)/release/mailsudo >$(built)
 	@$(MAKE) --no-print-directory man
 
@@ -89,11 +89,18 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 test-cluster: build ## Three PostgreSQL servers with Patroni, two mail servers; the primary is killed, cut off and stopped (as root)
 	@tests/cluster/run "$$(cat $(built))"
 
-soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found
+soak: setup setup-firefox ## What takes longer than `make test` should: each says what it tried and what it found (hours)
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration --test model -- --ignored --nocapture
 	$(CARGO) build --locked --bin mailsudo
 	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
+	@$(MAKE) --no-print-directory soak-chaos
+	@fuzz/run
+
+soak-chaos: ## Requests to the real Postfix while what is around them dies (MAILSUDO_SEED, _REQUESTS, _CHAOS_SECONDS)
+	@tests/setup libfaketime
+	RUSTFLAGS='-C target-feature=-crt-static' $(CARGO) build --quiet --locked --bin mailsudo --target-dir target/dynamic
+	MAILSUDO_DYNAMIC="$$(echo $(CURDIR)/target/dynamic/*/debug/mailsudo)" tests/system/run --ignored --nocapture chaos::
 
 setup-firefox:
 	@tests/setup firefox-esr
@@ -168,18 +175,36 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/mailsudo-fetch.timer
 	rm -rf $(sharedir) $(docdir)
 
-deb: build ## Build the Debian packages mailsudo and mailsudo-client (installs cargo-deb if it is missing)
+# What is published names its dependencies itself: scanners read the list from the program (section .dep-v0).
+deb rpm: audited = auditable
+
+auditable:
+	@$(CARGO) auditable --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-auditable --locked)
+
+deb: auditable build ## Build the Debian packages mailsudo and mailsudo-client (installs cargo-deb if it is missing)
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
 	$(CARGO) deb --no-build --no-strip --target "$$(cut -d/ -f2 $(built))" --output target/mailsudo.deb
 	$(CARGO) deb --no-build --no-strip --target "$$(cut -d/ -f2 $(built))" --variant client --output target/mailsudo-client.deb
 	@! command -v lintian >/dev/null || lintian --fail-on error,warning target/mailsudo.deb target/mailsudo-client.deb
 
-rpm: build ## Build the RPM packages mailsudo and mailsudo-client (installs cargo-generate-rpm if it is missing)
+rpm: auditable build ## Build the RPM packages mailsudo and mailsudo-client (installs cargo-generate-rpm if it is missing)
 	@$(CARGO) generate-rpm --version >/dev/null 2>&1 || $(CARGO) install cargo-generate-rpm --locked
 	$(CARGO) generate-rpm --target "$$(cut -d/ -f2 $(built))" --output target/mailsudo.rpm
 	$(CARGO) generate-rpm --target "$$(cut -d/ -f2 $(built))" --variant client --output target/mailsudo-client.rpm
 	@! command -v rpm >/dev/null || rpm -qp --requires --recommends --scripts target/mailsudo.rpm target/mailsudo-client.rpm
 	@! command -v rpmlint >/dev/null || rpmlint --config packaging/rpmlint.toml target/mailsudo.rpm target/mailsudo-client.rpm
+
+# The time of the commit, so that the same commit gives the same file.
+sbom: ## Write the list of dependencies, CycloneDX, to target/mailsudo.cdx.json (installs cargo-cyclonedx if it is missing)
+	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-cyclonedx --locked)
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO) cyclonedx --quiet --format json --spec-version 1.5 \
+		--no-build-deps --target $(TARGET) --override-filename mailsudo.cdx
+	sed 's|file://$(CURDIR)|file:///mailsudo|g' mailsudo.cdx.json >target/mailsudo.cdx.json
+	rm mailsudo.cdx.json
+
+release: deb rpm sbom ## Build what is published: packages, list of dependencies and checksums, in target/
+	packaging/dependencies "$$(cat $(built))" target/mailsudo.cdx.json
+	cd target && sha256sum mailsudo.deb mailsudo-client.deb mailsudo.rpm mailsudo-client.rpm mailsudo.cdx.json | tee SHA256SUMS
 
 test-packages: ## Install, upgrade, remove and purge the Debian packages in fresh roots (after `make deb`; as root, mmdebstrap)
 	@tests/packages/run
@@ -187,6 +212,15 @@ test-packages: ## Install, upgrade, remove and purge the Debian packages in fres
 test-platforms: ## The whole suite in roots of Debian 13 and sid (as root, mmdebstrap; some 3 GB each)
 	@tests/platform trixie
 	@tests/platform sid
+
+test-reproducible: auditable ## Two builds of the committed state, in folders of different names, are the same program (some minutes)
+	@tests/reproducible
+
+coverage: ## Measure which lines the tests run, and write the page coverage in docs/ (installs cargo-llvm-cov if it is missing)
+	@tests/coverage
+
+mutants: ## Change the code that decides in a thousand ways, and see each change fail a test (hours; installs cargo-mutants)
+	@tests/mutants
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -106,6 +106,8 @@ pub enum Call {
     LedgerStatus,
     /// `log`
     Log,
+    /// `lockdown --end`
+    EndLockdown,
     /// `command show NAME`
     ShowCommand(String),
 }
@@ -124,6 +126,7 @@ impl Call {
             Self::LedgerNodes => vec!["ledger", "nodes"],
             Self::LedgerStatus => vec!["ledger", "status"],
             Self::Log => vec!["log"],
+            Self::EndLockdown => vec!["lockdown", "--end"],
             Self::ListUsers => vec!["user", "list"],
             Self::AddUser(name) => vec!["user", "add", name],
             Self::ShowUser(name) => vec!["user", "show", name],
@@ -196,6 +199,7 @@ impl Remedy {
             Call::LedgerNodes,
             Call::LedgerStatus,
             Call::Log,
+            Call::EndLockdown,
             Call::AddUser(format!("{user}-new")),
             Call::ShowUser(user.clone()),
             Call::EnableUser(user.clone()),

@@ -20,6 +20,13 @@ pub struct Waiting<'p> {
     announcement: Option<Announcement>,
 }
 
+impl Waiting<'_> {
+    /// Its record, for a decision that it does not run.
+    pub fn into_pending(self) -> PendingRecord {
+        self.pending
+    }
+}
+
 /// What was decided about an authorized request.
 #[derive(Debug)]
 pub enum Admission<'p> {

@@ -7,7 +7,7 @@ use super::announcement::{Announcement, payload_record};
 use super::pending_record::PendingRecord;
 use crate::authenticate::Identified;
 use crate::authorize::{Action, Approved, Authorized, Invocation, Required};
-use crate::ledger::{AuditEvent, EventKind, LedgerError, Record, State, Transaction, Vote};
+use crate::ledger::{AuditEvent, ChainPoint, EventKind, LedgerError, Record, State, Transaction, Vote};
 use crate::limits::HOLD_MARGIN;
 use crate::protocol::{Payload, RequestId, Timestamp};
 
@@ -18,6 +18,8 @@ pub struct Admitted<'p> {
     record: Record,
     /// The approved request that it runs, if it is the vote that does.
     claimed: Option<Box<Claimed>>,
+    /// The place of its admission in the audit chain.
+    point: ChainPoint,
 }
 
 /// What an admitted request is for.
@@ -76,7 +78,7 @@ impl<'p> Admitted<'p> {
             }
             None => AuditEvent::of(EventKind::Started, &pending.record, now),
         };
-        pending.write_with(transaction.as_mut(), &event)?;
+        let point = pending.write_with(transaction.as_mut(), &event)?;
         if let (Action::Run(_), Some(payload)) = (authorized.action(), authorized.payload()) {
             transaction.insert_payload(&pending.record.id, &payload_record(payload, false))?;
         }
@@ -84,7 +86,7 @@ impl<'p> Admitted<'p> {
             announcement.write(transaction.as_mut(), now)?;
         }
         transaction.commit()?;
-        Ok(Self { authorized, record: pending.record, claimed })
+        Ok(Self { authorized, record: pending.record, claimed, point })
     }
 
     /// What its end is recorded with. It cannot run after that.
@@ -109,6 +111,11 @@ impl<'p> Admitted<'p> {
     /// The approved request that it runs, if it is the vote that does.
     pub fn claimed(&self) -> Option<&Claimed> {
         self.claimed.as_deref()
+    }
+
+    /// The place of its admission in the audit chain.
+    pub fn point(&self) -> ChainPoint {
+        self.point
     }
 
     /// Whether it is too late to begin what was recorded: a process that was stopped since its commit may have lost its

@@ -2,7 +2,7 @@
 //! decision completes and writes.
 
 use crate::authenticate::Identified;
-use crate::ledger::{AuditEvent, EventKind, LedgerError, Record, State, Transaction};
+use crate::ledger::{AuditEvent, ChainPoint, EventKind, LedgerError, Record, State, Transaction};
 use crate::protocol::Timestamp;
 
 /// The record of a request that is not decided yet: a new one, or that of a request that has waited.
@@ -37,19 +37,24 @@ impl PendingRecord {
         (!self.is_new).then_some(&self.record)
     }
 
-    /// Writes the record, and the event that has made it so.
+    /// Writes the record, and the event that has made it so. Returns the event's place.
     pub(super) fn write(
         &self,
         transaction: &mut dyn Transaction,
         kind: EventKind,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<ChainPoint, LedgerError> {
         self.write_with(transaction, &AuditEvent::of(kind, &self.record, now))
     }
 
-    pub(super) fn write_with(&self, transaction: &mut dyn Transaction, event: &AuditEvent) -> Result<(), LedgerError> {
-        transaction.append(event)?;
-        self.store(transaction)
+    pub(super) fn write_with(
+        &self,
+        transaction: &mut dyn Transaction,
+        event: &AuditEvent,
+    ) -> Result<ChainPoint, LedgerError> {
+        let point = transaction.append(event)?;
+        self.store(transaction)?;
+        Ok(point)
     }
 
     /// Writes the record, whose event is written already.

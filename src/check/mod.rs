@@ -33,8 +33,8 @@ use gateway::CheckedGateway;
 use report::count;
 
 use crate::config::{Gateway, Trusted};
-use crate::protocol::Timestamp;
-use crate::remedy::Remedy;
+use crate::protocol::{Timestamp, UserName};
+use crate::remedy::{Call, Remedy};
 use crate::system::accounts::Account;
 
 /// Domains for documentation (RFC 2606 section 3): an address in one is a placeholder that receives no mail from
@@ -54,6 +54,19 @@ fn placeholder(gateway: &CheckedGateway<'_>, report: &mut Report) {
     }
 }
 
+fn lockdown(gateway: &CheckedGateway<'_>, report: &mut Report) {
+    let lockdown = match gateway.gateway.lockdown() {
+        Ok(lockdown) => lockdown,
+        Err(error) => return report.broken("lockdown", &error),
+    };
+    if let Some(lockdown) = lockdown {
+        let names: Vec<_> = lockdown.users().iter().map(UserName::as_str).collect();
+        let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+        let what = format!("the gateway is locked down: requests of {names} are accepted, and all others refused");
+        report.warning("lockdown", what, Remedy::Call(Call::EndLockdown));
+    }
+}
+
 /// Checks everything that belongs to the gateway in `folder`. `now` is the time.
 pub fn check(folder: &Path, depth: Depth, now: Timestamp) -> Report {
     programs::begin();
@@ -70,6 +83,7 @@ pub fn check(folder: &Path, depth: Depth, now: Timestamp) -> Report {
     let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete, depth, now };
     settings(&gateway, &mut report);
     placeholder(&gateway, &mut report);
+    lockdown(&gateway, &mut report);
     access::check(&gateway, &mut report);
     services::check(&gateway, &mut report);
     users::check(&gateway, &mut report);

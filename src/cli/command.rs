@@ -105,7 +105,8 @@ impl Show {
         }
         for (name, parameter) in &command.parameters {
             let default = parameter.default.as_ref().map(|value| format!("; {value} if not given")).unwrap_or_default();
-            outln!("parameter  {name}: {}{default}", parameter.kind)?;
+            let secret = if parameter.secret { "; secret" } else { "" };
+            outln!("parameter  {name}: {}{default}{secret}", parameter.kind)?;
         }
         if let Some(terms) = &command.approval {
             outln!("approval   {} of {}", terms.needed, terms.approvers())?;
@@ -138,7 +139,10 @@ impl Show {
 /// The command as JSON: the values of its file, with defaults filled in.
 fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
     let parameters = command.parameters.iter().map(|(name, parameter)| {
-        (name.to_string(), json!({ "type": parameter.kind.to_string(), "default": parameter.default }))
+        (
+            name.to_string(),
+            json!({ "type": parameter.kind.to_string(), "default": parameter.default, "secret": parameter.secret }),
+        )
     });
     let allow = command.allow.iter().map(|(role, limits)| {
         let limits = limits.iter().map(|(name, values)| (name.to_string(), json!(values)));

@@ -23,7 +23,9 @@ use crate::system::files::Rights;
 Examples:
   mailsudo command add disk --argv '/usr/bin/df -h --local' --run-as nobody --allow web
   mailsudo command add restart --argv '/usr/bin/systemctl restart {service}' --run-as root \\
-    --parameter service=one_of:nginx,php8.2-fpm --default service=nginx --allow oncall --allow web:service=nginx")]
+    --parameter service=one_of:nginx,php8.2-fpm --default service=nginx --allow oncall --allow web:service=nginx
+  mailsudo command add set-password --argv '/usr/local/sbin/set-password {account} {password}' --run-as root \\
+    --parameter account=pattern:^[a-z]+$:20 --parameter password=pattern:^[A-Za-z0-9_-]+$:40 --secret password --allow oncall")]
 pub(super) struct Add {
     #[command(flatten)]
     what: What,
@@ -106,6 +108,11 @@ struct Values {
     #[arg(long, value_name = "SPEC", value_parser = NewParameter::parse)]
     parameter: Vec<NewParameter>,
 
+    /// A parameter whose values are kept out of log, ledger, replies and notices, see docs/encryption.md; may be given
+    /// more than once
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<ParameterName>,
+
     /// The value of a parameter where a request gives none; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::sign::argument)]
     default: Vec<(ParameterName, String)>,
@@ -138,6 +145,7 @@ impl Values {
             output: self.output,
             exclusive: self.exclusive,
             parameters: self.parameter,
+            secrets: self.secret,
             defaults: self.default,
             allow: self.allow,
             ..CommandEdit::default()

@@ -18,8 +18,8 @@ use crate::system::files::Rights;
 
 /// Refuse all requests but those of named users, from the next message on; --end ends it
 ///
-/// Nothing is deferred: each request is refused, recorded and answered, and does not run later. A run that has begun,
-/// or that waits for another one at this moment, is not stopped. With several mail servers, do it on each.
+/// Nothing is deferred: each request is refused, recorded and answered, and does not run later; so is one that waits
+/// for another run at this moment. A run that has begun is not stopped. With several mail servers, do it on each.
 /// docs/incident.md says when to.
 #[derive(Debug, Args)]
 #[command(after_help = "\

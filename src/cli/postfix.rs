@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 
-use super::GatewayArg;
 use super::confirm::Confirm;
+use super::{GatewayArg, record_change};
 use crate::config::{DEFAULT_FOLDER, Gateway};
 use crate::postfix::{Plan, Postfix, Wanted, others, plain_path};
 use crate::remedy::{Remedy, program};
@@ -64,6 +64,9 @@ pub(super) struct Show {
 #[command(after_help = "Example:\n  mailsudo postfix remove --transport mailsudo-paris")]
 pub(super) struct Remove {
     #[command(flatten)]
+    gateway_arg: GatewayArg,
+
+    #[command(flatten)]
     place: Place,
 
     #[command(flatten)]
@@ -98,7 +101,7 @@ impl Install {
         for note in notes {
             outln!("note: {note}")?;
         }
-        change(&plan, &postfix, &self.confirm)
+        change(&plan, &postfix, &self.confirm, || record(&self.gateway_arg, &self.place, "install"))
     }
 }
 
@@ -123,11 +126,18 @@ impl Remove {
     fn run(self) -> Result<ExitCode> {
         let postfix = Postfix::open(&self.place.postfix_config)?;
         let plan = Plan::remove(&postfix, &self.place.transport)?;
-        change(&plan, &postfix, &self.confirm)
+        change(&plan, &postfix, &self.confirm, || record(&self.gateway_arg, &self.place, "remove"))
     }
 }
 
-fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode> {
+/// Writes into the audit chain what was done, if the gateway is still there.
+fn record(gateway_arg: &GatewayArg, place: &Place, what: &str) {
+    if let Ok(gateway) = gateway_arg.open() {
+        record_change(&gateway, &format!("postfix {what} --transport {}", place.transport));
+    }
+}
+
+fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm, record: impl FnOnce()) -> Result<ExitCode> {
     let difference = plan.difference(postfix)?;
     if difference.is_empty() {
         noteln!("nothing to change")?;
@@ -143,6 +153,7 @@ fn change(plan: &Plan, postfix: &Postfix, confirm: &Confirm) -> Result<ExitCode>
         return Ok(status);
     }
     plan.apply(postfix).with_context(|| format!("nothing was changed in {folder}"))?;
+    record();
     if is_running {
         postfix.reload()?;
         noteln!("done")?;

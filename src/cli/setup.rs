@@ -13,7 +13,7 @@ use super::setup_words::{ask_line, check, hand_over, show};
 use super::sign::address;
 use super::stdout;
 use super::user::show_totp;
-use super::{GatewayArg, Progress, ask_code, tell};
+use super::{GatewayArg, Progress, ask_code, record_change, tell};
 use crate::authenticate::Factor;
 use crate::config::MailAddress;
 use crate::protocol::{GatewayName, UserName};
@@ -125,6 +125,7 @@ impl Setup {
             return Ok(status);
         }
         plan.apply(&SystemClock)?;
+        self.record("setup");
         noteln!("done; `mailsudo setup --undo` would put everything back")?;
         check(&plan)?;
         let status = self.prove(&plan, is_running)?;
@@ -264,6 +265,13 @@ impl Setup {
         }
     }
 
+    /// Writes into the audit chain what was done, if there is a gateway and a ledger then.
+    fn record(&self, change: &str) {
+        if let Ok(gateway) = self.gateway_arg.open() {
+            record_change(&gateway, change);
+        }
+    }
+
     fn undo(&self) -> Result<ExitCode> {
         let folder = &self.gateway_arg.config;
         let Some(undo) = Undo::new(folder, &self.postfix_config)? else {
@@ -283,6 +291,7 @@ impl Setup {
             return Ok(status);
         }
         undo.apply()?;
+        self.record("setup --undo");
         noteln!("done")?;
         Ok(ExitCode::SUCCESS)
     }

@@ -109,6 +109,11 @@ struct ReplyArg {
     /// mailsudo(7)]
     #[arg(long, value_name = "PATH", requires = "wait_reply")]
     mailbox: Option<PathBuf>,
+
+    /// The shell command that decrypts an encrypted reply, such as `gpg --decrypt` [default: decrypt_command in
+    /// client.conf]
+    #[arg(long, value_name = "COMMAND", requires = "wait_reply")]
+    decrypt_command: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -247,7 +252,8 @@ impl ReplyArg {
     /// Waits for the reply, and prints it as `verify` does.
     fn wait(&self, mailbox: &mut Mailbox, id: &RequestId, key: &KeyFile) -> Result<ExitCode> {
         let progress = Progress::show("waiting for the reply");
-        let found = mailbox.wait(id, key, self.reply_within.as_duration(), &SystemClock);
+        let decrypt = self.decrypt_command.as_deref();
+        let found = mailbox.wait(id, key, decrypt, self.reply_within.as_duration(), &SystemClock);
         drop(progress);
         let Some(checked) = found? else {
             bail!(

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::confirm::Confirm;
 use super::failure::{self, Caller};
-use super::{GatewayArg, is_service_user, stdout, tell};
+use super::{GatewayArg, is_service_user, record_change, stdout, tell};
 use crate::limits::SUDO_ANSWER;
 use crate::remedy::Call;
 use crate::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install, place};
@@ -98,6 +98,7 @@ impl Sudoers {
             return Ok(status);
         }
         install(&file, &wanted, &tools?)?;
+        record_change(&gateway, &format!("sudoers --install --file {installed}"));
         noteln!("{installed} is installed.")?;
         Ok(ExitCode::SUCCESS)
     }

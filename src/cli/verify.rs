@@ -9,7 +9,9 @@ use clap::Args;
 
 use super::message_input;
 use crate::client::KeyFile;
-use crate::client::verify::{Checked, Finding, Statement, check};
+use crate::client::decrypt::check_decrypted;
+use crate::client::mailbox::decrypt_command;
+use crate::client::verify::{Checked, Finding, Statement};
 use crate::config::EncryptKind;
 use crate::protocol::{GatewayName, ReplyBlock};
 use crate::reply::visible;
@@ -24,7 +26,7 @@ use crate::reply::visible;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "mailsudo verify [OPTIONS] < MESSAGE",
-    after_help = "Example:\n  mailsudo verify < reply.eml"
+    after_help = "Examples:\n  mailsudo verify < reply.eml\n  mailsudo verify --decrypt-command 'gpg --decrypt' < reply.eml"
 )]
 pub(super) struct Verify {
     /// The key file [default: those in ~/.config/mailsudo]
@@ -34,6 +36,11 @@ pub(super) struct Verify {
     /// The gateway of the key file
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
     gateway: Option<GatewayName>,
+
+    /// The shell command that decrypts an encrypted message: `gpg --decrypt`, or `openssl cms -decrypt -inkey KEY`
+    /// [default: decrypt_command in ~/.config/mailsudo/client.conf]
+    #[arg(long, value_name = "COMMAND")]
+    decrypt_command: Option<String>,
 }
 
 impl Verify {
@@ -49,7 +56,7 @@ impl Verify {
         }
         let mut raw = Vec::new();
         message_input().read_to_end(&mut raw).context("standard input")?;
-        let checked = check(&raw, &keys);
+        let checked = check_decrypted(&raw, &keys, || decrypt_command(self.decrypt_command.as_deref()))?;
         print(&checked)?;
         Ok(if matches!(checked.finding, Finding::Genuine(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -75,12 +82,12 @@ pub(super) fn print(checked: &Checked) -> Result<()> {
         )?,
         Finding::Encrypted(kind) => {
             let how = match kind {
-                EncryptKind::Openpgp => "gpg --decrypt MESSAGE",
-                EncryptKind::Smime => "openssl cms -decrypt -inkey KEY -in MESSAGE",
+                EncryptKind::Openpgp => "gpg --decrypt",
+                EncryptKind::Smime => "openssl cms -decrypt -inkey KEY",
             };
             outln!(
-                "not verified: the message is encrypted. Decrypt it first, and verify what is inside: {how} | mailsudo verify, or paste \
-                 the text that your mail program shows"
+                "not verified: the message is encrypted. Save it, and verify what is inside: mailsudo verify --decrypt-command '{how}' < \
+                 MESSAGE; or paste the text that your mail program shows"
             )?;
         }
         Finding::NotGenuine => outln!("not genuine: no reply or notice that this key has signed")?,

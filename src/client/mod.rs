@@ -1,5 +1,6 @@
 //! The user's side: the key file, and the mail that carries a request. It shares only `protocol` with the server.
 
+pub mod decrypt;
 pub mod keys;
 pub mod mailbox;
 pub mod ssh;

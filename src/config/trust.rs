@@ -45,6 +45,12 @@ pub enum Distrust {
         remedy = Remedy::Chmod("0600", .0.clone()), path = .0.display()
     )]
     Group(PathBuf, u32),
+    /// It is a secret, and an access control list lets other accounts read it.
+    #[error(
+        "{path} can be read by others through its access control list: {remedy}",
+        remedy = Remedy::Words(format!("setfacl --remove-all {}", .0.display())), path = .0.display()
+    )]
+    Listed(PathBuf),
     /// It is not a regular file, or not a folder.
     #[error("{} is not a regular file or folder", .0.display())]
     Kind(PathBuf),
@@ -154,13 +160,20 @@ impl Folder {
 
     /// The text of the file `name` in this folder, wiped when dropped.
     pub fn read(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
-        self.read_judged(name, Trusted::judge)
+        self.read_judged(name, |trusted, path, _, found| trusted.judge(path, found))
     }
 
     /// Like [`read`](Self::read), for a file that only root, its owner and the service group may read:
     /// root's with mode 0640 or tighter, or the service user's with mode 0600 or tighter.
+    ///
+    /// Nor may an access control list name another reader: the mode shows only the most that such a list gives to
+    /// anybody, in the place of the group's rights (acl(5)).
     pub fn read_secret(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
-        self.read_judged(name, Trusted::judge_secret)
+        self.read_judged(name, |trusted, path, file, found| {
+            trusted.judge_secret(path, found)?;
+            // Where the mask lets nobody read, no entry does.
+            if !found.is_private() && has_acl(file) { Err(Distrust::Listed(path.to_owned())) } else { Ok(()) }
+        })
     }
 
     /// The text of the secret file `path`, which need not be in this folder; who may own it is the same.
@@ -172,7 +185,7 @@ impl Folder {
     fn read_judged(
         &self,
         name: &str,
-        judge: impl FnOnce(&Trusted, &Path, Permissions) -> Result<(), Distrust>,
+        judge: impl FnOnce(&Trusted, &Path, &File, Permissions) -> Result<(), Distrust>,
     ) -> Result<Zeroizing<String>, Distrust> {
         let path = self.path.join(name);
         // Without NONBLOCK a FIFO of that name would block the delivery before it is checked.
@@ -182,7 +195,7 @@ impl Folder {
         if !found.is_file() {
             return Err(Distrust::Kind(path));
         }
-        judge(&self.trusted, &path, found)?;
+        judge(&self.trusted, &path, &file, found)?;
         let size = usize::try_from(stat.st_size).unwrap_or_default();
         // The capacity is set first, because a text that grows leaves an unwiped copy of a secret behind.
         let mut text = Zeroizing::new(String::with_capacity(size + 1));
@@ -234,6 +247,16 @@ impl Folder {
         rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())
             .map(File::from)
             .map_err(|errno| unreadable(&self.path.join(name), errno.into()))
+    }
+}
+
+/// Whether a file has an access control list. A file system without such lists has none.
+fn has_acl(file: &File) -> bool {
+    // No list fits.
+    let mut byte = [0_u8];
+    match rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut byte) {
+        Ok(size) => size > 0,
+        Err(errno) => errno == rustix::io::Errno::RANGE,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A command's file: made new, or changed with the sysadmin's comments kept. In: a [`CommandEdit`]. Out: the text.
 
 use anyhow::{Context, Result, bail, ensure};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, value};
 
 use crate::protocol::ParameterName;
 
@@ -24,6 +24,8 @@ pub struct CommandEdit {
     pub exclusive: Option<bool>,
     /// Parameters that are set.
     pub parameters: Vec<NewParameter>,
+    /// Parameters whose values are secret.
+    pub secrets: Vec<ParameterName>,
     /// Parameters that are removed, with the limits on their values.
     pub without_parameters: Vec<ParameterName>,
     /// Values of parameters where a request gives none.
@@ -148,10 +150,11 @@ pub fn edit_command(text: &str, edit: &CommandEdit) -> Result<String> {
         set_parameter(section(&mut document, "parameters")?, parameter)?;
         parameters.push(&parameter.name);
     }
+    for name in &edit.secrets {
+        parameter(&mut document, name, "--secret")?.insert("secret", value(true));
+    }
     for (name, default) in &edit.defaults {
-        let section = section(&mut document, "parameters")?;
-        let table = section.get_mut(name.as_str()).and_then(Item::as_table_like_mut);
-        let table = table.with_context(|| format!("--default: there is no parameter {name}"))?;
+        let table = parameter(&mut document, name, "--default")?;
         let default = default.parse::<i64>().map_or_else(|_| value(default.as_str()), value);
         table.insert("default", default);
     }
@@ -200,6 +203,13 @@ fn section<'d>(document: &'d mut DocumentMut, name: &str) -> Result<&'d mut Tabl
         Item::Table(table)
     });
     item.as_table_mut().with_context(|| format!("{name} is not a section: write it as [{name}.NAME]"))
+}
+
+/// The section of an existing parameter, which `option` names.
+fn parameter<'d>(document: &'d mut DocumentMut, name: &ParameterName, option: &str) -> Result<&'d mut dyn TableLike> {
+    let section = section(document, "parameters")?;
+    let table = section.get_mut(name.as_str()).and_then(Item::as_table_like_mut);
+    table.with_context(|| format!("{option}: there is no parameter {name}"))
 }
 
 fn set_parameter(section: &mut Table, parameter: &NewParameter) -> Result<()> {

@@ -9,6 +9,7 @@
 mod about;
 mod header;
 mod openpgp;
+mod own;
 mod packets;
 mod smime;
 mod tool;
@@ -16,6 +17,7 @@ mod tool;
 pub use about::{About, kind_of};
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -54,6 +56,11 @@ impl<'g> Encryption<'g> {
         self.whole.saturating_sub(self.left.get())
     }
 
+    /// Notes why a message is not encrypted.
+    pub fn fault(&self, why: String) {
+        self.faults.borrow_mut().push(why);
+    }
+
     /// What failed since this was last asked, for the log.
     pub fn faults(&self) -> Vec<String> {
         self.faults.take()
@@ -65,7 +72,7 @@ impl<'g> Encryption<'g> {
         match self.try_to(user, kind, message) {
             Ok(encrypted) => Some(encrypted),
             Err(why) => {
-                self.faults.borrow_mut().push(format!("{kind} to {user}: {why}"));
+                self.fault(format!("{kind} to {user}: {why}"));
                 None
             }
         }
@@ -119,19 +126,40 @@ impl<'g> Encryption<'g> {
                 smime::decrypt(&settings.encryption.openssl, &keys, data, most, &self.left),
             ),
         };
+        let at_fault = match kind {
+            EncryptKind::Openpgp => &openpgp::AT_FAULT[..],
+            EncryptKind::Smime => &smime::AT_FAULT,
+        };
+        Self::inside(program, ended, at_fault, most)
+    }
+
+    /// The content of S/MIME SignedData, at most `most` bytes. Whether the signature holds is not known.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::decrypt`].
+    pub fn unpack(&self, data: &[u8], most: u64) -> Result<Zeroizing<Vec<u8>>, Stop> {
+        let program = &self.settings().encryption.openssl;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self::inside(program, smime::unpack(program, data, most, &self.left), &smime::AT_FAULT, most)
+    }
+
+    /// What `program` printed of a message's inside; `at_fault` are the statuses that say that the data is at fault.
+    fn inside(
+        program: &Path,
+        ended: Result<tool::Ended, String>,
+        at_fault: &[i32],
+        most: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, Stop> {
         let ended = ended.map_err(|why| Deferral::new("decryption", why))?;
         if ended.out.len() > most {
             let detail = format!("decrypted, it is more than limits.message, {most} bytes");
             return Err(Refusal::new(Reason::TooLarge, detail).into());
         }
         let out = Zeroizing::new(ended.out);
-        let is_data = |code| match kind {
-            EncryptKind::Openpgp => openpgp::AT_FAULT.contains(&code),
-            EncryptKind::Smime => smime::AT_FAULT.contains(&code),
-        };
         match ended.status.code() {
             Some(0) => Ok(out),
-            Some(code) if is_data(code) => {
+            Some(code) if at_fault.contains(&code) => {
                 let detail = format!("it cannot be decrypted: {}, status {code}{}", program.display(), ended.said);
                 Err(Refusal::new(Reason::NotDecrypted, detail).into())
             }

@@ -48,6 +48,21 @@ pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cel
     ))
 }
 
+/// The armored message in a body that [`encrypt`] has made.
+pub(super) fn data(body: &str) -> Option<Vec<u8>> {
+    let begin = body.find(BEGIN)?;
+    let end = begin + body.get(begin..)?.find(END)? + END.len();
+    body.get(begin..end).map(|armored| format!("{armored}\n").into_bytes())
+}
+
+/// The certificate that belongs to the private key `key`, by `sop extract-cert`.
+pub(super) fn certificate(program: &Path, key: &[u8], left: &Cell<Duration>) -> Result<String, String> {
+    let tool = Tool { program, before: &["extract-cert"], files: &[], after: &[] };
+    let ended = tool.run(key, MORE, left)?;
+    succeeded(program, &ended)?;
+    String::from_utf8(ended.out).map_err(|_| format!("{} printed no certificate", program.display()))
+}
+
 /// Statuses that are the data's fault: it cannot be decrypted, or is no OpenPGP.
 pub(super) const AT_FAULT: [i32; 2] = [29, 41];
 

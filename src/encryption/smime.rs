@@ -40,6 +40,13 @@ pub(super) fn encrypt(program: &Path, certificate: &str, part: &[u8], left: &Cel
     ))
 }
 
+/// The data in a body that [`encrypt`] has made, in DER.
+pub(super) fn data(body: &str) -> Option<Vec<u8>> {
+    let (_, base64) = body.split_once("\n\n")?;
+    let base64: Vec<u8> = base64.bytes().filter(|byte| *byte != b'\n').collect();
+    mail_parser::decoders::base64::base64_decode(&base64)
+}
+
 /// Statuses of openssl-cms(1) that are the data's fault: it cannot be read, or not decrypted.
 pub(super) const AT_FAULT: [i32; 2] = [2, 4];
 
@@ -55,6 +62,13 @@ pub(super) fn decrypt(
     let files: Vec<_> = ["-inkey", "-recip"].into_iter().zip(keys.iter().copied()).collect();
     let tool = Tool { program, before: &["cms", "-decrypt", "-binary", "-inform", "DER"], files: &files, after: &[] };
     tool.run(data, most.saturating_add(MORE), left)
+}
+
+/// Runs `openssl cms -verify` on the SignedData `data` for its content alone: neither signature nor certificate is looked
+/// at. More than `most` bytes of output say that there is more.
+pub(super) fn unpack(program: &Path, data: &[u8], most: usize, left: &Cell<Duration>) -> Result<Ended, String> {
+    let before = ["cms", "-verify", "-noverify", "-nosigs", "-binary", "-inform", "DER"];
+    Tool { program, before: &before, files: &[], after: &[] }.run(data, most.saturating_add(MORE), left)
 }
 
 fn garbage(program: &Path) -> String {

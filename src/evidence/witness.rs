@@ -113,7 +113,14 @@ fn signed_block(text: &str, key: &Key) -> Option<ReplyBlock> {
 
 /// The head in a line of the log: `gateway=NAME chain=NUMBER head=HEX`, without `chain` where the number was not known.
 fn log_line(place: &str, line: &str) -> Option<Witness> {
-    let (_, rest) = line.rsplit_once(" gateway=")?;
+    // What a user can put into a line never has a head: 64 hex digits in a value are masked (src/audit).
+    line.match_indices(" gateway=").find_map(|(at, name)| {
+        let rest = line.get(at + name.len()..)?;
+        head_at(place, rest)
+    })
+}
+
+fn head_at(place: &str, rest: &str) -> Option<Witness> {
     let mut words = rest.split(' ');
     let gateway = GatewayName::try_from(words.next()?).ok()?;
     let mut word = words.next()?;

@@ -14,12 +14,25 @@ const ENVELOPED: [&[u8]; 2] = [
     &[0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17],
 ];
 
+/// SignedData (RFC 5652), whose content is inside it.
+const SIGNED: [&[u8]; 1] = [&[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02]];
+
 /// How `raw` is encrypted, a message or pasted text; `None` where it is not.
 pub fn encrypted_as(raw: &[u8]) -> Option<EncryptKind> {
     if raw.trim_ascii_start().starts_with(b"-----BEGIN PGP MESSAGE-----") {
         return Some(EncryptKind::Openpgp);
     }
     find(&Entity::new(raw)).map(|(kind, _)| kind)
+}
+
+/// The data of a message that is encrypted with OpenPGP, or a whole message that is encrypted with S/MIME; `None` for any
+/// other.
+pub fn encrypted_data(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match find(&Entity::new(raw)) {
+        Some((EncryptKind::Openpgp, data)) => Some(Cow::Owned(data.into_owned())),
+        Some((EncryptKind::Smime, _)) => Some(Cow::Borrowed(raw)),
+        None => None,
+    }
 }
 
 /// How `message` is encrypted, and the data: armored or binary OpenPGP, or CMS in DER.
@@ -34,12 +47,23 @@ pub(super) fn find<'m>(message: &Entity<'m>) -> Option<(EncryptKind, Cow<'m, [u8
             })?;
             Some((EncryptKind::Openpgp, data))
         }
-        (_, "application/pkcs7-mime" | "application/x-pkcs7-mime") => {
-            let data = text::bytes(content.encoding, message.body());
-            let start = data.get(..data.len().min(32))?;
-            let is_enveloped = ENVELOPED.iter().any(|wanted| start.windows(wanted.len()).any(|found| found == *wanted));
-            is_enveloped.then_some((EncryptKind::Smime, data))
-        }
-        _ => None,
+        _ => cms(message, &ENVELOPED).map(|data| (EncryptKind::Smime, data)),
     }
+}
+
+/// The data of a part that is signed with S/MIME, and opaque: its content is inside the data (RFC 8551 section 3.5.2).
+pub(super) fn opaque<'m>(message: &Entity<'m>) -> Option<Cow<'m, [u8]>> {
+    cms(message, &SIGNED)
+}
+
+/// The CMS data of a part, in DER, if its content is of one of these `types`.
+fn cms<'m>(message: &Entity<'m>, types: &[&[u8]]) -> Option<Cow<'m, [u8]>> {
+    let content = message.content()?;
+    if !["application/pkcs7-mime", "application/x-pkcs7-mime"].contains(&content.media_type.as_str()) {
+        return None;
+    }
+    let data = text::bytes(content.encoding, message.body());
+    let start = data.get(..data.len().min(32))?;
+    let is_wanted = types.iter().any(|wanted| start.windows(wanted.len()).any(|found| found == *wanted));
+    is_wanted.then_some(data)
 }

@@ -21,7 +21,7 @@ mod utf7;
 
 use std::io::Read;
 
-pub use encrypted::encrypted_as;
+pub use encrypted::{encrypted_as, encrypted_data};
 pub use envelope::Envelope;
 pub use payload::PayloadFinding;
 pub use screen::LOOP_FIELD;
@@ -173,7 +173,12 @@ fn parse(
     // What is inside counts, and nothing outside it but the header.
     let found = encrypted::find(&message).filter(|(kind, _)| settings.decryption.files(*kind).is_some());
     if let Some((kind, data)) = found {
-        let mut inside = encryption.decrypt(kind, &data, settings.limits.message.bytes())?;
+        let most = settings.limits.message.bytes();
+        let mut inside = encryption.decrypt(kind, &data, most)?;
+        // Signed first and then encrypted (RFC 8551 section 3.7). The signature is not looked at: the block has its own.
+        if let Some(signed) = encrypted::opaque(&Entity::new(&inside)) {
+            inside = encryption.unpack(&signed, most)?;
+        }
         raw = Raw(std::mem::take(&mut *inside));
     }
     let readings = Zeroizing::new(text::readings(&mime::leaves(&Entity::new(&raw.0))?));

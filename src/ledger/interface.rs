@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{
     ApprovalQueries, ApprovalTransaction, AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record,
+    StoredReply,
 };
 use crate::config::{PostgresUrl, Settings, Trusted};
 use crate::protocol::{RequestId, Timestamp, UserName};
@@ -41,6 +42,16 @@ pub trait Ledger: ApprovalQueries {
         id: &RequestId,
         now: Timestamp,
         audit_lost: u32,
+        timeout: Duration,
+    ) -> Result<(), LedgerError>;
+
+    /// Replaces the reply to a request by the same one in another form, durably, unless it is not there any more
+    /// ([`LedgerError::Taken`]). It waits up to `timeout` for transactions to end.
+    fn replace_reply(
+        &mut self,
+        id: &RequestId,
+        from: &StoredReply,
+        to: &StoredReply,
         timeout: Duration,
     ) -> Result<(), LedgerError>;
 

@@ -17,7 +17,7 @@
 //! 6. A counter never falls: what [`Transaction::count`] adds is there after the commit, and not without it.
 //! 7. Every change that a transaction, [`Ledger::mark_replied`] or [`Ledger::prune`] makes has its event in the audit
 //!    chain, in the same commit. An event's head follows from the one before it, in the order of the commits, and no
-//!    event is ever changed (docs/decisions/0047).
+//!    event is ever changed (docs/decisions/0047). The message of a reply is in no event.
 //! 8. Opening never creates a ledger, and never changes one that a newer mailsudo has written.
 
 mod approval;
@@ -29,6 +29,7 @@ mod interface;
 mod postgres;
 mod queries;
 mod record;
+mod reply;
 mod sqlite;
 
 use std::path::Path;
@@ -43,7 +44,8 @@ pub use event::{AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKin
 pub use interface::{Ledger, Owner, RequestLock, Transaction};
 pub use postgres::Postgres;
 pub use queries::{Database, Examined, Filter, Health, LedgerQueries, Node, Tally};
-pub use record::{ExclusiveHold, Lockout, Record, State, StoredReply};
+pub use record::{ExclusiveHold, Lockout, Record, State};
+pub use reply::{Draft, StoredReply};
 pub use sqlite::{Restored, Sqlite};
 
 use crate::config::{LedgerUrl, RunVia, Settings, Trusted};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::StoredReply;
 use crate::protocol::{RequestId, RunResult, Timestamp, without_marks, without_seals};
 
 /// The state of a request.
@@ -53,15 +54,6 @@ impl State {
     }
 }
 
-/// A finished reply as it is stored and sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredReply {
-    /// The one address that it goes to.
-    pub to: String,
-    /// The whole message (RFC 5322), lines ended by LF.
-    pub message: Vec<u8>,
-}
-
 /// What the ledger stores about one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -94,7 +86,7 @@ pub struct Record {
     pub finished: Option<Timestamp>,
     /// The result that its reply gives.
     pub result: Option<RunResult>,
-    /// The finished reply.
+    /// The reply.
     pub reply: Option<StoredReply>,
     /// When the reply was sent, or when it was decided that there is none.
     pub replied: Option<Timestamp>,

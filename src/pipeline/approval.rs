@@ -2,6 +2,7 @@
 
 use super::delivery::Delivery;
 use super::judge::{Asked, Judge, Judgement, LOST};
+use super::lockdown::locked_down;
 use super::observer::Step;
 use super::target::Target;
 use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
@@ -72,7 +73,12 @@ impl Delivery<'_> {
         self.point = Some(admission::asking(transaction.as_mut(), authorized, &mut pending, now)?);
         let reply = self.composer().pending(invocation, required, announcement, &id, now);
         admission::ask(transaction, authorized, pending, announcement, reply.clone(), now)?;
-        self.observer.note(Step::Asked(self.identified, self.arguments, announcement));
+        self.observer.note(Step::Asked(
+            self.identified,
+            self.arguments,
+            announcement,
+            self.context.witness(self.point),
+        ));
         Ok(Some(reply))
     }
 
@@ -129,7 +135,8 @@ impl Delivery<'_> {
                 Ok(match claim {
                     Claim::Admitted(admitted) => {
                         if let Some(claimed) = admitted.claimed() {
-                            self.observer.note(Step::Claimed(self.identified, claimed.record()));
+                            let witness = self.context.witness(Some(admitted.point()));
+                            self.observer.note(Step::Claimed(self.identified, claimed.record(), witness));
                         }
                         Voted::Run(admitted)
                     }
@@ -139,40 +146,31 @@ impl Delivery<'_> {
             Judgement::Counted(asked, vote, found, needed) => {
                 let what = format!("Your approval counts: {found} of {needed}. It does not run yet.");
                 let reply = self.composer().counted(&asked.record, &what, now);
-                self.observer.note(Step::Voted(self.identified, &asked.record, "approved"));
-                let conclusion = Conclusion { vote, ..plain(reply.clone()) };
-                admission::conclude(transaction, pending, conclusion, now)?;
-                done(reply)
+                self.voted(transaction, pending, Conclusion { vote, ..plain(reply) }, &asked, "approved", now)
             }
             Judgement::Withdrawn(asked, vote) => {
                 let reply = self.composer().counted(&asked.record, "Your approval is taken back.", now);
-                self.observer.note(Step::Voted(self.identified, &asked.record, "withdrew"));
-                let conclusion = Conclusion { vote: Some(vote), ..plain(reply.clone()) };
-                admission::conclude(transaction, pending, conclusion, now)?;
-                done(reply)
+                let conclusion = Conclusion { vote: Some(vote), ..plain(reply) };
+                self.voted(transaction, pending, conclusion, &asked, "withdrew", now)
             }
             Judgement::Denied(asked, vote) => {
                 let reply = self.composer().counted(&asked.record, "You have denied it. It will not run.", now);
                 let why = format!("{} denied it.", self.identified.user());
-                let conclusion = self.concluded(&asked, State::Denied, Some(vote), &why, reply.clone(), now)?;
-                admission::conclude(transaction, pending, conclusion, now)?;
-                self.observer.note(Step::Voted(self.identified, &asked.record, "denied"));
-                done(reply)
+                let conclusion = self.concluded(&asked, State::Denied, Some(vote), &why, reply, now)?;
+                self.voted(transaction, pending, conclusion, &asked, "denied", now)
             }
             Judgement::Cancelled(asked, vote) => {
                 let reply = self.composer().counted(&asked.record, "It is cancelled, and will not run.", now);
-                let why = "You cancelled it.";
-                let conclusion = self.concluded(&asked, State::Cancelled, Some(vote), why, reply.clone(), now)?;
-                admission::conclude(transaction, pending, conclusion, now)?;
-                self.observer.note(Step::Voted(self.identified, &asked.record, "cancelled"));
-                done(reply)
+                let conclusion =
+                    self.concluded(&asked, State::Cancelled, Some(vote), "You cancelled it.", reply, now)?;
+                self.voted(transaction, pending, conclusion, &asked, "cancelled", now)
             }
             Judgement::Expired(asked, why) => {
                 let refusal = Refusal::new(Reason::NotPending, format!("it has lapsed. {}", why.trim_end_matches('.')));
                 let reply = self.composer().refusal(&refusal, now);
                 let conclusion = self.concluded(&asked, State::Lapsed, None, &why, reply.clone(), now)?;
                 admission::conclude(transaction, pending, conclusion, now)?;
-                self.observer.note(Step::Lapsed(&asked.record, &why));
+                self.observer.note(Step::Lapsed(&asked.record, &why, self.context.witness(self.point)));
                 self.observer.note(Step::Refused(&refusal, self.context.witness(self.point)));
                 done(reply)
             }
@@ -190,10 +188,27 @@ impl Delivery<'_> {
                 let lapsed = self.concluded(&asked, State::Lapsed, vote, &why, reply.clone(), now)?;
                 let conclusion = Conclusion { notices: self.told_of_lapse(&asked), ..lapsed };
                 admission::conclude(transaction, pending, conclusion, now)?;
-                self.observer.note(Step::Lapsed(&asked.record, &why));
+                self.observer.note(Step::Lapsed(&asked.record, &why, self.context.witness(self.point)));
                 done(reply)
             }
         }
+    }
+
+    /// Records a vote that starts no run, and tells the log once that is durable.
+    fn voted<'p>(
+        &mut self,
+        transaction: Box<dyn Transaction + '_>,
+        pending: PendingRecord,
+        conclusion: Conclusion,
+        asked: &Asked,
+        what: &'static str,
+        now: Timestamp,
+    ) -> Result<Voted<'p>, Stop> {
+        let reply = conclusion.reply.clone();
+        admission::conclude(transaction, pending, conclusion, now)?;
+        let witness = self.context.witness(self.point);
+        self.observer.note(Step::Voted(self.identified, &asked.record, what, witness));
+        Ok(Voted::Done(Some(reply)))
     }
 
     /// A run that a vote starts begins no later in its delivery than any other run may, so that it ends within the time
@@ -226,6 +241,9 @@ impl Delivery<'_> {
             }
             self.observer.note(Step::Waiting(None));
             clock.sleep(EXCLUSIVE_POLL);
+            if let Some(refusal) = locked_down(self.context, self.identified)? {
+                return self.stop_waiting(ledger, pending, refusal).map(Voted::Done);
+            }
             let transaction = ledger.transaction(&self.identified.id(), self.identified.user())?;
             admission::still_waiting(transaction.as_ref())?;
             voted = self.vote(transaction, authorized, pending, target, clock.now())?;
@@ -277,7 +295,7 @@ impl Delivery<'_> {
         };
         let head = self.point.map(|point| point.head);
         Ok(requester
-            .map(|requester| compose(ReplyComposer::for_requester(self.encryption, &requester, record).at(head))))
+            .map(|requester| compose(ReplyComposer::for_requester(gateway.settings(), &requester, record).at(head))))
     }
 
     /// Everyone who was asked, but the user whose vote found out: that one gets a reply.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::observer::Witness;
 use crate::config::{Gateway, Trusted};
-use crate::intake::Envelope;
+use crate::intake::{Envelope, readable};
 use crate::ledger::{ChainPoint, StoredReply};
 use crate::limits::Timeouts;
 use crate::protocol::claimed_reply;
-use crate::reply::{stored_text, visible};
+use crate::reply::visible;
 use crate::system::clock::Clock;
 
 /// The gateway, and what the caller knows of this message.
@@ -36,9 +36,10 @@ impl Context<'_> {
         point.map(|point| Witness { gateway, number: Some(point.number), head: point.head })
     }
 
-    /// The head in a reply that was stored before, for the log; an encrypted one does not show it.
+    /// The head in a reply that was stored before, for the log; an encrypted one does not show it. Beside a draft stands
+    /// a message with the same head.
     pub(super) fn witness_in(&self, reply: &StoredReply) -> Option<Witness<'_>> {
-        let head = stored_text(reply).and_then(|text| claimed_reply(&text))?.head?;
+        let head = readable(&reply.message).first().and_then(|text| claimed_reply(text))?.head?;
         Some(Witness { gateway: &self.gateway.settings().gateway, number: None, head })
     }
 

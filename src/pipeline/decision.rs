@@ -3,13 +3,14 @@
 
 use super::approval;
 use super::context::Context;
+use super::lockdown::locked_down;
 use super::observer::{Observer, Step};
 use super::target::Target;
 use crate::admission::{Announcement, PendingRecord};
 use crate::authenticate::{self, Identified};
 use crate::authorize::{self, Authorized, Ballot};
 use crate::config::Command;
-use crate::error::{Reason, Refusal, Stop};
+use crate::error::{Refusal, Stop};
 use crate::ledger::{Record, Transaction};
 use crate::limits::MAX_AGE;
 use crate::protocol::Timestamp;
@@ -80,15 +81,14 @@ pub(super) fn decide<'p>(
 /// Refuses a request that a lockdown is for, before its code is looked at. One that the ledger may have pruned is not
 /// recorded again.
 fn not_locked_down(context: &Context<'_>, identified: &Identified, transaction: &dyn Transaction) -> Result<(), Stop> {
-    if context.gateway.lockdown()?.is_none_or(|lockdown| lockdown.permits(identified.user())) {
+    let Some(refusal) = locked_down(context, identified)? else {
         return Ok(());
-    }
+    };
     let is_old = transaction.watermark()?.is_some_and(|watermark| identified.request().time() <= watermark);
     if is_old {
         return Ok(());
     }
-    let detail = "the gateway is locked down by its sysadmin; ask them when it ends";
-    Err(Refusal::new(Reason::LockedDown, detail).into())
+    Err(refusal.into())
 }
 
 fn is_vote(record: &Record) -> bool {

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use super::builtin;
 use super::context::Context;
+use super::lockdown::locked_down;
 use super::observer::{Observer, Step};
 use super::target::Target;
 use crate::admission::{self, Admission, Admitted, AdmittedAction, PendingRecord, RunEnd};
 use crate::authenticate::Identified;
-use crate::encryption::Encryption;
 use crate::error::{Deferral, Refusal, Stop};
 use crate::execute;
 use crate::intake::Message;
@@ -17,13 +17,20 @@ use crate::limits::EXCLUSIVE_POLL;
 use crate::protocol::{RunResult, Timestamp};
 use crate::reply::{ReplyComposer, about, history};
 
+/// How a wait for an exclusive command has ended.
+pub(super) enum Waited<'p> {
+    /// It may run.
+    Run(Box<Admitted<'p>>),
+    /// It is refused, with this reply.
+    Refused(Option<StoredReply>),
+}
+
 /// A delivery whose request is identified.
 pub(super) struct Delivery<'d> {
     pub(super) context: &'d Context<'d>,
     pub(super) identified: &'d Identified,
     /// The request's arguments, `name=value`, one on a line, with marks for secret values.
     pub(super) arguments: &'d str,
-    pub(super) encryption: &'d Encryption<'d>,
     pub(super) composer: ReplyComposer<'d>,
     pub(super) observer: &'d mut dyn Observer,
     /// When the delivery began.
@@ -35,15 +42,14 @@ pub(super) struct Delivery<'d> {
 impl<'d> Delivery<'d> {
     pub(super) fn new(
         context: &'d Context<'d>,
-        encryption: &'d Encryption<'d>,
         identified: &'d Identified,
         arguments: &'d str,
         message: &'d Message,
         observer: &'d mut dyn Observer,
         begun: Instant,
     ) -> Self {
-        let composer = ReplyComposer::new(encryption, identified, arguments, message);
-        Self { context, identified, arguments, encryption, composer, observer, begun, point: None }
+        let composer = ReplyComposer::new(context.gateway.settings(), identified, arguments, message);
+        Self { context, identified, arguments, composer, observer, begun, point: None }
     }
 
     /// The composer of replies that report what `self.point` is the event of.
@@ -52,15 +58,15 @@ impl<'d> Delivery<'d> {
     }
 
     /// Waits for an exclusive command to be free. The request is recorded, so a delivery that stops waiting loses
-    /// nothing.
+    /// nothing. A lockdown that begins meanwhile ends the wait.
     pub(super) fn wait_until_admitted<'p>(
         &mut self,
         ledger: &mut dyn Ledger,
         admission: Admission<'p>,
-    ) -> Result<Box<Admitted<'p>>, Stop> {
+    ) -> Result<Waited<'p>, Stop> {
         self.observer.note(Step::Admitted(self.identified, self.arguments));
         let mut waiting = match admission {
-            Admission::Admitted(admitted) => return Ok(admitted),
+            Admission::Admitted(admitted) => return Ok(Waited::Run(admitted)),
             Admission::Waiting(waiting) => waiting,
         };
         self.observer.note(Step::Waiting(None));
@@ -68,13 +74,30 @@ impl<'d> Delivery<'d> {
         let deadline = clock.instant() + self.context.timeouts.exclusive_wait;
         while clock.instant() < deadline {
             clock.sleep(EXCLUSIVE_POLL);
+            if let Some(refusal) = locked_down(self.context, self.identified)? {
+                let reply = self.stop_waiting(ledger, waiting.into_pending(), refusal)?;
+                return Ok(Waited::Refused(reply));
+            }
             match admission::retry(ledger, waiting, self.context.longest(), clock)? {
-                Admission::Admitted(admitted) => return Ok(admitted),
+                Admission::Admitted(admitted) => return Ok(Waited::Run(admitted)),
                 Admission::Waiting(still) => waiting = still,
             }
         }
         Err(Deferral::new("busy", "another run holds this exclusive command; the request stays recorded as waiting")
             .into())
+    }
+
+    /// Refuses a request that has waited in this delivery.
+    pub(super) fn stop_waiting(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        pending: PendingRecord,
+        refusal: Refusal,
+    ) -> Result<Option<StoredReply>, Stop> {
+        let transaction = ledger.transaction(&self.identified.id(), self.identified.user())?;
+        admission::still_waiting(transaction.as_ref())?;
+        let refusal = refusal.with_step(pending.waiting().and_then(|record| record.step));
+        self.refuse(transaction, pending, refusal, self.context.clock.now())
     }
 
     /// Runs what was admitted, and stores its outcome with the finished reply.

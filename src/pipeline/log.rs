@@ -54,8 +54,8 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         Step::Deferred(deferral) => {
             Line::new(Event::Deferred).field("part", deferral.part).field("detail", &deferral.detail)
         }
-        Step::Asked(identified, arguments, announcement) => {
-            request_fields(Line::new(Event::Pending), identified, arguments)
+        Step::Asked(identified, arguments, announcement, witness) => {
+            request_fields(with(Line::new(Event::Pending), *witness), identified, arguments)
                 .field("digest", short(&announcement.approval().digest.to_string()))
                 .field("until", announcement.approval().until)
                 .field("asked", names(announcement))
@@ -63,9 +63,11 @@ pub(super) fn line(step: &Step<'_>) -> Option<Line> {
         Step::Exception(role, announcement) => {
             Line::new(Event::Exception).field("role", role).field("told", names(announcement))
         }
-        Step::Voted(identified, record, what) => voted(identified, record, what),
-        Step::Claimed(identified, record) => voted(identified, record, "approved").field("run", "now"),
-        Step::Lapsed(record, why) => Line::new(Event::Lapsed)
+        Step::Voted(identified, record, what, witness) => voted(identified, record, what, *witness),
+        Step::Claimed(identified, record, witness) => {
+            voted(identified, record, "approved", *witness).field("run", "now")
+        }
+        Step::Lapsed(record, why, witness) => with(Line::new(Event::Lapsed), *witness)
             .field("request", record.id.short())
             .field("requester", &record.user)
             .field("detail", why),
@@ -96,8 +98,8 @@ fn with(line: Line, witness: Option<Witness<'_>>) -> Line {
 const LOGGED_DIGEST: usize = 32;
 
 /// A vote on the request `record`.
-fn voted(identified: &Identified, record: &Record, what: &str) -> Line {
-    let line = Line::new(Event::Voted)
+fn voted(identified: &Identified, record: &Record, what: &str, witness: Option<Witness<'_>>) -> Line {
+    let line = with(Line::new(Event::Voted), witness)
         .field("vote", what)
         .field("request", record.id.short())
         .field("requester", &record.user)

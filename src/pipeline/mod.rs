@@ -19,6 +19,7 @@ mod delivery;
 mod end;
 mod guard;
 mod judge;
+mod lockdown;
 mod log;
 mod observer;
 mod predict;
@@ -39,7 +40,7 @@ pub use trace::Trace;
 
 use approval::Voted;
 use decision::{Decision, decide};
-use delivery::Delivery;
+use delivery::{Delivery, Waited};
 use predict::predict;
 use send::Sender;
 use target::Target;
@@ -177,7 +178,7 @@ fn on_the_ledger(
         return predict(context, transaction.as_ref(), decision, now, observer);
     };
 
-    let mut delivery = Delivery::new(context, encryption, &identified, &arguments, message, observer, begun);
+    let mut delivery = Delivery::new(context, &identified, &arguments, message, observer, begun);
     let may_have_notices = matches!(decision, Decision::Resume(_) | Decision::Ask(..) | Decision::Admit(_, _, Some(_)));
     let reply = match decision {
         Decision::Resume(record) => delivery.resume(transaction, record, target.as_ref())?,
@@ -196,11 +197,13 @@ fn on_the_ledger(
         Decision::Admit(authorized, pending, announcement) => {
             delivery.exception(authorized.required(), announcement.as_ref())?;
             let admission = admission::admit(transaction, authorized, pending, announcement, context.longest(), now)?;
-            let admitted = delivery.wait_until_admitted(ledger, admission)?;
-            Some(delivery.execute(ledger, *admitted)?)
+            match delivery.wait_until_admitted(ledger, admission)? {
+                Waited::Run(admitted) => Some(delivery.execute(ledger, *admitted)?),
+                Waited::Refused(reply) => reply,
+            }
         }
     };
-    let id = identified.id();
+    let (id, user) = (identified.id(), identified.user().clone());
     let witness = context.witness(delivery.point);
     // The key has signed the reply. A sendmail that hangs must leave no key in this process's memory.
     drop(identified);
@@ -212,7 +215,7 @@ fn on_the_ledger(
         sender.about(&target.id, false)?;
     }
     if let Some(reply) = reply {
-        sender.own(&id, &reply, witness)?;
+        sender.own(&id, &user, reply, witness)?;
     }
     Ok(End::Handled)
 }

@@ -53,15 +53,15 @@ pub enum Step<'s> {
     /// `explain`: what the vote would change.
     Judged(&'s str),
     /// It waits for approval. The text is its arguments as they may be shown.
-    Asked(&'s Identified, &'s str, &'s Announcement),
+    Asked(&'s Identified, &'s str, &'s Announcement, Option<Witness<'s>>),
     /// It runs without approval, by this role.
     Exception(&'s str, &'s Announcement),
     /// The vote was recorded, about this request: `approved`, `denied`, `withdrew` or `cancelled`.
-    Voted(&'s Identified, &'s Record, &'static str),
+    Voted(&'s Identified, &'s Record, &'static str, Option<Witness<'s>>),
     /// The vote was the last one needed, and has claimed this request.
-    Claimed(&'s Identified, &'s Record),
+    Claimed(&'s Identified, &'s Record, Option<Witness<'s>>),
     /// This request has lapsed, and why.
-    Lapsed(&'s Record, &'s str),
+    Lapsed(&'s Record, &'s str, Option<Witness<'s>>),
     /// A notice was sent to this address.
     Noticed(&'s Notice, &'s str),
     /// It is recorded as admitted. The text is its arguments as they may be shown.

@@ -85,14 +85,14 @@ fn each(
         audit.identify(&id, &user);
         Observer::note(audit, Step::Resumed(&record));
         let encryption = Encryption::new(context.gateway, &context.timeouts);
-        match reply_to(context, &encryption, transaction, record, &user)? {
+        match reply_to(context, transaction, record, &user)? {
             Found::Reply(reply) => {
                 let mut sender = Sender::new(context, &encryption, transport, ledger.as_mut(), audit, begun);
                 sender.about(&id, true)?;
                 if let Some(target) = target {
                     sender.about(&target, false)?;
                 }
-                sender.own(&id, &reply, None)?;
+                sender.own(&id, &user, reply, None)?;
                 resumed.sent += 1;
             }
             Found::Waits => resumed.left += 1,
@@ -111,7 +111,6 @@ enum Found {
 /// The reply to a request that nobody works on: the stored one, or one that is composed and stored now.
 fn reply_to(
     context: &Context<'_>,
-    encryption: &Encryption<'_>,
     mut transaction: Box<dyn Transaction + '_>,
     record: Record,
     user: &UserName,
@@ -128,12 +127,12 @@ fn reply_to(
     let Some(person) = Person::find(gateway, user)? else {
         return Ok(Found::NoUser);
     };
-    let composer = ReplyComposer::of_record(encryption, &person, &record);
+    let composer = ReplyComposer::of_record(gateway.settings(), &person, &record);
     if record.state != State::Waiting {
         if let Some(asked) =
             transaction.voted_on(&record.id)?.map(|id| transaction.record_of(&id)).transpose()?.flatten()
         {
-            return give_up_vote(context, encryption, transaction, record, asked, &composer, now).map(Found::Reply);
+            return give_up_vote(context, transaction, record, asked, &composer, now).map(Found::Reply);
         }
         let story = transaction.story_of(&record.id)?;
         let point = admission::end_event(transaction.as_mut(), record.clone(), None, RunResult::Unknown, now)?;
@@ -158,7 +157,6 @@ fn voted_on(record: &Record) -> Option<RequestId> {
 /// Ends a vote whose delivery died after it had started the run, and that run.
 fn give_up_vote(
     context: &Context<'_>,
-    encryption: &Encryption<'_>,
     mut transaction: Box<dyn Transaction + '_>,
     record: Record,
     asked: Record,
@@ -177,7 +175,9 @@ fn give_up_vote(
             Err(_) => None,
         };
         let compose = |person: &Person| {
-            ReplyComposer::for_requester(encryption, person, &asked).at(head).unknown(&asked, &story, now)
+            ReplyComposer::for_requester(context.gateway.settings(), person, &asked)
+                .at(head)
+                .unknown(&asked, &story, now)
         };
         let final_reply = requester.as_ref().map(compose);
         Some((asked, final_reply))

@@ -40,11 +40,9 @@ impl<'s> Sender<'s> {
         observer: &'s mut dyn Observer,
         begun: Instant,
     ) -> Self {
-        // The time for messages is one: what was used to encrypt those that are stored is gone.
+        // The time for messages is one: what was used to decrypt the request is gone.
         let deadline = Instant::now() + context.timeouts.reply.saturating_sub(encryption.used());
-        let mut sender = Self { context, encryption, transport, ledger, observer, begun, deadline };
-        sender.log_withheld();
-        sender
+        Self { context, encryption, transport, ledger, observer, begun, deadline }
     }
 
     /// Sends what is left to send about the request `id` besides its own delivery's reply: notices, and, where a vote
@@ -56,12 +54,14 @@ impl<'s> Sender<'s> {
         };
         self.left_for_reading()?;
         let story = self.ledger.story(id)?;
-        if let (false, None, Some(reply)) = (is_own, record.replied, &record.reply) {
-            self.send(reply)?;
+        if let (false, None, Some(reply)) = (is_own, record.replied, record.reply.clone()) {
+            let witness = self.context.witness_in(&reply);
+            let reply = self.finished(id, &record.user, reply)?;
+            self.send(&reply)?;
             let now = self.context.clock.now();
             let left = self.left()?;
             admission::mark_concluded(self.ledger, id, left, now)?;
-            self.observer.note(Step::Replied(&reply.to, self.context.witness_in(reply)));
+            self.observer.note(Step::Replied(&reply.to, witness));
         }
         for one in story.notices.iter().filter(|notice| notice.sent.is_none()) {
             let message = self.notice(&record, &story, one)?;
@@ -103,11 +103,13 @@ impl<'s> Sender<'s> {
     pub(super) fn own(
         &mut self,
         id: &RequestId,
-        reply: &StoredReply,
+        user: &UserName,
+        reply: StoredReply,
         witness: Option<Witness<'_>>,
     ) -> Result<(), Stop> {
-        self.send(reply)?;
-        let witness = witness.or_else(|| self.context.witness_in(reply));
+        let witness = witness.or_else(|| self.context.witness_in(&reply));
+        let reply = self.finished(id, user.as_str(), reply)?;
+        self.send(&reply)?;
         self.observer.note(Step::Replied(&reply.to, witness));
         let context = self.context;
         let retention = context.gateway.settings().retention.as_duration();
@@ -118,6 +120,46 @@ impl<'s> Sender<'s> {
             self.observer.note(Step::NotRecorded(&error));
         }
         Ok(())
+    }
+
+    /// The reply to the request `id` of `user` as it is sent: a draft is encrypted now, outside any transaction, and
+    /// stored like that before it is sent, so that every copy is the same to the byte.
+    fn finished(&mut self, id: &RequestId, user: &str, reply: StoredReply) -> Result<StoredReply, Stop> {
+        if reply.draft.is_none() {
+            return Ok(reply);
+        }
+        let encrypted = self.encrypted(id, user, &reply)?;
+        let message = encrypted.unwrap_or_else(|| reply.message.clone());
+        let finished = StoredReply::finished(reply.to.clone(), message);
+        let left = self.left()?;
+        self.ledger.replace_reply(id, &reply, &finished, left)?;
+        self.log_withheld();
+        Ok(finished)
+    }
+
+    /// What is to be sent of a draft; `None` where it cannot be encrypted. The keys are gone when the program runs.
+    fn encrypted(&self, id: &RequestId, user: &str, reply: &StoredReply) -> Result<Option<Vec<u8>>, Stop> {
+        let person = match UserName::try_from(user) {
+            Ok(name) => Person::find(self.context.gateway, &name)?,
+            Err(_) => None,
+        };
+        let Some(person) = person else {
+            self.encryption.fault(format!("to {user}: the user has no files any more"));
+            return Ok(None);
+        };
+        let secrets = &person.secrets;
+        let keys = std::iter::once(&secrets.key).chain(secrets.previous.as_ref().map(|previous| &previous.key));
+        let opened = reply.open(keys, id);
+        let Person { name, user: _, secrets } = person;
+        drop(secrets);
+        Ok(match opened {
+            Some((kind, Some(plain))) => self.encryption.encrypt(&name, kind, &plain),
+            Some((kind, None)) => {
+                self.encryption.fault(format!("{kind} to {name}: no key of the user opens what was stored"));
+                None
+            }
+            None => None,
+        })
     }
 
     fn send(&mut self, message: &StoredReply) -> Result<(), Deferral> {

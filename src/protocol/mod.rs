@@ -8,6 +8,7 @@
 
 mod block;
 mod chain;
+mod draft;
 mod mac;
 mod name;
 mod notice;
@@ -23,6 +24,7 @@ mod value;
 
 pub use block::{Unreadable, has_start_line};
 pub use chain::ChainHead;
+pub use draft::{open_draft, seal_draft};
 pub use mac::{BadKey, Key, Mac, RequestId};
 pub use name::{BadName, CommandName, GatewayName, ParameterName, UserName};
 pub use notice::{NoticeBlock, check_notice};

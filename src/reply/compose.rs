@@ -7,6 +7,7 @@ use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::date::Date;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
+use zeroize::Zeroizing;
 
 use super::history::history;
 use super::text::{shorten, title, visible};
@@ -15,7 +16,6 @@ use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::{Invocation, Person};
 use crate::config::{EncryptKind, MailAddress, RunVia, Settings};
-use crate::encryption::Encryption;
 use crate::error::Refusal;
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
@@ -27,7 +27,6 @@ use crate::protocol::{ChainHead, Key, ReplyBlock, RequestId, RunResult, Timestam
 #[derive(Clone)]
 pub struct ReplyComposer<'p> {
     settings: &'p Settings,
-    encryption: &'p Encryption<'p>,
     encrypt: Option<EncryptKind>,
     user: &'p UserName,
     address: &'p MailAddress,
@@ -50,15 +49,9 @@ pub(super) struct Content<'c> {
 
 impl<'p> ReplyComposer<'p> {
     /// A composer for the request `identified`, which `message` brought, with its `arguments` as they may be shown.
-    pub fn new(
-        encryption: &'p Encryption<'p>,
-        identified: &'p Identified,
-        arguments: &str,
-        message: &'p Message,
-    ) -> Self {
+    pub fn new(settings: &'p Settings, identified: &'p Identified, arguments: &str, message: &'p Message) -> Self {
         Self {
-            settings: encryption.settings(),
-            encryption,
+            settings,
             encrypt: identified.encrypt(),
             user: identified.user(),
             address: identified.address(),
@@ -71,10 +64,9 @@ impl<'p> ReplyComposer<'p> {
     }
 
     /// A composer for a recorded request, whose message is not at hand, signed under its user's current key.
-    pub fn of_record(encryption: &'p Encryption<'p>, user: &'p Person, record: &Record) -> Self {
+    pub fn of_record(settings: &'p Settings, user: &'p Person, record: &Record) -> Self {
         Self {
-            settings: encryption.settings(),
-            encryption,
+            settings,
             encrypt: user.user.encrypt,
             user: &user.name,
             address: &user.user.address,
@@ -87,9 +79,9 @@ impl<'p> ReplyComposer<'p> {
     }
 
     /// The same for the final reply to a request that waited for approval. It answers the reply that said so.
-    pub fn for_requester(encryption: &'p Encryption<'p>, requester: &'p Person, record: &Record) -> Self {
-        let answers = Some(message_id(&record.id, Some("pending"), encryption.settings()));
-        Self { answers, ..Self::of_record(encryption, requester, record) }
+    pub fn for_requester(settings: &'p Settings, requester: &'p Person, record: &Record) -> Self {
+        let answers = Some(message_id(&record.id, Some("pending"), settings));
+        Self { answers, ..Self::of_record(settings, requester, record) }
     }
 
     /// The same, for what has led to this head of the audit chain.
@@ -144,19 +136,19 @@ impl<'p> ReplyComposer<'p> {
         self.write(Content { result: RunResult::Unknown, facts, body }, now)
     }
 
-    /// The whole reply, encrypted where the user's mail is. If that fails, it has the outcome and nothing else.
+    /// The whole reply. Where the user's mail is encrypted, that is its draft: the message, which is sent if it cannot be
+    /// encrypted, has the outcome and nothing else.
     pub(super) fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
         let result = content.result;
         let plain = self.message(&self.title, content, now);
-        let message = match self.encrypt {
-            None => plain,
-            Some(kind) => self.encryption.encrypt(self.user, kind, &plain).unwrap_or_else(|| {
-                // `verify` finds the end of the first line by it.
-                let facts = vec![("host", host())];
-                self.message(WITHHELD_TITLE, Content { result, facts, body: WITHHELD.to_owned() }, now)
-            }),
+        let to = self.address.to_string();
+        let Some(kind) = self.encrypt else {
+            return StoredReply::finished(to, plain);
         };
-        StoredReply { to: self.address.to_string(), message }
+        let plain = Zeroizing::new(plain);
+        // `verify` finds the end of the first line by the first fact.
+        let short = Content { result, facts: vec![("host", host())], body: WITHHELD.to_owned() };
+        StoredReply::to_encrypt(to, self.message(WITHHELD_TITLE, short, now), &plain, kind, self.key, &self.id)
     }
 
     fn message(&self, title: &str, content: Content<'_>, now: Timestamp) -> Vec<u8> {

@@ -20,7 +20,10 @@ pub use transport::ReplyTransport;
 
 use crate::ledger::StoredReply;
 
-/// The text of a stored reply, for showing it again.
+/// The text of a stored reply, for showing it again; `None` where it is encrypted, or is to be.
 pub fn stored_text(reply: &StoredReply) -> Option<String> {
+    if reply.draft.is_some() {
+        return None;
+    }
     crate::intake::readable(&reply.message).into_iter().next()
 }

@@ -101,7 +101,7 @@ pub fn notice(
             finish(WITHHELD_TITLE, format!("{head}{WITHHELD}"))
         }),
     };
-    Some(StoredReply { to: approver.user.address.to_string(), message })
+    Some(StoredReply::finished(approver.user.address.to_string(), message))
 }
 
 /// What a notice says that could not be encrypted.

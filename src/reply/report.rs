@@ -15,5 +15,5 @@ pub fn report_message(
 ) -> StoredReply {
     let id = format!("report.{}@{}", now.seconds(), settings.address.domain());
     let envelope = Envelope { to, subject, id, answers: None };
-    StoredReply { to: to.to_string(), message: message(envelope, text, settings, now) }
+    StoredReply::finished(to.to_string(), message(envelope, text, settings, now))
 }

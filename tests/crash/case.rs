@@ -49,10 +49,12 @@ pub enum Case {
     Approving,
     /// A denial ends a pending request; both users get a reply.
     Denying,
+    /// The reply is encrypted.
+    Encrypted,
 }
 
 impl Case {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Exclusive,
         Self::Shared,
         Self::Exit1,
@@ -67,11 +69,12 @@ impl Case {
         Self::First,
         Self::Checkpoint,
         Self::LogReset,
+        Self::Encrypted,
     ];
 
     /// Those of them in which `make test` lets calls fail.
-    pub const MAIN: [Self; 6] =
-        [Self::Exclusive, Self::Exit1, Self::Refused, Self::Unanswered, Self::Waited, Self::First];
+    pub const MAIN: [Self; 7] =
+        [Self::Exclusive, Self::Exit1, Self::Refused, Self::Unanswered, Self::Waited, Self::First, Self::Encrypted];
 
     /// What is delivered about an approval.
     pub const APPROVALS: [Self; 3] = [Self::Asking, Self::Approving, Self::Denying];
@@ -135,6 +138,7 @@ impl Case {
                 ensure!(ended.signal == Some(9), "{ended:?}");
                 site.release()?;
             }
+            Self::Encrypted => site.encrypt()?,
             Self::Asking | Self::Approving | Self::Denying => {
                 allow_asking(&site);
                 match self {

@@ -96,7 +96,8 @@ impl Site {
         }
         ensure!(messages.len() == self.messages, "{} messages: {messages:#?}", messages.len());
         for message in messages.values() {
-            let text = mailsudo::intake::readable(message.as_bytes()).into_iter().next().context("no text")?;
+            let read = self.read(message)?;
+            let text = mailsudo::intake::readable(read.as_bytes()).into_iter().next().context("no text")?;
             let key = if message.contains("\nTo: <bob@example.com>\n") { OTHER_KEY } else { KEY };
             let key = Key::from_hex(key).context("a key")?;
             let is_genuine = matches!(verify_reply(&text, &key), Verdict::Genuine(_))
@@ -132,6 +133,7 @@ impl Site {
         ensure!(verified.faults.is_empty(), "the audit chain: {:?}", verified.faults);
         // What was given out is never lost, whatever died.
         for reply in self.replies()? {
+            let reply = self.read(&reply)?;
             let name = &gateway.settings().gateway;
             let witnesses = read_witnesses("reply", &mut reply.as_bytes(), &gateway)?;
             // A notice has no head: it is made again from the record, and must stay the same.

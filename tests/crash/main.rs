@@ -18,6 +18,7 @@ mod disk;
 mod judge;
 mod postgres;
 mod power;
+mod reader;
 mod site;
 mod strace;
 mod tried;
@@ -34,7 +35,7 @@ const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
 
 /// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors are idle
 /// then.
-const CASES_AT_ONCE: usize = 6;
+const CASES_AT_ONCE: usize = 7;
 
 /// A call of a case, and what happens there.
 #[derive(Debug)]
@@ -46,12 +47,16 @@ struct Point {
 }
 
 /// The calls of a case at which a delivery is disturbed. Those before the ledger is looked at are the same in every
-/// case.
+/// case, and an encrypted reply differs from others while it is encrypted.
 fn calls(case: Case) -> Vec<Call> {
     let calls = case.site().and_then(|site| case.calls(&site));
     let calls = calls.unwrap_or_else(|error| panic!("{case:?}, undisturbed: {error:#}"));
     let all = is_soak() || case == Case::Exclusive;
-    calls.into_iter().filter(|call| all || call.after_ledger).collect()
+    let is_worth = |call: &Call| match case {
+        Case::Encrypted => call.while_encrypting,
+        _ => call.after_ledger,
+    };
+    calls.into_iter().filter(|call| all || is_worth(call)).collect()
 }
 
 /// Whether it is worth a look how the case goes on when `call` fails.
@@ -84,6 +89,7 @@ fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
         site.wait_for_children()?;
     }
     let before = site.look().context("the ledger it left")?;
+    site.judge_stored()?;
     let known = site.settle(before.as_ref())?;
     tried.count(happened, &known, site.test_gateway.runs().len());
     Ok(())

@@ -60,6 +60,8 @@ pub struct Site {
     pub is_exclusive: bool,
     /// Whether calls fail in the first delivery, so that it may have been unable to run the command.
     pub calls_fail: bool,
+    /// Whether alice's mail is encrypted.
+    pub is_encrypted: bool,
     /// When the mail's request was signed, which no other was.
     signed: Timestamp,
     /// Where the ledger is, in memory if there is room: whether it reaches a disk is for `disk.rs` to say.
@@ -116,6 +118,7 @@ impl Site {
             messages: 1,
             is_exclusive: true,
             calls_fail: false,
+            is_encrypted: false,
             signed: Timestamp::from_seconds(0),
             _memory: memory,
         }

@@ -19,6 +19,9 @@ pub const SHORT_WAITS: &str = "--inject=clock_nanosleep:retval=0:delay_enter=50m
 /// root may not look into what is hidden.
 const LOOK_IN: &str = "--inject=prctl:retval=0";
 
+/// How many calls, at least, stand between the commit of a draft and its encryption: the user's files are read.
+const BEFORE_ENCRYPTION: usize = 25;
+
 /// One call of a delivery: the `nth` of its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Call {
@@ -28,6 +31,8 @@ pub struct Call {
     pub after_ledger: bool,
     /// Whether a child may have been started by then.
     pub after_start: bool,
+    /// Whether the reply is being encrypted, and stored like that.
+    pub while_encrypting: bool,
 }
 
 /// Options that only list the calls, with the paths of their descriptors and up to `bytes` of what is written, in hex.
@@ -70,7 +75,8 @@ pub fn calls(trace: &Path, ledger: &Path) -> Vec<Call> {
     let ledger = hex(ledger.as_os_str().as_encoded_bytes());
     let mut counts: HashMap<&str, u32> = HashMap::new();
     let (mut after_ledger, mut after_start) = (false, false);
-    let mut calls = Vec::new();
+    let mut calls: Vec<Call> = Vec::new();
+    let mut encrypts = 0..0;
     for line in listing.lines() {
         after_ledger |= line.contains(&ledger);
         let Some((name, _)) = line.split_once('(') else { continue };
@@ -81,7 +87,18 @@ pub fn calls(trace: &Path, ledger: &Path) -> Vec<Call> {
         after_start |= ["clone", "clone3", "vfork"].contains(&name);
         let nth = counts.entry(name).or_default();
         *nth += 1;
-        calls.push(Call { name: name.to_owned(), nth: *nth, after_ledger, after_start });
+        // The files of the program that encrypts, and then the one that sendmail reads.
+        let file = |name: &str| line.contains(&format!("\"{}\"", hex(name.as_bytes())));
+        if file("given") && encrypts.end == 0 {
+            encrypts = calls.len().saturating_sub(BEFORE_ENCRYPTION)..usize::MAX;
+        }
+        if file("reply") {
+            encrypts.end = encrypts.end.min(calls.len());
+        }
+        calls.push(Call { name: name.to_owned(), nth: *nth, after_ledger, after_start, while_encrypting: false });
+    }
+    for (at, call) in calls.iter_mut().enumerate() {
+        call.while_encrypting = encrypts.contains(&at);
     }
     calls
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mailsudo::protocol::Timestamp;
 
+use crate::chain::verify;
 use crate::common::{KEY, TestGateway, block, mail};
 use crate::gateway::{deliver, during_the_run, new, via_sudo};
 
@@ -181,6 +182,8 @@ fn a_full_disk_at_every_size_defers_and_loses_nothing() {
         let integrity: String =
             test_gateway.ledger().query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer");
         assert_eq!(integrity, "ok", "{blocks}");
+        let chain = verify(&test_gateway);
+        assert!(chain.status.success(), "{blocks}: {chain:?}");
     }
     assert!((8..30).contains(&deferred), "the sizes tried are those that matter: {deferred}");
 }

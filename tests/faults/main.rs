@@ -19,6 +19,7 @@ mod common;
 #[path = "../common/database.rs"]
 mod database;
 
+mod chain;
 mod gateway;
 mod ledger;
 mod postgres;

@@ -162,6 +162,42 @@ fn signs_only(folder: &Path) -> String {
 }
 
 /// The end that the certificate gives is the one that its maker set.
+/// A message is encrypted to each of the gateway's own keys, and decrypted: each fault that makes that fail is said.
+#[test]
+fn check_tries_the_gateways_own_keys() {
+    let gateway = CliGateway::new();
+    let folder = gateway.folder.path();
+    let home = folder.display().to_string();
+    let settings = fs::read_to_string(gateway.path("mailsudo.toml")).expect("settings");
+    gateway.write("ops.key", &tool(folder, &["sqop", "generate-key", "ops"], ""));
+    gateway.write("ops.pem", &x509(folder, &["-newkey", "rsa:2048"]));
+    tool(folder, &["cp", "x509.key", "smime.key"], "");
+    gateway.write("other.pem", &x509(folder, &["-newkey", "rsa:2048"]));
+    gateway.write("garbage", "no key\n");
+    tool(folder, &["chmod", "600", "ops.key", "smime.key", "ops.pem", "other.pem", "garbage"], "");
+    let said = |lines: &str| {
+        gateway.write("mailsudo.toml", &format!("{settings}[decryption]\n{}\n", lines.replace("HOME", &home)));
+        gateway.run(&["check"]).out
+    };
+    for (lines, kind) in [
+        ("openpgp_key = \"HOME/ops.key\"", "openpgp"),
+        ("smime_key = \"HOME/smime.key\"\nsmime_certificate = \"HOME/ops.pem\"", "smime"),
+    ] {
+        let out = said(lines);
+        assert!(out.contains(&format!("requests that are encrypted with {kind} can be read")), "{out}");
+    }
+    for (lines, why) in [
+        ("openpgp_key = \"HOME/garbage\"", "sqop"),
+        ("openpgp_key = \"HOME/missing\"", "missing"),
+        ("smime_key = \"HOME/smime.key\"\nsmime_certificate = \"HOME/other.pem\"", "cannot be decrypted"),
+        ("smime_key = \"HOME/garbage\"\nsmime_certificate = \"HOME/ops.pem\"", "openssl"),
+    ] {
+        let out = said(lines);
+        let line = out.lines().find(|line| line.contains("cannot be read, and stay in the queue or are refused"));
+        assert!(line.is_some_and(|line| line.contains(why)), "{lines}: {out}");
+    }
+}
+
 #[test]
 fn the_end_of_an_openpgp_certificate_is_read() {
     let gateway = CliGateway::new();

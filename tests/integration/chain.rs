@@ -332,7 +332,7 @@ fn what_pruning_leaves_is_whole() {
 }
 
 /// What `text` holds of the chain, and whether the chain has it.
-fn found_in(test_gateway: &TestGateway, text: &str) -> Vec<(Witness, Found)> {
+pub(crate) fn found_in(test_gateway: &TestGateway, text: &str) -> Vec<(Witness, Found)> {
     let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
     let verified = verified(test_gateway);
     let witnesses = read_witnesses("x", &mut text.as_bytes(), &gateway).expect("read");

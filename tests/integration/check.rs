@@ -92,16 +92,19 @@ impl Postfix {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
     }
 
-    /// The findings about `about` that are not ok.
+    /// The findings about `about` that are not ok. The gateways of other tests lie beside this one.
     fn found(&self, about: &str) -> Vec<Finding> {
+        self.all(about).into_iter().filter(|one| !one.text.contains(" too: ")).collect()
+    }
+
+    /// The same with what other gateways of this host have too.
+    fn all(&self, about: &str) -> Vec<Finding> {
         let mut command = self.gateway.command(&["check", "--json", "--config", "."]);
         command.env("PATH", format!("{}:/usr/bin:/bin", self.gateway.path("bin").display()));
         let said = said(command.output().expect("the program"));
         let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out));
         let all = report["findings"].as_array().expect("a list").iter();
         all.filter(|one| one["about"] == about && one["level"] != "ok")
-            // The gateways of other tests lie beside this one.
-            .filter(|one| !one["what"].as_str().is_some_and(|what| what.contains(" too: ")))
             .map(|one| Finding {
                 level: one["level"].as_str().expect("a word").to_owned(),
                 text: format!("{} -> {}", one["what"].as_str().expect("text"), one["remedy"].as_str().expect("text")),
@@ -196,6 +199,25 @@ fn a_totp_secret_of_two_users_is_found() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].text.contains("alice and bob have the same TOTP secret"), "{found:?}");
     assert!(found[0].text.contains("user rotate bob --totp"), "{found:?}");
+}
+
+#[test]
+fn a_totp_secret_that_a_user_of_another_gateway_has_is_found() {
+    let postfix = Postfix::new();
+    for name in ["paris", "paris/users.d", "paris/commands.d", "paris/secrets.d"] {
+        fs::create_dir(postfix.gateway.path(name)).expect("a folder");
+    }
+    let copied = |from: &str| fs::read_to_string(postfix.gateway.path(from)).expect("a file");
+    postfix.gateway.write("paris/mailsudo.toml", &copied("mailsudo.toml").replace("berlin", "paris"));
+    postfix.gateway.write("paris/users.d/carol.toml", &copied("users.d/alice.toml"));
+    postfix.gateway.write("paris/secrets.d/carol.toml", &copied("secrets.d/alice.toml"));
+    let secret = postfix.gateway.path("paris/secrets.d/carol.toml");
+    fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let found = postfix.all("totp");
+    let of_carol: Vec<_> = found.iter().filter(|one| one.text.contains("/paris too: ")).collect();
+    assert_eq!(of_carol.len(), 1, "{found:?}");
+    assert!(of_carol[0].text.starts_with("alice has the TOTP secret of carol in "), "{found:?}");
+    assert!(of_carol[0].text.contains("user rotate alice --totp"), "{found:?}");
 }
 
 #[test]

@@ -70,6 +70,87 @@ fn what_is_inside_is_the_request() {
     }
 }
 
+/// As Thunderbird documents its mail (draft-autocrypt-lamps-protected-headers): header fields inside, an inner multipart with
+/// the sender's key beside the text, signed and encrypted in one step; S/MIME with a detached signature.
+#[test]
+fn what_thunderbird_makes_is_read() {
+    let part = |block: &str| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=\"----out\"; protected-headers=\"v1\"\r\nFrom: Alice <alice@example.com>\r\n\
+             To: ops@example.com\r\nMessage-ID: <1@example.com>\r\nSubject: the true one\r\n\r\n------out\r\n\
+             Content-Type: multipart/mixed; boundary=\"----in\"\r\n\r\n------in\r\n\
+             Content-Type: text/plain; charset=UTF-8; format=flowed\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n------in\r\n\
+             Content-Type: application/pgp-keys; name=\"OpenPGP_0x1.asc\"\r\n\
+             Content-Disposition: attachment; filename=\"OpenPGP_0x1.asc\"\r\nContent-Description: OpenPGP public key\r\n\r\nkey\r\n\
+             ------in--\r\n\r\n------out--\r\n",
+            base64(block)
+        )
+    };
+    let mut gateway = gateway();
+    let folder = gateway.folder.path().to_owned();
+    gateway.write("alice.key", 0o600, &tool(&folder, &["sqop", "generate-key", "alice"], ""));
+    let block = gateway.block(gateway.clock.now(), "restart", &[("service", "nginx")]);
+    let armored = tool(&folder, &["sqop", "encrypt", "--sign-with=alice.key", "ops.asc"], &part(&block));
+    let mail = format!(
+        "From: Alice <alice@example.com>\nTo: ops@example.com\nSubject: ...\nMessage-ID: <1@example.com>\nMIME-Version: 1.0\n\
+         Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\";\n boundary=\"----enc\"\n\n\
+         This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)\n------enc\nContent-Type: application/pgp-encrypted\n\
+         Content-Description: PGP/MIME version identification\n\nVersion: 1\n\n------enc\n\
+         Content-Type: application/octet-stream; name=\"encrypted.asc\"\nContent-Description: OpenPGP encrypted message\n\
+         Content-Disposition: inline; filename=\"encrypted.asc\"\n\n{armored}\n------enc--\n"
+    );
+    let ended = gateway.deliver(&mail);
+    assert_eq!(gateway.runs().len(), 1, "{ended:?}");
+
+    gateway.clock.forward(30);
+    let block = gateway.block(gateway.clock.now(), "restart", &[("service", "nginx")]);
+    let sign = ["openssl", "cms", "-sign", "-binary", "-signer", "smime.pem", "-inkey", "smime.key"];
+    let signed = tool(&folder, &sign, &part(&block));
+    assert!(signed.contains("multipart/signed"), "{signed}");
+    let ended = gateway.deliver(&smime(&gateway, &signed));
+    assert_eq!(gateway.runs().len(), 2, "{ended:?}");
+}
+
+fn base64(text: &str) -> String {
+    let folder = std::env::temp_dir();
+    tool(&folder, &["base64"], text).trim_end().replace('\n', "\r\n")
+}
+
+/// As Outlook makes it: the text is inside the signature, and that is encrypted. The signature itself counts nothing.
+#[test]
+fn what_is_signed_as_opaque_data_inside_is_the_request() {
+    let sign = |gateway: &TestGateway, more: &[&str], text: &str| {
+        let words = ["openssl", "cms", "-sign", "-nodetach", "-binary", "-signer", "smime.pem", "-inkey", "smime.key"];
+        tool(gateway.folder.path(), &[&words[..], more].concat(), &part(text)).replace('\n', "\r\n")
+    };
+    for encrypt in [openpgp, smime] {
+        let mut gateway = gateway();
+        let block = gateway.block(gateway.clock.now(), "restart", &[("service", "nginx")]);
+        let ended = gateway.deliver(&encrypt(&gateway, &sign(&gateway, &[], &block)));
+        assert_eq!(gateway.runs().len(), 1, "{ended:?}");
+        gateway.clock.forward(30);
+        let ended = gateway.deliver(&encrypt(&gateway, &sign(&gateway, &[], "no request")));
+        assert!(ended.refused("not-a-request"), "{ended:?}");
+        // Without the signer's certificate openssl does not say what is inside.
+        let ended = gateway.deliver(&encrypt(&gateway, &sign(&gateway, &["-nocerts"], &block)));
+        assert!(ended.refused("not-decrypted") && ended.replies.is_empty(), "{ended:?}");
+        let cut = sign(&gateway, &[], &block);
+        let cut = encrypt(&gateway, &cut[..cut.len() / 2]);
+        assert!(gateway.deliver(&cut).refused("not-decrypted"));
+        // More than the limit, inside.
+        let large = sign(&gateway, &[], &"x".repeat(300 << 10));
+        let ended = gateway.deliver(&encrypt(&gateway, &large));
+        assert!(ended.refused("too-large"), "{ended:?}");
+        assert_eq!(gateway.runs().len(), 1);
+    }
+    // One that is signed and not encrypted is not unpacked: that would have anybody's mail run a program without
+    // [decryption].
+    let mut gateway = gateway();
+    let block = gateway.block(gateway.clock.now(), "restart", &[("service", "nginx")]);
+    let ended = gateway.deliver(&format!("From: alice@example.com\n{}", sign(&gateway, &[], &block)));
+    assert!(ended.refused("not-a-request"), "{ended:?}");
+}
+
 #[test]
 fn what_cannot_be_decrypted_is_refused_and_a_broken_gateway_defers() {
     let mut gateway = gateway();

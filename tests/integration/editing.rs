@@ -64,6 +64,26 @@ fn a_command_is_added_changed_and_removed() {
     assert!(!gateway.path("commands.d/list.toml").exists());
 }
 
+#[test]
+fn a_secret_parameter_is_added_by_an_option() {
+    let gateway = CliGateway::new();
+    let add = ["command", "add", "password", "--argv", "/bin/true {account} {password}", "--run-as", "root"];
+    let specs = ["--parameter", "account=pattern:^[a-z]+$:20", "--parameter", "password=pattern:^[a-z0-9]+$:40"];
+    let rest = ["--secret", "password", "--allow", "web", "--yes"];
+    let added = gateway.run(&[&add[..], &specs, &rest].concat());
+    assert_eq!(added.status, 0, "{}", added.err);
+    let now = text(&gateway, "commands.d/password.toml");
+    let section = "[parameters.password]\npattern = \"^[a-z0-9]+$\"\nmax_length = 40\nsecret = true\n";
+    assert!(now.contains(section) && now.matches("secret").count() == 1, "{now}");
+    let shown = gateway.run(&words("command show password")).out;
+    assert!(shown.contains("parameter  password: ") && shown.matches("; secret\n").count() == 1, "{shown}");
+    let json: Value = serde_json::from_str(&gateway.run(&words("command show password --json")).out).expect("JSON");
+    assert_eq!(json["parameters"]["password"]["secret"], true);
+    assert_eq!(json["parameters"]["account"]["secret"], false);
+    let wrong = gateway.run(&words("command edit password --secret nothing --yes"));
+    assert!(wrong.status == 1 && wrong.err.contains("--secret: there is no parameter nothing"), "{}", wrong.err);
+}
+
 /// The sudo rules are never forgotten: they change in the same step, after visudo has accepted them.
 #[test]
 fn the_sudo_rules_change_with_the_commands() {

@@ -31,7 +31,7 @@ pub(crate) fn tool(folder: &Path, words: &[&str], input: &str) -> String {
 }
 
 /// alice's mail is encrypted with OpenPGP, to a key made by sqop.
-fn openpgp(more: &str) -> TestGateway {
+pub(crate) fn openpgp(more: &str) -> TestGateway {
     let gateway = TestGateway::new();
     gateway.set(more);
     let key = tool(gateway.folder.path(), &["sqop", "generate-key", "alice <alice@example.com>"], "");
@@ -54,14 +54,14 @@ fn restart(gateway: &mut TestGateway) -> Ended {
 }
 
 /// The armored message in a PGP/MIME mail.
-fn armored(mail: &str) -> String {
+pub(crate) fn armored(mail: &str) -> String {
     let begin = mail.find("-----BEGIN PGP MESSAGE-----").expect("a message");
     let end = mail.find("\n--=-mailsudo-encrypted--\n").expect("the end of the part");
     mail[begin..end].to_owned()
 }
 
 /// What must be inside: the true subject, the header's copies, and a genuine reply.
-fn genuine(folder: &Path, part: &str) {
+pub(crate) fn genuine(folder: &Path, part: &str) {
     let said = verify(folder, part);
     assert!(said.starts_with("genuine: gateway berlin answered request "), "{said}");
     assert!(part.contains("Subject: [berlin] restart service=nginx: ok\r\n") || part.contains("nginx"), "{part}");
@@ -91,7 +91,7 @@ fn unreadable(gateway: &TestGateway, reply: &str) {
     let stored: Vec<u8> = gateway.ledger().query_row(sql, [], |row| row.get(0)).expect("a stored reply");
     assert_eq!(String::from_utf8_lossy(&stored), reply, "it is stored as it is sent");
     let said = verify(gateway.folder.path(), reply);
-    assert!(said.starts_with("not verified: the message is encrypted. Decrypt it first"), "{said}");
+    assert!(said.starts_with("not verified: the message is encrypted. Save it, and verify what is inside: mailsudo verify --decrypt-command '"), "{said}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::database::server::{DELIVER, OWNER, server};
 use crate::database::{new, open};
 
 /// What another node does for this gateway, and the new replies.
-fn resumed(test_gateway: &TestGateway) -> (Resumed, Vec<String>) {
+pub(crate) fn resumed(test_gateway: &TestGateway) -> (Resumed, Vec<String>) {
     let read = || {
         let folder = fs::read_dir(test_gateway.path("replies")).expect("replies");
         let mut files: Vec<_> = folder.map(|entry| entry.expect("an entry").path()).collect();

@@ -505,9 +505,13 @@ fn a_lockdown_is_one_command_and_is_recorded() {
     let begun = test_gateway.run(&["lockdown", "--except", "alice"]);
     assert!(begun.status == 0 && begun.err.contains("event=lockdown state=begun except=alice"), "{}", begun.err);
     assert_eq!(mode(&test_gateway.path("lockdown.toml")), 0o644);
+    let warned = test_gateway.run(&["check"]).out;
+    assert!(warned.contains("locked down: requests of alice are accepted, and all others refused"), "{warned}");
+    assert!(warned.contains("lockdown --end"), "{warned}");
     let ended = test_gateway.run(&["lockdown", "--end"]);
     assert!(ended.status == 0 && ended.err.contains("event=lockdown state=ended"), "{}", ended.err);
     assert!(!test_gateway.path("lockdown.toml").exists());
+    assert!(!test_gateway.run(&["check"]).out.contains("locked down"));
     assert_eq!(test_gateway.run(&["user", "disable", "bob"]).status, 0);
     let verified = json(&test_gateway.run(&["log", "--verify", "--json"]));
     assert_eq!((&verified["whole"], &verified["events"]), (&Value::Bool(true), &Value::from(3)));

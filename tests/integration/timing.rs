@@ -3,12 +3,17 @@
 //!
 //! Counted here: all three within 0.1 %, which is the digits of their keys and handling the file that nobody has.
 //! Reading that file, some microseconds in the kernel, is not counted and left uneven: nobody outside sees when a
-//! delivery ends, since mails like these are answered by nothing.
+//! delivery ends, since mails like these are answered by nothing. How much that is, and whether it could be told from
+//! noise, is shown by `make soak` and asserted nowhere.
+
+#![allow(clippy::cast_precision_loss, reason = "counts of a measurement")]
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use crate::cli::CliGateway;
+use crate::common::TestGateway;
 
 /// How far apart the counts may be, in thousandths of the least.
 const NOISE: u64 = 10;
@@ -60,4 +65,76 @@ fn an_unknown_a_disabled_and_a_known_user_cost_the_same() {
     let (least, most) = (counts.iter().min().expect("three"), counts.iter().max().expect("three"));
     assert!((most - least) * 1000 <= least * NOISE, "known, disabled, unknown: {counts:?}");
     assert!(!test_gateway.path("ledger/ledger.db").exists(), "and none of them opens the ledger");
+}
+
+/// Welch's t of two samples: the difference of their means, in standard errors.
+fn welch(first: &[f64], second: &[f64]) -> f64 {
+    let moments = |sample: &[f64]| {
+        let count = sample.len() as f64;
+        let mean = sample.iter().sum::<f64>() / count;
+        let variance = sample.iter().map(|each| (each - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        (mean, variance / count)
+    };
+    let ((first, first_error), (second, second_error)) = (moments(first), moments(second));
+    (first - second) / (first_error + second_error).sqrt()
+}
+
+/// The values up to the `percent`-th percentile of both samples together, as dudect crops them: what is above is mostly
+/// what else the machine did.
+fn cropped(sample: &[f64], both: &[f64], percent: usize) -> Vec<f64> {
+    let limit = both[(both.len() - 1) * percent / 100];
+    sample.iter().copied().filter(|each| *each <= limit).collect()
+}
+
+/// What dudect does (Reparaz, Balasch, Verbauwhede: Dude, is my code constant time?, 2017): two classes of input in random
+/// order, and Welch's t of their times, all of them and the fastest. Above 4.5 the classes can be told apart.
+fn compare(what: &str, test_gateway: &mut TestGateway, mails: [&str; 2], rounds: usize) {
+    let mut samples = [Vec::with_capacity(rounds), Vec::with_capacity(rounds)];
+    let mut order = 0x9e37_79b9_7f4a_7c15_u64;
+    while samples.iter().any(|sample| sample.len() < rounds) {
+        order ^= order << 13;
+        order ^= order >> 7;
+        order ^= order << 17;
+        let class = usize::from(order & 1 == 1);
+        let begun = Instant::now();
+        let ended = test_gateway.deliver(mails[class]);
+        let took = begun.elapsed().as_nanos() as f64 / 1000.0;
+        assert!(ended.refused("bad-mac") && ended.replies.is_empty(), "{ended:?}");
+        samples[class].push(took);
+    }
+    let mut both = samples.concat();
+    both.sort_unstable_by(f64::total_cmp);
+    let [first, second] = &samples;
+    let t = |percent| welch(&cropped(first, &both, percent), &cropped(second, &both, percent));
+    let median = |sample: &[f64]| {
+        let mut sorted = sample.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    };
+    println!(
+        "timing: {what}: {} and {} mails, medians {:.2} and {:.2} µs; Welch's t of all {:.1}, of the fastest 99 % {:.1}, 90 % {:.1}, \
+         50 % {:.1}",
+        first.len(),
+        second.len(),
+        median(first),
+        median(second),
+        welch(first, second),
+        t(99),
+        t(90),
+        t(50)
+    );
+}
+
+#[test]
+#[ignore = "measures and asserts nothing about time: make soak"]
+fn an_unknown_and_a_known_user_are_compared_by_time() {
+    let rounds = std::env::var("MAILSUDO_TIMING").map_or(20_000, |text| text.parse().expect("a number"));
+    let mut test_gateway = TestGateway::new();
+    let (known, unknown) = (forged("alice"), forged("carol"));
+    // Whether the method finds a difference where there is none.
+    compare("a known user and the same again", &mut test_gateway, [&known, &known], rounds);
+    compare("a known and an unknown user", &mut test_gateway, [&known, &unknown], rounds);
+    // Whether it finds one where there is one.
+    let longer = known.replace("\n\nmailsudo", &format!("\n\n{}\nmailsudo", "Good morning,\n".repeat(50)));
+    compare("a known user and a longer mail", &mut test_gateway, [&known, &longer], rounds);
 }

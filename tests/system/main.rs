@@ -16,12 +16,16 @@
 )]
 
 mod approval;
+mod chaos;
+mod chaos_events;
 mod check;
 mod check_around;
 mod commands;
 mod completion;
 mod concurrency;
+mod confidential;
 mod delivered;
+mod forks;
 mod gateway;
 mod gateways;
 mod hardening;
@@ -48,6 +52,7 @@ mod remedies;
 mod resumed;
 mod sender_auth;
 mod setup;
+mod small_disks;
 mod smtp;
 mod smtp_transport;
 mod spy_gateway;

@@ -109,6 +109,10 @@ fn one_command_leads_to_a_genuine_reply_and_another_one_back() {
     let verdict = process::run_with_input(PROGRAM, &["verify", "--key", KEY], &reply);
     assert!(verdict.status.success(), "{verdict:?}");
 
+    run(PROGRAM, &["log", "export", "--config", FOLDER, "/root/setup-export.jsonl"]);
+    assert!(process::text("/root/setup-export.jsonl").contains("\"change\":\"setup\""), "it is in the audit chain");
+    run("rm", &["-f", "/root/setup-export.jsonl", "/root/setup-export.jsonl.manifest.json"]);
+
     let after = state();
     let again = setup(&[&ANSWERS[..], &["--yes"]].concat());
     assert!(again.status.success() && said(&again).ends_with("nothing to change\n"), "{}", said(&again));

@@ -102,6 +102,12 @@ impl User {
         Mailbox::of(&self.address)
     }
 
+    /// What `verify` says of a mail.
+    pub(crate) fn verify(&self, more: &[&str], mail: &str) -> String {
+        let said = run_with_input(self.program, &[&["verify", "--key", &self.key], more].concat(), mail);
+        [said.stdout, said.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+    }
+
     /// Panics unless the reply is one that the user's key proves genuine and unaltered.
     pub(crate) fn assert_genuine(&self, reply: &str) {
         let verdict = run_with_input(self.program, &["verify", "--key", &self.key], reply);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::KeyFile;
+use super::decrypt::{check_decrypted, is_about};
 use super::verify::{Checked, Finding, Statement, check};
 use crate::limits::{IMAP_POLL, REPLY_POLL};
 use crate::protocol::RequestId;
@@ -22,6 +23,8 @@ use crate::system::clock::Clock;
 use files::Files;
 use imap::Inbox;
 use settings::{Place, configured};
+
+pub use settings::decrypt_command;
 
 /// A mailbox, as it is before the request is sent.
 #[derive(Debug)]
@@ -58,21 +61,24 @@ impl Mailbox {
         }
     }
 
-    /// Waits up to `within` for the reply to the request `id` under `key`; `None` if it does not come.
+    /// Waits up to `within` for the reply to the request `id` under `key`; `None` if it does not come. One that is
+    /// encrypted is decrypted by the shell command `decrypt`, or by that of the client's settings; without any, that it is
+    /// encrypted is the finding.
     ///
     /// # Errors
     ///
-    /// The mailbox cannot be read.
+    /// The mailbox cannot be read, or the command fails.
     pub fn wait(
         &mut self,
         id: &RequestId,
         key: &KeyFile,
+        decrypt: Option<&str>,
         within: Duration,
         clock: &dyn Clock,
     ) -> Result<Option<Checked>> {
         let deadline = clock.instant() + within;
         loop {
-            if let Some(found) = self.find(id, key)? {
+            if let Some(found) = self.find(id, key, decrypt)? {
                 return Ok(Some(found));
             }
             if clock.instant() >= deadline {
@@ -86,7 +92,7 @@ impl Mailbox {
     }
 
     /// The reply to the request `id`, if it is there.
-    fn find(&mut self, id: &RequestId, key: &KeyFile) -> Result<Option<Checked>> {
+    fn find(&mut self, id: &RequestId, key: &KeyFile, decrypt: Option<&str>) -> Result<Option<Checked>> {
         let messages = match &mut self.0 {
             Kind::Files(files) => files.messages()?,
             Kind::Imap(inbox) => inbox.messages()?,
@@ -98,6 +104,18 @@ impl Mailbox {
             Finding::OlderThanKey(_) | Finding::Encrypted(_) | Finding::NotGenuine => false,
         };
         let keys = std::slice::from_ref(key);
-        Ok(messages.iter().map(|message| check(message, keys)).find(is_reply))
+        for message in &messages {
+            let mut checked = check(message, keys);
+            if matches!(checked.finding, Finding::Encrypted(_)) && is_about(message, id) {
+                checked = check_decrypted(message, keys, || decrypt_command(decrypt))?;
+                if matches!(checked.finding, Finding::Encrypted(_)) {
+                    return Ok(Some(checked));
+                }
+            }
+            if is_reply(&checked) {
+                return Ok(Some(checked));
+            }
+        }
+        Ok(None)
     }
 }

@@ -1,8 +1,10 @@
-//! The client's settings, `client.conf` beside the key files. In: its text. Out: where replies come.
+//! The client's settings, `client.conf` beside the key files. In: its text. Out: where replies come, and how they are
+//! decrypted.
 //!
 //! MUST: no password stands in it; it names a file or a command.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,6 +29,7 @@ pub(super) enum Place {
 #[serde(deny_unknown_fields)]
 struct Settings {
     mailbox: Option<PathBuf>,
+    decrypt_command: Option<String>,
     imap: Option<Imap>,
 }
 
@@ -72,13 +75,32 @@ pub(super) fn configured() -> Result<Place> {
 fn read(text: &str) -> Result<Place> {
     let settings: Settings = toml::from_str(text).context("it has the key mailbox or the section [imap]")?;
     match settings {
-        Settings { mailbox: Some(path), imap: None } => {
+        Settings { mailbox: Some(path), imap: None, .. } => {
             absolute("mailbox", &path)?;
             Ok(Place::Path(path))
         }
-        Settings { mailbox: None, imap: Some(imap) } => Ok(Place::Imap(imap.account()?)),
+        Settings { mailbox: None, imap: Some(imap), .. } => Ok(Place::Imap(imap.account()?)),
         _ => bail!("it needs either the key mailbox or the section [imap]"),
     }
+}
+
+/// The shell command that decrypts replies: the one that is given, or else that of the client's settings, if they name one.
+///
+/// # Errors
+///
+/// They cannot be read, or are not TOML.
+pub fn decrypt_command(given: Option<&str>) -> Result<Option<String>> {
+    if let Some(given) = given {
+        return Ok(Some(given.to_owned()));
+    }
+    let path = folder()?.join(FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let settings: Settings = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    Ok(settings.decrypt_command)
 }
 
 fn absolute(key: &str, path: &Path) -> Result<()> {
@@ -117,7 +139,9 @@ mod tests {
 
     #[test]
     fn a_mailbox_or_an_account_is_named_and_not_both() {
-        assert!(matches!(read("mailbox = \"/home/a/Maildir\""), Ok(Place::Path(_))));
+        for more in ["", "\ndecrypt_command = \"gpg --decrypt\""] {
+            assert!(matches!(read(&format!("mailbox = \"/home/a/Maildir\"{more}")), Ok(Place::Path(_))));
+        }
         let imap = "[imap]\nserver = \"imap.example.com\"\nlogin = \"a@example.com\"\n";
         let Ok(Place::Imap(account)) = read(&format!("{imap}password_command = \"pass mail\"")) else {
             panic!("an account");
@@ -125,6 +149,7 @@ mod tests {
         assert_eq!((account.port, account.folder.as_str()), (993, "INBOX"));
         for wrong in [
             "",
+            "decrypt_command = \"gpg --decrypt\"",
             "mailbox = \"Maildir\"",
             "mailbox = \"/m\"\nother = 1",
             imap,

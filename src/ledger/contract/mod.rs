@@ -7,6 +7,7 @@ mod approval;
 mod chain;
 mod file;
 mod queries;
+mod reply;
 mod stand;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -27,6 +28,7 @@ use chain::{
 use queries::{
     what_is_counted_is_there_after_the_commit_and_outlives_what_is_pruned, what_sysadmins_ask_is_answered_alike,
 };
+use reply::a_reply_is_replaced_by_another_form_of_it_alone;
 use stand::{PostgresStand, SqliteStand, Stand};
 
 /// Runs each test on each backend.
@@ -55,6 +57,7 @@ contract! {
     a_request_lock_has_one_holder
     pruning_removes_little_and_nothing_that_could_come_back
     a_record_is_closed_once_and_found_by_its_user
+    a_reply_is_replaced_by_another_form_of_it_alone
     a_change_of_the_period_does_not_change_which_request_is_the_latest
     the_latest_request_is_found_whether_it_used_a_step_or_not
     a_transaction_waits_for_the_one_before
@@ -103,7 +106,7 @@ fn record(n: u8, seen: i64) -> Record {
         started: Some(at(seen)),
         finished: Some(at(seen + 1)),
         result: Some(RunResult::Exit(3)),
-        reply: Some(StoredReply { to: "a@x".to_owned(), message: b"bytes\xff".to_vec() }),
+        reply: Some(StoredReply::finished("a@x".to_owned(), b"bytes\xff".to_vec())),
         replied: None,
         queue_id: Some("4XY".to_owned()),
         audit_lost: 2,

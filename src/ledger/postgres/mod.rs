@@ -30,7 +30,8 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::{
-    AuditEvent, ChainPoint, Counts, EventKind, Ledger, LedgerError, Lockout, Owner, Record, RequestLock, Transaction,
+    AuditEvent, ChainPoint, Counts, EventKind, Ledger, LedgerError, Lockout, Owner, Record, RequestLock, StoredReply,
+    Transaction,
 };
 use crate::config::{Folder, LedgerUrl, PostgresUrl, Settings, Trusted};
 use crate::limits::{NODE_SEEN, Timeouts};
@@ -43,7 +44,7 @@ use session::Session;
 use terms::Terms;
 use value::Row;
 
-use statements::{LOCKOUT, SET_LOCKOUT, lockout_from, lockout_values};
+use statements::{DURABLE, LOCKOUT, SET_LOCKOUT, lockout_from, lockout_values};
 use transaction::PostgresTransaction;
 use wire::{Answer, statement};
 
@@ -107,6 +108,14 @@ impl Postgres {
     /// Runs statements that may run twice, within the timeout.
     fn repeat(&self, statements: &[wire::Statement<'_>]) -> Result<Vec<Answer>, LedgerError> {
         self.session.borrow_mut().repeat(statements, Instant::now() + self.terms.timeout)
+    }
+
+    /// That what was committed last is as durable as it must be: a server that could not wait for a standby warns.
+    fn proven(&self) -> Result<(), LedgerError> {
+        match self.session.borrow_mut().wire()?.take_warnings().pop() {
+            Some(warning) => Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message))),
+            None => Ok(()),
+        }
     }
 
     fn one(&self, sql: &str, values: &[value::Value<'_>]) -> Result<Answer, LedgerError> {
@@ -203,6 +212,26 @@ impl Ledger for Postgres {
         self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
     }
 
+    fn replace_reply(
+        &mut self,
+        id: &RequestId,
+        from: &StoredReply,
+        to: &StoredReply,
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
+        // It may run twice.
+        let sql = "UPDATE mailsudo.requests SET reply = $3 WHERE id = $1 AND reply IN ($2, $3) AND replied IS NULL";
+        let (from, to) = (from.stored(), to.stored());
+        let values = [id.as_bytes().as_slice().into(), from.as_slice().into(), to.as_slice().into()];
+        let statements = [statement(DURABLE, &[]), statement(sql, &values)];
+        let done = self.session.borrow_mut().repeat(&statements, Instant::now() + timeout)?.pop();
+        self.proven()?;
+        match done.ok_or(LedgerError::Corrupt("answer"))?.changed() {
+            0 => Err(LedgerError::Taken),
+            _ => Ok(()),
+        }
+    }
+
     fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError> {
         let (sql, values) = (count::add_sql(counts), count::values(counts, now));
         let statements = [statement(ASYNCHRONOUS, &[]), statement(&sql, &values)];
@@ -224,9 +253,7 @@ impl Ledger for Postgres {
         let at = event.at().ok_or(LedgerError::Corrupt("event"))?;
         let values = [at.into(), text.as_str().into()];
         let answer = self.repeat(&[chain::lock(), statement(&sql, &values), statement(chain::END, &[])])?.pop();
-        if let Some(warning) = self.session.borrow_mut().wire()?.take_warnings().pop() {
-            return Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message)));
-        }
+        self.proven()?;
         chain::end(answer.and_then(Answer::row))
     }
 

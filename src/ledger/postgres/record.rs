@@ -57,6 +57,7 @@ pub(super) fn claim_sql() -> String {
 pub(super) struct Written<'r> {
     record: &'r Record,
     result: Option<String>,
+    reply: Option<Vec<u8>>,
     hold: Option<i64>,
 }
 
@@ -68,7 +69,8 @@ impl<'r> Written<'r> {
             let seconds = until.seconds().saturating_sub(since).max(0);
             seconds.saturating_add(HOLD_MARGIN.as_secs().cast_signed())
         });
-        Self { record, result: record.result.map(|result| result.to_string()), hold }
+        let reply = record.reply.as_ref().map(StoredReply::stored);
+        Self { record, result: record.result.map(|result| result.to_string()), reply, hold }
     }
 
     /// The values for [`insert_sql`].
@@ -90,7 +92,7 @@ impl<'r> Written<'r> {
             record.finished.into(),
             self.result.as_deref().into(),
             record.reply.as_ref().map(|reply| reply.to.as_str()).into(),
-            record.reply.as_ref().map(|reply| reply.message.as_slice()).into(),
+            self.reply.as_deref().into(),
             record.replied.into(),
             record.queue_id.as_deref().into(),
             i64::from(record.audit_lost).into(),
@@ -132,7 +134,7 @@ impl<'r> Written<'r> {
             record.finished.into(),
             self.result.as_deref().into(),
             record.reply.as_ref().map(|reply| reply.to.as_str()).into(),
-            record.reply.as_ref().map(|reply| reply.message.as_slice()).into(),
+            self.reply.as_deref().into(),
             record.replied.into(),
             i64::from(record.audit_lost).into(),
             record.holds_until.into(),
@@ -166,7 +168,7 @@ pub(super) fn read(row: &mut Row) -> Result<Record, LedgerError> {
     let result = result.map(|text| RunResult::parse(&text).ok_or(LedgerError::Corrupt("result"))).transpose()?;
     let to = row.maybe_text("reply address")?;
     let message = row.maybe_bytes("reply")?;
-    let reply = to.zip(message).map(|(to, message)| StoredReply { to, message: message.to_vec() });
+    let reply = to.zip(message).map(|(to, message)| StoredReply::read(to, message.to_vec()));
     let replied = row.maybe_time("time of reply")?;
     let queue_id = row.maybe_text("queue id")?;
     let audit_lost = u32::try_from(row.int("count of lost lines")?).map_err(|_| LedgerError::Corrupt("count"))?;

@@ -13,6 +13,10 @@ pub(super) const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), 
      set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' \
          THEN 'remote_apply' ELSE 'on' END, true)";
 
+/// For the same transaction as it: at least local and standby durability.
+pub(super) const DURABLE: &str = "SELECT set_config('synchronous_commit', \
+     CASE WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
+
 /// The seconds until a moment by the database's clock, rounded up.
 const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
 

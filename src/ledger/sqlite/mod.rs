@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use super::{AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, Transaction};
+use super::{
+    AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, StoredReply, Transaction,
+};
 use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{GatewayName, RequestId, Timestamp, UserName};
@@ -242,6 +244,22 @@ impl Ledger for Sqlite {
             chain::append(&transaction, self.gateway.as_ref(), &AuditEvent::replied(id, now))?;
         }
         Ok(transaction.commit()?)
+    }
+
+    fn replace_reply(
+        &mut self,
+        id: &RequestId,
+        from: &StoredReply,
+        to: &StoredReply,
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
+        self.set(Synchronous::Full)?;
+        let sql = "UPDATE requests SET reply = ?3 WHERE name = ?1 AND reply = ?2 AND handed_over IS NULL";
+        let values = params![id.as_bytes(), from.stored(), to.stored()];
+        match self.wait_while_busy(timeout, || self.connection.execute(sql, values))? {
+            0 => Err(LedgerError::Taken),
+            _ => Ok(()),
+        }
     }
 
     fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError> {
