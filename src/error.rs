@@ -219,6 +219,8 @@ reasons! {
     NotPending = "not-pending",
     /// Another run held an exclusive command until this request was too old.
     Waited = "waited",
+    /// It was recorded as started, and its delivery was stopped for so long that it may not begin any more.
+    NotBegun = "not-begun",
     /// sudo refused what the gateway permits: the sudo rules and the configured commands differ.
     SudoRules = "sudo-rules",
 }
@@ -261,6 +263,7 @@ impl Reason {
             | Self::AlreadyApproved
             | Self::NotPending
             | Self::Waited
+            | Self::NotBegun
             | Self::SudoRules => effect(true, false, true),
             _ => effect(false, false, false),
         }

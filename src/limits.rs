@@ -118,6 +118,9 @@ pub const CHECK_PROGRAM: Duration = Duration::from_secs(5);
 /// See [`CHECK_PROGRAM`].
 pub const CHECK_PROGRAMS: Duration = Duration::from_secs(12);
 
+/// How long `check --deep` tries sudo rules.
+pub const CHECK_RULES: Duration = Duration::from_mins(2);
+
 /// How long before its end `check` warns of a certificate.
 pub const CERTIFICATE_ENDS: Duration = Duration::from_hours(30 * 24);
 

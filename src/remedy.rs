@@ -272,21 +272,22 @@ impl fmt::Display for Remedy {
             Self::Reinstall(package) => write!(f, "install the package {package} again"),
             Self::Start(service) => write!(f, "{} restart {service}", program("systemctl")),
             Self::SynchroniseClock => write!(f, "{} set-ntp true", program("timedatectl")),
-            Self::HostName(name) => write!(f, "echo '127.0.1.1 {name}' >>/etc/hosts"),
+            Self::HostName(name) => write!(f, "{}", appended(&format!("127.0.1.1 {name}"), "/etc/hosts")),
             Self::Postconf(parameter, value) => {
                 write!(f, "{} -e '{parameter} = {value}' && {} reload", program("postconf"), program("postfix"))
             }
             Self::StartPostfix => write!(f, "{} start", program("postfix")),
             Self::SudoersFlag { user, flag, file } => write!(
                 f,
-                "echo 'Defaults:{user} !{flag}' >>{file} && {} 0440 {file} && {} -c -f {file}",
+                "{} && {} 0440 {file} && {} -c -f {file}",
+                appended(&format!("Defaults:{user} !{flag}"), file),
                 program("chmod"),
                 program("visudo")
             ),
             Self::NewPrivileges(unit) => write!(
                 f,
-                "{} -p /etc/systemd/system/{unit}.d && printf '[Service]\\nNoNewPrivileges=no\\n' \
-                 >/etc/systemd/system/{unit}.d/mailsudo.conf && {systemctl} daemon-reload && {systemctl} restart {unit}",
+                "{} -p /etc/systemd/system/{unit}.d && echo '[Service]' >/etc/systemd/system/{unit}.d/mailsudo.conf && \
+                 echo NoNewPrivileges=no >>/etc/systemd/system/{unit}.d/mailsudo.conf && {systemctl} daemon-reload && {systemctl} restart {unit}",
                 program("mkdir"),
                 systemctl = program("systemctl")
             ),
@@ -296,6 +297,11 @@ impl fmt::Display for Remedy {
             Self::AllowSetuid(place) => write!(f, "{} -o remount,suid {}", program("mount"), quoted(place)),
         }
     }
+}
+
+/// Adds a line to a file. The empty line is for a file whose last line has no end.
+fn appended(line: &str, file: &str) -> String {
+    format!("echo >>{file} && echo '{line}' >>{file}")
 }
 
 fn found(name: &str) -> Option<String> {
@@ -330,8 +336,12 @@ mod tests {
             let line = remedy.to_string();
             for command in line.split(" && ") {
                 let program = command.split(' ').next().unwrap_or_default();
-                assert!(program.starts_with('/') || ["echo", "printf"].contains(&program), "{line}");
+                assert!(program.starts_with('/') || program == "echo", "{line}");
             }
+        }
+        for remedy in Remedy::each_kind("alice", "restart", "mailsudo", Path::new("/etc/a file")) {
+            let line = remedy.to_string();
+            assert!(!line.contains(['"', '\\']), "the log would print it in another form: {line}");
         }
         assert_eq!(quoted(Path::new("/etc/it's here")), r"'/etc/it'\''s here'");
     }

@@ -32,7 +32,7 @@ function judged(checked, section) {
   if (!block || text === null) return [verdict('bad', t('notGenuine'), t('notGenuineNotice'))];
   // Two kinds of notice ask nothing: they tell that a command ran without approval, or that a request has lapsed.
   const isOver = block.time < now();
-  const isQuestion = !isOver && !/^\s*(?:RAN WITHOUT APPROVAL|lapsed)\s*:/.test(text);
+  const isQuestion = !isOver && !/^\s*(?:(?:RAN|STARTED|NOT RUN,) WITHOUT APPROVAL|lapsed)\s*:/.test(text);
   const about = h('p', {}, isOver ? t('lapsed') : t('until', { time: when(block.time) }));
   const head = finding === 'genuine'
     ? verdict('good', t('genuine'), t('asks', { from: block.from, command: block.command }), about)

@@ -16,6 +16,8 @@ use crate::system::clock::Clock;
 pub struct RunEnd {
     /// Its result.
     pub result: RunResult,
+    /// Why nothing was run, where that is proven.
+    pub refused: Option<Reason>,
     /// When it ended.
     pub at: Timestamp,
     /// How many log lines were lost.
@@ -59,10 +61,10 @@ pub fn finish<'p>(
 fn record_end<'p>(
     mut transaction: Box<dyn Transaction + '_>,
     admitted: Admitted<'p>,
-    RunEnd { result, at, audit_lost }: RunEnd,
+    RunEnd { result, refused, at, audit_lost }: RunEnd,
     compose: impl FnOnce(&Admitted<'p>, ChainPoint) -> Result<Replies, Stop>,
 ) -> Result<StoredReply, Stop> {
-    let reason = (result == RunResult::Refused).then(|| Reason::SudoRules.code().to_owned());
+    let reason = refused.map(|reason| reason.code().to_owned());
     let record = Record { reason: reason.clone(), ..admitted.record().clone() };
     let about = admitted.claimed().map(|claimed| claimed.record().id);
     let point = end_event(transaction.as_mut(), record, about.as_ref(), result, at)?;

@@ -5,15 +5,26 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::remedy::SUDOERS;
+use crate::remedy::{LAST_SUDOERS_FILE, SUDOERS};
 use crate::sudoers::FOLDER;
 
 /// Where a flag of `Defaults` is set.
 pub(super) struct Set {
     /// `FILE:LINE`.
     pub(super) at: String,
-    /// Whether that is below the line that includes the folder, so that no file in it can undo it.
-    pub(super) is_after_all_files: bool,
+    /// Where it can be undone for one user.
+    pub(super) undone_in: Undone,
+}
+
+/// Where a flag can be undone for one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// In the file of sudo's folder that is read last.
+    InTheLastFile,
+    /// At the end of sudo's own file: it is set below the line that includes the folder, or in a file that sorts later.
+    AtTheEnd,
+    /// Nowhere: it is set for commands, which counts more (docs/measurements.md#a-setting-of-defaults-for-a-command).
+    Nowhere,
 }
 
 /// Where a rule for the user comes after the file `own`.
@@ -30,20 +41,30 @@ pub(super) fn rule(own: &Path, user: &str) -> Option<String> {
     })
 }
 
-/// Where the flag is set, the last such line.
+/// Where the flag is set, the last such line; one for commands before any other.
 pub(super) fn flag(flag: &str) -> Option<Set> {
+    [true, false].into_iter().find_map(|for_commands| set(flag, for_commands))
+}
+
+fn set(flag: &str, for_commands: bool) -> Option<Set> {
     let sets = |line: &str| {
         let mut words = line.split(|c: char| c.is_whitespace() || c == ',');
-        words.next().is_some_and(|word| word.starts_with("Defaults")) && words.any(|word| word == flag)
+        let is_of_kind = |word: &str| word.starts_with("Defaults") && word.starts_with("Defaults!") == for_commands;
+        words.next().is_some_and(is_of_kind) && words.any(|word| word == flag)
     };
     let last =
         |lines: Vec<(usize, String)>| lines.into_iter().rev().find(|(_, line)| sets(line)).map(|(number, _)| number);
+    let found = |file: &Path, number: usize, undone_in: Undone| {
+        let undone_in = if for_commands { Undone::Nowhere } else { undone_in };
+        Set { at: format!("{}:{number}", file.display()), undone_in }
+    };
     if let Some(number) = last(below_the_include()) {
-        return Some(Set { at: format!("{SUDOERS}:{number}"), is_after_all_files: true });
+        return Some(found(Path::new(SUDOERS), number, Undone::AtTheEnd));
     }
-    let places = files().into_iter().rev().chain([SUDOERS.into()]);
-    let at = places.into_iter().find_map(|file| Some(format!("{}:{}", file.display(), last(lines(&file))?)))?;
-    Some(Set { at, is_after_all_files: false })
+    files().into_iter().rev().chain([SUDOERS.into()]).find_map(|file| {
+        let is_later = file.parent() == Some(Path::new(FOLDER)) && file.as_path() > Path::new(LAST_SUDOERS_FILE);
+        Some(found(&file, last(lines(&file))?, if is_later { Undone::AtTheEnd } else { Undone::InTheLastFile }))
+    })
 }
 
 /// The files that sudo reads in its folder, in their order: not those with a dot in their name or a tilde at its end.

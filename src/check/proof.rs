@@ -5,98 +5,146 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::process;
+use std::time::Instant;
 
-use super::programs::ask;
+use super::gateway::Depth;
+use super::later_lines::{Set, Undone};
+use super::programs::left;
 use super::{CheckedGateway, Report, count, later_lines};
 use crate::authorize::Invocation;
+use crate::config::Command;
 use crate::execute::{NOT_REPORTED, command_line, host_name, sudo_remedy};
-use crate::remedy::{Call, Remedy, SUDOERS};
-use crate::sudoers::{FOLDER, place, sample};
+use crate::limits::{CHECK_PROGRAM, CHECK_RULES};
+use crate::remedy::{Call, LAST_SUDOERS_FILE, Remedy};
+use crate::sudoers::{FOLDER, place, samples};
 use crate::system::accounts::Account;
+use crate::system::child::output_within;
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Some(service) = gateway.service else {
         return;
     };
-    let settings = gateway.settings();
-    let mut proven = 0;
-    for command in &gateway.commands {
-        let Some(invocation) = sample(command).and_then(|values| Invocation::new(command, &values).ok()) else {
-            continue;
-        };
-        let Ok((ours, stdin)) = UnixStream::pair() else {
-            return;
-        };
-        // No process reads, so the report fails with EPIPE.
-        drop(ours);
-        let line = command_line(&invocation, &settings.execution);
-        let Some(mut attempt) = as_service_user(&line, service) else {
-            return;
-        };
-        attempt
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .current_dir("/")
-            .stdin(OwnedFd::from(stdin));
-        let Some(answer) = ask(&mut attempt) else {
-            let what = format!(
-                "sudo did not answer in time for {}: it may look up the host's own name, or wait for syslog",
-                command.name
-            );
-            report.error("sudo", what, Remedy::HostName(host_name()));
-            return;
-        };
-        if answer.status.code() == Some(i32::from(NOT_REPORTED)) {
-            proven += 1;
-            continue;
+    let samples = gateway.commands.iter().map(|command| (command, samples(command)));
+    let samples: Vec<_> = samples.filter(|(_, samples)| !samples.is_empty()).collect();
+    // Each attempt is a line in sudo's own log, so all rules are tried only where that is asked for.
+    let first = samples.iter().filter_map(|(command, samples)| Some((*command, samples.first()?)));
+    let others =
+        samples.iter().flat_map(|(command, samples)| samples.iter().skip(1).map(move |values| (*command, values)));
+    let rules: Vec<_> = first.chain(others).collect();
+    let most = if gateway.depth == Depth::Deep { rules.len() } else { samples.len() };
+    let (begun, mut tried) = (Instant::now(), 0);
+    for (command, values) in rules.iter().take(most) {
+        if begun.elapsed() >= CHECK_RULES {
+            break;
         }
-        let said = [answer.out, answer.err].join(" ");
-        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut what = format!("sudo does not start {} for {}: {words}", command.name, settings.service_user);
-        let known = sudo_remedy(&words, settings).filter(|remedy| *remedy != Call::Check.into());
-        let own = place(gateway.gateway);
-        let remedy = match (known, later_lines::rule(&own, &settings.service_user)) {
-            (Some(Remedy::SudoersFlag { user, flag, mut file }), _) => {
-                if let Some(set) = later_lines::flag(flag) {
-                    what.push_str(&format!("; {flag} is set in {}", set.at));
-                    file = if set.is_after_all_files { SUDOERS } else { file };
-                }
-                Remedy::SudoersFlag { user, flag, file }
+        match Invocation::new(command, values).ok().map(|invocation| start(gateway, service, &invocation)) {
+            Some(Started::Proven) => tried += 1,
+            Some(Started::Refused(words)) => return refused(gateway, command, &words, report),
+            Some(Started::Silent) => {
+                let what = format!(
+                    "sudo did not answer in time for {}: it may look up the host's own name, or wait for syslog",
+                    command.name
+                );
+                return report.error("sudo", what, Remedy::HostName(host_name()));
             }
-            (Some(remedy), _) => remedy,
-            (None, Some(later)) => {
-                what.push_str(&format!("; a later rule is in {later}, and the last one that matches counts"));
-                format!(
-                    "remove that rule, or move it into a file of {FOLDER} whose name sorts before {}",
-                    own.display()
-                )
-                .into()
-            }
-            (None, None) => Call::InstallSudoers.into(),
-        };
-        report.error("sudoers", what, remedy);
-        return;
+            Some(Started::NotTried) => return,
+            None => {}
+        }
     }
-    if proven > 0 {
-        report
-            .ok("sudo", format!("it starts the service user's {}, and each rule was tried", count(proven, "command")));
+    if tried > 0 {
+        let rules = if tried == rules.len() {
+            "each rule was tried".to_owned()
+        } else {
+            format!("{tried} of {} rules were tried (--deep tries all)", rules.len())
+        };
+        report.ok("sudo", format!("it starts the service user's {}, and {rules}", count(samples.len(), "command")));
     }
 }
 
+/// What became of an attempt to start a command.
+enum Started {
+    /// sudo has started it.
+    Proven,
+    /// It has not; these are its words.
+    Refused(String),
+    /// It did not answer in time.
+    Silent,
+    /// The caller may not try it.
+    NotTried,
+}
+
+fn start(gateway: &CheckedGateway<'_>, service: Account, invocation: &Invocation) -> Started {
+    let Ok((ours, stdin)) = UnixStream::pair() else {
+        return Started::NotTried;
+    };
+    // No process reads, so the report fails with EPIPE.
+    drop(ours);
+    let line = command_line(invocation, &gateway.settings().execution);
+    let Some(mut attempt) = as_service_user(&line, service) else {
+        return Started::NotTried;
+    };
+    attempt
+        .env_clear()
+        .env("LC_ALL", "C")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir("/")
+        .stdin(OwnedFd::from(stdin));
+    let within = if gateway.depth == Depth::Deep { CHECK_PROGRAM } else { left() };
+    let Some(answer) = output_within(&mut attempt, within).ok().flatten() else {
+        return Started::Silent;
+    };
+    if answer.status.code() == Some(i32::from(NOT_REPORTED)) {
+        return Started::Proven;
+    }
+    let said = [answer.out, answer.err].join(" ");
+    Started::Refused(said.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Reports what sudo said instead of starting the command.
+fn refused(gateway: &CheckedGateway<'_>, command: &Command, words: &str, report: &mut Report) {
+    let settings = gateway.settings();
+    let mut what = format!("sudo does not start {} for {}: {words}", command.name, settings.service_user);
+    let known = sudo_remedy(words, settings).filter(|remedy| *remedy != Call::Check.into());
+    let own = place(gateway.gateway);
+    let remedy = match (known, later_lines::rule(&own, &settings.service_user)) {
+        (Some(Remedy::SudoersFlag { user, flag, file }), _) => match later_lines::flag(flag) {
+            Some(Set { at, undone_in }) => {
+                what.push_str(&format!("; {flag} is set in {at}"));
+                match undone_in {
+                    Undone::InTheLastFile => Remedy::SudoersFlag { user, flag, file: LAST_SUDOERS_FILE },
+                    Undone::AtTheEnd => Remedy::SudoersFlag { user, flag, file },
+                    Undone::Nowhere => format!(
+                        "take {flag} out of {at}: what is set for a command counts more than what is set for a user"
+                    )
+                    .into(),
+                }
+            }
+            None => Remedy::SudoersFlag { user, flag, file },
+        },
+        (Some(remedy), _) => remedy,
+        (None, Some(later)) => {
+            what.push_str(&format!("; a later rule is in {later}, and the last one that matches counts"));
+            format!("remove that rule, or move it into a file of {FOLDER} whose name sorts before {}", own.display())
+                .into()
+        }
+        (None, None) => Call::InstallSudoers.into(),
+    };
+    report.error("sudoers", what, remedy);
+}
+
 /// The command line, run by the service user; `None` where the caller may not run it so.
-fn as_service_user(line: &[String], service: Account) -> Option<Command> {
+fn as_service_user(line: &[String], service: Account) -> Option<process::Command> {
     let (program, arguments) = line.split_first()?;
     let caller = rustix::process::geteuid();
     if caller.as_raw() == service.uid {
-        let mut command = Command::new(program);
+        let mut command = process::Command::new(program);
         command.args(arguments);
         return Some(command);
     }
     caller.is_root().then(|| {
         let ids = [format!("--reuid={}", service.uid), format!("--regid={}", service.gid), "--clear-groups".to_owned()];
-        let mut command = Command::new("setpriv");
+        let mut command = process::Command::new("setpriv");
         command.args(ids).arg("--").args(line);
         command
     })

@@ -21,7 +21,7 @@ pub(super) struct Check {
     #[command(flatten)]
     gateway_arg: GatewayArg,
 
-    /// Read all of the ledger, too, and say whether it is sound; for minutes, if it is large
+    /// Read all of the ledger, too, and say whether it is sound; and try each sudo rule. For minutes, if there is much
     #[arg(long)]
     deep: bool,
 

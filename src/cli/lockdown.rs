@@ -10,8 +10,9 @@ use super::confirm::DryRun;
 use super::user::known;
 use super::{GatewayArg, complete, record_change};
 use crate::audit::{Audit, Event, Line};
-use crate::config::{LOCKDOWN, Lockdown};
+use crate::config::{LOCKDOWN, LedgerUrl, Lockdown};
 use crate::protocol::UserName;
+use crate::remedy::Call;
 use crate::system::changes::Changes;
 use crate::system::files::Rights;
 
@@ -71,11 +72,19 @@ impl LockdownCommand {
         audit.note(if self.end { line } else { line.field("except", &names) });
         let change = if self.end { "lockdown --end".to_owned() } else { format!("lockdown --except {names}") };
         record_change(&gateway, &change);
+        // The file is this host's; others read their own.
+        let (here, others) = match gateway.settings().ledger.url {
+            LedgerUrl::Sqlite(_) => ("", String::new()),
+            LedgerUrl::Postgres(_) => (
+                " on this host",
+                format!(" The other servers have a file of their own; {} lists them.", Call::LedgerNodes),
+            ),
+        };
         if self.end {
-            noteln!("The lockdown has ended: requests are accepted again.")?;
+            noteln!("The lockdown has ended{here}: requests are accepted again.{others}")?;
         } else {
             noteln!(
-                "Locked down: from the next message on, requests of {names} are accepted, and all others refused."
+                "Locked down{here}: from the next message on, requests of {names} are accepted, and all others refused.{others}"
             )?;
         }
         Ok(ExitCode::SUCCESS)

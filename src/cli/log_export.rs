@@ -11,6 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::moment::moment;
+use super::stdout::escaped;
 use super::{GatewayArg, open_ledger};
 use crate::ledger::{AuditEvent, LedgerError};
 use crate::protocol::Timestamp;
@@ -66,7 +67,8 @@ impl Export {
             let event = AuditEvent::parse(&row.event).ok_or(LedgerError::Corrupt("event"))?;
             let values: serde_json::Map<_, _> =
                 event.values().map(|(key, value)| (key.word().to_owned(), value.into())).collect();
-            let line = format!("{}\n", json!({ "number": row.number, "event": values, "head": row.head.to_string() }));
+            let line = json!({ "number": row.number, "event": values, "head": row.head.to_string() });
+            let line = format!("{}\n", escaped(&line.to_string()));
             digest.update(&line);
             out.write_all(line.as_bytes()).map_err(|error| LedgerError::Backend(error.to_string()))?;
             first = first.or(Some(row.number));

@@ -141,7 +141,8 @@ pub(super) fn tell_json(value: &serde_json::Value) {
     let _ = writeln!(io::stderr().lock(), "{}", escaped(&value.to_string()));
 }
 
-fn escaped(json: &str) -> String {
+/// JSON with such characters escaped.
+pub(super) fn escaped(json: &str) -> String {
     let mut safe = String::new();
     for c in json.chars() {
         if c != '\n' && is_unsafe(c) {

@@ -28,7 +28,8 @@ use watch::{Ended, Watch};
 use crate::admission::AdmittedCommand;
 use crate::authorize::{Invocation, conceal};
 use crate::config::{Execution, RunVia, Settings};
-use crate::limits::{KILL_AFTER, RUN_START, Timeouts};
+use crate::error::Reason;
+use crate::limits::{HOLD_MARGIN, KILL_AFTER, RUN_START, Timeouts};
 use crate::protocol::RunResult;
 use crate::system::child::isolated;
 
@@ -36,6 +37,7 @@ use crate::system::child::isolated;
 #[derive(Debug)]
 pub struct Outcome {
     result: RunResult,
+    refused: Option<Reason>,
     output: Captured,
     took: Duration,
     fault: Option<String>,
@@ -45,6 +47,11 @@ impl Outcome {
     /// How it ended, as the protocol names it.
     pub fn result(&self) -> RunResult {
         self.result
+    }
+
+    /// Why nothing was run, where that is proven: the result is [`RunResult::Refused`].
+    pub fn refused(&self) -> Option<Reason> {
+        self.refused
     }
 
     /// What it printed, as much as is kept.
@@ -101,14 +108,31 @@ pub fn run(command: &AdmittedCommand<'_>, settings: &Settings, timeouts: &Timeou
     // sudo's words name the command with its arguments.
     let fault = fault.map(|fault| conceal(&fault, &invocation.secrets(), 1));
     output.conceal(&invocation.secrets());
-    Outcome { result, output, took, fault }
+    let refused = (result == RunResult::Refused).then_some(Reason::SudoRules);
+    Outcome { result, refused, output, took, fault }
+}
+
+/// The outcome of a command that was recorded as started, and is not started because it is too late.
+pub fn not_begun() -> Outcome {
+    let fault = format!(
+        "more than {} s have passed since the start was recorded, so it was not started; the host was suspended or \
+         overloaded, or its clock was set",
+        HOLD_MARGIN.as_secs()
+    );
+    Outcome {
+        result: RunResult::Refused,
+        refused: Some(Reason::NotBegun),
+        output: Capture::new(0).finish(),
+        took: Duration::ZERO,
+        fault: Some(fault),
+    }
 }
 
 /// The outcome of a built-in command, which runs no program. At most `limit` bytes of `text` are kept.
 pub fn answer(text: &str, limit: u64) -> Outcome {
     let mut capture = Capture::new(limit);
     capture.take(text.as_bytes());
-    Outcome { result: RunResult::Exit(0), output: capture.finish(), took: Duration::ZERO, fault: None }
+    Outcome { result: RunResult::Exit(0), refused: None, output: capture.finish(), took: Duration::ZERO, fault: None }
 }
 
 /// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns mailsudo begin PROGRAM ARGS...`,

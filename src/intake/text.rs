@@ -50,7 +50,12 @@ pub(super) fn decode(leaf: &Leaf<'_>) -> String {
             in_charset(leaf, if is_failure(end) { leaf.body } else { &bytes })
         }
         Encoding::Base64 => match base64(leaf.body) {
-            Some(bytes) => in_charset(leaf, &bytes),
+            Some(bytes) => {
+                let text = in_charset(leaf, &bytes);
+                // A banner of one word may be base64 together with what is below it.
+                let parted = (!has_start_line(&text)).then(|| base64_with_more(leaf));
+                parted.filter(|parted| has_start_line(parted)).unwrap_or(text)
+            }
             None => base64_with_more(leaf),
         },
     }

@@ -102,14 +102,12 @@ impl<'d> Delivery<'d> {
 
     /// Runs what was admitted, and stores its outcome with the finished reply.
     pub(super) fn execute(&mut self, ledger: &mut dyn Ledger, admitted: Admitted<'_>) -> Result<StoredReply, Stop> {
-        if admitted.is_late(self.context.clock.now()) {
-            let what = "too much time has passed since the start was recorded; nothing was run, and the next delivery answers \
-                        that the outcome is unknown";
-            return Err(Deferral::new("busy", what).into());
-        }
         let settings = self.context.gateway.settings();
         let limit = settings.limits.output.bytes();
+        let is_late = admitted.is_late(self.context.clock.now());
         let outcome = match admitted.action() {
+            // Only this delivery knows that nothing was run: the next one would have to say that it may have.
+            _ if is_late => execute::not_begun(),
             AdmittedAction::Run(command) => {
                 self.observer.note(Step::Started(&execute::shown_line(command.invocation(), &settings.execution)));
                 execute::run(&command, settings, &self.context.timeouts)
@@ -125,7 +123,8 @@ impl<'d> Delivery<'d> {
         };
         self.observer.note(Step::Finished(&outcome));
         let now = self.context.clock.now();
-        let end = RunEnd { result: outcome.result(), at: now, audit_lost: self.observer.lost() };
+        let end =
+            RunEnd { result: outcome.result(), refused: outcome.refused(), at: now, audit_lost: self.observer.lost() };
         let used = self.begun.elapsed().saturating_sub(outcome.took());
         let (patience, clock) = (self.context.timeouts.outcome_left(used), self.context.clock);
         admission::finish(ledger, admitted, end, patience, clock, |admitted, point| {
@@ -149,7 +148,7 @@ impl<'d> Delivery<'d> {
         let own = if claimed.shows_output() {
             self.composer().outcome(admitted, outcome, vec![about(asked)], now)
         } else {
-            self.composer().ran_unseen(asked, outcome, now)
+            self.composer().unseen(asked, outcome, now)
         };
         let compose = |composer: ReplyComposer<'_>| composer.outcome(admitted, outcome, votes, now);
         Ok((own, self.for_requester(asked, compose)?))

@@ -4,6 +4,7 @@
 use super::compose::{Content, ReplyComposer, host};
 use super::history::{about, history};
 use super::text::visible;
+use super::words::run_in_words;
 use crate::admission::Announcement;
 use crate::authorize::{Invocation, Required};
 use crate::execute::Outcome;
@@ -24,7 +25,7 @@ impl ReplyComposer<'_> {
         let asked: Vec<_> = announcement.notices().iter().map(|notice| notice.user.as_str()).collect();
         let facts = vec![
             ("host", host()),
-            ("run as", invocation.run_as().to_string()),
+            ("run as", self.run_as(invocation)),
             ("needed", format!("{} of {}", approval.needed, required.terms().approvers())),
             ("until", approval.until.to_string()),
             ("digest", approval.digest.to_string()),
@@ -62,19 +63,20 @@ impl ReplyComposer<'_> {
         self.write(Content { result: RunResult::Lapsed, facts, body }, now)
     }
 
-    /// The reply to a vote that ran a request whose output its approvers do not get.
-    pub fn ran_unseen(&self, asked: &Record, outcome: &Outcome, now: Timestamp) -> StoredReply {
+    /// The reply to a vote that started the run of a request whose output its approvers do not get.
+    pub fn unseen(&self, asked: &Record, outcome: &Outcome, now: Timestamp) -> StoredReply {
         let facts = vec![("host", host()), about(asked)];
-        let body = "Your approval was the last one needed, and the command ran. The requester has its output.\n";
-        self.write(Content { result: outcome.result(), facts, body: body.to_owned() }, now)
+        let what = run_in_words(outcome.result());
+        let body = format!("Your approval was the last one needed, and {what}. The requester gets the reply.\n");
+        self.write(Content { result: outcome.result(), facts, body }, now)
     }
 
-    /// The reply to a vote whose delivery died after it had started the run.
+    /// The reply to a vote whose delivery died after it had recorded the start of the run.
     pub fn vote_resumed(&self, asked: &Record, now: Timestamp) -> StoredReply {
         let facts = vec![("host", host()), about(asked)];
         let result = asked.result.unwrap_or(RunResult::Unknown);
-        let body = "Your approval was the last one needed, and the command was started. The gateway stopped while it ran or while \
-                    it wrote its answer; the requester has the reply.\n";
-        self.write(Content { result, facts, body: body.to_owned() }, now)
+        let what = run_in_words(result);
+        let body = format!("Your approval was the last one needed, and {what}. The requester gets the reply.\n");
+        self.write(Content { result, facts, body }, now)
     }
 }

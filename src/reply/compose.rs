@@ -11,11 +11,12 @@ use zeroize::Zeroizing;
 
 use super::history::history;
 use super::text::{shorten, title, visible};
+use super::words::{UNANSWERED, UNKNOWN, WITHHELD, WITHHELD_TITLE, no_run, not_run, without_approval, words};
 use crate::admission::{Admitted, AdmittedAction};
 use crate::authenticate::Identified;
 use crate::authorize::{Invocation, Person};
 use crate::config::{EncryptKind, MailAddress, RunVia, Settings};
-use crate::error::{Reason, Refusal};
+use crate::error::Refusal;
 use crate::execute::Outcome;
 use crate::intake::{LOOP_FIELD, Message};
 use crate::ledger::{Record, StoredReply, Story};
@@ -103,27 +104,21 @@ impl<'p> ReplyComposer<'p> {
             facts.extend(command.payload().map(|payload| ("payload", payload.to_string())));
             facts.push(("took", seconds(outcome.took())));
         }
-        let body = match outcome.result() {
-            RunResult::Refused => {
-                "The gateway could not run this command: its sysadmin must correct it, and the log says \
-                                   what is wrong. Nothing was run.\n"
-                    .to_owned()
-            }
-            RunResult::Unknown => format!("{UNKNOWN}{}", output(outcome)),
+        let body = match (outcome.refused(), outcome.result()) {
+            (Some(reason), _) => not_run(reason).to_owned(),
+            (None, RunResult::Unknown) => format!("{UNKNOWN}{}", output(outcome)),
             _ => output(outcome),
         };
         let body = match admitted.required().and_then(|required| required.exception()) {
-            Some(role) if outcome.result() != RunResult::Refused => format!("{}{body}", without_approval(role)),
-            _ => body,
+            Some(role) => format!("{}{body}", without_approval(role)),
+            None => body,
         };
         self.write(Content { result: outcome.result(), facts, body }, now)
     }
 
     /// The reply to a request that was refused.
     pub fn refusal(&self, refusal: &Refusal, now: Timestamp) -> StoredReply {
-        // An earlier delivery, which the database has lost, may have run it.
-        let known = if refusal.reason() == Reason::FailedOver { "It is not run now" } else { "Nothing was run" };
-        let body = format!("{known}: {}.\n", visible(refusal.detail()));
+        let body = format!("{}: {}.\n", no_run(refusal.reason()), visible(refusal.detail()));
         self.write(Content { result: RunResult::Refused, facts: vec![("host", host())], body }, now)
     }
 
@@ -134,8 +129,7 @@ impl<'p> ReplyComposer<'p> {
             facts.push(("started", started.to_string()));
         }
         // A built-in command has no argument vector, and changes nothing.
-        let body =
-            if record.argv.is_some() { UNKNOWN } else { "The gateway stopped while it wrote its answer. Ask again.\n" };
+        let body = if record.argv.is_some() { UNKNOWN } else { UNANSWERED };
         facts.extend(history(&story.votes));
         let exception = story.approval.as_ref().and_then(|approval| approval.exception.as_deref());
         let body = format!("{}{body}", exception.map(without_approval).unwrap_or_default());
@@ -152,7 +146,8 @@ impl<'p> ReplyComposer<'p> {
             return StoredReply::finished(to, plain);
         };
         let plain = Zeroizing::new(plain);
-        let short = Content { result, facts: Vec::new(), body: WITHHELD.to_owned() };
+        // `verify` finds the end of the first line by the first fact.
+        let short = Content { result, facts: vec![("host", host())], body: WITHHELD.to_owned() };
         StoredReply::to_encrypt(to, self.message(WITHHELD_TITLE, short, now), &plain, kind, self.key, &self.id)
     }
 
@@ -183,11 +178,16 @@ impl<'p> ReplyComposer<'p> {
         message(envelope, text, self.settings, now)
     }
 
-    fn run_as(&self, invocation: &Invocation) -> String {
-        match self.settings.execution.run_via {
-            RunVia::Sudo => invocation.run_as().to_string(),
-            RunVia::Direct => "the gateway's own user (run_via = \"direct\")".to_owned(),
-        }
+    pub(super) fn run_as(&self, invocation: &Invocation) -> String {
+        runs_as(self.settings, invocation.run_as().to_string())
+    }
+}
+
+/// As whom a command runs that names the account `named`.
+pub(super) fn runs_as(settings: &Settings, named: String) -> String {
+    match settings.execution.run_via {
+        RunVia::Sudo => named,
+        RunVia::Direct => "the gateway's own user (run_via = \"direct\")".to_owned(),
     }
 }
 
@@ -249,36 +249,6 @@ pub(super) fn message(envelope: Envelope<'_>, text: String, settings: &Settings,
         // Writing to memory fails only if the allocation fails. Even a reply without text does not lose the outcome.
         .unwrap_or_default();
     without_cr(&message)
-}
-
-/// How a reply to a request that ran by an exception begins.
-fn without_approval(role: &str) -> String {
-    format!("This was started WITHOUT APPROVAL, because you have the role {role}. Every approver is told.\n\n")
-}
-
-/// What stands for the command where a message could not be encrypted.
-pub(super) const WITHHELD_TITLE: &str = "withheld";
-
-/// What is said where a message could not be encrypted.
-const WITHHELD: &str = "This is all, because the rest could not be encrypted: not the command, its arguments or its output. The \
-                        gateway's log says why; tell its sysadmin.\n";
-
-const UNKNOWN: &str = "The command was started, and the gateway has no record of its end. It may have done all, some or none of \
-                       its work; it is not run again. Look at what it changes before you send a new request.\n";
-
-fn words(result: RunResult) -> String {
-    match result {
-        RunResult::Exit(0) => "ok".to_owned(),
-        RunResult::Exit(status) => format!("failed (exit {status})"),
-        RunResult::Signal(number) => format!("killed (signal {number})"),
-        RunResult::TimedOut => "timed out".to_owned(),
-        RunResult::Refused => "refused".to_owned(),
-        RunResult::Unknown => "outcome unknown".to_owned(),
-        RunResult::Pending => "waits for approval".to_owned(),
-        RunResult::Denied => "denied".to_owned(),
-        RunResult::Lapsed => "lapsed".to_owned(),
-        RunResult::Cancelled => "cancelled".to_owned(),
-    }
 }
 
 fn output(outcome: &Outcome) -> String {

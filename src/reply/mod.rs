@@ -9,6 +9,7 @@ mod report;
 mod smtp;
 mod text;
 mod transport;
+mod words;
 
 pub use compose::{ReplyComposer, host};
 pub use history::{about, history, what_became};

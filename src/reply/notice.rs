@@ -4,14 +4,15 @@
 //!
 //! MUST: a notice approves nothing by itself: it holds no link, and no request.
 
-use super::compose::{Envelope, WITHHELD_TITLE, head, message, message_id, subject};
+use super::compose::{Envelope, head, message, message_id, runs_as, subject};
 use super::text::{quoted, title, visible};
+use super::words::WITHHELD_TITLE;
 use crate::authorize::{MustSign, Person};
 use crate::config::REASON;
 use crate::encryption::Encryption;
 use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredReply, Story};
 use crate::limits::NOTICE_PAYLOAD;
-use crate::protocol::{CommandName, NoticeBlock, UserName};
+use crate::protocol::{CommandName, NoticeBlock, RunResult, UserName};
 
 /// The notice of this kind to `approver`, whose answers `must_sign` is about; `None` where the records do not hold what it needs.
 pub fn notice(
@@ -29,14 +30,18 @@ pub fn notice(
     let title = title(&record.command, &arguments.join("\n"));
     let outcome = match kind {
         NoticeKind::Ask => "to approve",
-        NoticeKind::Exception => "RAN WITHOUT APPROVAL",
+        NoticeKind::Exception => match record.result {
+            Some(RunResult::Refused) => "NOT RUN, WITHOUT APPROVAL",
+            Some(RunResult::Unknown) | None => "STARTED WITHOUT APPROVAL",
+            Some(_) => "RAN WITHOUT APPROVAL",
+        },
         NoticeKind::Lapsed => "lapsed",
     };
     let gateway = settings.gateway.as_str();
     let mut facts = vec![
         ("host", approval.host.clone()),
         ("from", record.user.clone()),
-        ("run as", record.run_as.clone().unwrap_or_default()),
+        ("run as", runs_as(settings, record.run_as.clone().unwrap_or_default())),
         ("seen", record.first_seen.to_string()),
     ];
     if kind == NoticeKind::Ask {
@@ -111,10 +116,19 @@ fn question(record: &Record, approval: &ApprovalRecord, kind: NoticeKind) -> Str
     let (user, gateway) = (&record.user, "as one argument on each line");
     match kind {
         NoticeKind::Ask => format!("{user} asks to run this command ({gateway}):\n\n"),
-        NoticeKind::Exception => format!(
-            "{user} has run this command ({gateway}). Nobody was asked, because {user} has the role {}:\n\n",
-            approval.exception.as_deref().unwrap_or_default()
-        ),
+        NoticeKind::Exception => {
+            let role = approval.exception.as_deref().unwrap_or_default();
+            let what = match record.result {
+                Some(RunResult::Refused) => format!(
+                    "{user} asked to run this command ({gateway}). Nothing was run, because the gateway could not start it"
+                ),
+                Some(RunResult::Unknown) | None => format!(
+                    "The gateway recorded the start of this command ({gateway}) for {user}, and has no record of its end"
+                ),
+                Some(_) => format!("{user} has run this command ({gateway})"),
+            };
+            format!("{what}. Nobody was asked, because {user} has the role {role}:\n\n")
+        }
         NoticeKind::Lapsed => format!(
             "{user} asked to run this command ({gateway}). It was approved, but the configuration has changed since, and \
              something else would have run. So nothing was run:\n\n"

@@ -104,8 +104,8 @@ fn unlisted(command: &Command) -> String {
 
 type Limits = std::collections::BTreeMap<ParameterName, Vec<String>>;
 
-/// Values that some role permits, to test a rule.
-pub fn sample(command: &Command) -> Option<Values> {
+/// Values for each rule of the command: every combination that is written out, or else one for each role.
+pub fn samples(command: &Command) -> Vec<Values> {
     let of = |limits: &Limits| {
         let value = |name: &ParameterName, parameter: &Parameter| match limits.get(name) {
             Some(values) => values.first().cloned(),
@@ -114,7 +114,10 @@ pub fn sample(command: &Command) -> Option<Values> {
         let values = command.parameters.iter().map(|(name, parameter)| Some((name.clone(), value(name, parameter)?)));
         values.collect::<Option<Values>>()
     };
-    command.allow.values().find_map(of)
+    match vectors(command) {
+        Some(all) => all.into_iter().collect(),
+        None => command.allow.values().filter_map(of).collect(),
+    }
 }
 
 /// Every combination of values that some role permits, if they can be written out.

@@ -225,7 +225,8 @@ impl TestGateway {
         }
     }
 
-    fn replies(&self) -> Vec<String> {
+    /// Every message that was sent so far, in order.
+    pub fn replies(&self) -> Vec<String> {
         let folder = self.path("replies");
         let count = fs::read_dir(&folder).expect("replies").count();
         (0..count).map(|n| fs::read_to_string(folder.join(n.to_string())).expect("a reply")).collect()

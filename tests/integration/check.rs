@@ -259,3 +259,36 @@ fn programs_that_never_answer_do_not_hold_it_up() {
     assert!(sudo.iter().any(|finding| finding.text.contains("--version did not end in time")), "{sudo:?}");
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
+
+#[test]
+fn a_key_of_the_whole_file_below_a_section_is_named_with_its_place() {
+    let gateway = CliGateway::new();
+    let settings = fs::read_to_string(gateway.path("mailsudo.toml")).expect("settings");
+    gateway.write("mailsudo.toml", &format!("{settings}[limits]\nretention = \"90d\"\n"));
+    let said = gateway.run(&["check"]);
+    let words = "retention is a key of the whole file: write it above the first section, not below [limits]";
+    assert!(said.status == 2 && said.out.contains(words), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn a_role_that_no_command_allows_is_refused_with_the_known_ones() {
+    let gateway = CliGateway::new();
+    let add = ["user", "add", "bob", "--address", "bob@example.com", "--role", "wbe", "--key-file", "bob.key"];
+    let said = gateway.run(&add);
+    let words = "no command allows the role wbe; known roles: web; --allow-unknown-role accepts it";
+    assert!(said.status == 1 && said.err.contains(words), "{}", said.err);
+    assert!(!gateway.path("users.d/bob.toml").exists() && !gateway.path("bob.key").exists());
+    let remedy = gateway.run(&[&add[..], &["--allow-unknown-role"]].concat());
+    assert_eq!(remedy.status, 0, "{}", remedy.err);
+}
+
+/// A new ledger has forgotten nothing: it was made then, and says so.
+#[test]
+fn a_ledger_that_is_new_says_that_it_was_made_then() {
+    let gateway = CliGateway::new();
+    let mail = gateway.eml(&["say"]);
+    assert_eq!(gateway.run(&["ledger", "init"]).status, 0);
+    let said = gateway.run_with(&["explain"], &mail);
+    assert!(said.out.contains("the ledger was made then, or has pruned older requests"), "{}", said.out);
+    assert!(!said.out.contains("would run:"), "{}", said.out);
+}

@@ -170,6 +170,8 @@ fn withheld(gateway: &TestGateway, ended: &Ended, why: &str) {
     for words in ["nginx", "restart", "ran with"] {
         assert!(!reply.contains(words) && !text.contains(words), "{why}: {text}");
     }
+    let said = verify(gateway.folder.path(), ended.reply());
+    assert!(said.starts_with("genuine: gateway berlin answered request "), "{why}: {said}");
     let line = ended.log.iter().find(|line| line.contains("event=withheld")).expect("a line");
     assert!(line.contains(why), "{why}: {line}");
     assert!(!line.contains("ran with"), "{line}");

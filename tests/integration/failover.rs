@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mailsudo::audit::Audit;
 use mailsudo::config::{Gateway, Trusted};
-use mailsudo::ledger::{LedgerError, State};
-use mailsudo::protocol::Timestamp;
+use mailsudo::ledger::{self, LedgerError, State};
+use mailsudo::protocol::{RequestId, RunResult, Timestamp, UserName};
 use mailsudo::reply::ReplyTransport;
 use mailsudo::system::clock::{Clock, SystemClock};
 
@@ -56,15 +56,14 @@ fn a_request_that_goes_on_waiting_keeps_what_it_has_noticed() {
 #[test]
 fn a_delivery_that_has_lost_its_lock_records_nothing() {
     let (test_gateway, database) = new(server(), "");
-    let (mut one, id) = (open(&test_gateway).expect("a ledger"), mailsudo::protocol::RequestId::from_bytes([7; 32]));
-    let alice = mailsudo::protocol::UserName::try_from("alice").expect("a name");
+    let (mut one, id) = (open(&test_gateway).expect("a ledger"), RequestId::from_bytes([7; 32]));
+    let alice = UserName::try_from("alice").expect("a name");
     let held = one.lock(&id).expect("asked").expect("a lock");
     let mut donor = TestGateway::new();
     donor.deliver(&donor.request("count", &[]));
     let gateway = Gateway::open(donor.folder.path(), Trusted::caller()).expect("a gateway");
-    let ledger =
-        mailsudo::ledger::open(gateway.settings(), Trusted::caller(), Duration::from_secs(5)).expect("a ledger");
-    let zero = mailsudo::protocol::RequestId::from_bytes([0; 32]);
+    let ledger = ledger::open(gateway.settings(), Trusted::caller(), Duration::from_secs(5)).expect("a ledger");
+    let zero = RequestId::from_bytes([0; 32]);
     let mut record = ledger.look_up(&alice, &zero, None).expect("asked").expect("a record");
     (record.id, record.state, record.replied, record.reply) = (id, State::Started, None, None);
     for lost in [
@@ -92,9 +91,9 @@ fn a_delivery_that_has_lost_its_lock_records_nothing() {
 }
 
 /// A clock that stops the process for a while when it has been asked so often.
-struct Stopped {
-    now: Timestamp,
-    left: Cell<i32>,
+pub(crate) struct Stopped {
+    pub(crate) now: Timestamp,
+    pub(crate) left: Cell<i32>,
 }
 
 impl Clock for Stopped {
@@ -118,13 +117,27 @@ fn a_process_that_was_stopped_between_its_commit_and_its_run_runs_nothing() {
         let clock = Stopped { now: test_gateway.clock.now(), left: Cell::new(asked) };
         let mut audit = Audit::new(gateway.settings(), None);
         let context = context(&gateway, &test_gateway.envelope, &clock, test_gateway.timeouts);
-        let ended = deliver(&context, &transport, request.as_bytes(), &mut audit);
-        test_gateway.log();
-        if let Err(deferral) = ended {
-            assert_eq!((deferral.part, test_gateway.runs().len()), ("busy", runs), "{deferral:?}");
+        deliver(&context, &transport, request.as_bytes(), &mut audit).expect("an answer");
+        let log = test_gateway.log().join("\n");
+        let record = ledger::open(gateway.settings(), Trusted::caller(), Duration::from_secs(5)).expect("a ledger");
+        let alice = UserName::try_from("alice").expect("a name");
+        let record = record.look_up(&alice, &RequestId::from_bytes([0; 32]), None).expect("asked").expect("a record");
+        // Only the delivery that was stopped knows it, so it says it: no later one could.
+        if record.reason.as_deref() == Some("not-begun") {
+            assert_eq!((record.state, record.result), (State::Finished, Some(RunResult::Refused)), "{log}");
+            assert_eq!((record.holds_until, test_gateway.runs().len()), (None, runs), "{log}");
+            let reply = String::from_utf8(record.reply.expect("a reply").message).expect("text");
+            assert!(
+                reply.contains("\nrefused: count\n") && reply.contains("\nNothing was run: the gateway was"),
+                "{reply}"
+            );
+            assert!(
+                log.contains("event=finished") && log.contains("result=refused") && log.contains("was not started")
+            );
+            assert!(!log.contains("event=started"), "{log}");
             late += 1;
-            test_gateway.clock.forward(40);
-            assert!(test_gateway.deliver(&request).reply().contains("outcome unknown"));
+        } else {
+            assert_eq!((record.result, test_gateway.runs().len()), (Some(RunResult::Exit(0)), runs + 1), "{log}");
         }
         assert!(test_gateway.deliver(&request).refused("duplicate"));
     }

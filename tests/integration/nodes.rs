@@ -188,6 +188,13 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
         (nodes.as_array().map(Vec::len), nodes[0]["version"].as_str()),
         (Some(1), Some(env!("CARGO_PKG_VERSION")))
     );
+    // A lockdown is a file of this host, and says so.
+    for (words, said) in
+        [(&["lockdown"][..], "Locked down on this host: "), (&["lockdown", "--end"], "ended on this host: ")]
+    {
+        let done = cli.run(words);
+        assert!(done.out.contains(said) && done.out.contains("ledger nodes"), "{}{}", done.out, done.err);
+    }
     let table = cli.run(&["ledger", "nodes"]).out;
     assert!(table.starts_with("NAME ") && table.contains("  SEEN ") && table.contains(" s ago  "), "{table}");
     let findings = |about: &str| {
@@ -250,4 +257,42 @@ fn nodes_are_listed_and_check_says_where_they_differ() {
     let toml = fs::read_to_string(cli.path("mailsudo.toml")).expect("the settings");
     cli.write("mailsudo.toml", &toml.replace("[syslog]", "[syslog]\nfacility = \"mail\""));
     assert_eq!(digest(), changed);
+}
+
+/// The ledger of several servers is written by each of them, and by whoever has taken one.
+#[test]
+fn no_command_shows_a_control_character_of_another_node() {
+    let (cli, database) = (CliGateway::new(), server().database());
+    in_database(&cli, &database);
+    assert_eq!(cli.run(&["ledger", "init", "--owner-url", &server().url(OWNER, &database)]).status, 0);
+    assert_eq!(cli.run_with(&["deliver"], &cli.eml(&["say"])).status, 0);
+    let hostile = "chr(27) || '[31m' || chr(155) || '2J' || chr(8238) || 'x' || chr(13) || chr(10) || 'ok'";
+    let sql = format!(
+        "INSERT INTO mailsudo.nodes SELECT {hostile}, {hostile}, {hostile}, extract(epoch FROM now())::bigint - 60, now();
+         UPDATE mailsudo.requests SET node = {hostile}, user_name = {hostile}, command = {hostile}, arguments = {hostile},
+             reason = {hostile}, run_as = {hostile}, argv = {hostile}, queue_id = {hostile}, reply_to = {hostile},
+             replied = NULL;
+         INSERT INTO mailsudo.locks SELECT id, 'x', {hostile}, {hostile}, now() + interval '1 hour' FROM mailsudo.requests
+             ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, node = excluded.node, ends = excluded.ends"
+    );
+    server().sql(&database, &sql);
+    for words in [
+        &["ledger", "nodes"][..],
+        &["ledger", "nodes", "--json"],
+        &["ledger", "status"],
+        &["ledger", "check"],
+        &["ledger", "resume", "--reply-via", "/nowhere"],
+        &["check"],
+        &["check", "--json"],
+        &["log"],
+        &["log", "--json"],
+        &["log", "--verify"],
+        &["metrics"],
+        &["report"],
+    ] {
+        let said = cli.run(words);
+        assert!(said.out.len() + said.err.len() > 0, "{words:?}");
+        assert_eq!(crate::outputs::unsafe_characters(&said.out), [], "{words:?}: {}", said.out);
+        assert_eq!(crate::outputs::unsafe_characters(&said.err), [], "{words:?}: {}", said.err);
+    }
 }

@@ -39,7 +39,7 @@ fn each_word_of_the_source_is_here() {
     for state in State::ALL {
         expect("a state", &format!("`{}`", state.word()));
     }
-    let outcomes = literals(&read("src/reply/compose.rs"), "fn words(result: RunResult)", "\n}\n");
+    let outcomes = literals(&read("src/reply/words.rs"), "fn words(result: RunResult)", "\n}\n");
     assert!(outcomes.len() > 5, "{outcomes:?}");
     for outcome in &outcomes {
         expect("the first line of a reply", fixed(outcome));
@@ -72,12 +72,20 @@ fn each_word_of_the_source_is_here() {
 #[test]
 fn the_replies_own_sentences_are_here() {
     let page = read("docs/statements.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    let source = read("src/reply/compose.rs");
+    let source = read("src/reply/compose.rs") + &read("src/reply/words.rs");
+    let source = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("\\ ", "");
     for (sentence, in_source) in [
         ("Nothing was run: ", "\"Nothing was run\""),
+        ("This has no effect: ", "\"This has no effect\""),
         ("It is not run now: ", "\"It is not run now\""),
         ("The gateway could not run this command", "The gateway could not run this command"),
-        ("The command was started, and the gateway has no record of its end.", "has no record of its end."),
+        (
+            "The gateway recorded the start of this command, and has no record of its end.",
+            "The gateway recorded the start of this command, and has no record of its end.",
+        ),
+        ("Nothing was run: the gateway was stopped", "Nothing was run: the gateway was stopped"),
+        ("WITHOUT APPROVAL: this did not wait for approval", "WITHOUT APPROVAL: this did not wait for approval"),
+        ("nothing was run: the gateway could not start it", "nothing was run: the gateway could not start it"),
         ("The gateway stopped while it wrote its answer.", "The gateway stopped while it wrote its answer."),
         ("It printed nothing.", "It printed nothing."),
     ] {

@@ -47,6 +47,7 @@ const MAILS: &[(&str, &str)] = &[
     ("base64-by-mistake", "ran"), // a relay that decoded, and left the field
     ("base64-with-a-footer", "ran"), // a relay that appends text to what is none
     ("base64-with-a-footer-like-base64", "ran"), // the base64 ends with its padding, or its last, shorter line
+    ("base64-banner-on-the-start-line", "ran"),
     ("base64-with-a-banner", "ran"),
     ("base64-with-a-banner-like-base64", "ran"),
     ("encoding-with-a-comment", "ran"),

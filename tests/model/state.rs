@@ -15,6 +15,8 @@ pub struct Token {
 pub enum Answer {
     Ran,
     Unknown,
+    /// It was recorded as started, and was too late to begin.
+    NotBegun,
     /// The database was replaced, and may have lost that it ran.
     FailedOver,
     Refused,
@@ -67,6 +69,8 @@ pub enum At {
     /// Its commit, of this moment, is proven.
     Admitted(Tick),
     Running,
+    /// It is too late to begin.
+    NotBegun,
     /// A finished reply is stored.
     Stored(Answer),
     Sent(Answer),

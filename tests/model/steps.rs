@@ -252,7 +252,7 @@ impl Steps<'_> {
         let At::Admitted(since) = self.world.jobs[at.request][at.node].at else { return };
         let (now, request) = (self.world.now, at.request);
         if self.is.holds(Rule::InTime) && now > since + MARGIN {
-            return self.defer(at);
+            return self.go(at, At::NotBegun);
         }
         let is_exclusive = |request: usize| self.is.requests[request].is_exclusive;
         if is_exclusive(request) && self.world.runs.iter().any(|run| is_exclusive(run.request)) {
@@ -261,7 +261,8 @@ impl Steps<'_> {
         if self.world.began[request] > 0 {
             self.world.fault = Some(Fault::RanTwice);
         }
-        if self.world.sent[request].contains(&Answer::Unknown) {
+        let is_final = |answer: &Answer| matches!(answer, Answer::Unknown | Answer::NotBegun);
+        if self.world.sent[request].iter().any(is_final) {
             self.world.fault = Some(Fault::BegunAfterAnswer);
         }
         self.world.began[request] += 1;
@@ -269,9 +270,13 @@ impl Steps<'_> {
         self.go(at, At::Running);
     }
 
-    /// The command has ended, and its outcome is recorded.
+    /// The command has ended, or it was too late to begin it; this is recorded.
     pub fn finish(&mut self, at: Place, end: Ended) {
-        self.world.runs.retain(|run| run.request != at.request);
+        let not_begun = self.world.jobs[at.request][at.node].at == At::NotBegun;
+        let answer = if not_begun { Answer::NotBegun } else { Answer::Ran };
+        if !not_begun {
+            self.world.runs.retain(|run| run.request != at.request);
+        }
         let token = self.token(at);
         let written = self.world.jobs[at.request][at.node].written;
         let mut database = self.world.database.clone();
@@ -281,7 +286,7 @@ impl Steps<'_> {
         if !row.is_some_and(|row| is_own(row) || !self.is.holds(Rule::Token)) {
             return self.defer(at);
         }
-        self.settle(at, database, closed(Answer::Ran, None), end, At::Stored(Answer::Ran));
+        self.settle(at, database, closed(answer, None), end, At::Stored(answer));
     }
 
     /// Sends the delivery's own reply.
@@ -297,9 +302,9 @@ impl Steps<'_> {
         }
         let sent = &mut self.world.sent[at.request];
         // Where a failover has lost commits, the ledger does not know what was said before.
-        let contradicts = self.is.synchronous
-            && matches!(answer, Answer::Ran | Answer::Unknown)
-            && sent.iter().any(|before| *before != answer && matches!(before, Answer::Ran | Answer::Unknown));
+        let is_end = |answer: Answer| matches!(answer, Answer::Ran | Answer::Unknown | Answer::NotBegun);
+        let contradicts =
+            self.is.synchronous && is_end(answer) && sent.iter().any(|before| *before != answer && is_end(*before));
         sent.push(answer);
         sent.dedup();
         if contradicts {

@@ -85,7 +85,7 @@ impl Model for Configuration {
                     At::Locked => actions.extend(with_ends(Action::Transaction)),
                     At::Waiting => actions.extend(with_ends(Action::Retry)),
                     At::Admitted(_) => actions.push(Action::Execute(place)),
-                    At::Running => actions.extend(with_ends(Action::Finish)),
+                    At::Running | At::NotBegun => actions.extend(with_ends(Action::Finish)),
                     At::Stored(_) | At::Marked(_) => actions.push(Action::Own(place)),
                     At::Sent(_) => actions.push(Action::MarkReplied(place)),
                 }

@@ -59,6 +59,7 @@ mod spy_gateway;
 mod sudo_faults;
 mod sudo_probe;
 mod sudo_rs;
+mod sudo_rs_faults;
 mod sudo_rules;
 mod sudo_table;
 mod syslog;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use mailsudo::remedy::{Call, LAST_SUDOERS_FILE, Remedy};
 
-use crate::gateway::{Gateway, Level};
+use crate::gateway::{Found, Gateway, Level};
 use crate::process::{self, run};
 use crate::system_env::PROGRAM;
 
@@ -107,7 +107,7 @@ fn each_kind_works_as_it_is_printed() {
 }
 
 /// What breaks it; the finding; and what takes back the rest after the remedy.
-const CASES: [(&str, &str, &str, &str); 20] = [
+const CASES: [(&str, &str, &str, &str); 22] = [
     ("chmod 0600 mailsudo.toml", "configuration", "mailsudo cannot read", ""),
     ("chmod 0600 users.d/checker.toml", "users", "mailsudo cannot read", ""),
     ("chmod 0700 commands.d", "commands", "mailsudo cannot open files in", ""),
@@ -130,6 +130,20 @@ const CASES: [(&str, &str, &str, &str); 20] = [
         "sudoers",
         "requiretty is set in /etc/sudoers:",
         "mv /root/sudoers /etc/sudoers",
+    ),
+    // Its last line has no end.
+    (
+        "cp -p /etc/sudoers /root/sudoers; printf 'Defaults requiretty' >>/etc/sudoers",
+        "sudoers",
+        "requiretty is set in /etc/sudoers:",
+        "mv /root/sudoers /etc/sudoers",
+    ),
+    // It sorts after the file for exceptions.
+    (
+        "echo 'Defaults intercept' >/etc/sudoers.d/~zzz; chmod 0440 /etc/sudoers.d/~zzz; cp -p /etc/sudoers /root/sudoers",
+        "sudoers",
+        "intercept is set in /etc/sudoers.d/~zzz:1",
+        "rm /etc/sudoers.d/~zzz; mv /root/sudoers /etc/sudoers",
     ),
     (
         "cp -p /etc/sudoers /root/sudoers; echo 'Defaults:%mailsudo intercept' >>/etc/sudoers",
@@ -170,4 +184,42 @@ fn a_remedy_of_check_makes_its_finding_go_away() {
         gateway.sh(rest);
         assert_eq!(gateway.check(), good, "after `{by}` and its remedy {}", finding.remedy);
     }
+}
+
+/// For a command, a flag counts more than any exception for a user: the line itself is named.
+#[test]
+fn a_flag_that_is_set_for_commands_is_named_with_its_line() {
+    let gateway = Gateway::make();
+    let good = gateway.check();
+    for flag in ["requiretty", "intercept", "log_input"] {
+        let lines = format!("Defaults env_reset\nDefaults!/usr/bin/timeout {flag}\n");
+        process::write("/etc/sudoers.d/aaaa-test", 0o440, &lines);
+        let found = gateway.check();
+        let named = format!("take {flag} out of /etc/sudoers.d/aaaa-test:2: ");
+        assert!(found.findings.iter().any(|finding| finding.remedy.starts_with(&named)), "{:#?}", found.complaints());
+        run("sed", &["-i", "2d", "/etc/sudoers.d/aaaa-test"]);
+        assert_eq!(gateway.check(), good, "{flag}");
+        process::remove("/etc/sudoers.d/aaaa-test");
+    }
+}
+
+/// `check` tries one rule of each command, and `check --deep` each rule.
+#[test]
+fn a_later_rule_against_one_value_is_found_by_trying_each_rule() {
+    let gateway = Gateway::make();
+    let ok = |found: &Found, words: &str| found.names(Level::Ok, "sudo", words);
+    assert!(ok(&gateway.check(), "2 of 3 rules were tried (--deep tries all)"));
+    assert!(ok(&gateway.check_with(&["--deep"]), "2 commands, and each rule was tried"));
+    let against_b = process::text("/etc/sudoers.d/mailsudo");
+    let rule = against_b.lines().find(|line| line.ends_with(" b") || line.ends_with("own b")).expect("a rule");
+    let (_, vector) = rule.split_once("NOSETENV: ").expect("its command line");
+    let vector = vector.trim_end_matches([',', '\\', ' ']);
+    process::write("/etc/sudoers.d/zzzz-test", 0o440, &format!("mailsudo ALL=(worker) !{vector}\n"));
+    let found = gateway.check_with(&["--deep"]);
+    process::remove("/etc/sudoers.d/zzzz-test");
+    assert!(
+        found.names(Level::Error, "sudoers", "a later rule is in /etc/sudoers.d/zzzz-test:1"),
+        "{:#?}",
+        found.complaints()
+    );
 }

@@ -12,46 +12,59 @@ use crate::{poll, syslog, system_env};
 const LATER: &str = "/etc/sudoers.d/zzzz-test";
 
 /// Something that keeps sudo from starting a command.
-struct Fault {
-    name: &'static str,
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
     /// What makes it, and what takes it back: for sh(1).
-    by: &'static str,
-    undo: &'static str,
+    pub(crate) by: &'static str,
+    pub(crate) undo: &'static str,
     /// sudo's words, as the log has them.
-    words: &'static str,
+    pub(crate) words: &'static str,
     /// A part of the remedy; and whether running it is enough.
-    remedy: &'static str,
-    is_enough: bool,
+    pub(crate) remedy: &'static str,
+    pub(crate) is_enough: bool,
 }
 
-const fn fault(name: &'static str, by: &'static str, undo: &'static str, words: &'static str) -> Fault {
+pub(crate) const fn fault(name: &'static str, by: &'static str, undo: &'static str, words: &'static str) -> Fault {
     Fault { name, by, undo, words, remedy: "check --quiet", is_enough: false }
+}
+
+/// A file that sudo does not read because of its owner or mode.
+pub(crate) const fn file(name: &'static str, by: &'static str, words: &'static str, remedy: &'static str) -> Fault {
+    Fault { name, by, undo: ":", words, remedy, is_enough: true }
 }
 
 /// A flag of `Defaults` in a later file.
 const fn flag(name: &'static str, by: &'static str, words: &'static str, remedy: &'static str) -> Fault {
-    let undo = "rm -f /etc/sudoers.d/zzzz-test /etc/sudoers.d/~mailsudo";
+    // The remedy is at the end of sudo's own file.
+    let undo = "rm -f /etc/sudoers.d/zzzz-test; mv /root/sudoers /etc/sudoers";
     Fault { name, by, undo, words, remedy, is_enough: true }
 }
 
-const FAULTS: [Fault; 9] = [
+const FAULTS: [Fault; 14] = [
     flag(
         "requiretty",
-        "echo 'Defaults requiretty' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "cp -p /etc/sudoers /root/sudoers; echo 'Defaults requiretty' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
         "you must have a tty to run sudo",
         "Defaults:mailsudo !requiretty",
     ),
     flag(
         "intercept",
-        "echo 'Defaults intercept' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "cp -p /etc/sudoers /root/sudoers; echo 'Defaults intercept' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
         "failed to run command",
         "Defaults:mailsudo !intercept",
     ),
     flag(
         "loginput",
-        "echo 'Defaults log_input' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
+        "cp -p /etc/sudoers /root/sudoers; echo 'Defaults log_input' >/etc/sudoers.d/zzzz-test; chmod 0440 /etc/sudoers.d/zzzz-test",
         "Defaults log_input",
         "Defaults:mailsudo !log_input",
+    ),
+    // Below the line that includes the folder, and the last line without an end.
+    flag(
+        "below",
+        "cp -p /etc/sudoers /root/sudoers; printf 'Defaults requiretty' >>/etc/sudoers",
+        "you must have a tty to run sudo",
+        "Defaults:mailsudo !requiretty",
     ),
     fault(
         "shadowed",
@@ -91,6 +104,10 @@ const FAULTS: [Fault; 9] = [
             "account validation failure",
         )
     },
+    file("worldfile", "chmod 0666 /etc/sudoers.d/mailsudo", "is world writable", "0440 /etc/sudoers.d/mailsudo"),
+    file("ownedfile", "chown 1 /etc/sudoers.d/mailsudo", "is owned by uid 1", "root /etc/sudoers.d/mailsudo"),
+    file("worldmain", "chmod 0666 /etc/sudoers", "is world writable", "0440 /etc/sudoers"),
+    file("ownedmain", "chown 1 /etc/sudoers", "is owned by uid 1", "root /etc/sudoers"),
 ];
 
 /// The log line of the end of a run.
@@ -102,7 +119,8 @@ fn finished(id: &str) -> String {
 
 fn remedy(line: &str) -> String {
     let (_, remedy) = line.split_once("; remedy, as root: ").unwrap_or_else(|| panic!("no remedy: {line}"));
-    remedy.trim_end_matches('"').replace("\\\"", "\"").replace("\\\\", "\\")
+    // As it stands in the log, without its end quotation mark: a sysadmin copies it from there.
+    remedy.trim_end_matches('"').to_owned()
 }
 
 #[test]
@@ -110,31 +128,38 @@ fn nothing_is_run_and_the_remedy_works() {
     system_env::enter();
     for fault in FAULTS {
         let name = fault.name;
-        let user = User::enrol(name);
-        run("sh", &["-ec", fault.by]);
-        let id = user.send(&user.request(&["note", &format!("text={name}first")]));
-        let reply = user.mailbox().single();
-        assert_eq!(in_block(&reply, "result"), "refused", "{name}: {reply}");
-        assert!(reply.replace("=\n", "").contains("Nothing was run."), "{name}: {reply}");
-        let line = finished(&id);
-        assert!(line.contains("sudo did not start the command") && line.contains(fault.words), "{name}: {line}");
-        let remedy = remedy(&line);
-        assert!(remedy.contains(fault.remedy), "{name}: {remedy}");
-        // `check` finds something, which is its purpose here.
-        let ended = Command::new("sh").args(["-ec", &remedy]).output().expect("a shell");
-        let expected = if remedy.contains(" check ") { Some(2) } else { Some(0) };
-        assert_eq!(ended.status.code(), expected, "{name}: {remedy}: {ended:?}");
-        if !fault.is_enough {
-            run("sh", &["-ec", fault.undo]);
-        }
-        let user = User::enrol(&format!("{name}2"));
-        let id = user.send(&user.request(&["note", &format!("text={name}second")]));
-        let reply = user.mailbox().single();
-        assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: after the remedy: {reply}{}", finished(&id));
-        if fault.is_enough {
-            run("sh", &["-ec", fault.undo]);
-        }
+        let note = |which: &str| vec!["note".to_owned(), format!("text={name}{which}")];
+        nothing_runs_until_the_remedy(&fault, name, [note("first"), note("second")]);
         assert!(!process::text(NOTES).contains(&format!("{name}first")), "{name}: it ran later");
+    }
+}
+
+/// Sends a request under the fault, then does what the log says, and sends another one.
+pub(crate) fn nothing_runs_until_the_remedy(fault: &Fault, name: &str, requests: [Vec<String>; 2]) {
+    let words = requests.each_ref().map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
+    let user = User::enrol(name);
+    run("sh", &["-ec", fault.by]);
+    let id = user.send(&user.request(&words[0]));
+    let reply = user.mailbox().single();
+    assert_eq!(in_block(&reply, "result"), "refused", "{name}: {reply}");
+    assert!(reply.replace("=\n", "").contains("Nothing was run."), "{name}: {reply}");
+    let line = finished(&id);
+    assert!(line.contains("sudo did not start the command") && line.contains(fault.words), "{name}: {line}");
+    let remedy = remedy(&line);
+    assert!(remedy.contains(fault.remedy), "{name}: {remedy}");
+    // `check` finds something, which is its purpose here.
+    let ended = Command::new("sh").args(["-ec", &remedy]).output().expect("a shell");
+    let expected = if remedy.contains(" check ") { Some(2) } else { Some(0) };
+    assert_eq!(ended.status.code(), expected, "{name}: {remedy}: {ended:?}");
+    if !fault.is_enough {
+        run("sh", &["-ec", fault.undo]);
+    }
+    let user = User::enrol(&format!("{name}2"));
+    let id = user.send(&user.request(&words[1]));
+    let reply = user.mailbox().single();
+    assert_eq!(in_block(&reply, "result"), "exit-0", "{name}: after the remedy: {reply}{}", finished(&id));
+    if fault.is_enough {
+        run("sh", &["-ec", fault.undo]);
     }
 }
 
@@ -143,32 +168,38 @@ fn nothing_is_run_and_the_remedy_works() {
 #[test]
 fn a_sudo_that_hangs_or_is_killed_before_the_command_begins_runs_nothing() {
     system_env::enter();
+    hangs_or_is_killed("", &["note", "text=inpam"], "inpam");
+    assert!(!process::text(NOTES).contains("inpam"), "it ran later");
+}
+
+/// Sends a request for `words` while sudo hangs, and another one while it is killed. `last` is the last argument.
+pub(crate) fn hangs_or_is_killed(suffix: &str, words: &[&str], last: &str) {
     process::write("/usr/local/libexec/test-pam", 0o755, "#!/bin/sh\nexec kill -KILL $PPID\n");
-    for (name, module, words) in [
+    for (name, module, said) in [
         ("hung", "account required pam_exec.so seteuid /bin/sleep 14", "cannot start it any more"),
         ("killed", "account required pam_exec.so seteuid /usr/local/libexec/test-pam", "did not start the command"),
     ] {
+        let name = &format!("{name}{suffix}");
         let user = User::enrol(name);
         let before = process::text("/etc/pam.d/sudo");
         process::write("/etc/pam.d/sudo", 0o644, &format!("{module}\n{before}"));
-        let id = user.send(&user.request(&["note", &format!("text={name}inpam")]));
+        let id = user.send(&user.request(words));
         let reply = user.mailbox().single();
         process::write("/etc/pam.d/sudo", 0o644, &before);
         assert_eq!(in_block(&reply, "result"), "refused", "{name}: {reply}");
         assert!(reply.replace("=\n", "").contains("Nothing was run."), "{name}: {reply}");
         let line = finished(&id);
-        assert!(line.contains(words), "{name}: {line}");
-        poll::until_true("the end of sudo", || process::find(|line| line.contains(&format!("{name}inpam"))).is_empty());
-        assert!(!process::text(NOTES).contains(&format!("{name}inpam")), "{name}: it ran later");
+        assert!(line.contains(said), "{name}: {line}");
+        poll::until_true("the end of sudo", || process::find(|line| line.ends_with(last)).is_empty());
     }
     process::remove("/usr/local/libexec/test-pam");
 }
 
 /// A later file of sudoers. Dropping it removes it.
-struct Later;
+pub(crate) struct Later;
 
 impl Later {
-    fn write(lines: &str) -> Self {
+    pub(crate) fn write(lines: &str) -> Self {
         process::write(LATER, 0o440, lines);
         Self
     }
@@ -184,8 +215,13 @@ impl Drop for Later {
 #[test]
 fn under_no_new_privs_nothing_is_run() {
     system_env::enter();
-    let user = User::enrol("nonewprivs");
-    process::write("/srv/nonewprivs.eml", 0o644, &user.mail(&user.request(&["note", "text=nonewprivs"])));
+    without_new_privileges("nonewprivs", &["note", "text=nonewprivs"]);
+    assert!(!process::text(NOTES).contains("nonewprivs"));
+}
+
+pub(crate) fn without_new_privileges(name: &str, words: &[&str]) {
+    let user = User::enrol(name);
+    process::write("/srv/nonewprivs.eml", 0o644, &user.mail(&user.request(words)));
     let ids = ["--reuid=mailsudo", "--regid=mailsudo", "--clear-groups", "--no-new-privs", "--"];
     let script = format!("exec {} deliver </srv/nonewprivs.eml", system_env::PROGRAM);
     let output = Command::new("setpriv").args(ids).args(["sh", "-c", &script]).output().expect("setpriv");
@@ -197,7 +233,6 @@ fn under_no_new_privs_nothing_is_run() {
     let remedy = remedy(line);
     assert!(remedy.contains("no_new_privs") || remedy.contains("NoNewPrivileges=no"), "{line}");
     assert!(line.contains("no new privileges"), "{line}");
-    assert!(!process::text(NOTES).contains("nonewprivs"));
 }
 
 /// These change nothing.
@@ -221,14 +256,14 @@ fn other_lines_in_sudoers_cause_no_fault() {
 
 /// A host whose own name cannot be resolved: it is not in /etc/hosts, and DNS does not answer. Dropping it brings both
 /// back.
-struct SilentDns {
+pub(crate) struct SilentDns {
     hosts: String,
     resolver: String,
     _server: std::net::UdpSocket,
 }
 
 impl SilentDns {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let silent = Self {
             hosts: process::text("/etc/hosts"),
             resolver: process::text("/etc/resolv.conf"),

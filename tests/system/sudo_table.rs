@@ -151,6 +151,24 @@ fn ranges_are_exact_in_both() {
     }
 }
 
+/// sudo matches no expression above about 1 KiB (docs/measurements.md#length-of-an-expression).
+#[test]
+fn the_longest_expression_matches_and_a_longer_one_is_an_error() {
+    let raise = |length: usize| {
+        let value = "a".repeat(length);
+        let rest = format!("[parameters.v]\npattern = '^{value}[0-9]$'\nmax_length = 2000\n[allow.p]");
+        (Probe::raise(SUDO, &command("\"{v}\"", &rest)), value)
+    };
+    let longest = (700..=1000).rev().find(|length| raise(*length).0.is_ok()).expect("some length");
+    let (probe, value) = raise(longest);
+    let probe = probe.expect("the longest");
+    assert!(probe.permits(&[&format!("{value}7")]), "{longest}");
+    assert!(!probe.permits(&[&format!("{value}x")]) && !probe.permits(&[&format!("{value}77")]), "{longest}");
+    drop(probe);
+    let said = raise(longest + 1).0.err().expect("no fragment");
+    assert!(said.contains("a regular expression of 1001 bytes, and sudo matches none above 1000"), "{said}");
+}
+
 #[test]
 fn an_empty_list_permits_nothing() {
     let parameters = "[parameters.u]\none_of = [\"a\", \"b\"]\n[parameters.v]\npattern = '^[a-z]+$'\nmax_length = 9\n";

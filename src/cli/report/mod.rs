@@ -14,7 +14,7 @@ use super::{GatewayArg, open_ledger, stdout};
 use crate::config::{MailAddress, Span};
 use crate::ledger::Filter;
 use crate::limits::Timeouts;
-use crate::reply::{ReplyTransport, report_message};
+use crate::reply::{ReplyTransport, report_message, visible};
 use crate::system::clock::{Clock, SystemClock};
 use crate::system::files::{Rights, replace};
 
@@ -76,7 +76,7 @@ impl Report {
         })?;
         if let Some(to) = &self.to {
             let subject = format!("mailsudo {}: report of {}", settings.gateway, self.since);
-            let message = report_message(settings, to, subject, text::text(&summary), now);
+            let message = report_message(settings, to, subject, visible(&text::text(&summary)), now);
             let transport = ReplyTransport::via(self.reply_via).map_err(|what| anyhow!(what))?;
             transport.send(&message, &Timeouts::DEFAULT).map_err(|deferral| anyhow!(deferral.detail))?;
             noteln!("The report was sent to {to}.")?;
@@ -84,7 +84,8 @@ impl Report {
         }
         let report = if self.html { html::page(&summary) } else { text::text(&summary) };
         match &self.output {
-            Some(path) => replace(path, report.as_bytes(), Rights { mode: 0o600, owner: None })?,
+            // A file is shown on a terminal later.
+            Some(path) => replace(path, visible(&report).as_bytes(), Rights { mode: 0o600, owner: None })?,
             None => stdout::text(&report)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ use mailsudo::config::Trusted;
 use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::RequestId;
+use mailsudo::system::clock::Clock;
 
 use super::{Asked, Site, message_to, recipients, result, text};
 
@@ -106,7 +107,10 @@ fn an_approving_delivery_that_dies_leaves_an_unknown_outcome_that_both_are_told_
         let last = message_to(&replies, "alice");
         assert!(last.starts_with("outcome unknown: risky what=a\n"), "{last}");
         let own = message_to(&replies, "carol");
-        assert!(own.contains("was the last one needed, and the command was started"), "{own}");
+        assert!(
+            own.contains("was the last one needed, and the gateway recorded its start, and has no record of its end."),
+            "{own}"
+        );
         assert_eq!((result(&last), result(&own)), ("unknown".to_owned(), "unknown".to_owned()));
         for mail in mails {
             assert!(site.gateway.deliver(mail).refused("duplicate"));
@@ -171,9 +175,88 @@ fn an_exception_whose_delivery_died_is_still_marked_and_everyone_is_told() {
     let ended = site.gateway.deliver(&mail);
     assert_eq!(recipients(&ended.replies), ["bob", "carol", "dave", "alice"]);
     let own = message_to(&ended.replies, "alice");
-    assert!(own.starts_with("outcome unknown: risky") && own.contains("This was started WITHOUT APPROVAL"), "{own}");
-    assert!(message_to(&ended.replies, "carol").starts_with("RAN WITHOUT APPROVAL"));
+    assert!(
+        own.starts_with("outcome unknown: risky") && own.contains("\nWITHOUT APPROVAL: this did not wait"),
+        "{own}"
+    );
+    assert!(message_to(&ended.replies, "carol").starts_with("STARTED WITHOUT APPROVAL"));
     assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
+}
+
+/// A gateway where no command can be started.
+fn unable(site: &Site) {
+    let settings = std::fs::read_to_string(site.gateway.path("mailsudo.toml")).expect("the settings");
+    let broken = settings.replace("run_via = \"direct\"", "run_via = \"direct\"\ntimeout = \"/no/such/timeout\"");
+    site.gateway.write("mailsudo.toml", 0o644, &broken);
+}
+
+#[test]
+fn what_was_approved_and_could_not_be_started_is_not_said_to_have_run() {
+    for show in ["", "show_output = false"] {
+        let mut site = Site::new(show);
+        let asked = site.asked();
+        unable(&site);
+        let ended = site.approve("carol", &asked);
+        for user in ["alice", "carol"] {
+            let told = message_to(&ended.replies, user);
+            assert!(told.starts_with("refused: ") && result(&told) == "refused", "{told}");
+            assert!(told.to_lowercase().contains("nothing was run") && !told.contains("it ran"), "{told}");
+        }
+        let late = site.approve("dave", &asked);
+        assert!(text(late.reply()).contains("it was approved, and nothing was run: the gateway could not start it ("));
+        assert_eq!((site.runs(), site.open_messages()), (0, (0, 0)));
+    }
+}
+
+#[test]
+fn an_exception_that_could_not_be_started_is_not_said_to_have_run() {
+    let mut site = Site::new("except = [\"breakglass\"]");
+    site.gateway.user("alice", crate::common::KEY, "web\", \"breakglass");
+    unable(&site);
+    let ended = site.send("alice", "risky", &[("what", "a")]);
+    let told = message_to(&ended.replies, "carol");
+    assert!(told.starts_with("NOT RUN, WITHOUT APPROVAL: risky what=a\n"), "{told}");
+    assert!(told.contains("Nothing was run, because the gateway could not start it. Nobody was asked"), "{told}");
+    let asked =
+        Asked { id: super::field(&told, "request: "), digest: super::field(&told, "digest: "), mail: String::new() };
+    let late = site.approve("carol", &asked);
+    assert!(text(late.reply()).contains("needed no approval, by the role breakglass, and nothing was run"), "{late:?}");
+    assert_eq!((site.runs(), site.open_messages()), (0, (0, 0)));
+}
+
+#[test]
+fn an_approving_delivery_that_was_stopped_before_the_run_says_that_nothing_was_run() {
+    let mut late = 0;
+    for left in 0..8 {
+        let mut site = Site::new("");
+        let asked = site.asked();
+        let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
+        let gateway =
+            mailsudo::config::Gateway::open(site.gateway.folder.path(), Trusted::caller()).expect("a gateway");
+        let clock = crate::failover::Stopped { now: site.gateway.clock.now(), left: std::cell::Cell::new(left) };
+        let context = crate::common::context(&gateway, &site.gateway.envelope, &clock, site.gateway.timeouts);
+        let mut audit = mailsudo::audit::Audit::new(gateway.settings(), None);
+        let transport = mailsudo::reply::ReplyTransport::Sendmail(site.gateway.path("sendmail"));
+        let before = site.gateway.replies().len();
+        crate::common::deliver(&context, &transport, approval.as_bytes(), &mut audit).expect("an answer");
+        let replies = site.gateway.replies().split_off(before);
+        let told = message_to(&replies, "alice");
+        if site.runs() == 0 {
+            assert!(
+                told.contains("\nNothing was run: the gateway was stopped") && result(&told) == "refused",
+                "{told}"
+            );
+            let own = message_to(&replies, "carol");
+            assert!(own.contains("\nNothing was run: the gateway was stopped") && result(&own) == "refused", "{own}");
+            late += 1;
+        } else {
+            assert_eq!(result(&told), "exit-0", "{told}");
+        }
+        for mail in [&approval, &asked.mail] {
+            assert!(site.gateway.deliver(mail).refused("duplicate"));
+        }
+    }
+    assert_eq!(late, 1, "once it was stopped there");
 }
 
 #[test]

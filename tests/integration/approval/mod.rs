@@ -181,7 +181,7 @@ fn a_request_waits_and_everyone_who_may_approve_gets_a_signed_notice() {
     let home = site.gateway.folder.path().display().to_string();
     for line in [
         "from     alice".to_owned(),
-        "run as   root".to_owned(),
+        "run as   the gateway's own user (run_via = \"direct\")".to_owned(),
         format!("    {home}/command"),
         "    a".to_owned(),
         "| the disk is full".to_owned(),
@@ -233,7 +233,7 @@ fn the_last_approval_runs_it_once_and_both_get_the_outcome() {
     }
     let late = site.approve("dave", &asked);
     assert!(late.refused("not-pending"), "{late:?}");
-    assert!(text(late.reply()).contains("it was approved and ran: exit-0 (approved by carol at "), "{late:?}");
+    assert!(text(late.reply()).contains("it was approved, and it ran: exit-0 (approved by carol at "), "{late:?}");
     assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
 }
 
@@ -244,7 +244,7 @@ fn approvers_need_not_see_the_output() {
     let ended = site.approve("carol", &asked);
     assert!(message_to(&ended.replies, "alice").contains("ran with a\n"));
     let own = message_to(&ended.replies, "carol");
-    assert!(!own.contains("ran with") && own.contains("The requester has its output."), "{own}");
+    assert!(!own.contains("ran with") && own.contains("and it ran: exit-0. The requester gets the reply."), "{own}");
     assert_eq!(result(&own), "exit-0");
 }
 
@@ -311,17 +311,17 @@ fn who_may_not_judge_it_gets_the_same_words_as_for_a_request_that_is_not_there()
         for ended in [site.approve(user, asked), site.deny(user, asked, "no")] {
             assert!(ended.refused("unknown-request"), "{user}: {ended:?}");
             let text = text(ended.reply());
-            said.push(text.lines().find(|line| line.starts_with("Nothing was run:")).expect("words").to_owned());
+            said.push(text.lines().find(|line| line.starts_with("This has no effect:")).expect("words").to_owned());
         }
     }
     for (user, id) in [("bob", &asked.id), ("carol", &asked.id), ("alice", &nothing.id)] {
         let ended = site.send(user, "cancel", &[("id", id)]);
         assert!(ended.refused("unknown-request"), "{user}: {ended:?}");
         let text = text(ended.reply());
-        said.push(text.lines().find(|line| line.starts_with("Nothing was run:")).expect("words").to_owned());
+        said.push(text.lines().find(|line| line.starts_with("This has no effect:")).expect("words").to_owned());
     }
     said.dedup();
-    assert_eq!(said, ["Nothing was run: no request with this id and digest waits for you."]);
+    assert_eq!(said, ["This has no effect: no request with this id and digest waits for you."]);
     assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "pending"));
     let recorded = site.gateway.recorded();
     assert_eq!(recorded.0, recorded.1, "each is recorded, and each has used its step");
@@ -626,7 +626,8 @@ fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     let own = message_to(&ended.replies, "alice");
     assert!(
         own.starts_with("ok: risky")
-            && own.contains("This was started WITHOUT APPROVAL, because you have the role breakglass.")
+            && own
+                .contains("\nWITHOUT APPROVAL: this did not wait for approval, because you have the role breakglass.")
     );
     let told = message_to(&ended.replies, "carol");
     assert!(told.starts_with("RAN WITHOUT APPROVAL: risky what=a\n") && told.contains("| fire\n"), "{told}");
@@ -638,7 +639,10 @@ fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     );
     let asked = Asked { id: field(&own, "request: "), digest: field(&told, "digest: "), mail: String::new() };
     let late = site.approve("carol", &asked);
-    assert!(late.refused("not-pending") && text(late.reply()).contains("without approval, by the role breakglass"));
+    assert!(
+        late.refused("not-pending")
+            && text(late.reply()).contains("it needed no approval, by the role breakglass, and it ran: exit-0")
+    );
     assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)));
 }
 

@@ -1,5 +1,8 @@
 //! No text of a sender and nothing in the ledger acts on a terminal: every output makes such characters visible.
 
+mod files;
+mod ledger;
+
 use mailsudo::protocol::is_unsafe;
 use proptest::prelude::*;
 
@@ -8,6 +11,16 @@ use crate::cli::CliGateway;
 /// The characters in `text` that could act on a terminal or hide something.
 pub(crate) fn unsafe_characters(text: &str) -> Vec<char> {
     text.chars().filter(|c| *c != '\n' && *c != '\t' && is_unsafe(*c)).collect()
+}
+
+/// Each byte of `text` as the mark and two hex digits.
+fn coded(text: &str, mark: char) -> String {
+    let mut coded = String::new();
+    for byte in text.bytes() {
+        coded.push(mark);
+        coded.push_str(&hex::encode_upper([byte]));
+    }
+    coded
 }
 
 /// What a hostile sender may write into the fields and texts that are shown.
