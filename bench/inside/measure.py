@@ -99,7 +99,7 @@ def parts(machine, postfix, ways, transports):
         "oneshot": lambda: oneshot.measure(machine, ways, 40 if QUICK else 200, say),
         "queue": lambda: throughput.measure(machine, postfix, ways, START + BUDGET, say),
         # The last one: it changes Postfix's configuration.
-        "flood": lambda: flood.measure(machine, postfix, 1000 if QUICK else 10_000, 8 if QUICK else 20, say),
+        "flood": lambda: flood.measure(machine, postfix, 3000 if QUICK else 10_000, 8 if QUICK else 20, say),
     }
 
 
