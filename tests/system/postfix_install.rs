@@ -106,7 +106,6 @@ fn a_further_address_has_a_transport_of_its_own() {
     run("cp", &["-a", "/etc/mailsudo", gateway]);
     let settings = process::text(format!("{gateway}/mailsudo.toml"));
     let further = "[intake]\nrecipients = [\"ops@example.com\", \"Public@example.com\"]\n";
-    assert!(!settings.contains("[intake]"), "{settings}");
     process::write(format!("{gateway}/mailsudo.toml"), 0o644, &format!("{settings}\n{further}"));
 
     postfix.done(&["install", "--yes", "--config", gateway]);
