@@ -30,7 +30,7 @@ impl Person {
         Ok(gateway.secrets(name)?.map(|secrets| Self { name: name.clone(), user, secrets }))
     }
 
-    /// Whether both are one person: the same name, an address in common, a key or an SSH key in common, that of before a
+    /// Whether both are one person: the same name, an address in common, a key or an SSH key in common, the one before a
     /// rotation included. Two names of one person must not count as two.
     pub fn is(&self, other: &Self) -> bool {
         self.name == other.name
@@ -72,8 +72,8 @@ impl MustSign {
     }
 }
 
-/// The `[approval]` that the command `name` has now; `None` where it has none. A broken file of a command is reported by
-/// `check`, and must not keep mail about other things back.
+/// The `[approval]` that the command `name` has now; `None` where it has none. A broken file of a command is reported
+/// by `check`, and must not keep mail about other things back.
 pub fn terms_of(gateway: &Gateway, name: &str) -> Option<Approval> {
     let name = CommandName::try_from(name).ok()?;
     gateway.command(&name).ok().flatten()?.approval

@@ -103,13 +103,13 @@ impl Judge<'_> {
         let requester = name(&asked.record.user)?;
         let requester = Person::find(self.gateway, &requester)?;
         match ballot {
-            Ballot::Cancel(_) => self.cancel(asked, &voter),
+            Ballot::Cancel(_) => self.cancel(asked, &voter, requester.as_ref()),
             Ballot::Approve(_, digest) => self.decide(asked, &voter, requester.as_ref(), *digest, None),
             Ballot::Deny(_, digest, why) => self.decide(asked, &voter, requester.as_ref(), *digest, Some(why)),
         }
     }
 
-    fn cancel(&self, asked: Box<Asked>, voter: &Person) -> Result<Judgement, Stop> {
+    fn cancel(&self, asked: Box<Asked>, voter: &Person, requester: Option<&Person>) -> Result<Judgement, Stop> {
         let is_own = asked.record.user == voter.name.as_str();
         if !is_own && !has_approved(&asked, voter) {
             return Ok(unknown());
@@ -117,7 +117,12 @@ impl Judge<'_> {
         if asked.record.state != State::Pending {
             return Ok(not_pending(&asked));
         }
-        if let Some(why) = self.expired(&asked, self.terms(&asked)?.1.as_ref(), &[]) {
+        let terms = self.terms(&asked)?.1;
+        let counted = match &terms {
+            Some(terms) => self.counted(&asked, terms, requester)?,
+            None => Vec::new(),
+        };
+        if let Some(why) = self.expired(&asked, terms.as_ref(), &counted) {
             return Ok(Judgement::Expired(asked, why));
         }
         let kind = if is_own { VoteKind::Cancel } else { VoteKind::Withdraw };

@@ -14,7 +14,8 @@ use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredRep
 use crate::limits::NOTICE_PAYLOAD;
 use crate::protocol::{CommandName, NoticeBlock, RunResult, UserName};
 
-/// The notice of this kind to `approver`, whose answers `must_sign` is about; `None` where the records do not hold what it needs.
+/// The notice of this kind to `approver`, whose answers `must_sign` is about; `None` where the records do not hold what
+/// it needs.
 pub fn notice(
     encryption: &Encryption<'_>,
     approver: &Person,
@@ -141,12 +142,12 @@ fn signature(must_sign: MustSign) -> &'static str {
     match must_sign {
         MustSign::Nothing => "",
         MustSign::Approval => {
-            "An approval needs a signature under one of your SSH keys too (mailsudo sign ... --ssh-key FILE.pub); the page cannot \
-             make one. A denial needs none.\n\n"
+            "An approval needs a signature under one of your SSH keys too (mailsudo sign ... --ssh-key FILE.pub); the \
+             page cannot make one. A denial needs none.\n\n"
         }
         MustSign::Everything => {
-            "Each answer needs a signature under one of your SSH keys too (mailsudo sign ... --ssh-key FILE.pub); the page cannot \
-             make one.\n\n"
+            "Each answer needs a signature under one of your SSH keys too (mailsudo sign ... --ssh-key FILE.pub); the \
+             page cannot make one.\n\n"
         }
     }
 }

@@ -111,6 +111,29 @@ fn the_commands_in_the_docs_make_sig_lines() {
     assert!(delivered.out.contains("heard: hello"), "{}", delivered.err);
 }
 
+/// Counts the functions of the crate ssh-key that a delivery runs. Whoever signs nothing pays nothing.
+#[test]
+fn only_those_who_sign_run_ssh_code() {
+    let run = |test_gateway: &CliGateway, words: &[&str]| {
+        test_gateway.write("request.eml", &test_gateway.eml(words));
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=profile", env!("CARGO_BIN_EXE_mailsudo")])
+            .args(["deliver", "--config", "."])
+            .current_dir(test_gateway.folder.path())
+            .stdin(fs::File::open(test_gateway.path("request.eml")).expect("a mail"))
+            .output();
+        let delivered = said(output.expect("valgrind: apt-get install valgrind"));
+        assert!(delivered.out.contains("heard: nothing"), "{}", delivered.err);
+        let profile = fs::read_to_string(test_gateway.path("profile")).expect("what callgrind wrote");
+        let functions: Vec<_> = profile.lines().filter(|line| line.starts_with("fn=")).map(str::to_owned).collect();
+        assert!(functions.iter().any(|line| line.contains("mailsudo::")), "it has names");
+        functions.into_iter().filter(|line| line.contains("ssh_key::")).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&CliGateway::new(), &["say"]), Vec::<String>::new());
+    let signed = run(&test_gateway(), &["say", "--ssh-key", "own.pub"]);
+    assert!(!signed.is_empty(), "a signature is verified by ssh-key");
+}
+
 #[test]
 fn what_ssh_keygen_gets_wrong_is_said_and_not_sent() {
     let test_gateway = test_gateway();

@@ -413,6 +413,31 @@ fn two_are_two_different_users_who_both_may_still_approve_when_it_runs() {
     assert_eq!(site.runs(), 1);
 }
 
+/// Votes count by what the users' files say when the command is about to run.
+#[test]
+fn approvals_of_users_who_are_found_to_be_one_person_count_once_or_not_at_all() {
+    let also = |site: &Site, user: &str, role: &str, other: &str| {
+        let from = format!("from = [\"{user}@example.com\", \"{other}@example.com\"]");
+        let file = format!("address = \"{user}@example.com\"\n{from}\nroles = [\"{role}\"]\n");
+        site.gateway.write(&format!("users.d/{user}.toml"), 0o644, &file);
+    };
+    let mut site = Site::new("needed = 3");
+    let asked = site.asked();
+    site.approve("carol", &asked);
+    site.approve("dave", &asked);
+    also(&site, "dave", "oncall", "carol");
+    let ended = site.approve("bob", &asked);
+    assert!(text(ended.reply()).contains("Your approval counts: 2 of 3."), "{ended:?}");
+
+    let mut site = Site::new("needed = 2");
+    let asked = site.asked();
+    site.approve("carol", &asked);
+    also(&site, "carol", "desk", "alice");
+    let ended = site.approve("dave", &asked);
+    assert!(text(ended.reply()).contains("Your approval counts: 1 of 2."), "{ended:?}");
+    assert_eq!(site.runs(), 0);
+}
+
 #[test]
 fn more_may_be_needed_than_when_it_was_asked_and_never_fewer() {
     let mut site = Site::new("needed = 2");
@@ -614,6 +639,22 @@ fn an_approval_that_waits_and_was_taken_back_runs_nothing() {
     assert!(site.gateway.deliver(&approval).refused("duplicate"));
 }
 
+/// Its time to approve is over, but it was approved in time: it has not lapsed.
+#[test]
+fn what_was_approved_in_time_and_waits_can_be_cancelled() {
+    let mut site = Site::new("");
+    site.command("within = \"1m\"\nrun_within = \"15m\"", "exclusive = true");
+    let asked = site.asked();
+    hold(&site, 250);
+    let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
+    assert_eq!(site.gateway.deliver(&approval).deferred, Some("busy"));
+    site.gateway.clock.forward(120);
+    let ended = site.send("alice", "cancel", &[("id", &asked.id)]);
+    assert_eq!(result(&text(&ended.replies[0])), "cancelled", "{ended:?}");
+    assert!(site.gateway.deliver(&approval).refused("not-pending"));
+    assert_eq!((site.runs(), site.state(&asked).as_str(), site.open_messages()), (0, "cancelled", (0, 0)));
+}
+
 #[test]
 fn an_exception_runs_at_once_is_marked_and_everyone_is_told() {
     let mut site = Site::new("except = [\"breakglass\"]\nreason = true");
@@ -662,6 +703,9 @@ fn without_enough_approvers_it_is_refused_at_once() {
     fs::remove_file(site.gateway.path("secrets.d/dave.toml")).expect("removed");
     assert!(site.send("alice", "risky", &[("what", "a")]).refused("no-approver"));
     site.gateway.user("dave", KEY, "oncall");
+    assert!(site.send("alice", "risky", &[("what", "a")]).refused("no-approver"));
+    // Two names of one approver are one.
+    site.gateway.user("dave", OTHER_KEY, "oncall");
     assert!(site.send("alice", "risky", &[("what", "a")]).refused("no-approver"));
     site.gateway.user("dave", DAVE, "oncall");
     assert_eq!(site.send("alice", "risky", &[("what", "a")]).replies.len(), 4);
