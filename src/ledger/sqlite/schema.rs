@@ -20,6 +20,8 @@ pub(super) const WITH_COUNTERS: i64 = 3;
 /// The schema that has the audit chain.
 const WITH_CHAIN: i64 = 4;
 
+/// Schema 1. `name` is the request id, `handed_over` the time at which its reply was sent, `floor` the watermark of
+/// pruning: a ledger's file keeps the names that it was made with.
 const TABLES: &str = "
     CREATE TABLE requests (
         name BLOB NOT NULL UNIQUE,
