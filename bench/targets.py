@@ -9,6 +9,11 @@ CONCURRENCIES = [1, 2, 8, 32]
 MIB = 1 << 20
 
 
+# What a delivery is to cost, in million instructions, and what it may cost: performance-limits.md says why a goal is missed, and
+# a change that makes a delivery dearer fails.
+INSTRUCTIONS = [("not a request", "junk", 0.20, 0.31), ("refused", "refused", 0.30, 0.42), ("executed", "sudo", 1.0, 2.1)]
+
+
 class Target(NamedTuple):
     what: str
     wanted: str
@@ -35,17 +40,26 @@ def time_of(measures, name):
 
 
 def in_time(measures):
+    flood = measures["flood"]
+    slower = statistics.median(flood["own"]["seconds"]) / statistics.median(flood["quiet"])
+    yield Target("answer under a flood, against a quiet host", "≤ 2", f"{slower:.2f}", slower <= 2, False)
+    operators = measures["operators"]
+    slowest = max(operators["seconds"], key=operators["seconds"].get)
+    most = operators["seconds"][slowest]
+    what = f"operators' commands with {operators['rows']:,} requests, in seconds"
+    yield Target(what, "≤ 0.2", f"{most:.2f} ({slowest})", most <= 0.2, False)
     queue = [
         ("not a request, against /bin/true", "junk mailsudo-sudo", "true true", 0.95),
         ("refused, against /bin/true", "refused mailsudo-sudo", "true true", 0.90),
-        ("executed without sudo, against the floor", "open mailsudo-open", "open floor-open", 0.90),
-        ("executed with sudo, against the floor", "sudo mailsudo-sudo", "sudo floor-sudo", 0.90),
+        ("executed without sudo, against the floor", "open mailsudo-open", "open floor-open", 0.95),
+        ("executed with sudo, against the floor", "sudo mailsudo-sudo", "sudo floor-sudo", 0.95),
         ("refused, against Python", "refused mailsudo-sudo", "refused python-sudo", 15),
         ("executed with sudo, against Python", "sudo mailsudo-sudo", "sudo python-sudo", 3),
     ]
     if measures["has_smtp"]:
-        what = "executed with sudo, replies by SMTP, against the floor"
-        queue.append((what, "sudo mailsudosmtp-sudo", "sudo floorsmtp-sudo", 0.90))
+        for via, how in [("open", "without"), ("sudo", "with")]:
+            what = f"executed {how} sudo, replies by SMTP, against the floor"
+            queue.append((what, f"{via} mailsudosmtp-{via}", f"{via} floorsmtp-{via}", 0.95))
     for what, ours, theirs, least in queue:
         each = ratios(measures, ours, theirs)
         shown = ", ".join(f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" for ratio in each)
@@ -56,8 +70,9 @@ def in_time(measures):
 
 def in_counts(measures):
     instructions = measures["instructions"]
-    for what, kind, most in [("not a request", "junk", 0.25), ("refused", "refused", 0.45), ("executed", "sudo", 1.0)]:
+    for what, kind, goal, most in INSTRUCTIONS:
         count = instructions[kind] / 1e6
+        yield Target(f"instructions: {what}, goal", f"≤ {goal} million", f"{count:.3f} million", count <= goal, False)
         yield Target(f"instructions: {what}", f"≤ {most} million", f"{count:.3f} million", count <= most, True)
     commits = measures["calls"]["sudo print"]["syncs_median"]
     yield Target("fsyncs of an executed request, checkpoints apart", "≤ 2", f"{commits:g}", commits <= 2, True)

@@ -13,6 +13,7 @@ from machine import COMMAND, GATEWAY, SENDMAIL, run
 from users import JUNK, User, enrol, forged, write
 
 MANY = "/srv/many"
+ROWS_FOLDER = "/srv/rows"
 LIMIT = 256 << 10
 
 
@@ -85,29 +86,39 @@ FROM number
 """
 
 
+def rows_gateway(machine, users):
+    """A gateway of `users` with an empty ledger, for `fill`."""
+    gateway(machine, ROWS_FOLDER, "rows", users)
+    new_ledger(machine, ROWS_FOLDER, "rows")
+
+
+def fill(machine, have, size):
+    """Finished requests, none of them old enough to be pruned, with replies of a few bytes, until there are `size`."""
+    ledger = sqlite3.connect("/var/lib/mailsudo/rows.db")
+    # Filled without a log, which would hold the whole of it once more.
+    for setting in ["journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000", "temp_store = MEMORY"]:
+        ledger.execute(f"PRAGMA {setting}").fetchall()
+    with ledger:
+        ledger.execute(ROWS, {"first": have, "last": size, "now": int(time.time())})
+        # As admission counts them.
+        ledger.execute("UPDATE counters SET value = value + ? WHERE series = 'recorded'", [size - have])
+    ledger.execute("PRAGMA journal_mode = WAL").fetchall()
+    ledger.close()
+    own(machine, "rows")
+
+
 def ledger_rows(machine, sizes, say):
-    """Finished requests, none of them old enough to be pruned, with replies of a few bytes."""
+    """The ledger stays, with all rows, for operators.py."""
     base = [User(number) for number in range(len(sizes))]
-    gateway(machine, "/srv/rows", "rows", base)
-    new_ledger(machine, "/srv/rows", "rows")
+    rows_gateway(machine, base)
     have, curve = 0, []
     for user, size in zip(base, sizes, strict=True):
         say(f"growth: {size} ledger rows")
         if size > have:
-            ledger = sqlite3.connect("/var/lib/mailsudo/rows.db")
-            # Filled without a log, which would hold the whole of it once more.
-            for setting in ["journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000", "temp_store = MEMORY"]:
-                ledger.execute(f"PRAGMA {setting}").fetchall()
-            with ledger:
-                ledger.execute(ROWS, {"first": have, "last": size, "now": int(time.time())})
-            ledger.execute("PRAGMA journal_mode = WAL").fetchall()
-            ledger.close()
-            own(machine, "rows")
+            fill(machine, have, size)
             have = size
-        curve.append([size, executed(machine, "/srv/rows", user)])
+        curve.append([size, executed(machine, ROWS_FOLDER, user)])
         move_log("rows")
-    for path in Path("/var/lib/mailsudo").glob("rows.db*"):
-        path.unlink()
     return curve
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import agree
 import counted
+import flood
 import growth
 import oneshot
+import operators
 import throughput
 from machine import DISK, PROGRAM, SENDMAIL, SMTP, Machine, gateway_folder, rivals, run
 from postfix import Postfix
@@ -23,6 +25,8 @@ if not Path("/run/mailsudo-sandbox").exists():
 
 QUICK = os.environ.get("QUICK", "") not in ["", "0"]
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+# Only these parts, separated by commas, if there are any: for working on the bench. Nothing is written then.
+PARTS = [part for part in os.environ.get("PARTS", "").split(",") if part]
 # How many seconds after the start the last round of the queue is to end, if two have been made.
 BUDGET = 0 if QUICK else 840
 
@@ -73,6 +77,31 @@ def takes_smtp(machine):
     return done.returncode == 0
 
 
+def parts(machine, postfix, ways, transports):
+    """Each part of the bench: what it measures."""
+    sizes = [KIB, 64 * KIB, MIB, 64 * MIB, GIB]
+    rows = [0, 1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000])
+    return {
+        "agree": lambda: agree.agree(machine, postfix, ways),
+        "instructions": lambda: counted.all_instructions(machine),
+        "calls": lambda: counted.all_calls(machine, transports),
+        "growth": lambda: {
+            "output": growth.output_memory(machine, sizes[:4] if QUICK else sizes, say),
+            "mail_memory": growth.message_memory(machine, [KIB, 256 * KIB, MIB, 25 * MIB]),
+            "mail": growth.message_sizes(
+                machine, [KIB, 16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 257 * KIB, MIB, 25 * MIB], say
+            ),
+            "names": growth.users_and_commands(machine, [10, 100, 1000, 10000] + ([] if QUICK else [100_000]), say),
+            "rows": growth.ledger_rows(machine, rows, say),
+        },
+        # In the ledger that the growth with rows has filled.
+        "operators": lambda: operators.measure(machine, rows[-1], say),
+        "oneshot": lambda: oneshot.measure(machine, ways, 40 if QUICK else 200, say),
+        "flood": lambda: flood.measure(machine, postfix, 1000 if QUICK else 10_000, 8 if QUICK else 20, say),
+        "queue": lambda: throughput.measure(machine, postfix, ways, START + BUDGET, say),
+    }
+
+
 def main():
     busy = others()
     machine = Machine(100 if QUICK else 600)
@@ -82,22 +111,10 @@ def main():
     ways = rivals(has_smtp)
     transports = {"print": None, "sendmail": SENDMAIL} | ({"smtp": SMTP} if has_smtp else {})
     results = {"machine": about_machine(), "size": Path(PROGRAM).stat().st_size, "has_smtp": has_smtp}
-    say("do all programs do the same?")
-    results["agree"] = agree.agree(machine, postfix, ways)
-    say("instructions")
-    results["instructions"] = counted.all_instructions(machine)
-    say("system calls")
-    results["calls"] = counted.all_calls(machine, transports)
-    sizes = [KIB, 64 * KIB, MIB, 64 * MIB, GIB]
-    results["growth"] = {
-        "output": growth.output_memory(machine, sizes[:4] if QUICK else sizes, say),
-        "mail_memory": growth.message_memory(machine, [KIB, 256 * KIB, MIB, 25 * MIB]),
-        "mail": growth.message_sizes(machine, [KIB, 16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 257 * KIB, MIB, 25 * MIB], say),
-        "names": growth.users_and_commands(machine, [10, 100, 1000, 10000] + ([] if QUICK else [100_000]), say),
-        "rows": growth.ledger_rows(machine, [0, 1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000]), say),
-    }
-    results["oneshot"] = oneshot.measure(machine, ways, 40 if QUICK else 200, say)
-    results["queue"] = throughput.measure(machine, postfix, ways, START + BUDGET, say)
+    for name, part in parts(machine, postfix, ways, transports).items():
+        if not PARTS or name in PARTS:
+            say(name)
+            results[name] = part()
     results["machine"]["others"] = max(busy, others())
     results["machine"]["took"] = round(time.monotonic() - START)
     json.dump(results, sys.stdout)

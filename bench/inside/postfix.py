@@ -79,10 +79,10 @@ class Postfix:
         run("postconf", "-F", "*/*/chroot = n")
         run("postfix", "start")
         until("Postfix", lambda: (SPOOL / "public/qmgr").exists())
-        self.qmgr = self._qmgr()
+        self.qmgr = self.find_qmgr()
 
     @staticmethod
-    def _qmgr():
+    def find_qmgr():
         """The queue manager's process id; the sandbox has a /proc of its own, and so no other."""
 
         def found():

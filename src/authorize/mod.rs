@@ -17,7 +17,7 @@ pub use approval::{Approved, Ballot, Requested, Required, reauthorize, split_rea
 pub use invocation::{Invocation, conceal, prefix};
 pub(crate) use parameters::wanted;
 pub use parameters::{Choice, Values, choose, is_visible};
-pub use person::{Person, approvers, shares_address};
+pub use person::{MustSign, Person, approvers, shares_address, terms_of};
 pub use secrets::{may_show, shown_arguments};
 
 use crate::authenticate::{Authenticated, Identified};

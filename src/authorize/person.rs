@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{Approval, Approver, ConfigError, Gateway, Secrets, User};
-use crate::protocol::UserName;
+use crate::protocol::{CommandName, Key, SshKey, UserName};
 
 /// A user with the user's secrets.
 #[derive(Debug)]
@@ -30,18 +30,53 @@ impl Person {
         Ok(gateway.secrets(name)?.map(|secrets| Self { name: name.clone(), user, secrets }))
     }
 
-    /// Whether both are one person: the same name, an address in common, the same key, or an SSH key in common. Two
-    /// names of one person must not count as two.
+    /// Whether both are one person: the same name, an address in common, a key or an SSH key in common, that of before a
+    /// rotation included. Two names of one person must not count as two.
     pub fn is(&self, other: &Self) -> bool {
         self.name == other.name
-            || self.secrets.key.is(&other.secrets.key)
+            || keys(self).any(|key| keys(other).any(|other| key.is(other)))
             || shares_address(&self.user, &other.user)
-            || shares_ssh_key(&self.user, &other.user)
+            || ssh_keys(&self.user).any(|key| ssh_keys(&other.user).any(|other| key == other))
     }
 }
 
-fn shares_ssh_key(one: &User, other: &User) -> bool {
-    one.ssh.keys.iter().any(|key| other.ssh.keys.contains(key))
+fn keys(person: &Person) -> impl Iterator<Item = &Key> {
+    let previous = person.secrets.previous.as_ref().map(|previous| &previous.key);
+    std::iter::once(&person.secrets.key).chain(previous)
+}
+
+fn ssh_keys(user: &User) -> impl Iterator<Item = &SshKey> {
+    let previous = user.ssh.previous.as_ref().map(|previous| previous.keys.as_slice()).unwrap_or_default();
+    user.ssh.keys.iter().chain(previous)
+}
+
+/// Which answers to a notice must have an SSH signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MustSign {
+    /// None.
+    Nothing,
+    /// An approval: the command requires it. A denial needs none.
+    Approval,
+    /// Each: the approver signs every request.
+    Everything,
+}
+
+impl MustSign {
+    /// What `approver` must sign, under the `[approval]` of now.
+    pub fn of(approver: &User, terms: Option<&Approval>) -> Self {
+        match terms {
+            _ if approver.ssh.require_signature => Self::Everything,
+            Some(terms) if terms.require_signature => Self::Approval,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// The `[approval]` that the command `name` has now; `None` where it has none. A broken file of a command is reported by
+/// `check`, and must not keep mail about other things back.
+pub fn terms_of(gateway: &Gateway, name: &str) -> Option<Approval> {
+    let name = CommandName::try_from(name).ok()?;
+    gateway.command(&name).ok().flatten()?.approval
 }
 
 /// Whether two users have an address in common.

@@ -18,7 +18,9 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let address = gateway.settings().address.as_str();
     let is_ours =
         |line: &&String| Path::new(&folder(line)).canonicalize().is_ok_and(|folder| folder == gateway.gateway.path());
-    let Some(service) = services.iter().find(is_ours) else {
+    let ours: Vec<&String> = services.iter().filter(is_ours).collect();
+    let next = next_hop(address);
+    let Some(main) = ours.iter().find(|line| leads_to(next.as_deref(), name_of(line))).or(ours.first()) else {
         let remedy = Call::InstallPostfix;
         return report.error(
             "postfix",
@@ -26,13 +28,16 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
             remedy,
         );
     };
-    let name = service.split_whitespace().next().unwrap_or_default();
+    let name = name_of(main);
     let before = report.findings.len();
     running(report);
-    transport(service, name, gateway, report);
-    sender_auth::transport(service, name, gateway, report);
-    limits(name, gateway, report);
-    map(name, address, report);
+    // The further addresses of the gateway have transports of their own.
+    for service in &ours {
+        transport(service, name_of(service), gateway, report);
+        sender_auth::transport(service, name_of(service), gateway, report);
+        limits(name_of(service), gateway, report);
+    }
+    map(name, address, next.as_deref(), report);
     acceptance::check(address, report);
     if report.findings.len() == before {
         report.ok("postfix", format!("the transport {name} serves {address}"));
@@ -189,13 +194,26 @@ fn seconds(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-fn map(name: &str, address: &str, report: &mut Report) {
+/// The transport of a line of master.cf.
+fn name_of(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
+}
+
+/// What transport_maps has for an address.
+fn next_hop(address: &str) -> Option<String> {
     let maps = output("postconf", &["-hx", "transport_maps"]).unwrap_or_default();
-    let found = maps.split([',', ' ', '\n']).filter(|map| !map.is_empty()).find_map(|map| {
+    maps.split([',', ' ', '\n']).filter(|map| !map.is_empty()).find_map(|map| {
         output("postmap", &["-q", address, map]).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-    });
-    match found {
-        Some(next) if next.split(':').next() == Some(name) => {}
+    })
+}
+
+fn leads_to(next: Option<&str>, transport: &str) -> bool {
+    next.is_some_and(|next| next.split(':').next() == Some(transport))
+}
+
+fn map(name: &str, address: &str, next: Option<&str>, report: &mut Report) {
+    match next {
+        _ if leads_to(next, name) => {}
         Some(next) => {
             let what = format!("transport_maps sends {address} to {next}, not to {name}");
             report.error(

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::GatewayArg;
 use super::confirm::Confirm;
 use crate::config::{DEFAULT_FOLDER, Gateway};
-use crate::postfix::{Plan, Postfix, Wanted, plain_path};
+use crate::postfix::{Plan, Postfix, Wanted, others, plain_path};
 use crate::remedy::{Remedy, program};
 use crate::system::accounts;
 
@@ -24,8 +24,9 @@ pub(super) enum PostfixCommand {
 /// Show what would change in Postfix's files, ask, change it with postconf(1), and reload Postfix
 ///
 /// It sets the transport in master.cf, its limits and maps in main.cf, and its own map. It leaves correct settings
-/// unchanged: a second run says "nothing to change". Run it again after a change of address, service_user or of longest
-/// in mailsudo.toml.
+/// unchanged: a second run says "nothing to change". Each further address among recipients in mailsudo.toml gets a
+/// transport of its own: a flood to one address does not delay mail to another. Run it again after a change of address,
+/// recipients, service_user or of longest in mailsudo.toml.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mailsudo postfix install --dry-run")]
 pub(super) struct Install {
@@ -161,13 +162,17 @@ fn wanted(gateway_arg: &GatewayArg, place: &Place, program: Option<&Path>) -> Re
     check_service_user(&gateway)?;
     // Postfix looks addresses up in lower case, so the map's key must be in lower case.
     let address = settings.address.as_str().to_ascii_lowercase();
-    if address.contains(|c: char| c.is_whitespace() || c == '"') {
-        bail!("address \"{address}\" is not one that a transport map can hold");
+    let others = others(settings);
+    for address in others.iter().chain([&address]) {
+        if address.contains(|c: char| c.is_whitespace() || c == '"') {
+            bail!("address \"{address}\" is not one that a transport map can hold");
+        }
     }
     let is_default = Path::new(DEFAULT_FOLDER).canonicalize().is_ok_and(|folder| folder == gateway.path());
     Ok(Wanted {
         transport: place.transport.clone(),
         address,
+        others,
         service_user: settings.service_user.clone(),
         longest: settings.execution.longest.as_duration().as_secs(),
         program: program.display().to_string(),

@@ -94,11 +94,6 @@ impl Counts {
         self.0.is_empty()
     }
 
-    /// Whether one of this series is all that is counted.
-    pub(super) fn is_only(&self, series: Series<'_>) -> bool {
-        self.0.len() == 1 && self.0.get(&series.to_string()) == Some(&1)
-    }
-
     /// Each series and its rise, in one order for all writers: two that write at once never wait for each other.
     pub(super) fn each(&self) -> impl ExactSizeIterator<Item = (&str, i64)> {
         self.0.iter().map(|(series, by)| (series.as_str(), i64::try_from(*by).unwrap_or(i64::MAX)))

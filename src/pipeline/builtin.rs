@@ -3,13 +3,13 @@
 //! about other users.
 
 use crate::authenticate::Identified;
-use crate::authorize::{Person, is_visible, wanted};
-use crate::config::{Command, Gateway, REASON};
+use crate::authorize::{MustSign, Person, is_visible, terms_of, wanted};
+use crate::config::{Approval, Command, Gateway, REASON};
 use crate::error::Stop;
 use crate::ledger::{ApprovalRecord, Ledger, LedgerError, Record, State, Story};
 use crate::limits::PENDING;
-use crate::protocol::{CommandName, ParameterName, RequestId, Timestamp, UserName};
-use crate::reply::{history, stored_text};
+use crate::protocol::{ParameterName, RequestId, Timestamp, UserName};
+use crate::reply::{history, quoted, stored_text};
 
 /// The commands that the user may run, each with its parameters and an example. A broken file is left out, because its
 /// command cannot be run either.
@@ -123,35 +123,36 @@ pub(super) fn pending(
             continue;
         };
         if record.user == user.name.as_str() {
-            own.push_str(&entry(&record, &story, approval));
-        } else if may_judge(gateway, &user, &record)? {
-            others.push_str(&entry(&record, &story, approval));
+            own.push_str(&entry(&record, &story, approval, false));
+        } else if let Some(terms) = judged_under(gateway, &user, &record)? {
+            let must_sign = MustSign::of(&user.user, Some(&terms)) != MustSign::Nothing;
+            others.push_str(&entry(&record, &story, approval, must_sign));
         }
     }
     let or_none = |text: String| if text.is_empty() { "Nothing.\n\n".to_owned() } else { text };
     Ok(format!("For you to judge:\n\n{}Yours, for others to judge:\n\n{}", or_none(others), or_none(own)))
 }
 
-/// Whether `user` may judge the request: with the right of now, and not the requester under another name.
-fn may_judge(gateway: &Gateway, user: &Person, record: &Record) -> Result<bool, Stop> {
-    let Ok(command) = CommandName::try_from(record.command.as_str()) else {
-        return Ok(false);
+/// The `[approval]` of now under which `user` may judge the request: with the right of now, and not the requester under
+/// another name; `None` where the user may not.
+fn judged_under(gateway: &Gateway, user: &Person, record: &Record) -> Result<Option<Approval>, Stop> {
+    let Some(terms) = terms_of(gateway, &record.command).filter(|terms| terms.permits(&user.name, &user.user)) else {
+        return Ok(None);
     };
-    // A broken file of a command is reported by `check`, and must not hide the other requests.
-    let terms = gateway.command(&command).ok().flatten().and_then(|command| command.approval);
-    if !terms.is_some_and(|terms| terms.permits(&user.name, &user.user)) {
-        return Ok(false);
-    }
     let requester = match UserName::try_from(record.user.as_str()) {
         Ok(name) => Person::find(gateway, &name)?,
         Err(_) => None,
     };
-    Ok(!requester.is_some_and(|requester| requester.is(user)))
+    Ok((!requester.is_some_and(|requester| requester.is(user))).then_some(terms))
 }
 
-fn entry(record: &Record, story: &Story, approval: &ApprovalRecord) -> String {
+fn entry(record: &Record, story: &Story, approval: &ApprovalRecord, must_sign: bool) -> String {
     let mut text = format!("{} by {}\n", title(record), record.user);
-    let reason = approval.reason.as_ref().map(|reason| ("reason", reason.clone()));
+    // The requester's words stay marked, so that they cannot look like another entry.
+    let reason = approval.reason.as_deref().map(quoted).unwrap_or_default();
+    let reason = reason.lines().enumerate().map(|(at, line)| (if at == 0 { "reason" } else { "" }, line.to_owned()));
+    let ssh_key =
+        must_sign.then(|| ("ssh key", "an approval needs a signature under yours: --ssh-key FILE.pub".to_owned()));
     let facts = [
         ("id", record.id.to_string()),
         ("digest", approval.digest.to_string()),
@@ -160,7 +161,7 @@ fn entry(record: &Record, story: &Story, approval: &ApprovalRecord) -> String {
         ("until", approval.until.to_string()),
         ("needed", approval.needed.to_string()),
     ];
-    for (label, value) in facts.into_iter().chain(reason).chain(history(&story.votes)) {
+    for (label, value) in facts.into_iter().chain(ssh_key).chain(reason).chain(history(&story.votes)) {
         text.push_str(&format!("    {label:<8} {value}\n"));
     }
     text.push('\n');

@@ -162,15 +162,18 @@ impl Judge<'_> {
             let vote = self.new_vote(&asked, VoteKind::Deny, Some(why.clone()));
             return Ok(Judgement::Denied(asked, vote));
         }
-        let waited = asked.story.votes.iter().find(|vote| vote.by == self.vote).cloned();
-        if waited.is_none() && counted.iter().any(|counted| counted.person.is(voter)) {
+        let waited = asked.story.votes.iter().any(|vote| vote.by == self.vote);
+        if waited && !active(&asked.story.votes).iter().any(|vote| vote.by == self.vote) {
+            return Ok(Judgement::Refuse(Refusal::new(Reason::NotPending, "you have taken this approval back")));
+        }
+        if !waited && counted.iter().any(|counted| counted.person.is(voter)) {
             let detail = "you have approved this already; each user counts once";
             return Ok(Judgement::Refuse(Refusal::new(Reason::AlreadyApproved, detail)));
         }
         if terms.require_signature && !self.is_signed {
             return Ok(Judgement::Refuse(Refusal::unsigned()));
         }
-        let vote = waited.is_none().then(|| self.new_vote(&asked, VoteKind::Approve, None));
+        let vote = (!waited).then(|| self.new_vote(&asked, VoteKind::Approve, None));
         let needed = needed(&asked, Some(&terms));
         let others = counted.iter().filter(|counted| !counted.person.is(voter)).count();
         if others + 1 < needed {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::observer::{Observer, Step, Witness};
 use crate::admission;
-use crate::authorize::Person;
+use crate::authorize::{MustSign, Person, terms_of};
 use crate::encryption::Encryption;
 use crate::error::{Deferral, Stop};
 use crate::ledger::{Ledger, Notice, NoticeKind, Record, State, StoredReply, Story};
@@ -94,7 +94,9 @@ impl<'s> Sender<'s> {
             Err(_) => None,
         };
         let approver = approver.filter(|approver| approver.user.enabled);
-        Ok(approver.and_then(|approver| notice(self.encryption, &approver, record, story, one.kind)))
+        let must_sign = |approver: &Person| MustSign::of(&approver.user, terms_of(gateway, &record.command).as_ref());
+        Ok(approver
+            .and_then(|approver| notice(self.encryption, &approver, record, story, one.kind, must_sign(&approver))))
     }
 
     /// Sends the delivery's own reply and records that. After that nothing may defer, because the user has the reply.

@@ -62,14 +62,13 @@ impl Plan {
     }
 
     fn change(&self, postfix: &Postfix) -> Result<()> {
-        let service = format!("{}/unix", self.transport);
         let map_file = postfix.map_file(&self.transport);
         // What other lines refer to comes first: Postfix's daemons may start at any moment.
         if let Some(map) = &self.map {
             replace(&map_file, map.as_bytes(), Rights { mode: 0o644, owner: None })?;
         }
-        if let Some(line) = &self.service {
-            done(postfix.postconf(&["-M", &format!("{service}={line}")])?, "postconf")?;
+        for (transport, line) in &self.services {
+            done(postfix.postconf(&["-M", &format!("{transport}/unix={line}")])?, "postconf")?;
         }
         // One at a time: given several, postconf adds them in an order that changes from run to run.
         for (parameter, value) in &self.settings {
@@ -79,8 +78,8 @@ impl Plan {
             let words: Vec<_> = ["-X"].into_iter().chain(self.dropped.iter().map(String::as_str)).collect();
             done(postfix.postconf(&words)?, "postconf")?;
         }
-        if self.drops_service {
-            done(postfix.postconf(&["-MX", &service])?, "postconf")?;
+        for transport in &self.dropped_services {
+            done(postfix.postconf(&["-MX", &format!("{transport}/unix")])?, "postconf")?;
         }
         if self.map.is_none() && map_file.exists() {
             fs::remove_file(&map_file).with_context(|| format!("cannot remove {}", map_file.display()))?;

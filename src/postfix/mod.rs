@@ -5,6 +5,10 @@
 //! limits, transport_maps, where its map goes first, and the recipient map of the address's domain, if Postfix would
 //! refuse the address as unknown; and its own map. Other members of a list that it extends stay unchanged.
 //!
+//! A further address of the gateway (`[intake] recipients`) has a transport of its own: Postfix delivers the mails of one
+//! transport in the order in which they came, so a flood to one address does not delay mail to another
+//! (docs/operations.md#under-a-flood).
+//!
 //! MUST: a second run has nothing to change. Removing leaves what the sysadmin has added. If a step fails, the files
 //! stay as they were.
 
@@ -19,6 +23,7 @@ pub use settings::{Asking, Postfix, plain_path};
 
 use settings::SIGNATURE;
 
+use crate::config::Settings;
 use crate::limits::POSTFIX_MARGIN;
 
 /// The transport as the documented fragment (postfix/master.cf).
@@ -31,6 +36,8 @@ pub struct Wanted {
     pub transport: String,
     /// The gateway's address.
     pub address: String,
+    /// Its further addresses, in lower case.
+    pub others: Vec<String>,
     /// The account that Postfix runs `deliver` as.
     pub service_user: String,
     /// The longest time limit of a command, in seconds.
@@ -43,14 +50,36 @@ pub struct Wanted {
     pub gateway: String,
 }
 
+impl Wanted {
+    /// Each address, with its transport.
+    fn lanes(&self) -> impl Iterator<Item = (String, &str)> {
+        let others = self.others.iter().zip(2..).map(|(other, number)| (format!("{}-{number}", self.transport), other));
+        [(self.transport.clone(), self.address.as_str())]
+            .into_iter()
+            .chain(others.map(|(transport, other)| (transport, other.as_str())))
+    }
+}
+
+/// The addresses that `settings` serve beside the gateway's own, in lower case, as Postfix looks addresses up.
+pub fn others(settings: &Settings) -> Vec<String> {
+    let mut others: Vec<String> = Vec::new();
+    for recipient in &settings.intake.recipients {
+        let recipient = recipient.as_str().to_ascii_lowercase();
+        if !recipient.eq_ignore_ascii_case(settings.address.as_str()) && !others.contains(&recipient) {
+            others.push(recipient);
+        }
+    }
+    others
+}
+
 /// The changes. They are computed once, from the current files, and applied to a copy, to show them, and to the files.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     transport: String,
-    /// The line of master.cf to set.
-    service: Option<String>,
-    /// Whether the line of master.cf is removed.
-    drops_service: bool,
+    /// The lines of master.cf to set, by transport.
+    services: Vec<(String, String)>,
+    /// The transports whose line of master.cf is removed.
+    dropped_services: Vec<String>,
     /// Parameters of main.cf to set, in order.
     settings: Vec<(String, String)>,
     /// Parameters of main.cf to remove.
@@ -73,33 +102,46 @@ impl Plan {
     /// program.
     pub fn install(postfix: &Postfix, wanted: &Wanted) -> Result<(Self, Notes)> {
         let transport = &wanted.transport;
-        check_name(transport)?;
         postfix.check_own_map(transport)?;
-        refuse_collisions(postfix, wanted)?;
-        let (maps, notes) = address::examine(postfix, transport, &wanted.address)?;
         let map = postfix.map(transport);
         let limit = wanted.longest.saturating_add(POSTFIX_MARGIN.as_secs());
-        let mut settings = vec![
-            (format!("{transport}_destination_recipient_limit"), "1".to_owned()),
-            (format!("{transport}_time_limit"), format!("{limit}s")),
-        ];
+        let mut plan = Self { transport: transport.clone(), ..Self::default() };
+        let mut notes = Notes::new();
+        let mut maps = Vec::new();
+        let mut text = format!("{SIGNATURE}\n");
+        for (lane, address) in wanted.lanes() {
+            check_name(&lane)?;
+            refuse_collisions(postfix, wanted, &lane, address)?;
+            let (needed, found) = address::examine(postfix, transport, address)?;
+            maps.extend(needed.filter(|needed| !maps.contains(needed)));
+            notes.extend(found);
+            plan.settings.push((format!("{lane}_destination_recipient_limit"), "1".to_owned()));
+            plan.settings.push((format!("{lane}_time_limit"), format!("{limit}s")));
+            text.push_str(&format!("{address}    {lane}:\n"));
+            // An entry that says the same in another layout stays as it is.
+            let line = service_line(wanted, &lane);
+            if postfix.service(&lane)?.as_deref() != Some(line.as_str()) {
+                plan.services.push((lane, line));
+            }
+        }
+        for lane in postfix.lanes(transport)? {
+            if wanted.lanes().all(|(wanted, _)| wanted != lane) {
+                plan.drop_lane(postfix, lane)?;
+            }
+        }
         let old = postfix.in_file("transport_maps")?;
         if !settings::has_map(&old, &map) {
             let all = if old.is_empty() { map.clone() } else { format!("{map}, {old}") };
-            settings.push(("transport_maps".to_owned(), all));
+            plan.settings.push(("transport_maps".to_owned(), all));
         }
-        if let Some(parameter) = maps {
+        for parameter in maps {
             let old = postfix.in_file(parameter)?;
             if !settings::has_map(&old, &map) {
-                settings.push((parameter.to_owned(), format!("{old}, {map}")));
+                plan.settings.push((parameter.to_owned(), format!("{old}, {map}")));
             }
         }
-        // An entry that says the same in another layout stays as it is.
-        let line = service_line(wanted);
-        let service = (postfix.service(transport)?.as_deref() != Some(line.as_str())).then_some(line);
-        let map = Some(format!("{SIGNATURE}\n{}    {transport}:\n", wanted.address));
-        let transport = transport.clone();
-        Ok((Self { transport, service, settings, map, ..Self::default() }, notes))
+        plan.map = Some(text);
+        Ok((plan, notes))
     }
 
     /// What removing `transport` changes.
@@ -112,7 +154,10 @@ impl Plan {
         postfix.check_own_map(transport)?;
         let map = postfix.map(transport);
         let mut plan = Self { transport: transport.to_owned(), ..Self::default() };
-        plan.dropped = vec![format!("{transport}_destination_recipient_limit"), format!("{transport}_time_limit")];
+        plan.drop_lane(postfix, transport.to_owned())?;
+        for lane in postfix.lanes(transport)?.into_iter().filter(|lane| lane != transport) {
+            plan.drop_lane(postfix, lane)?;
+        }
         for parameter in ["transport_maps"].into_iter().chain(address::RECIPIENT_MAPS) {
             let old = postfix.in_file(parameter)?;
             if !settings::has_map(&old, &map) {
@@ -125,8 +170,15 @@ impl Plan {
                 plan.settings.push((parameter.to_owned(), new));
             }
         }
-        plan.drops_service = postfix.service(transport)?.is_some();
         Ok(plan)
+    }
+
+    fn drop_lane(&mut self, postfix: &Postfix, lane: String) -> Result<()> {
+        self.dropped.extend([format!("{lane}_destination_recipient_limit"), format!("{lane}_time_limit")]);
+        if postfix.service(&lane)?.is_some() {
+            self.dropped_services.push(lane);
+        }
+        Ok(())
     }
 }
 
@@ -139,22 +191,27 @@ fn check_name(transport: &str) -> Result<()> {
     Ok(())
 }
 
+/// How many deliveries run at a time for a further address: half of what the gateway's own has, so that a flood leaves
+/// it the processor too.
+const FURTHER: &str = "2";
+
 /// The transport as one line, from the fragment.
-fn service_line(wanted: &Wanted) -> String {
+fn service_line(wanted: &Wanted, transport: &str) -> String {
     let mut argv = format!("argv={} deliver ", wanted.program);
     if let Some(config) = &wanted.config {
         argv.push_str(&format!("--config {config} "));
     }
     let lines = FRAGMENT.lines().filter(|line| !line.starts_with('#'));
     let line = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
-    line.replacen("mailsudo ", &format!("{} ", wanted.transport), 1)
+    let line =
+        if transport == wanted.transport { line } else { line.replacen(" 4 pipe ", &format!(" {FURTHER} pipe "), 1) };
+    line.replacen("mailsudo ", &format!("{transport} "), 1)
         .replacen("user=mailsudo ", &format!("user={} ", wanted.service_user), 1)
         .replacen("argv=/usr/local/bin/mailsudo deliver ", &argv, 1)
 }
 
 /// Refuses a second gateway for one transport or one address: all mail would go to only one of the two.
-fn refuse_collisions(postfix: &Postfix, wanted: &Wanted) -> Result<()> {
-    let transport = &wanted.transport;
+fn refuse_collisions(postfix: &Postfix, wanted: &Wanted, transport: &str, address: &str) -> Result<()> {
     if let Some(line) = postfix.service(transport)? {
         ensure!(
             is_gateway(&line),
@@ -169,15 +226,12 @@ fn refuse_collisions(postfix: &Postfix, wanted: &Wanted) -> Result<()> {
             wanted.gateway
         );
     }
-    let Some(other) = postfix.found_in("transport_maps", &[&wanted.address], &postfix.map(transport))? else {
+    let Some(other) = postfix.found_in("transport_maps", &[address], &postfix.map(&wanted.transport))? else {
         return Ok(());
     };
     let other = other.split(':').next().unwrap_or_default();
     if other != transport && postfix.service(other)?.is_some_and(|line| is_gateway(&line)) {
-        bail!(
-            "{} leads to the gateway behind the transport {other} already: give one of them another address",
-            wanted.address
-        );
+        bail!("{address} leads to the gateway behind the transport {other} already: give one of them another address");
     }
     Ok(())
 }
@@ -209,6 +263,7 @@ mod tests {
         Wanted {
             transport: "mailsudo".to_owned(),
             address: "ops@example.com".to_owned(),
+            others: Vec::new(),
             service_user: "mailsudo".to_owned(),
             longest: 600,
             program: "/usr/bin/mailsudo".to_owned(),
@@ -219,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_line_is_the_fragment_with_the_gateways_values() {
-        let line = service_line(&wanted());
+        let line = service_line(&wanted(), "mailsudo");
         assert!(line.starts_with("mailsudo unix - n n - 4 pipe flags=Rq user=mailsudo null_sender= argv="), "{line}");
         assert!(line.contains(" argv=/usr/bin/mailsudo deliver --reply-via /usr/sbin/sendmail --sender=${sender} "));
         let other = Wanted {
@@ -228,11 +283,21 @@ mod tests {
             config: Some("/etc/mailsudo/paris".to_owned()),
             ..wanted()
         };
-        let line = service_line(&other);
+        let line = service_line(&other, &other.transport);
         assert!(line.starts_with("mailsudo-paris unix ") && line.contains(" user=paris "), "{line}");
         assert!(line.contains(" deliver --config /etc/mailsudo/paris --reply-via "), "{line}");
         assert_eq!(served_folder(&line), "/etc/mailsudo/paris");
-        assert_eq!(served_folder(&service_line(&wanted())), "/etc/mailsudo");
+        assert_eq!(served_folder(&service_line(&wanted(), "mailsudo")), "/etc/mailsudo");
+    }
+
+    #[test]
+    fn each_further_address_has_a_transport_of_its_own() {
+        let wanted = Wanted { others: vec!["a@x".to_owned(), "b@x".to_owned()], ..wanted() };
+        let lanes: Vec<_> = wanted.lanes().collect();
+        let expected = [("mailsudo", "ops@example.com"), ("mailsudo-2", "a@x"), ("mailsudo-3", "b@x")];
+        assert_eq!(lanes, expected.map(|(transport, address)| (transport.to_owned(), address)));
+        let line = service_line(&wanted, "mailsudo-2");
+        assert!(line.starts_with("mailsudo-2 unix - n n - 2 pipe flags=Rq user=mailsudo "), "{line}");
     }
 
     #[test]

@@ -84,6 +84,18 @@ impl Postfix {
         Ok(())
     }
 
+    /// The transports that a transport's map leads to: its own, and those of the gateway's further addresses.
+    pub(super) fn lanes(&self, transport: &str) -> Result<Vec<String>> {
+        let file = self.map_file(transport);
+        if !file.exists() {
+            return Ok(Vec::new());
+        }
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let entries = text.lines().filter(|line| !line.starts_with('#'));
+        let next = entries.filter_map(|line| line.split_whitespace().nth(1)?.split(':').next());
+        Ok(next.map(str::to_owned).collect())
+    }
+
     /// The value in force of a parameter of main.cf, with every `$name` in it expanded; empty for one that Postfix does
     /// not know.
     pub(super) fn in_force(&self, parameter: &str) -> Result<String> {

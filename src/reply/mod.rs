@@ -14,7 +14,7 @@ pub use compose::{ReplyComposer, host};
 pub use history::{about, history, what_became};
 pub use notice::notice;
 pub use report::report_message;
-pub use text::visible;
+pub use text::{quoted, visible};
 pub use transport::ReplyTransport;
 
 use crate::ledger::StoredReply;

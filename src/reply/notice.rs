@@ -1,29 +1,26 @@
 //! Notices to approvers. In: the records of a request, and the approver. Out: a finished message, signed under the
-//! approver's own key. It is the same to the byte whenever it is composed, because it holds nothing but what is
-//! recorded.
+//! approver's own key. Under the same configuration it is the same to the byte whenever it is composed: besides what is
+//! recorded it holds only the approver's address, and which answers need an SSH signature.
 //!
 //! MUST: a notice approves nothing by itself: it holds no link, and no request.
 
 use super::compose::{Envelope, WITHHELD_TITLE, head, message, message_id, subject};
-use super::text::{title, visible};
-use crate::authorize::Person;
+use super::text::{quoted, title, visible};
+use crate::authorize::{MustSign, Person};
 use crate::config::REASON;
 use crate::encryption::Encryption;
 use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredReply, Story};
 use crate::limits::NOTICE_PAYLOAD;
 use crate::protocol::{CommandName, NoticeBlock, UserName};
 
-/// How wide quoted text is, in characters, so that no mail program wraps it into something that looks like the notice's
-/// own.
-const QUOTED: usize = 68;
-
-/// The notice of this kind to `approver`; `None` where the records do not hold what it needs.
+/// The notice of this kind to `approver`, whose answers `must_sign` is about; `None` where the records do not hold what it needs.
 pub fn notice(
     encryption: &Encryption<'_>,
     approver: &Person,
     record: &Record,
     story: &Story,
     kind: NoticeKind,
+    must_sign: MustSign,
 ) -> Option<StoredReply> {
     let settings = encryption.settings();
     let approval = story.approval.as_ref()?;
@@ -64,9 +61,10 @@ pub fn notice(
             "To answer, sign a request of your own, with a code of your own:\n\n\
              \x20   approve id={id}\n        digest={digest}\n\
              \x20   deny id={id}\n        digest={digest}\n        reason=...\n\n\
-             An answer to this mail does nothing. One denial is final.\n\n",
+             {signature}An answer to this mail does nothing. One denial is final.\n\n",
             id = record.id,
-            digest = approval.digest
+            digest = approval.digest,
+            signature = signature(must_sign)
         ));
     }
     let block = NoticeBlock {
@@ -124,25 +122,25 @@ fn question(record: &Record, approval: &ApprovalRecord, kind: NoticeKind) -> Str
     }
 }
 
+/// What the notice says of SSH signatures. The users' page shows it too, and makes none.
+fn signature(must_sign: MustSign) -> &'static str {
+    match must_sign {
+        MustSign::Nothing => "",
+        MustSign::Approval => {
+            "An approval needs a signature under one of your SSH keys too (mailsudo sign ... --ssh-key FILE.pub); the page cannot \
+             make one. A denial needs none.\n\n"
+        }
+        MustSign::Everything => {
+            "Each answer needs a signature under one of your SSH keys too (mailsudo sign ... --ssh-key FILE.pub); the page cannot \
+             make one.\n\n"
+        }
+    }
+}
+
 /// An argument as it is. In quotation marks where a reader could mistake where it begins or ends.
 fn shown(argument: &str) -> String {
     let plain = !argument.is_empty() && !argument.contains(|c: char| c.is_whitespace() || c == '"');
     if plain { visible(argument) } else { format!("{:?}", visible(argument)) }
-}
-
-/// Text of others, each line marked.
-fn quoted(text: &str) -> String {
-    let mut marked = String::new();
-    for line in visible(text).lines() {
-        let characters: Vec<char> = line.chars().collect();
-        if characters.is_empty() {
-            marked.push_str("|\n");
-        }
-        for part in characters.chunks(QUOTED) {
-            marked.push_str(&format!("| {}\n", part.iter().collect::<String>()));
-        }
-    }
-    marked
 }
 
 fn input(payload: &PayloadRecord) -> String {
@@ -164,13 +162,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_argument_and_no_text_looks_like_something_else() {
+    fn no_argument_looks_like_something_else() {
         assert_eq!(shown("restart"), "restart");
         assert_eq!(shown(""), "\"\"");
         assert_eq!(shown("a b "), "\"a b \"");
         assert_eq!(shown("say \"x\""), "\"say \\\"x\\\"\"");
-        let long = "x".repeat(2 * QUOTED + 1);
-        assert!(quoted(&format!("{long}\n\nmailsudo-notice: 1")).lines().all(|line| line.starts_with('|')));
-        assert_eq!(quoted(&long).lines().count(), 3);
     }
 }

@@ -22,6 +22,41 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// How wide quoted text is, in columns, so that no mail program wraps it into something that looks like the gateway's
+/// own.
+const QUOTED: usize = 68;
+
+/// Text of others, each line marked, and none wider than 70 columns.
+pub fn quoted(text: &str) -> String {
+    let mut marked = String::new();
+    for line in visible(text).lines() {
+        marked.push('|');
+        let mut width = 0;
+        for c in line.chars() {
+            width += columns(c);
+            if width > QUOTED {
+                marked.push_str("\n|");
+                width = columns(c);
+            }
+            if width == columns(c) {
+                marked.push(' ');
+            }
+            marked.push(c);
+        }
+        marked.push('\n');
+    }
+    marked
+}
+
+/// The most columns that a character takes.
+fn columns(c: char) -> usize {
+    match c {
+        '\t' => 8,
+        c if c.is_ascii() => 1,
+        _ => 2,
+    }
+}
+
 /// The first `most` characters of `text`, with an ellipsis where something is missing.
 pub(super) fn shorten(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -48,6 +83,19 @@ mod tests {
         assert_eq!(visible("a\tb\r\nc\rd"), "a\tb\nc^Md");
         assert_eq!(visible("\u{1b}[31m\u{7f}\0"), "^[[31m^?^@");
         assert_eq!(visible("a\u{202e}b\u{9b}"), "a<U+202E>b<U+009B>");
+    }
+
+    #[test]
+    fn quoted_text_is_marked_on_each_line_and_never_wide() {
+        let long = "x".repeat(2 * QUOTED + 1);
+        assert!(quoted(&format!("{long}\n\nmailsudo-notice: 1")).lines().all(|line| line.starts_with('|')));
+        assert_eq!(quoted("a b\n\nc"), "| a b\n|\n| c\n");
+        for (text, lines) in
+            [(long.as_str(), 3), (&"\t".repeat(17), 3), (&"\u{6f22}".repeat(35), 2), (&"x".repeat(QUOTED), 1)]
+        {
+            assert_eq!(quoted(text).lines().count(), lines, "{text}");
+            assert_eq!(quoted(text).replace(['|', ' ', '\n'], ""), text);
+        }
     }
 
     #[test]

@@ -293,6 +293,7 @@ fn postfix_wanted(wanted: &Wanted<'_>, settings: &Settings) -> Result<postfix::W
     Ok(postfix::Wanted {
         transport,
         address,
+        others: postfix::others(settings),
         service_user: wanted.service_user.to_owned(),
         longest: wanted.longest.as_secs(),
         program: wanted.program.to_owned(),

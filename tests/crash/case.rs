@@ -135,9 +135,14 @@ impl Case {
                 ensure!(ended.signal == Some(9), "{ended:?}");
                 site.release()?;
             }
-            Self::Asking => ask(&mut site, now),
-            Self::Approving => vote(&mut site, now, "approve")?,
-            Self::Denying => vote(&mut site, now, "deny")?,
+            Self::Asking | Self::Approving | Self::Denying => {
+                allow_asking(&site);
+                match self {
+                    Self::Asking => ask(&mut site, now),
+                    Self::Approving => vote(&mut site, now, "approve")?,
+                    _ => vote(&mut site, now, "deny")?,
+                }
+            }
             Self::Checkpoint => fill(&mut site, now, true)?,
             Self::LogReset => fill(&mut site, now, false)?,
             _ => {}
@@ -199,8 +204,8 @@ fn wrong_code(time: Timestamp) -> String {
     (0..10).map(|n| format!("{n:06}")).find(is_wrong).expect("a wrong code")
 }
 
-/// The next mail asks for a command that bob must approve.
-fn ask(site: &mut Site, now: Timestamp) {
+/// There is a command that alice may ask for, and bob must approve.
+pub fn allow_asking(site: &Site) {
     let home = site.test_gateway.folder.path().display();
     let risky = format!(
         "summary = \"Risky\"\nrun_as = \"root\"\nargv = [\"{home}/command\", \"risky\"]\nmax_age = \"1d\"\n\
@@ -209,12 +214,16 @@ fn ask(site: &mut Site, now: Timestamp) {
     site.test_gateway.write("commands.d/risky.toml", 0o644, &risky);
     // A vote has no `max_age` of its own, and a soak is longer than the gateway's.
     site.test_gateway.set("max_age = \"1d\"");
+}
+
+/// The next mail asks for that command.
+fn ask(site: &mut Site, now: Timestamp) {
     site.set_request(now, &request(now, "risky", &[], None));
     (site.arguments, site.result, site.runs, site.messages) = ("risky", "pending", 0, 2);
 }
 
 /// The next mail is bob's vote on a request of alice's that waits.
-fn vote(site: &mut Site, now: Timestamp, command: &str) -> Result<()> {
+pub fn vote(site: &mut Site, now: Timestamp, command: &str) -> Result<()> {
     let before = Timestamp::from_seconds(now.seconds() - 60);
     ask(site, before);
     let ended = site.deliver(&[], |_| false)?;

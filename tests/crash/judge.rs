@@ -79,8 +79,14 @@ impl Site {
         self.judge_replies()
     }
 
-    /// Each message that is to be sent, or copies of it, signed for its user; and nothing is left to send.
     fn judge_replies(&self) -> Result<()> {
+        self.judge_messages()?;
+        ensure!(self.number("SELECT count(*) FROM notices WHERE sent IS NULL")? == 0, "a notice is left to send");
+        Ok(())
+    }
+
+    /// Each message that is to be sent, or copies of it, signed for its user.
+    pub fn judge_messages(&self) -> Result<()> {
         let mut messages: BTreeMap<String, String> = BTreeMap::new();
         for message in self.replies()? {
             let ids: Vec<_> = message.lines().filter_map(|line| line.strip_prefix("Message-ID: ")).collect();
@@ -97,7 +103,6 @@ impl Site {
                 || matches!(check_notice(&text, &key).verdict, Verdict::Genuine(_));
             ensure!(is_genuine, "not genuine: {message}");
         }
-        ensure!(self.number("SELECT count(*) FROM notices WHERE sent IS NULL")? == 0, "a notice is left to send");
         Ok(())
     }
 

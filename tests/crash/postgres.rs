@@ -2,15 +2,12 @@
 //! What the server has of a killed transaction is for the server to forget, so there is no beginning to return to: each
 //! point has a request of its own.
 
-use std::fs;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use mailsudo::config::RunVia;
-use mailsudo::protocol::{Key, Timestamp, Verdict, verify_reply};
+use mailsudo::protocol::Timestamp;
 use mailsudo::system::clock::{Clock, SystemClock};
 
-use crate::case::request;
-use crate::common::KEY;
+use crate::case::{allow_asking, request, vote};
 use crate::database::server::{DELIVER, server};
 use crate::database::{as_owner, owner_of, set};
 use crate::site::{Ended, Site};
@@ -23,7 +20,17 @@ const NOTICED: [&str; 9] = ["connect", "sendto", "write", "recvfrom", "read", "c
 /// How many deliveries a message may need once nothing disturbs it any more.
 const TRIES: usize = 3;
 
+/// What is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mail {
+    /// A request that runs a command.
+    Request,
+    /// The last approval of a pending request, which runs its command.
+    Approval,
+}
+
 struct Bench {
+    mail: Mail,
     site: Site,
     database: String,
     /// How many requests there were; each is signed in a TOTP step of its own.
@@ -31,29 +38,33 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Result<Self> {
+    fn new(mail: Mail) -> Result<Self> {
         let site = Site::new(RunVia::Direct);
+        // It writes the settings anew.
+        if mail == Mail::Approval {
+            allow_asking(&site);
+        }
         let database = server().database();
         set(&site.test_gateway, &format!("url = \"{}\"", server().url(DELIVER, &database)));
         let url = owner_of(server(), &database);
         as_owner(&site.test_gateway, &url, |owner| mailsudo::ledger::init_database(owner, None))?;
-        Ok(Self { site, database, requests: 0 })
+        Ok(Self { mail, site, database, requests: 0 })
     }
 
     fn sql(&self, sql: &str) -> String {
         server().sql(&self.database, sql)
     }
 
-    /// A new request, and nothing left of the one before it.
+    /// A new mail, and nothing left of the one before it.
     fn next(&mut self) -> Result<()> {
         self.requests += 1;
         let time = Timestamp::from_seconds(SystemClock.now().seconds() - 31 * self.requests);
-        self.site.set_request(time, &request(time, "count", &[], None));
-        for reply in fs::read_dir(self.site.test_gateway.path("replies"))? {
-            fs::remove_file(reply?.path())?;
-        }
-        let _ = fs::remove_file(self.site.test_gateway.path("ran"));
         self.sql("UPDATE mailsudo.requests SET hold_ends = NULL");
+        self.site.forget_outcome();
+        match self.mail {
+            Mail::Request => self.site.set_request(time, &request(time, "count", &[], None)),
+            Mail::Approval => vote(&mut self.site, time, "approve")?,
+        }
         Ok(())
     }
 
@@ -88,12 +99,17 @@ impl Bench {
             _ => false,
         };
         ensure!(right, "{runs} runs, and the ledger holds {state}");
-        let replies = self.site.replies()?;
-        let first = replies.first().context("the user got no reply")?;
-        ensure!(replies.iter().all(|reply| reply == first), "two replies that differ: {replies:#?}");
-        let text = mailsudo::intake::readable(first.as_bytes()).into_iter().next().context("a reply without a text")?;
-        let verdict = verify_reply(&text, &Key::from_hex(KEY).context("a key")?);
-        ensure!(matches!(verdict, Verdict::Genuine(_)), "{verdict:?}: {first}");
+        self.site.judge_messages()?;
+        let left = self.sql(
+            "SELECT (SELECT count(*) FROM mailsudo.requests WHERE state IN ('started', 'pending') OR replied IS NULL)
+                  + (SELECT count(*) FROM mailsudo.notices WHERE sent IS NULL)",
+        );
+        ensure!(left == "0", "{left} requests or notices are left open");
+        let other = self.sql(
+            "SELECT count(*) FROM mailsudo.votes JOIN mailsudo.requests AS asked ON votes.request = asked.id
+             JOIN mailsudo.requests AS vote ON votes.vote = vote.id WHERE asked.result <> vote.result",
+        );
+        ensure!(other == "0", "the request did not end as its vote, {state}");
         let open = self.sql("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()");
         ensure!(open == "0", "{open} transactions of dead deliveries are open");
         self.site.judge_ledger()?;
@@ -118,7 +134,16 @@ impl Bench {
 
 #[test]
 fn a_delivery_may_die_at_any_call_with_the_ledger_in_postgresql() {
-    let mut bench = Bench::new().expect("a gateway");
+    kill_at_each_call(Mail::Request);
+}
+
+#[test]
+fn an_approving_delivery_may_die_at_any_call_with_the_ledger_in_postgresql() {
+    kill_at_each_call(Mail::Approval);
+}
+
+fn kill_at_each_call(mail: Mail) {
+    let mut bench = Bench::new(mail).expect("a gateway");
     let calls = bench.calls().expect("an undisturbed delivery");
     let (mut missed, mut unknown) = (0, 0);
     for call in &calls {
@@ -136,7 +161,7 @@ fn a_delivery_may_die_at_any_call_with_the_ledger_in_postgresql() {
         missed += usize::from(!was_killed);
         unknown += usize::from(result.ends_with("unknown"));
     }
-    println!("killed: {} points ({missed} not reached), {unknown} outcomes unknown", calls.len());
+    println!("killed, {mail:?}: {} points ({missed} not reached), {unknown} outcomes unknown", calls.len());
     assert!(missed * 10 <= calls.len(), "{missed} of {} points were not reached", calls.len());
     assert!(unknown > 0, "no delivery died between its commits");
 }

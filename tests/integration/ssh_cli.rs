@@ -81,6 +81,36 @@ fn a_shell_and_ssh_keygen_make_a_signature() {
     assert!(delivered.out.contains("heard: hello"), "{}", delivered.err);
 }
 
+/// The commands of docs/mail-clients.md, as they stand there.
+#[test]
+fn the_commands_in_the_docs_make_sig_lines() {
+    let test_gateway = test_gateway();
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mail-clients.md")).expect("the page");
+    let printed = docs.split("```sh\n").find(|text| text.starts_with("ssh-keygen -Y sign")).expect("the commands");
+    let printed = printed.split("```").next().expect("its end");
+    assert!(printed.contains("~/.ssh/id_ed25519_sk.pub"), "{printed}");
+    let own = test_gateway.path("own.pub").display().to_string();
+    let without = test_gateway.sign(&["say", "what=hello"]);
+    let (lines, _) = without.split_once("mac: ").expect("a mac");
+    test_gateway.write("request", lines);
+    let commands = printed.replace("~/.ssh/id_ed25519_sk.pub", &own);
+    let sigs = Command::new("sh").args(["-euc", &commands]).current_dir(test_gateway.folder.path()).output();
+    let sigs = said(sigs.expect("a shell"));
+    assert!(sigs.status == 0 && sigs.out.ends_with('\n'), "{}{}", sigs.out, sigs.err);
+    let block = format!("{lines}{}", sigs.out);
+    let secrets = fs::read_to_string(test_gateway.path("secrets.d/alice.toml")).expect("secrets");
+    let key = secrets.split('"').nth(1).expect("a key");
+    test_gateway.write("block", &block);
+    let mac = Command::new("openssl")
+        .args(["dgst", "-sha256", "-mac", "hmac", "-macopt", &format!("hexkey:{key}"), "-r"])
+        .arg(test_gateway.path("block"))
+        .output();
+    let mac = said(mac.expect("openssl")).out;
+    let mac = mac.split(' ').next().expect("a mac");
+    let delivered = test_gateway.run_with(&["deliver"], &format!("From: alice@example.com\n\n{block}mac: {mac}\n"));
+    assert!(delivered.out.contains("heard: hello"), "{}", delivered.err);
+}
+
 #[test]
 fn what_ssh_keygen_gets_wrong_is_said_and_not_sent() {
     let test_gateway = test_gateway();

@@ -304,3 +304,46 @@ fn the_session_in_the_docs_is_what_the_terminals_show() {
         "docs/approval.md does not show what the terminals show, which is:\n{session}"
     );
 }
+
+/// The commands of examples/payload, and `sign --payload FILE --send` as docs/payload.md has it, with the real nft. The
+/// rules are those of the sandbox's own network.
+#[test]
+fn the_examples_of_payload_load_a_firewall_and_deploy_a_release() {
+    let _approvals = Approvals::raise();
+    for name in ["firewall", "deploy"] {
+        let toml = process::text(system_env::in_checkout(&format!("examples/payload/{name}.toml")));
+        process::write(format!("{CONFIG}/commands.d/{name}.toml"), 0o644, &toml);
+    }
+    run(
+        "install",
+        &["-D", "-m", "755", &system_env::in_checkout("examples/payload/deploy"), "/usr/local/lib/mailsudo/deploy"],
+    );
+    run("mkdir", &["-p", "/srv/shop/releases/v1.4.2"]);
+    run("chown", &["www-data", "/srv/shop"]);
+    run(PROGRAM, &["sudoers", "--install", "--yes"]);
+    // A code serves one request.
+    let user = User::enrol_by(PROGRAM, "ex-firewall", "oncall");
+    let other = User::enrol_by(PROGRAM, "ex-wrong", "oncall");
+    let deployer = User::enrol_by(PROGRAM, "ex-deploy", "web");
+
+    let rules = "table inet mailsudo_example {\n\tchain input { type filter hook input priority 0; }\n}\n";
+    process::write("/root/rules.nft", 0o600, rules);
+    user.sign_and_send(&["firewall", "--payload", "/root/rules.nft"]);
+    let outcome = message(&user, "firewall: ok");
+    user.assert_genuine(&outcome);
+    assert!(run("nft", &["list", "ruleset"]).contains("table inet mailsudo_example"));
+    run("nft", &["delete", "table", "inet", "mailsudo_example"]);
+
+    process::write("/root/wrong.nft", 0o600, "table inet {\n");
+    other.sign_and_send(&["firewall", "--payload", "/root/wrong.nft"]);
+    let outcome = message(&other, "firewall: failed (exit 1)");
+    assert!(outcome.contains("syntax error"), "{outcome}");
+
+    process::write("/root/deploy.json", 0o600, "{\"site\": \"shop\", \"version\": \"v1.4.2\"}\n");
+    deployer.sign_and_send(&["deploy", "--payload", "/root/deploy.json"]);
+    let outcome = message(&deployer, "deploy: ok");
+    assert!(outcome.contains("shop is now v1.4.2"), "{outcome}");
+    for name in ["firewall", "deploy"] {
+        process::remove(&format!("{CONFIG}/commands.d/{name}.toml"));
+    }
+}

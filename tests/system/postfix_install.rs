@@ -96,6 +96,48 @@ fn installs_once_and_removes_it() {
     assert_eq!(postfix.done(&["remove", "--yes"]), "nothing to change\n");
 }
 
+/// A flood to one address must not delay mail to another: each further one in `[intake] recipients` has a transport of
+/// its own, as long as it is there.
+#[test]
+fn a_further_address_has_a_transport_of_its_own() {
+    let postfix = Configuration::new("further", PLAIN);
+    let before = postfix.files();
+    let gateway = "/srv/further-gateway";
+    run("cp", &["-a", "/etc/mailsudo", gateway]);
+    let settings = process::text(format!("{gateway}/mailsudo.toml"));
+    let further = "[intake]\nrecipients = [\"ops@example.com\", \"Public@example.com\"]\n";
+    assert!(!settings.contains("[intake]"), "{settings}");
+    process::write(format!("{gateway}/mailsudo.toml"), 0o644, &format!("{settings}\n{further}"));
+
+    postfix.done(&["install", "--yes", "--config", gateway]);
+    let map = postfix.text("mailsudo_transport");
+    assert!(map.ends_with("\nops@example.com    mailsudo:\npublic@example.com    mailsudo-2:\n"), "{map}");
+    let line = run("postconf", &["-c", &postfix.folder, "-M", "mailsudo-2/unix"]);
+    assert!(
+        line.split_whitespace().eq(format!("mailsudo-2 unix - n n - 2 pipe {}", rest(&postfix)).split(' ')),
+        "{line}"
+    );
+    assert_eq!(postfix.value("mailsudo-2_destination_recipient_limit"), "1");
+    assert_eq!(postfix.value("mailsudo-2_time_limit"), postfix.value("mailsudo_time_limit"));
+    assert_eq!(postfix.done(&["install", "--yes", "--config", gateway]), "nothing to change\n");
+
+    process::write(format!("{gateway}/mailsudo.toml"), 0o644, &settings);
+    postfix.done(&["install", "--yes", "--config", gateway]);
+    assert!(!postfix.text("master.cf").contains("mailsudo-2"), "the address is gone");
+    assert!(!postfix.text("main.cf").contains("mailsudo-2"), "and its limits");
+
+    process::write(format!("{gateway}/mailsudo.toml"), 0o644, &format!("{settings}\n{further}"));
+    postfix.done(&["install", "--yes", "--config", gateway]);
+    postfix.done(&["remove", "--yes"]);
+    assert_eq!(postfix.files(), before);
+}
+
+/// The words of the gateway's own transport, after its process limit.
+fn rest(postfix: &Configuration) -> String {
+    let line = run("postconf", &["-c", &postfix.folder, "-M", "mailsudo/unix"]);
+    line.split_whitespace().skip(8).collect::<Vec<_>>().join(" ")
+}
+
 /// Each step may fail: then all is as it was.
 #[test]
 fn a_change_that_fails_leaves_the_files_as_they_were() {

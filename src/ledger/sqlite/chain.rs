@@ -26,8 +26,9 @@ pub(super) fn append(
 /// The newest event's place; `None` where there was never one.
 fn end(connection: &Connection) -> Result<Option<ChainPoint>, LedgerError> {
     let read = |row: &Row<'_>| Ok(ChainPoint { number: row.get(0)?, head: ChainHead::from_bytes(row.get(1)?) });
-    let newest =
-        connection.query_row("SELECT number, head FROM events ORDER BY number DESC LIMIT 1", [], read).optional()?;
+    // In each of an executed request's three transactions, as is the statement that writes the event.
+    let mut newest = connection.prepare_cached("SELECT number, head FROM events ORDER BY number DESC LIMIT 1")?;
+    let newest = newest.query_row([], read).optional()?;
     match newest {
         Some(newest) => Ok(Some(newest)),
         None => Ok(connection.query_row("SELECT number, head FROM checkpoint", [], read).optional()?),
@@ -62,10 +63,9 @@ fn insert(connection: &Connection, newest: ChainPoint, event: &AuditEvent) -> Re
     let text = event.canonical();
     let at = event.at().ok_or(LedgerError::Corrupt("event"))?;
     let point = newest.after(&text);
-    connection.execute(
-        "INSERT INTO events (number, at, event, head) VALUES (?1, ?2, ?3, ?4)",
-        params![point.number.cast_signed(), at.seconds(), text, point.head.as_bytes()],
-    )?;
+    let mut statement =
+        connection.prepare_cached("INSERT INTO events (number, at, event, head) VALUES (?1, ?2, ?3, ?4)")?;
+    statement.execute(params![point.number.cast_signed(), at.seconds(), text, point.head.as_bytes()])?;
     Ok(point)
 }
 

@@ -1,7 +1,6 @@
 //! The counters, in SQL. In: what a transaction has counted. Out: the counters as they are.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, params};
 
 use crate::ledger::LedgerError;
 use crate::ledger::count::{Counter, Counts, Series};
@@ -20,35 +19,27 @@ pub(super) fn begin(connection: &Connection) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Adds `counts`, in one statement.
+/// Adds `counts`. Most series are there, and one short statement, which is prepared once for all of a delivery's
+/// transactions, raises each: a statement for all of them together takes more than twice as long.
 pub(super) fn add(connection: &Connection, counts: &Counts, now: Timestamp) -> Result<(), LedgerError> {
-    // An admission counts nothing else, and the shorter statement takes a third of the time.
-    if counts.is_only(Series::Recorded) {
-        return raise(connection, Series::Recorded, 1);
-    }
-    let mut values: Vec<Value> = vec![now.seconds().into()];
-    let mut rows = Vec::new();
     for (series, by) in counts.each() {
-        rows.push(format!("(?{}, ?{}, ?1)", values.len() + 1, values.len() + 2));
-        values.extend([series.to_owned().into(), by.into()]);
+        if !raised(connection, series, by)? {
+            let sql = "INSERT INTO counters (series, value, since) VALUES (?1, ?2, ?3)";
+            connection.execute(sql, params![series, by, now.seconds()])?;
+        }
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO counters (series, value, since) VALUES {}
-         ON CONFLICT (series) DO UPDATE SET value = value + excluded.value",
-        rows.join(", ")
-    );
-    connection.execute(&sql, params_from_iter(values))?;
     Ok(())
 }
 
 /// Adds to a series of [`Series::FIRST`], which is there.
 pub(super) fn raise(connection: &Connection, series: Series<'_>, by: usize) -> Result<(), LedgerError> {
-    let sql = "UPDATE counters SET value = value + ?2 WHERE series = ?1";
-    connection.execute(sql, params![series.to_string(), i64::try_from(by).unwrap_or(i64::MAX)])?;
-    Ok(())
+    raised(connection, &series.to_string(), i64::try_from(by).unwrap_or(i64::MAX)).map(drop)
+}
+
+/// Adds to a series, if it is there.
+fn raised(connection: &Connection, series: &str, by: i64) -> Result<bool, LedgerError> {
+    let mut statement = connection.prepare_cached("UPDATE counters SET value = value + ?2 WHERE series = ?1")?;
+    Ok(statement.execute(params![series, by])? > 0)
 }
 
 /// All counters, by series.

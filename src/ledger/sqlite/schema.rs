@@ -6,7 +6,7 @@ use rusqlite::OpenFlags;
 pub(super) const APPLICATION: i64 = 0x6d61_696c;
 
 /// The schema that this binary reads and writes (`PRAGMA user_version`).
-pub(super) const SCHEMA: i64 = 4;
+pub(super) const SCHEMA: i64 = 5;
 
 /// The first schema: without approvals.
 pub(super) const FIRST_SCHEMA: i64 = 1;
@@ -19,6 +19,9 @@ pub(super) const WITH_COUNTERS: i64 = 3;
 
 /// The schema that has the audit chain.
 const WITH_CHAIN: i64 = 4;
+
+/// The schema whose index of all requests has their commands.
+const WITH_COMMANDS: i64 = 5;
 
 /// Schema 1. `name` is the request id, `handed_over` the time at which its reply was sent, `floor` the watermark of
 /// pruning: a ledger's file keeps the names that it was made with.
@@ -86,11 +89,17 @@ const REPLACED: &str = "CREATE INDEX requests_no_step ON requests (user, first_s
 /// are in none of them, because an index costs one SQLite page in each commit that changes it (docs/decisions/0050).
 const COUNTERS: &str = "
     CREATE INDEX requests_user ON requests (user, first_seen);
-    CREATE INDEX requests_seen ON requests (first_seen);
     CREATE INDEX requests_open ON requests (first_seen) WHERE handed_over IS NULL;
     CREATE INDEX requests_state ON requests (state, first_seen) WHERE state NOT IN ('started', 'finished');
     CREATE TABLE counters (series TEXT PRIMARY KEY, value INTEGER NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
+
+/// The index of all requests in schema 3 and 4.
+const SEEN: &str = "CREATE INDEX requests_seen ON requests (first_seen);";
+
+/// The same in schema 5. `log --command` finds the requests of a rare command in it, without reading their rows; a
+/// delivery writes as many pages as before.
+const SEEN_WITH_COMMAND: &str = "CREATE INDEX requests_seen ON requests (first_seen, command);";
 
 /// What schema 4 adds: the events of the audit chain, and where it begins.
 const CHAIN: &str = "
@@ -114,13 +123,18 @@ pub(super) fn migration(from: i64) -> String {
     if from < WITH_CHAIN {
         sql.push_str(CHAIN);
     }
+    if from < WITH_COMMANDS {
+        sql.push_str("DROP INDEX IF EXISTS requests_seen;");
+        sql.push_str(SEEN_WITH_COMMAND);
+    }
     sql
 }
 
 /// The statements of a schema, as SQLite keeps them: without the text around them.
 pub(super) fn statements(schema: i64) -> impl Iterator<Item = &'static str> {
     let added = |by, text: &'static str| if schema < by { "" } else { text };
-    let later = [added(WITH_APPROVALS, APPROVALS), added(WITH_COUNTERS, COUNTERS), added(WITH_CHAIN, CHAIN)];
+    let seen = if schema < WITH_COMMANDS { added(WITH_COUNTERS, SEEN) } else { SEEN_WITH_COMMAND };
+    let later = [added(WITH_APPROVALS, APPROVALS), added(WITH_COUNTERS, COUNTERS), added(WITH_CHAIN, CHAIN), seen];
     let all = [TABLES].into_iter().chain(later);
     let all = all.flat_map(|text| text.split(';')).map(str::trim);
     all.filter(move |statement| !statement.is_empty() && (schema < WITH_COUNTERS || *statement != REPLACED))

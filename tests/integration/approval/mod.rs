@@ -12,7 +12,7 @@ use std::fs;
 use mailsudo::protocol::{Key, Timestamp, Verdict, check_notice, verify_reply};
 use mailsudo::system::clock::Clock;
 
-use crate::common::{Ended, KEY, OTHER_KEY, TestGateway, block, mail};
+use crate::common::{Ended, KEY, OTHER_KEY, TOTP, TestGateway, block, mail};
 
 const CAROL: &str = "ca2001ca2001ca2001ca2001ca2001ca2001ca2001ca2001ca2001ca2001ca20";
 const DAVE: &str = "da7e00da7e00da7e00da7e00da7e00da7e00da7e00da7e00da7e00da7e00da7e";
@@ -286,6 +286,16 @@ fn the_requester_never_counts_under_whatever_name() {
     let eve = block("eve", KEY, site.gateway.clock.now(), "approve", &arguments, None);
     let ended = site.gateway.deliver(&mail("eve@example.com", &eve));
     assert!(ended.refused("own-request"), "the same key: {ended:?}");
+    // alice has another key now. The one before it is still eve's.
+    let rotated = format!(
+        "hmac_key = \"{OTHER_KEY}\"\ntotp = \"{TOTP}\"\n[previous]\nhmac_key = \"{KEY}\"\nuntil = 2030-01-01T00:00:00Z\n"
+    );
+    site.gateway.write("secrets.d/alice.toml", 0o600, &rotated);
+    site.gateway.user("bob", DAVE, "oncall");
+    site.gateway.clock.forward(30);
+    let eve = block("eve", KEY, site.gateway.clock.now(), "approve", &arguments, None);
+    let ended = site.gateway.deliver(&mail("eve@example.com", &eve));
+    assert!(ended.refused("own-request"), "the key before a rotation: {ended:?}");
     assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "pending"));
 }
 
@@ -338,6 +348,13 @@ fn one_denial_is_final() {
     let cancel = site.send("alice", "cancel", &[("id", &asked.id)]);
     assert!(cancel.refused("not-pending"), "{cancel:?}");
     assert_eq!((site.runs(), site.state(&asked).as_str(), site.open_messages()), (0, "denied", (0, 0)));
+    // Who has approved may still deny.
+    let asked = site.asked();
+    site.approve("carol", &asked);
+    let ended = site.deny("carol", &asked, "I was wrong");
+    assert_eq!(result(&message_to(&ended.replies, "alice")), "denied");
+    assert!(site.approve("dave", &asked).refused("not-pending"));
+    assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "denied"));
 }
 
 #[test]
@@ -525,16 +542,17 @@ fn a_requester_who_has_left_gets_no_reply_and_nothing_runs() {
     assert_eq!((site.state(&asked).as_str(), site.open_messages()), ("lapsed", (0, 0)));
 }
 
+/// Another run holds the exclusive command for so long.
+fn hold(site: &Site, seconds: i64) {
+    let until = site.gateway.clock.now().seconds() + seconds;
+    let sql = "INSERT OR REPLACE INTO requests (name, user, command, arguments, signed, first_seen, state, handed_over,
+                                                audit_lost, holds_until)
+               VALUES (zeroblob(32), 'nobody', 'risky', '', ?1, ?1, 'finished', ?1, 0, ?1)";
+    site.gateway.ledger().execute(sql, [until]).expect("a hold");
+}
+
 #[test]
 fn an_approved_request_waits_for_its_exclusive_command_as_long_as_it_may_start() {
-    let hold = |site: &Site, seconds: i64| {
-        let until = site.gateway.clock.now().seconds() + seconds;
-        let sql =
-            "INSERT OR REPLACE INTO requests (name, user, command, arguments, signed, first_seen, state, handed_over,
-                                                    audit_lost, holds_until)
-                   VALUES (zeroblob(32), 'nobody', 'risky', '', ?1, ?1, 'finished', ?1, 0, ?1)";
-        site.gateway.ledger().execute(sql, [until]).expect("a hold");
-    };
     for (wait, runs) in [(300, true), (900, true), (901, false)] {
         let mut site = Site::new("within = \"1m\"\nrun_within = \"15m\"");
         site.command("within = \"1m\"\nrun_within = \"15m\"", "exclusive = true");
@@ -572,6 +590,28 @@ fn an_approved_request_waits_for_its_exclusive_command_as_long_as_it_may_start()
         assert!(ended.refused("not-pending"), "{ended:?}");
         assert_eq!(site.runs(), usize::from(!deny));
     }
+}
+
+#[test]
+fn an_approval_that_waits_and_was_taken_back_runs_nothing() {
+    let mut site = Site::new("");
+    site.command("", "exclusive = true");
+    let asked = site.asked();
+    hold(&site, 250);
+    let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
+    assert_eq!(site.gateway.deliver(&approval).deferred, Some("busy"));
+    let back = site.send("carol", "cancel", &[("id", &asked.id)]);
+    assert!(text(back.reply()).contains("Your approval is taken back."), "{back:?}");
+    site.gateway.clock.forward(260);
+    let ended = site.gateway.deliver(&approval);
+    assert!(
+        ended.refused("not-pending") && text(ended.reply()).contains("you have taken this approval back"),
+        "{ended:?}"
+    );
+    assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "pending"));
+    site.approve("carol", &asked);
+    assert_eq!(site.runs(), 1, "a new approval counts");
+    assert!(site.gateway.deliver(&approval).refused("duplicate"));
 }
 
 #[test]
@@ -639,6 +679,11 @@ fn hostile_text_in_a_reason_stays_marked_text() {
     let mail = ended.replies.iter().find(|message| message.contains("<carol@")).expect("a notice");
     assert!(!mail.split_once("\n\n").expect("a header").0.contains("evil"), "not in the subject: {mail}");
     assert!(matches!(check_notice(&notice, &key(CAROL)).verdict, Verdict::Genuine(_)), "{notice}");
+    let listed = text(site.send("carol", "pending", &[]).reply());
+    let hostile: Vec<_> =
+        listed.lines().filter(|line| line.contains("evil.example") || line.contains("nobody")).collect();
+    assert!(!hostile.is_empty(), "{listed}");
+    assert!(hostile.iter().all(|line| line.get(..15).is_some_and(|mark| mark.ends_with("| "))), "{listed}");
     let ended = site.deny("carol", &asked, &reason);
     assert_eq!(result(&message_to(&ended.replies, "alice")), "denied");
 }

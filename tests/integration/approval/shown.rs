@@ -8,12 +8,12 @@ use mailsudo::protocol::{
     Code, CommandName, GatewayName, Key, PayloadDigest, RequestId, RunDigest, UnsignedRequest, UserName, Verdict,
     check_notice,
 };
-use mailsudo::system::clock::Clock;
+use mailsudo::system::clock::{Clock, SystemClock};
 use serde_json::Value;
 
 use super::{Asked, KEY, Site, fact, field, key, message_to, result, text};
 use crate::cli::CliGateway;
-use crate::common::{explain, factor};
+use crate::common::{block, explain, factor};
 
 fn story(site: &Site, asked: &Asked) -> Story {
     let gateway = Gateway::open(site.gateway.folder.path(), Trusted::caller()).expect("a gateway");
@@ -34,7 +34,10 @@ fn pending_lists_what_waits_for_me_and_from_me() {
     for line in [format!("id       {}", asked.id), format!("digest   {}", asked.digest)] {
         assert!(carols.lines().any(|found| found.trim() == line), "{line}: {carols}");
     }
-    assert!(carols.contains("reason   the disk is full") && carols.contains("approved by dave at "), "{carols}");
+    assert!(
+        carols.contains("    reason   | the disk is full\n") && carols.contains("approved by dave at "),
+        "{carols}"
+    );
     assert!(carols.contains("Yours, for others to judge:\n\nNothing.\n"), "{carols}");
     let alices = text(site.send("alice", "pending", &[]).reply());
     assert!(
@@ -93,14 +96,9 @@ fn explain_says_what_would_be_asked_and_what_a_vote_would_do() {
     assert!(lines.iter().any(|line| line.starts_with("approved: by carol at ")), "the history stays: {lines:#?}");
 }
 
-#[test]
-fn the_history_is_kept_and_the_payload_only_while_it_waits() {
-    let mut site = Site::new("");
-    site.command("", "exclusive = false\n[payload]\ntype = \"text\"");
-    let home = site.gateway.folder.path().display().to_string();
-    site.gateway.write("hook", 0o644, &format!("cat > {home}/stdin\n"));
+/// A mail of alice's that asks for `risky` with a payload as an attachment.
+fn with_payload(site: &Site, content: &str) -> String {
     site.gateway.clock.forward(30);
-    let content = format!("table x\n{}\u{fc}ber\n", "y".repeat(5000));
     let time = site.gateway.clock.now();
     let unsigned = UnsignedRequest {
         gateway: GatewayName::try_from("berlin").expect("a name"),
@@ -112,10 +110,66 @@ fn the_history_is_kept_and_the_payload_only_while_it_waits() {
         payload: Some(PayloadDigest::of(content.as_bytes())),
     };
     let block = unsigned.sign(&key(KEY)).expect("a block");
-    let mail = format!(
+    format!(
         "From: alice@example.com\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n{block}\n--b\n\
          Content-Type: text/x-rules; charset=utf-8\nContent-Disposition: attachment\n\n{content}\n--b--\n"
-    );
+    )
+}
+
+/// The rules of the moment of the run count for the payload and the reason too. Whatever ends it, its bytes are gone.
+#[test]
+fn a_payload_or_a_reason_that_the_command_takes_no_more_ends_the_request() {
+    const RULE: &str = "exclusive = false\n[payload]\n";
+    for (what, approval, more, why) in [
+        ("no payload any more", "", "exclusive = false", "the command takes no payload"),
+        ("a smaller limit", "", "exclusive = false\n[payload]\nmax = \"3B\"", "at most 3 are taken"),
+        ("another type", "", "exclusive = false\n[payload]\ntype = \"json\"", "the payload is not JSON"),
+        ("a reason", "reason = true", RULE, "the requester must give a reason"),
+    ] {
+        let mut site = Site::new("");
+        site.command("", RULE);
+        let mail = with_payload(&site, "table x");
+        let pending = message_to(&site.gateway.deliver(&mail).replies, "alice");
+        let asked = Asked { id: field(&pending, "request: "), digest: fact(&pending, "digest"), mail };
+        assert!(story(&site, &asked).payload.is_some_and(|payload| payload.content.is_some()), "{what}");
+        site.command(approval, more);
+        let ended = site.approve("carol", &asked);
+        let told = message_to(&ended.replies, "alice");
+        assert!(result(&told) == "lapsed" && told.contains(why), "{what}: {told}");
+        assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "lapsed"), "{what}");
+        assert!(story(&site, &asked).payload.is_some_and(|payload| payload.content.is_none()), "{what}");
+    }
+    // A payload that is required now, and was not given.
+    let mut site = Site::new("");
+    site.command("", RULE);
+    let asked = site.asked();
+    site.command("", "exclusive = false\n[payload]\nrequired = true");
+    let ended = site.approve("carol", &asked);
+    assert!(message_to(&ended.replies, "alice").contains("the command needs a payload"), "{ended:?}");
+    assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "lapsed"));
+    for (user, vote) in [("carol", "deny"), ("alice", "cancel")] {
+        let mut site = Site::new("");
+        site.command("", RULE);
+        let mail = with_payload(&site, "table x");
+        let pending = message_to(&site.gateway.deliver(&mail).replies, "alice");
+        let asked = Asked { id: field(&pending, "request: "), digest: fact(&pending, "digest"), mail };
+        if vote == "deny" {
+            site.deny(user, &asked, "no")
+        } else {
+            site.send(user, vote, &[("id", &asked.id)])
+        };
+        assert!(story(&site, &asked).payload.is_some_and(|payload| payload.content.is_none()), "{vote}");
+    }
+}
+
+#[test]
+fn the_history_is_kept_and_the_payload_only_while_it_waits() {
+    let mut site = Site::new("");
+    site.command("", "exclusive = false\n[payload]\ntype = \"text\"");
+    let home = site.gateway.folder.path().display().to_string();
+    site.gateway.write("hook", 0o644, &format!("cat > {home}/stdin\n"));
+    let content = format!("table x\n{}\u{fc}ber\n", "y".repeat(5000));
+    let mail = with_payload(&site, &content);
     let ended = site.gateway.deliver(&mail);
     let notice = message_to(&ended.replies, "carol");
     assert!(notice.contains(&format!("It gets {} bytes on standard input, sha256 ", content.len())), "{notice}");
@@ -291,6 +345,40 @@ fn the_program_says_who_must_approve_and_tells_the_whole_story() {
     assert!(test_gateway.run(&["log", "--state", "pending"]).out.contains("  pending"), "it is found by its state");
     let json: Value = serde_json::from_str(&test_gateway.run(&["log", "show", &id, "--json"]).out).expect("JSON");
     assert_eq!((&json["approval"]["needed"], &json["notices"][0]["user"]), (&1.into(), &"carol".into()));
+
+    let notice = text(&read("carol"));
+    let vote = block(
+        "carol",
+        &hmac_key(&test_gateway, "carol"),
+        SystemClock.now(),
+        "approve",
+        &[("id", &field(&notice, "request: ")), ("digest", &field(&notice, "digest: "))],
+        Some(&code(&test_gateway, "carol")),
+    );
+    let ended =
+        test_gateway.run_with(&["deliver", "--reply-via", &via], &crate::common::mail("carol@example.com", &vote));
+    assert!(ended.err.contains("event=voted"), "{}", ended.err);
+    let told = test_gateway.run(&["log", "show", &id]).out;
+    for part in ["state       finished\n", "result      exit-0\n", "approved    by carol at 20", ", request "] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let json: Value = serde_json::from_str(&test_gateway.run(&["log", "show", &id, "--json"]).out).expect("JSON");
+    assert_eq!((&json["votes"][0]["user"], &json["votes"][0]["vote"]), (&"carol".into(), &"approved".into()));
+}
+
+fn secrets(test_gateway: &CliGateway, user: &str) -> String {
+    std::fs::read_to_string(test_gateway.path(&format!("secrets.d/{user}.toml"))).expect("secrets")
+}
+
+fn hmac_key(test_gateway: &CliGateway, user: &str) -> String {
+    secrets(test_gateway, user).split('"').nth(1).expect("a key").to_owned()
+}
+
+fn code(test_gateway: &CliGateway, user: &str) -> String {
+    let all = secrets(test_gateway, user);
+    let url = all.split('"').find(|word| word.starts_with("otpauth://")).expect("a URL");
+    let factor = mailsudo::authenticate::Factor::from_url(url).expect("a factor");
+    factor.code_at(SystemClock.now()).expect("a code").as_str().to_owned()
 }
 
 #[test]

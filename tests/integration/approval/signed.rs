@@ -1,8 +1,9 @@
 //! `require_signature` of a command with `[approval]`: approvals must have an SSH signature too.
 
+use mailsudo::protocol::{Verdict, check_notice};
 use mailsudo::system::clock::Clock;
 
-use super::{Asked, Site, field, key_of, logged, message_to, recipients, text};
+use super::{Asked, CAROL, Site, field, key, key_of, logged, message_to, recipients, text};
 use crate::common::ssh::SoftKey;
 use crate::common::{Ended, explain, mail};
 
@@ -123,6 +124,42 @@ fn without_enough_approvers_who_can_sign_it_is_refused_at_once() {
     assert!(ended.refused("no-approver") && ended.reply().contains("3 must approve it, and 2 could"), "{ended:?}");
 }
 
+/// What the notice says where an approval must be signed.
+const TO_SIGN: &str =
+    "An approval needs a signature under one of your SSH keys too (mailsudo sign ... --ssh-key FILE.pub)";
+
+#[test]
+fn notices_and_pending_say_which_answers_must_be_signed() {
+    let (mut site, keys) = site("");
+    let (asked, ended) = site.ask_signed(&keys.alice);
+    let notice = message_to(&ended.replies, "carol");
+    assert!(notice.contains(TO_SIGN) && notice.contains("A denial needs none.\n"), "{notice}");
+    assert!(matches!(check_notice(&notice, &key(CAROL)).verdict, Verdict::Genuine(_)), "{notice}");
+    let listed = text(site.send("carol", "pending", &[]).reply());
+    assert!(
+        listed.contains("    ssh key  an approval needs a signature under yours: --ssh-key FILE.pub\n"),
+        "{listed}"
+    );
+    let own = text(site.send("alice", "pending", &[]).reply());
+    assert!(own.contains(&asked.id) && !own.contains("ssh key"), "it is not hers to sign: {own}");
+    // Sent again because it was not marked as sent, it is the same to the byte.
+    site.gateway.ledger().execute("UPDATE notices SET sent = NULL", []).expect("changed");
+    site.gateway.ledger().execute("UPDATE requests SET handed_over = NULL", []).expect("changed");
+    assert_eq!(site.gateway.deliver(&asked.mail).replies, ended.replies);
+
+    // Where only carol herself must sign, only her notice says so.
+    site.command("", "exclusive = false");
+    let file = std::fs::read_to_string(site.gateway.path("users.d/carol.toml")).expect("a user");
+    site.gateway.write("users.d/carol.toml", 0o644, &format!("require_signature = true\n{file}"));
+    let (_, ended) = site.ask(&[("what", "a")]);
+    let notice = message_to(&ended.replies, "carol");
+    assert!(notice.contains("Each answer needs a signature under one of your SSH keys too"), "{notice}");
+    for user in ["bob", "dave", "alice"] {
+        let other = message_to(&ended.replies, user);
+        assert!(!other.contains("SSH"), "{user}: {other}");
+    }
+}
+
 /// One touch on one key must not count as two people.
 #[test]
 fn users_with_an_ssh_key_in_common_are_one_person() {
@@ -133,5 +170,10 @@ fn users_with_an_ssh_key_in_common_are_one_person() {
     assert!(site.approve_signed(&keys.carol, "dave", &asked).refused("already-approved"));
     user(&site, "carol", "desk", &keys.alice);
     assert!(site.approve_signed(&keys.alice, "carol", &asked).refused("own-request"));
+    let before = format!("[previous]\nssh_keys = [\"{}\"]\nuntil = 2030-01-01T00:00:00Z\n", keys.alice.public());
+    user(&site, "carol", "desk", &keys.carol);
+    let file = std::fs::read_to_string(site.gateway.path("users.d/carol.toml")).expect("a user");
+    site.gateway.write("users.d/carol.toml", 0o644, &format!("{file}{before}"));
+    assert!(site.approve_signed(&keys.carol, "carol", &asked).refused("own-request"), "a key before a rotation");
     assert_eq!(site.runs(), 0);
 }
