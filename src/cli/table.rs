@@ -1,4 +1,4 @@
-//! Tables for people: a header row, columns as wide as their widest cell, the last column wrapped on a narrow terminal.
+//! Tables on a terminal: a header row, columns as wide as their widest cell, the last column wrapped on a narrow terminal.
 //! For programs there is `--json`.
 
 use super::stdout::{self, Colour, StdoutError};

@@ -49,7 +49,7 @@ impl PayloadKind {
 }
 
 impl PayloadRule {
-    /// What may be given, for people.
+    /// What may be given, in words.
     pub fn wanted(&self) -> String {
         let kind = match self.kind {
             PayloadKind::Any => "any content",

@@ -13,13 +13,7 @@ use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 /// The text of an HTML document.
 pub(super) fn to_text(html: &str) -> String {
     let mut output = Output::default();
-    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: html5gum::Span<()>| {
-        output.take(&event);
-        None::<Infallible>
-    });
-    emitter.naively_switch_states(true);
-    // The emitter keeps every token, so the tokenizer yields nothing and no error.
-    Tokenizer::new_with_emitter(html, emitter).for_each(drop);
+    each_token(html, &mut |token| output.take(token));
     output.text
 }
 
@@ -30,17 +24,26 @@ const BARE: [&[u8]; 10] = [b"html", b"head", b"body", b"p", b"br", b"div", b"spa
 /// which some mail programs read.
 pub(super) fn is_bare(html: &str) -> bool {
     let mut is_bare = true;
-    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: html5gum::Span<()>| {
-        is_bare &= match event {
-            CallbackEvent::OpenStartTag { name } | CallbackEvent::EndTag { name } => BARE.contains(&name),
+    each_token(html, &mut |token| {
+        is_bare &= match token {
+            CallbackEvent::OpenStartTag { name } | CallbackEvent::EndTag { name } => BARE.contains(name),
             CallbackEvent::AttributeName { .. } | CallbackEvent::Comment { .. } => false,
             _ => true,
         };
+    });
+    is_bare
+}
+
+/// Gives each token of the document to `take`. Not generic: the tokenizer is 140 KiB of program for each kind of
+/// receiver.
+fn each_token(html: &str, take: &mut dyn FnMut(&CallbackEvent<'_>)) {
+    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: html5gum::Span<()>| {
+        take(&event);
         None::<Infallible>
     });
     emitter.naively_switch_states(true);
+    // The emitter keeps every token, so the tokenizer yields nothing and no error.
     Tokenizer::new_with_emitter(html, emitter).for_each(drop);
-    is_bare
 }
 
 #[derive(Default)]

@@ -126,8 +126,8 @@ impl<'d> Delivery<'d> {
         let end =
             RunEnd { result: outcome.result(), refused: outcome.refused(), at: now, audit_lost: self.observer.lost() };
         let used = self.begun.elapsed().saturating_sub(outcome.took());
-        let (patience, clock) = (self.context.timeouts.outcome_left(used), self.context.clock);
-        admission::finish(ledger, admitted, end, patience, clock, |admitted, point| {
+        let (timeout, clock) = (self.context.timeouts.outcome_left(used), self.context.clock);
+        admission::finish(ledger, admitted, end, timeout, clock, |admitted, point| {
             self.point = Some(point);
             self.replies(admitted, &outcome, now)
         })

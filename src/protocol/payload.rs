@@ -74,7 +74,7 @@ impl fmt::Debug for Payload {
 }
 
 impl fmt::Display for Payload {
-    /// Size and digest, for people: `19 bytes, sha256 785142e8…`.
+    /// Size and digest, in words: `19 bytes, sha256 785142e8…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes, sha256 {}", self.content.len(), self.digest)
     }

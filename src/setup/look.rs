@@ -26,7 +26,7 @@ pub enum MailServer {
 }
 
 impl MailServer {
-    /// Its name, for people.
+    /// Its name, in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Postfix => "Postfix",

@@ -16,6 +16,8 @@ const EXAMPLE: &str = "/usr/share/doc/mailsudo/examples/commands.d/disk.toml";
 const STATE: &str = "/var/lib/mailsudo";
 const FRAGMENT: &str = "/etc/sudoers.d/mailsudo";
 const SECOND_FRAGMENT: &str = "/etc/sudoers.d/mailsudo-second";
+/// docs/decisions/0038-a-ledger-in-postgresql.md
+const LARGEST_PROGRAM: u64 = 8 << 20;
 const AWAY: &str = "/srv/moved-away";
 
 /// A host on which mailsudo was never installed; the test machine is as before when this is dropped.
@@ -101,6 +103,8 @@ fn from_the_package_to_replies_and_back_to_nothing() {
     let _bare = Bare::make();
     let package = system_env::in_checkout("target/mailsudo.deb");
     run("env", &["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-remove", &package]);
+    let size = std::fs::metadata(PACKAGED).expect("the package brings the program").len();
+    assert!(size <= LARGEST_PROGRAM, "{size} bytes");
     assert_eq!(rights(&format!("{CONFIG}/secrets.d")), "root:mailsudo 750");
     assert_eq!(rights(STATE), "mailsudo:mailsudo 700");
     // The list that scanners read (docs/releasing.md).

@@ -37,7 +37,7 @@ impl Inbox {
         Ok(Self { account, session, folder })
     }
 
-    /// The account and the folder, for people.
+    /// The account and the folder, in words.
     pub(super) fn name(&self) -> String {
         format!("{} of {} at {}", self.account.folder, self.account.login, self.account.server)
     }

@@ -53,7 +53,7 @@ impl Mailbox {
         }))
     }
 
-    /// Where it is, for people.
+    /// Where it is, in words.
     pub fn name(&self) -> String {
         match &self.0 {
             Kind::Files(files) => files.path().display().to_string(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stand::Stand;
+use super::backend::Backend;
 use super::{alice, at, id, now, read, record, write};
 use crate::ledger::{
     ApprovalRecord, Ledger, LedgerError, LedgerQueries, Notice, NoticeKind, PayloadRecord, Record, State, Story, Vote,
@@ -55,8 +55,8 @@ fn ask(ledger: &mut dyn Ledger, n: u8, until: i64) {
 }
 
 /// What is asked, voted and told is kept, and found inside and outside a transaction.
-pub(super) fn what_is_asked_and_voted_is_kept(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+pub(super) fn what_is_asked_and_voted_is_kept(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     ask(ledger.as_mut(), 1, 2000);
     let story = ledger.story(&id(1)).expect("read");
     assert_eq!(story.approval, Some(approval(1, 2000)));
@@ -73,7 +73,7 @@ pub(super) fn what_is_asked_and_voted_is_kept(stand: &dyn Stand) {
         assert_eq!(transaction.record_of(&id(1)).expect("read"), Some(pending(1)));
         transaction.commit().expect("committed");
     }
-    let mut again = stand.open();
+    let mut again = backend.open();
     let votes = [vote(2, 1, VoteKind::Approve), vote(3, 1, VoteKind::Withdraw), vote(4, 1, VoteKind::Deny)];
     assert_eq!(again.story(&id(1)).expect("read").votes, votes, "in the order of recording");
     let mut transaction = again.transaction(&id(4), &alice()).expect("a transaction");
@@ -86,8 +86,8 @@ pub(super) fn what_is_asked_and_voted_is_kept(stand: &dyn Stand) {
 }
 
 /// The run is claimed by one conditional update, whoever comes second.
-pub(super) fn a_pending_request_is_claimed_once(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+pub(super) fn a_pending_request_is_claimed_once(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     ask(ledger.as_mut(), 1, 2000);
     let started = Record { state: State::Started, replied: None, reply: None, result: None, ..pending(1) };
     let claim = |ledger: &mut dyn LedgerQueries, n: u8, commits: bool| -> Result<bool, LedgerError> {
@@ -104,8 +104,9 @@ pub(super) fn a_pending_request_is_claimed_once(stand: &dyn Stand) {
     assert_eq!(ledger.pending(10).expect("a list").len(), 1);
     let claims: Vec<bool> = std::thread::scope(|scope| {
         let claim = &claim;
-        let all: Vec<_> =
-            (2..10u8).map(|n| scope.spawn(move || claim(stand.open().as_mut(), n, true).expect("an answer"))).collect();
+        let all: Vec<_> = (2..10u8)
+            .map(|n| scope.spawn(move || claim(backend.open().as_mut(), n, true).expect("an answer")))
+            .collect();
         all.into_iter().map(|one| one.join().expect("a thread")).collect()
     });
     assert_eq!(claims.iter().filter(|claimed| **claimed).count(), 1, "{claims:?}");
@@ -125,8 +126,8 @@ pub(super) fn a_pending_request_is_claimed_once(stand: &dyn Stand) {
 }
 
 /// The list has what is pending, the first to lapse first, and each request's own lists go with it.
-pub(super) fn what_is_pending_is_listed_and_pruned_with_its_request(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+pub(super) fn what_is_pending_is_listed_and_pruned_with_its_request(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     for (n, until) in [(1, 3000), (2, 2000), (3, 4000)] {
         ask(ledger.as_mut(), n, until);
     }

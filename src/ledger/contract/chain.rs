@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::stand::Stand;
+use super::backend::Backend;
 use super::{alice, at, id, now, record};
 use crate::ledger::{
     AuditEvent, ChainPoint, ChainRow, EventKey, EventKind, Ledger, LedgerError, LedgerQueries, Record,
 };
 
 /// All events, read by another opening.
-fn events(stand: &dyn Stand) -> Vec<ChainRow> {
+fn events(backend: &dyn Backend) -> Vec<ChainRow> {
     let mut rows = Vec::new();
     let mut each = |row| {
         rows.push(row);
         Ok(())
     };
-    stand.open().events(0, &mut each).expect("the events");
+    backend.open().events(0, &mut each).expect("the events");
     rows
 }
 
@@ -50,14 +50,14 @@ fn kinds(rows: &[ChainRow]) -> Vec<EventKind> {
 }
 
 /// Item 7: an event is there with what it is about, or not at all, and each follows from the one before it.
-pub(super) fn each_event_follows_from_the_one_before(stand: &dyn Stand) {
-    let mut ledger = stand.open();
-    assert_eq!(events(stand), []);
+pub(super) fn each_event_follows_from_the_one_before(backend: &dyn Backend) {
+    let mut ledger = backend.open();
+    assert_eq!(events(backend), []);
     let mut transaction = ledger.transaction(&id(9), &alice()).expect("a transaction");
     transaction.append(&AuditEvent::of(EventKind::Started, &record(9, 900), at(900))).expect("taken");
     transaction.insert(&record(9, 900)).expect("written");
     drop(transaction);
-    assert_eq!(events(stand), [], "what was not committed has no event");
+    assert_eq!(events(backend), [], "what was not committed has no event");
     let point = write(ledger.as_mut(), &record(1, 1000)).expect("committed");
     let again = write(ledger.as_mut(), &record(1, 1000));
     assert!(again.is_err(), "a record that is not written has no event");
@@ -66,7 +66,7 @@ pub(super) fn each_event_follows_from_the_one_before(stand: &dyn Stand) {
     ledger.mark_replied(&id(7), at(1600), 0, Duration::from_secs(10)).expect("there is no such request");
     let changed = AuditEvent::new(EventKind::Changed, at(1700)).with(EventKey::Change, "user disable \u{fc}\n--x");
     let last = ledger.append(&changed).expect("appended");
-    let rows = events(stand);
+    let rows = events(backend);
     assert_eq!(kinds(&rows), [EventKind::Started, EventKind::Replied, EventKind::Changed]);
     assert_whole(0, beginning(), &rows);
     assert_eq!((rows[0].number, rows[0].head), (point.number, point.head));
@@ -77,36 +77,36 @@ pub(super) fn each_event_follows_from_the_one_before(stand: &dyn Stand) {
 }
 
 /// Items 1 and 7: however many deliveries there are at once, there is one head.
-pub(super) fn there_is_one_head_for_all(stand: &dyn Stand) {
+pub(super) fn there_is_one_head_for_all(backend: &dyn Backend) {
     std::thread::scope(|scope| {
         for n in 0..12 {
             scope.spawn(move || {
-                let mut ledger = stand.open();
+                let mut ledger = backend.open();
                 write(ledger.as_mut(), &record(n, 1000 + i64::from(n))).expect("committed");
                 ledger.mark_replied(&id(n), at(1500), 0, Duration::from_secs(10)).expect("marked");
             });
         }
     });
-    let rows = events(stand);
+    let rows = events(backend);
     assert_eq!(rows.len(), 24);
     assert_whole(0, beginning(), &rows);
 }
 
 /// Items 5 and 7: pruning removes events from the beginning alone, up to the first that is not old, and says where the
 /// chain begins then.
-pub(super) fn pruning_leaves_a_checkpoint(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+pub(super) fn pruning_leaves_a_checkpoint(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     let day = 86_400;
     for n in 0..4 {
         write(ledger.as_mut(), &record(n, 1000 + i64::from(n))).expect("committed");
         ledger.mark_replied(&id(n), at(2000), 0, Duration::from_secs(10)).expect("marked");
     }
     write(ledger.as_mut(), &record(10, 3 * day)).expect("committed");
-    let kept = events(stand);
+    let kept = events(backend);
     assert_eq!(ledger.prune(at(-day), 20, now()).expect("pruned"), 0);
-    assert_eq!(events(stand), kept, "nothing is old enough");
+    assert_eq!(events(backend), kept, "nothing is old enough");
     assert_eq!(ledger.prune(at(2 * day), 20, now()).expect("pruned"), 4);
-    let rows = events(stand);
+    let rows = events(backend);
     assert_eq!(kinds(&rows), [EventKind::Started, EventKind::Pruned]);
     let begins = ledger.checkpoint().expect("read").expect("a beginning");
     assert_eq!((begins.number, begins.head, begins.until), (8, kept[7].head, Some(at(2000))));
@@ -117,14 +117,14 @@ pub(super) fn pruning_leaves_a_checkpoint(stand: &dyn Stand) {
     // All of it may go; the chain goes on from the checkpoint.
     ledger.mark_replied(&id(10), at(3 * day), 0, Duration::from_secs(10)).expect("marked");
     assert_eq!(ledger.prune(at(300 * day), 20, at(400 * day)).expect("pruned"), 1);
-    let (rows, begins) = (events(stand), ledger.checkpoint().expect("read").expect("a beginning"));
+    let (rows, begins) = (events(backend), ledger.checkpoint().expect("read").expect("a beginning"));
     assert_eq!((kinds(&rows), begins.number), (vec![EventKind::Pruned], 11));
     assert_whole(11, *begins.head.as_bytes(), &rows);
 }
 
 /// What is read between the two is as it was at one moment.
-pub(super) fn a_frozen_ledger_shows_one_moment(stand: &dyn Stand) {
-    let (mut ledger, frozen) = (stand.open(), stand.open());
+pub(super) fn a_frozen_ledger_shows_one_moment(backend: &dyn Backend) {
+    let (mut ledger, frozen) = (backend.open(), backend.open());
     write(ledger.as_mut(), &record(1, 1000)).expect("committed");
     let count = |ledger: &dyn LedgerQueries| {
         let mut count = 0;

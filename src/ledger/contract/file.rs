@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::stand::{SqliteStand, Stand};
+use super::backend::{Backend, SqliteBackend};
 use super::{alice, at, id, read, record, write};
 use crate::config::Trusted;
 use crate::ledger::{AuditEvent, ChainRow, EventKey, EventKind, LedgerError, Record, Sqlite};
@@ -26,8 +26,8 @@ fn opened(folder: &Path) -> Result<Sqlite, LedgerError> {
 /// A hold of SQLite is by the node's clock, which may have been wrong.
 #[test]
 fn a_hold_that_a_wrong_clock_began_ends() {
-    let stand = SqliteStand::new();
-    let mut ledger = stand.open();
+    let backend = SqliteBackend::new();
+    let mut ledger = backend.open();
     write(ledger.as_mut(), &Record { holds_until: Some(at(500)), ..record(1, 100) }).expect("committed");
     let transaction = ledger.transaction(&id(3), &alice()).expect("a transaction");
     let hold = transaction.exclusive_holds("restart", at(-200)).expect("read")[0];
@@ -45,7 +45,7 @@ fn opening_makes_nothing_and_touches_nothing_foreign() {
     foreign.execute_batch("CREATE TABLE x (y)").expect("a table");
     assert!(matches!(opened(folder.path()), Err(LedgerError::Foreign(_))));
     assert!(matches!(Sqlite::init(&path, Trusted::caller(), None), Err(LedgerError::Foreign(_))));
-    let SqliteStand(folder) = SqliteStand::new();
+    let SqliteBackend(folder) = SqliteBackend::new();
     Sqlite::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("making it again changes nothing");
     let newer = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
     newer.pragma_update(None, "user_version", 99).expect("set");
@@ -60,7 +60,7 @@ fn a_planted_trigger_is_an_error() {
         "CREATE VIEW v AS SELECT 1",
         "DROP INDEX requests_step",
     ] {
-        let SqliteStand(folder) = SqliteStand::new();
+        let SqliteBackend(folder) = SqliteBackend::new();
         let database = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("the database");
         database.execute_batch(planted).expect("planted");
         drop(database);
@@ -78,17 +78,17 @@ fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
         (4, FOURTH.to_owned()),
     ];
     for (older, back) in all {
-        let stand = SqliteStand::new();
-        let path = stand.0.path().join("ledger.db");
-        write(&mut opened(stand.0.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
+        let backend = SqliteBackend::new();
+        let path = backend.0.path().join("ledger.db");
+        write(&mut opened(backend.0.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
         let database = rusqlite::Connection::open(&path).expect("the database");
         database.execute_batch(&back).expect("the older schema");
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| opened(stand.0.path()).expect("the ledger, migrated once"));
+                scope.spawn(|| opened(backend.0.path()).expect("the ledger, migrated once"));
             }
         });
-        let mut ledger = stand.open();
+        let mut ledger = backend.open();
         assert_eq!(read(ledger.as_mut(), 1), Some(record(1, 1000)), "of schema {older}");
         assert_eq!(ledger.pending(10).expect("a list"), []);
         let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
@@ -97,15 +97,15 @@ fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
         assert_eq!((tally.requests, tally.oldest_open), (1, Some(at(1000))), "of schema {older}");
         // What mailsudo did not make is not migrated.
         database.execute_batch(&format!("{back} CREATE VIEW v AS SELECT 1")).expect("planted");
-        assert!(matches!(opened(stand.0.path()), Err(LedgerError::Corrupt(_))));
+        assert!(matches!(opened(backend.0.path()), Err(LedgerError::Corrupt(_))));
     }
 }
 
 /// Requests that are older than the chain have no event, and the chain says how many there are.
 #[test]
 fn a_chain_that_begins_later_says_how_many_requests_are_older() {
-    let stand = SqliteStand::new();
-    let mut ledger = stand.open();
+    let backend = SqliteBackend::new();
+    let mut ledger = backend.open();
     for n in 1..=3 {
         write(ledger.as_mut(), &record(n, 1000)).expect("committed");
     }

@@ -1,14 +1,14 @@
 //! What every backend must guarantee, as one test for each item of the module's list. Each test runs on each backend,
-//! in a module that is named like it; a new backend adds a [`Stand`].
+//! in a module that is named like it; a new backend adds a [`Backend`].
 
 #![cfg(test)]
 
 mod approval;
+mod backend;
 mod chain;
 mod file;
 mod queries;
 mod reply;
-mod stand;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -21,6 +21,7 @@ use approval::{
     a_pending_request_is_claimed_once, what_is_asked_and_voted_is_kept,
     what_is_pending_is_listed_and_pruned_with_its_request,
 };
+use backend::{Backend, PostgresBackend, SqliteBackend};
 use chain::{
     a_frozen_ledger_shows_one_moment, each_event_follows_from_the_one_before, pruning_leaves_a_checkpoint,
     there_is_one_head_for_all,
@@ -29,7 +30,6 @@ use queries::{
     what_is_counted_is_there_after_the_commit_and_outlives_what_is_pruned, what_sysadmins_ask_is_answered_alike,
 };
 use reply::a_reply_is_replaced_by_another_form_of_it_alone;
-use stand::{PostgresStand, SqliteStand, Stand};
 
 /// Runs each test on each backend.
 macro_rules! contract {
@@ -37,14 +37,14 @@ macro_rules! contract {
         mod sqlite {
             $(#[test]
             fn $test() {
-                super::$test(&super::SqliteStand::new());
+                super::$test(&super::SqliteBackend::new());
             })*
         }
 
         mod postgres {
             $(#[test]
             fn $test() {
-                super::$test(&super::PostgresStand::new());
+                super::$test(&super::PostgresBackend::new());
             })*
         }
     };
@@ -125,8 +125,8 @@ fn read(ledger: &mut dyn Ledger, n: u8) -> Option<Record> {
 }
 
 /// Items 1 and 2.
-fn a_transaction_is_kept_when_committed_and_otherwise_never_was(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn a_transaction_is_kept_when_committed_and_otherwise_never_was(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     let written = record(1, 1000);
     let mut transaction = ledger.transaction(&id(1), &alice()).expect("a transaction");
     transaction.insert(&written).expect("written");
@@ -134,19 +134,19 @@ fn a_transaction_is_kept_when_committed_and_otherwise_never_was(stand: &dyn Stan
     drop(transaction);
     assert_eq!(read(ledger.as_mut(), 1), None);
     write(ledger.as_mut(), &written).expect("committed");
-    let mut again = stand.open();
+    let mut again = backend.open();
     assert_eq!(read(again.as_mut(), 1), Some(written));
     assert_eq!(again.transaction(&id(1), &alice()).expect("a transaction").lockout().expect("read"), None);
 }
 
 /// Item 1: what one transaction counts, the next one sees.
-fn transactions_exclude_each_other(stand: &dyn Stand) {
+fn transactions_exclude_each_other(backend: &dyn Backend) {
     let highest = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for n in 0..16 {
             let highest = &highest;
             scope.spawn(move || {
-                let mut ledger = stand.open();
+                let mut ledger = backend.open();
                 let mut transaction = ledger.transaction(&id(n), &alice()).expect("a transaction");
                 let before = transaction.wrong_codes(at(0), at(2000)).expect("a count");
                 highest.fetch_max(before, Ordering::Relaxed);
@@ -165,8 +165,8 @@ fn transactions_exclude_each_other(stand: &dyn Stand) {
 }
 
 /// Item 3.
-fn a_step_serves_once(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn a_step_serves_once(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     write(ledger.as_mut(), &record(1, 1000)).expect("committed");
     let other = Record { step: Some(1), ..record(2, 1000) };
     assert!(
@@ -189,9 +189,9 @@ fn a_step_serves_once(stand: &dyn Stand) {
 }
 
 /// Item 4.
-fn a_request_lock_has_one_holder(stand: &dyn Stand) {
-    let mut ledger = stand.open();
-    let other = stand.open();
+fn a_request_lock_has_one_holder(backend: &dyn Backend) {
+    let mut ledger = backend.open();
+    let other = backend.open();
     let lock = ledger.lock(&id(1)).expect("an answer").expect("a lock");
     assert!(other.lock(&id(1)).expect("asked").is_none());
     assert!(other.lock(&id(2)).expect("asked").is_some());
@@ -211,7 +211,7 @@ fn a_request_lock_has_one_holder(stand: &dyn Stand) {
     assert!(busy(ledger.as_mut(), 499), "its holder is gone, but what it started may not be");
     write(ledger.as_mut(), &record(2, 100)).expect("committed");
     assert!(busy(ledger.as_mut(), 499), "another request of the same command changes nothing");
-    stand.pass(Duration::from_secs(500));
+    backend.pass(Duration::from_secs(500));
     assert!(!busy(ledger.as_mut(), 1000), "its holder is gone and its time over");
     write(ledger.as_mut(), &Record { holds_until: Some(at(1500)), ..record(4, 1000) }).expect("committed");
     assert!(busy(ledger.as_mut(), 1001));
@@ -223,8 +223,8 @@ fn a_request_lock_has_one_holder(stand: &dyn Stand) {
 }
 
 /// Item 5.
-fn pruning_removes_little_and_nothing_that_could_come_back(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn pruning_removes_little_and_nothing_that_could_come_back(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     let day = 86_400;
     for n in 0..30 {
         let replied = Some(at(1000 + i64::from(n)));
@@ -260,8 +260,8 @@ fn pruning_removes_little_and_nothing_that_could_come_back(stand: &dyn Stand) {
     );
 }
 
-fn a_record_is_closed_once_and_found_by_its_user(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn a_record_is_closed_once_and_found_by_its_user(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     write(ledger.as_mut(), &record(1, 1000)).expect("committed");
     write(ledger.as_mut(), &record(2, 1001)).expect("committed");
     ledger.mark_replied(&id(1), at(1500), 5, Duration::from_secs(10)).expect("closed");
@@ -286,8 +286,8 @@ fn a_record_is_closed_once_and_found_by_its_user(stand: &dyn Stand) {
     );
 }
 
-fn a_change_of_the_period_does_not_change_which_request_is_the_latest(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn a_change_of_the_period_does_not_change_which_request_is_the_latest(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     write(ledger.as_mut(), &Record { step: Some(60_000_000), ..record(1, 1000) }).expect("committed");
     write(ledger.as_mut(), &Record { step: Some(30_000_000), ..record(2, 1001) }).expect("committed");
     let found = ledger.look_up(&alice(), &id(9), None).expect("read");
@@ -300,8 +300,8 @@ fn a_change_of_the_period_does_not_change_which_request_is_the_latest(stand: &dy
     assert_eq!((newest(1000, 9).len(), newest(0, 2).len()), (2, 2));
 }
 
-fn the_latest_request_is_found_whether_it_used_a_step_or_not(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn the_latest_request_is_found_whether_it_used_a_step_or_not(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     for (n, uses_step) in [(1, true), (2, false), (3, true)] {
         let record = record(n, 1000 + i64::from(n));
         let step = record.step.filter(|_| uses_step);
@@ -312,14 +312,14 @@ fn the_latest_request_is_found_whether_it_used_a_step_or_not(stand: &dyn Stand) 
 }
 
 /// Item 1: a transaction waits for the one that is open, and begins when that has ended.
-fn a_transaction_waits_for_the_one_before(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn a_transaction_waits_for_the_one_before(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     let transaction = ledger.transaction(&id(1), &alice()).expect("a transaction");
     let has_ended = AtomicBool::new(false);
     let (about_to_begin, begins) = mpsc::channel();
     let begun_after = std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
-            let mut other = stand.open();
+            let mut other = backend.open();
             about_to_begin.send(()).expect("the other thread");
             let _second = other.transaction(&id(2), &alice()).expect("a transaction");
             has_ended.load(Ordering::SeqCst)
@@ -335,10 +335,10 @@ fn a_transaction_waits_for_the_one_before(stand: &dyn Stand) {
 }
 
 /// Item 1: a transaction that never gets its turn is an error, not a wait without end.
-fn a_transaction_that_waits_too_long_is_an_error(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+fn a_transaction_that_waits_too_long_is_an_error(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     let _open = ledger.transaction(&id(1), &alice()).expect("a transaction");
-    let mut other = stand.open_within(Duration::from_millis(200)).expect("the ledger");
+    let mut other = backend.open_within(Duration::from_millis(200)).expect("the ledger");
     let begun = other.transaction(&id(2), &alice());
     assert!(matches!(begun, Err(LedgerError::Backend(_) | LedgerError::Lost(_))));
 }

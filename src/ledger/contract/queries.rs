@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::stand::Stand;
+use super::backend::Backend;
 use super::{alice, at, id, record, write};
 use crate::ledger::{Counter, Counts, Examined, Filter, LedgerQueries, Lockout, Record, Series, State};
 use crate::protocol::UserName;
 
-pub(super) fn what_sysadmins_ask_is_answered_alike(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+pub(super) fn what_sysadmins_ask_is_answered_alike(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     assert_eq!(ledger.tally(at(0)).expect("counts").oldest_open, None);
     let health = ledger.health().expect("its state");
     assert_eq!((health.requests, health.span, health.watermark), (0, None, None));
@@ -71,8 +71,8 @@ pub(super) fn what_sysadmins_ask_is_answered_alike(stand: &dyn Stand) {
 }
 
 /// Item 6.
-pub(super) fn what_is_counted_is_there_after_the_commit_and_outlives_what_is_pruned(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+pub(super) fn what_is_counted_is_there_after_the_commit_and_outlives_what_is_pruned(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     let value = |ledger: &dyn LedgerQueries, series: Series<'_>| {
         let words = series.to_string();
         let counters = ledger.tally(at(0)).expect("counters").counters;

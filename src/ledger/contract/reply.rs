@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Stand, at, id, read, record, write};
+use super::{Backend, at, id, read, record, write};
 use crate::config::EncryptKind;
 use crate::ledger::{LedgerError, Record, StoredReply};
 use crate::protocol::Key;
 
 const WAIT: Duration = Duration::from_secs(10);
 
-pub(super) fn a_reply_is_replaced_by_another_form_of_it_alone(stand: &dyn Stand) {
-    let mut ledger = stand.open();
+pub(super) fn a_reply_is_replaced_by_another_form_of_it_alone(backend: &dyn Backend) {
+    let mut ledger = backend.open();
     let key = Key::from_hex(&"a".repeat(64)).expect("a key");
     let draft = |n, text: &[u8]| {
         let short = b"Subject: withheld\n\nok\n".to_vec();
@@ -26,7 +26,7 @@ pub(super) fn a_reply_is_replaced_by_another_form_of_it_alone(stand: &dyn Stand)
     assert!(matches!(error, Err(LedgerError::Taken)), "it is another one");
     ledger.replace_reply(&id(1), &draft(1, b"the output"), &finished(b"encrypted"), WAIT).expect("replaced");
     let replaced = Record { reply: Some(finished(b"encrypted")), ..first };
-    assert_eq!(stand.open().record(&id(1)).expect("read").expect("a record"), replaced, "and nothing else of it");
+    assert_eq!(backend.open().record(&id(1)).expect("read").expect("a record"), replaced, "and nothing else of it");
     let again = ledger.replace_reply(&id(1), &draft(1, b"the output"), &finished(b"encrypted twice"), WAIT);
     assert!(matches!(again, Err(LedgerError::Taken)), "once");
     let missing = ledger.replace_reply(&id(9), &draft(1, b"the output"), &finished(b"x"), WAIT);
@@ -40,9 +40,10 @@ pub(super) fn a_reply_is_replaced_by_another_form_of_it_alone(stand: &dyn Stand)
 
     // It waits for a transaction to end, and no longer than it may.
     write(ledger.as_mut(), &Record { reply: Some(draft(3, b"the output")), ..record(3, 1002) }).expect("committed");
-    let mut holder = stand.open();
+    let mut holder = backend.open();
     let transaction = holder.transaction(&id(4), &super::alice()).expect("begun");
-    let held = stand.open().replace_reply(&id(3), &draft(3, b"the output"), &finished(b"x"), Duration::from_millis(50));
+    let held =
+        backend.open().replace_reply(&id(3), &draft(3, b"the output"), &finished(b"x"), Duration::from_millis(50));
     drop(transaction);
     match held {
         // Where a row alone is locked, it need not wait.

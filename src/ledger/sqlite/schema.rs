@@ -23,6 +23,8 @@ const WITH_CHAIN: i64 = 4;
 /// The schema whose index of all requests has their commands.
 const WITH_COMMANDS: i64 = 5;
 
+/// Schema 1. `name` is the request id, `handed_over` the time at which its reply was sent, `floor` the watermark of
+/// pruning: a ledger's file keeps the names that it was made with.
 const TABLES: &str = "
     CREATE TABLE requests (
         name BLOB NOT NULL UNIQUE,

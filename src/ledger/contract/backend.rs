@@ -11,7 +11,7 @@ use crate::protocol::GatewayName;
 mod server;
 
 /// A ledger of a backend, empty at first, that can be opened any number of times.
-pub(super) trait Stand: Sync {
+pub(super) trait Backend: Sync {
     /// Opens it; transactions wait so long.
     fn open_within(&self, timeout: Duration) -> Result<Box<dyn LedgerQueries>, LedgerError>;
 
@@ -23,9 +23,9 @@ pub(super) trait Stand: Sync {
     }
 }
 
-pub(super) struct SqliteStand(pub(super) tempfile::TempDir);
+pub(super) struct SqliteBackend(pub(super) tempfile::TempDir);
 
-impl SqliteStand {
+impl SqliteBackend {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         ledger::init(&folder.path().join("ledger.db"), Trusted::caller(), None).expect("a ledger");
@@ -33,7 +33,7 @@ impl SqliteStand {
     }
 }
 
-impl Stand for SqliteStand {
+impl Backend for SqliteBackend {
     fn open_within(&self, timeout: Duration) -> Result<Box<dyn LedgerQueries>, LedgerError> {
         let ledger = Sqlite::open(&self.0.path().join("ledger.db"), Trusted::caller(), timeout)?;
         Ok(Box::new(ledger.of(&GatewayName::try_from("berlin").expect("a name"))))
@@ -42,18 +42,18 @@ impl Stand for SqliteStand {
     fn pass(&self, _: Duration) {}
 }
 
-pub(super) struct PostgresStand {
+pub(super) struct PostgresBackend {
     folder: tempfile::TempDir,
     database: String,
 }
 
-impl PostgresStand {
+impl PostgresBackend {
     pub(super) fn new() -> Self {
         let database = server::server().database();
-        let stand = Self { folder: tempfile::tempdir().expect("a folder"), database };
-        stand.set("");
-        stand.init().expect("a ledger");
-        stand
+        let backend = Self { folder: tempfile::tempdir().expect("a folder"), database };
+        backend.set("");
+        backend.init().expect("a ledger");
+        backend
     }
 
     fn set(&self, more: &str) {
@@ -84,7 +84,7 @@ impl PostgresStand {
     }
 }
 
-impl Stand for PostgresStand {
+impl Backend for PostgresBackend {
     fn open_within(&self, timeout: Duration) -> Result<Box<dyn LedgerQueries>, LedgerError> {
         ledger::open(self.gateway().settings(), Trusted::caller(), timeout)
     }
