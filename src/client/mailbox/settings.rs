@@ -137,6 +137,8 @@ impl Imap {
 mod tests {
     use super::*;
 
+    // Its paths are absolute on Unix alone.
+    #[cfg(unix)]
     #[test]
     fn a_mailbox_or_an_account_is_named_and_not_both() {
         for more in ["", "\ndecrypt_command = \"gpg --decrypt\""] {
