@@ -86,10 +86,7 @@ fn search(folder: &Path, value: &str, found: &mut Vec<(String, Vec<String>)>) {
         let Ok(kind) = entry.file_type() else { continue };
         let path = entry.path();
         // The sandbox's own layers show each file a second time.
-        if path.ends_with("sandbox-layers") {
-            continue;
-        }
-        if kind.is_dir() {
+        if kind.is_dir() && !path.ends_with("sandbox-layers") {
             search(&path, value, found);
         } else if kind.is_file()
             && let Ok(bytes) = fs::read(&path)
