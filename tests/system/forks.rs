@@ -59,9 +59,9 @@ impl Drop for Commands {
     }
 }
 
-/// How many processes the account `worker` has.
+/// How many processes the account `worker` has; a dead one that has not been waited for is none.
 fn of_worker() -> usize {
-    run("sh", &["-c", "ps -u worker -o pid= | wc -l"]).trim().parse().expect("a number")
+    run("sh", &["-c", "ps -u worker -o stat= | grep -vc Z || true"]).trim().parse().expect("a number")
 }
 
 /// Requests a command, and gives what the reply says of its end.
@@ -74,6 +74,7 @@ fn result_of(name: &str, command: &str) -> String {
 }
 
 #[test]
+#[ignore = "make soak"]
 fn a_fork_bomb_stays_within_the_accounts_limit_and_dies_with_the_time_limit() {
     let _commands = Commands::install();
     let user = User::enrol("bomber");
@@ -90,6 +91,7 @@ fn a_fork_bomb_stays_within_the_accounts_limit_and_dies_with_the_time_limit() {
 }
 
 #[test]
+#[ignore = "make soak"]
 fn a_process_that_leaves_the_commands_group_outlives_the_limit_unless_the_command_is_contained() {
     let _commands = Commands::install();
     let outlived = || process::find(|line| line == "sleep 3601").len();
@@ -104,6 +106,7 @@ fn a_process_that_leaves_the_commands_group_outlives_the_limit_unless_the_comman
 }
 
 #[test]
+#[ignore = "make soak"]
 fn a_delivery_that_may_start_no_process_runs_nothing_and_answers_later() {
     system_env::enter();
     let user = User::enrol("noforks");
