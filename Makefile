@@ -94,7 +94,6 @@ soak: setup setup-firefox ## What takes longer than `make test` should: each say
 	$(CARGO) test --locked --test faults --test integration --test model -- --ignored --nocapture
 	$(CARGO) build --locked --bin mailsudo
 	MAILSUDO="$(debug-program)" node --test page/test/firefox.soak.mjs
-	tests/system/run --ignored --nocapture forks:: small_disks::
 	@$(MAKE) --no-print-directory soak-chaos
 	@fuzz/run
 

@@ -70,7 +70,6 @@ impl Drop for SmallSpool {
 }
 
 #[test]
-#[ignore = "make soak"]
 fn a_spool_without_room_takes_no_request_and_keeps_a_reply_for_later() {
     system_env::enter();
     process::remove(PASSED);
@@ -109,7 +108,6 @@ fn a_spool_without_room_takes_no_request_and_keeps_a_reply_for_later() {
 }
 
 #[test]
-#[ignore = "make soak"]
 fn folders_for_temporary_files_without_room_change_nothing() {
     system_env::enter();
     process::remove(PASSED);
