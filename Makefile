@@ -217,7 +217,7 @@ test-platforms: ## The whole suite in roots of Debian 13 and sid (as root, mmdeb
 test-reproducible: auditable ## Two builds of the committed state, in folders of different names, are the same program (some minutes)
 	@tests/reproducible
 
-coverage: ## Measure which lines the tests run, and write the page coverage in docs/ (installs cargo-llvm-cov if it is missing)
+coverage: ## Measure which lines the tests run, and write docs/coverage.md (installs cargo-llvm-cov if it is missing)
 	@tests/coverage
 
 mutants: ## Change the code that decides in a thousand ways, and see each change fail a test (hours; installs cargo-mutants)
