@@ -1,7 +1,8 @@
 //! Exim's pipe transport.
 
 use super::services::{self, Daemon};
-use super::{Packaged, ReplyTransport, drive, example};
+use super::{Packaged, ReplyTransport, checked_with, drive, example};
+use crate::gateway::Level;
 use crate::process::{self, run};
 use crate::smtp;
 use crate::system_env::GATEWAY;
@@ -66,4 +67,19 @@ impl ReplyTransport for Exim {
 #[test]
 fn exim_runs_refuses_and_tries_again() {
     drive(&Exim::start(), "exim");
+}
+
+#[test]
+fn check_says_whether_exim_leads_the_address_to_the_gateway() {
+    let _exim = Exim::start();
+    let found = checked_with(SENDMAIL);
+    assert!(found.names(Level::Ok, "mail-server", "Exim leads ops@example.com to the gateway"), "{found:#?}");
+    let without = configuration().replace(&example("mail-servers/exim/router"), "");
+    process::write("/etc/exim4/exim4.conf", 0o644, &without);
+    let found = checked_with(SENDMAIL);
+    assert!(
+        found.names(Level::Error, "mail-server", "Exim does not lead ops@example.com to the gateway"),
+        "{found:#?}"
+    );
+    assert!(!found.findings.iter().any(|finding| finding.about == "postfix"), "{found:#?}");
 }

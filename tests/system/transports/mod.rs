@@ -17,8 +17,10 @@ mod sieve;
 pub(crate) use services::unpack_once as unpack_services;
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use crate::commands::NOTES;
+use crate::gateway::Found;
 use crate::poll;
 use crate::process::{self, run};
 use crate::syslog;
@@ -54,6 +56,13 @@ impl Drop for Packaged {
     fn drop(&mut self) {
         let _ = fs::remove_file(PACKAGED);
     }
+}
+
+/// What `check` finds while the mail server with this sendmail is the only one.
+pub(crate) fn checked_with(sendmail: &str) -> Found {
+    let _alone = services::Alone::with(sendmail);
+    let output = Command::new(PROGRAM).args(["check", "--json"]).stdin(Stdio::null()).output();
+    Found::read(&output.unwrap_or_else(|error| panic!("cannot start {PROGRAM}: {error}")))
 }
 
 /// A file of examples/, as it is.

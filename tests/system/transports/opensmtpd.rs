@@ -1,7 +1,8 @@
 //! OpenSMTPD's `action mda`.
 
 use super::services::{self, Daemon};
-use super::{Packaged, ReplyTransport, drive, example};
+use super::{Packaged, ReplyTransport, checked_with, drive, example};
+use crate::gateway::Level;
 use crate::process::{self, run};
 use crate::system_env::GATEWAY;
 use crate::{poll, smtp, syslog, user};
@@ -68,4 +69,12 @@ fn opensmtpd_runs_refuses_and_tries_again() {
         // OpenSMTPD 7.8 takes no such sender at all.
         Err(refusal) => assert!(refusal.starts_with("553"), "{refusal}"),
     }
+}
+
+#[test]
+fn check_says_that_opensmtpds_way_to_the_gateway_is_not_checked() {
+    let _transport = OpenSmtpd::start();
+    let found = checked_with(CONTROL);
+    assert!(found.names(Level::Ok, "mail-server", "OpenSMTPD is this host's mail server"), "{found:#?}");
+    assert!(!found.findings.iter().any(|finding| finding.about == "postfix"), "{found:#?}");
 }

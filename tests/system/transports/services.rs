@@ -100,6 +100,31 @@ pub(crate) fn start_as_the_mail_server(sendmail: &str, command: &str) {
     run("unshare", &["--mount", "sh", "-c", &script]);
 }
 
+/// The machine as it is with one mail server alone, while this lives: its sendmail, and no postconf(1).
+pub(crate) struct Alone(());
+
+/// What Postfix has, and where it is meanwhile.
+const OF_POSTFIX: [(&str, &str); 2] =
+    [("/usr/sbin/sendmail", "/usr/sbin/sendmail.away"), ("/usr/sbin/postconf", "/usr/sbin/postconf.away")];
+
+impl Alone {
+    pub(crate) fn with(sendmail: &str) -> Self {
+        for (path, away) in OF_POSTFIX {
+            fs::rename(path, away).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        run("ln", &["-s", sendmail, "/usr/sbin/sendmail"]);
+        Self(())
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        for (path, away) in OF_POSTFIX {
+            let _ = fs::rename(away, path);
+        }
+    }
+}
+
 /// The number of files in a Maildir.
 pub(crate) fn mails_in(maildir: &str) -> usize {
     let files = |part: &str| fs::read_dir(format!("{maildir}/{part}")).map_or(0, Iterator::count);
