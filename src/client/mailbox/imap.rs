@@ -110,9 +110,8 @@ fn secured(stream: TcpStream, server: &str) -> Result<Tls> {
     }
     let name = ServerName::try_from(server.to_owned()).with_context(|| format!("{server} is not a host name"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    // TLS 1.2 too: not every mail server has 1.3.
     let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
     let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream);
