@@ -49,6 +49,7 @@ fn a_ledger_of_each_older_schema_waits_for_its_migration_and_keeps_its_requests(
                          substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
                  INSERT INTO mailsudo.requests OVERRIDING SYSTEM VALUE
                      SELECT * FROM json_populate_record(NULL::mailsudo.requests, '{row}');
+                 SELECT setval(pg_get_serial_sequence('mailsudo.requests', 'seq'), 100);
                  GRANT USAGE ON SCHEMA mailsudo TO {DELIVER};
                  GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA mailsudo TO {DELIVER};"
             ),
