@@ -10,5 +10,6 @@ pub mod hardening;
 pub mod hosts;
 pub mod permissions;
 pub mod private;
+pub mod tls;
 pub mod trace;
 pub mod unit;

@@ -461,3 +461,31 @@ fn a_lockdown_refuses_all_but_the_excepted_users_and_can_end() {
     test_gateway.clock.forward(60);
     assert_eq!(test_gateway.deliver(&test_gateway.request("count", &[])).deferred, Some("configuration"));
 }
+
+/// Roles are not mixed: values that two roles permit, and neither permits together, are refused.
+#[test]
+fn one_role_must_permit_all_values_together() {
+    let mut test_gateway = TestGateway::new();
+    let roles = "address = \"alice@example.com\"\nroles = [\"web\", \"oncall\"]\n";
+    test_gateway.write("users.d/alice.toml", 0o644, roles);
+    let program = test_gateway.path("command");
+    let command = format!(
+        "summary = \"Move\"\nrun_as = \"nobody\"\nargv = [\"{}\", \"{{what}}\", \"{{to}}\"]\n\
+         [parameters.what]\none_of = [\"site\", \"mail\"]\n[parameters.to]\none_of = [\"north\", \"south\"]\n\
+         [allow.web]\nwhat = [\"site\"]\nto = [\"north\"]\n[allow.oncall]\nwhat = [\"mail\"]\nto = [\"south\"]\n",
+        program.display()
+    );
+    test_gateway.write("commands.d/move.toml", 0o644, &command);
+    for (what, to, is_permitted) in
+        [("site", "north", true), ("site", "south", false), ("mail", "north", false), ("mail", "south", true)]
+    {
+        test_gateway.clock.forward(60);
+        let runs = test_gateway.runs().len();
+        let ended = test_gateway.deliver(&test_gateway.request("move", &[("what", what), ("to", to)]));
+        assert_eq!(ended.refused("bad-value"), !is_permitted, "{what} {to}: {ended:?}");
+        assert_eq!(test_gateway.runs().len() - runs, usize::from(is_permitted), "{what} {to}");
+        if !is_permitted {
+            assert!(ended.reply().contains("none of your roles permits these values together"), "{ended:?}");
+        }
+    }
+}

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, RootCertStore, StreamOwned};
 
 use super::account::Account;
 use super::session::{Folder, ImapError, Session};
 use crate::limits::{IMAP_MESSAGE, IMAP_WAIT};
-use crate::system::hosts;
+use crate::system::{hosts, tls};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
@@ -109,12 +109,7 @@ fn secured(stream: TcpStream, server: &str) -> Result<Tls> {
         bail!("this machine trusts no certificate authority: install ca-certificates, or set SSL_CERT_FILE");
     }
     let name = ServerName::try_from(server.to_owned()).with_context(|| format!("{server} is not a host name"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream);
+    let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(tls::client(roots)?), name)?, stream);
     while stream.conn.is_handshaking() {
         let shaken = stream.conn.complete_io(&mut stream.sock);
         shaken.map_err(|error| match error.kind() {

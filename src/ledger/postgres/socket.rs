@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, RootCertStore, StreamOwned};
 
 use crate::config::PostgresHost;
+use crate::system::tls;
 
 /// A stream with a deadline.
 pub(super) enum Stream {
@@ -145,11 +146,6 @@ fn tls(name: &str, pem: &str) -> Result<ClientConnection, String> {
         roots.add(certificate).map_err(|error| format!("sslrootcert: {error}"))?;
     }
     let name = ServerName::try_from(name.to_owned()).map_err(|error| format!("{name}: {error}"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = tls::client(roots).map_err(|error| error.to_string())?;
     ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())
 }
