@@ -170,5 +170,6 @@ pub mod system {
     #[cfg(unix)]
     pub mod permissions;
     pub mod private;
+    pub mod tls;
     pub mod trace;
 }
