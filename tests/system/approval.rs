@@ -365,4 +365,8 @@ fn the_examples_of_payload_load_a_firewall_and_deploy_a_release() {
     for name in ["firewall", "deploy"] {
         process::remove(&format!("{CONFIG}/commands.d/{name}.toml"));
     }
+    // They hold roles that approve in other tests.
+    for name in ["ex-firewall", "ex-wrong", "ex-deploy"] {
+        run(PROGRAM, &["user", "remove", name, "--yes"]);
+    }
 }

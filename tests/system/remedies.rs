@@ -71,7 +71,7 @@ fn each_kind_works_as_it_is_printed() {
             | Remedy::Start(_)
             | Remedy::SynchroniseClock => continue,
             Remedy::NewPrivileges(unit) => {
-                let before = line.split(" && ").take(2).collect::<Vec<_>>().join(" && ");
+                let before = line.split(" && ").take(3).collect::<Vec<_>>().join(" && ");
                 run("sh", &["-ec", &before]);
                 let written = process::text(format!("/etc/systemd/system/{unit}.d/mailsudo.conf"));
                 assert_eq!(written, "[Service]\nNoNewPrivileges=no\n");

@@ -52,12 +52,15 @@ const FAULTS: [Fault; 11] = [
         )
     },
     file("worldfile", "chmod 0666 /etc/sudoers.d/mailsudo", "cannot be world-writable", "0440 /etc/sudoers.d/mailsudo"),
-    file(
-        "groupfile",
-        "chgrp daemon /etc/sudoers.d/mailsudo; chmod 0460 /etc/sudoers.d/mailsudo",
-        "cannot be group-writable",
-        "0440 /etc/sudoers.d/mailsudo",
-    ),
+    Fault {
+        undo: "chgrp root /etc/sudoers.d/mailsudo",
+        ..file(
+            "groupfile",
+            "chgrp daemon /etc/sudoers.d/mailsudo; chmod 0460 /etc/sudoers.d/mailsudo",
+            "cannot be group-writable",
+            "0440 /etc/sudoers.d/mailsudo",
+        )
+    },
     file("ownedfile", "chown 1 /etc/sudoers.d/mailsudo", "must be owned by root", "root /etc/sudoers.d/mailsudo"),
     file("worldmain", "chmod 0666 /etc/sudoers", "cannot be world-writable", "0440 /etc/sudoers"),
     file("ownedmain", "chown 1 /etc/sudoers", "must be owned by root", "root /etc/sudoers"),
