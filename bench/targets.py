@@ -9,9 +9,8 @@ CONCURRENCIES = [1, 2, 8, 32]
 MIB = 1 << 20
 
 
-# What a delivery is to cost, in million instructions, and what it may cost: performance-limits.md says why a goal is missed, and
-# a change that makes a delivery dearer fails.
-INSTRUCTIONS = [("not a request", "junk", 0.20, 0.33), ("refused", "refused", 0.30, 0.46), ("executed", "sudo", 1.0, 2.3)]
+# What a delivery is to cost, in million instructions, and what it may cost. performance-limits.md says why they are missed.
+INSTRUCTIONS = [("not a request", "junk", 0.20, 0.25), ("refused", "refused", 0.30, 0.45), ("executed", "sudo", 1.0, 1.0)]
 
 
 class Target(NamedTuple):
