@@ -34,7 +34,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         addresses(name, user, gateway, report);
         secrets(name, gateway, report);
     }
-    strays(gateway, report);
+    without_user(gateway, report);
     if gateway.users.is_empty() && gateway.complete {
         report.warning(
             "users",
@@ -98,7 +98,7 @@ fn readable(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) 
 }
 
 /// Secrets of no user: they were left behind, or the user file is lost.
-fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
+fn without_user(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Ok(names) = gateway.gateway.secret_names() else {
         return;
     };
