@@ -327,7 +327,7 @@ pub const SUBJECT: usize = 60;
 /// The most characters of a command with its arguments in a reply's first line.
 pub const FIRST_LINE: usize = 500;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gateway"))]
 mod tests {
     use super::*;
 
