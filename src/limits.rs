@@ -305,6 +305,9 @@ pub const PRUNE_EVENTS: u32 = 10;
 /// No pruning removes what is younger: the least `retention`.
 pub const LEAST_RETENTION: Duration = MAX_AGE;
 
+/// How far ahead of this clock that of another host may be that has written into the same ledger.
+pub const CLOCKS_APART: Duration = Duration::from_mins(5);
+
 /// How many faults of an audit chain are listed.
 pub const CHAIN_FAULTS: usize = 100;
 
