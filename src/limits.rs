@@ -305,6 +305,9 @@ pub const PRUNE_EVENTS: u32 = 10;
 /// No pruning removes what is younger: the least `retention`.
 pub const LEAST_RETENTION: Duration = MAX_AGE;
 
+/// How far ahead of this clock that of another host may be that has written into the same ledger.
+pub const CLOCKS_APART: Duration = Duration::from_mins(5);
+
 /// How many faults of an audit chain are listed.
 pub const CHAIN_FAULTS: usize = 100;
 
@@ -329,13 +332,13 @@ pub const FIRST_LINE: usize = 500;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
+    // The client alone has no such default.
+    #[cfg(feature = "gateway")]
     #[test]
     fn postfix_gets_the_limit_that_the_waits_add_up_to() {
         let root = env!("CARGO_MANIFEST_DIR");
         let read = |name: &str| std::fs::read_to_string(format!("{root}/postfix/{name}")).expect("the checkout");
-        let default = crate::config::Execution::default().longest.as_duration() + POSTFIX_MARGIN;
+        let default = crate::config::Execution::default().longest.as_duration() + super::POSTFIX_MARGIN;
         assert!(read("main.cf").contains(&format!("\nmailsudo_time_limit = {}s\n", default.as_secs())));
     }
 }

@@ -30,7 +30,7 @@ Examples:
   mailsudo sign restart service=nginx --send          send the mail by sendmail
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign disk --send --wait-reply              send it, wait for the reply, verify and print it
-  mailsudo sign status --code-command 'pass otp ops'  take the code from a program
+  mailsudo sign status --code-command \"pass otp ops\"  take the code from a program
   mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
   mailsudo sign reboot --ssh-key ~/.ssh/id_ed25519_sk.pub --send
   mailsudo sign disk --totp-secret-file code --wait   wait, if the code of this moment was used

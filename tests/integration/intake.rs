@@ -196,6 +196,12 @@ fn the_inline_plain_texts_count() {
             "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n=E9\nQPBLOCK",
             "ran",
         ),
+        ("a type without its semicolon", "Content-Type: text/plain charset=utf-8\n\nBLOCK", "ran"),
+        (
+            "a charset without its semicolon",
+            "Content-Type: text/plain charset=\"utf-16be\"\nContent-Transfer-Encoding: quoted-printable\n\nUTF16",
+            "ran",
+        ),
         ("no-break spaces", "Content-Type: text/plain; charset=utf-8\n\nNBSPBLOCK", "ran"),
     ] {
         let mut test_gateway = TestGateway::new();
@@ -203,6 +209,10 @@ fn the_inline_plain_texts_count() {
         let message = format!("{FROM}MIME-Version: 1.0\n{message}")
             .replace("HTMLBLOCK", &format!("<div>{}</div>", block.trim_end().replace('\n', "<br>\n")))
             .replace("QPBLOCK", &block.replace('=', "=3D"))
+            .replace(
+                "UTF16",
+                &block.encode_utf16().map(|unit| format!("={:02X}={:02X}", unit >> 8, unit & 255)).collect::<String>(),
+            )
             .replace("NBSPBLOCK", &block.replace(": ", ":\u{a0} "))
             .replace("BLOCK", &block);
         assert_eq!(verdict(&mut test_gateway, message.as_bytes()), wanted, "{what}");
