@@ -25,9 +25,6 @@ pub(super) const MORE: usize = 1 << 20;
 /// The most characters of it in the log.
 const SAID: usize = 300;
 
-/// The most lines of it that are looked at.
-const LINES: usize = 20;
-
 /// A line of it that has so many bytes in a row in common with the message is not logged.
 const COMMON: usize = 8;
 
@@ -124,10 +121,10 @@ fn printed(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the first lines of a tool's standard error say, without those that repeat a part of its input or output:
+/// What a tool's standard error says, without the lines that repeat a part of its input or output:
 /// [`COMMON`] bytes in a row, or a whole shorter line.
 fn said(text: &str, messages: [&[u8]; 2]) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(LINES).collect();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let mut seen: HashSet<&[u8]> = HashSet::new();
     for length in (1..=COMMON).filter(|length| lines.iter().any(|line| line.len().min(COMMON) == *length)) {
         let wanted: HashSet<&[u8]> = lines

@@ -66,7 +66,7 @@ fn a_vote_that_was_changed_is_found() {
         "INSERT INTO votes SELECT randomblob(32), request, 'carol', 'approved', at, NULL FROM votes WHERE kind = 'denied'",
     ] {
         let database = gateway.ledger();
-        database.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM votes; {change}")).expect("changed");
+        database.execute_batch(&format!("CREATE TEMP TABLE kept AS SELECT * FROM votes; {change}")).expect("changed");
         let faults = verified(&gateway).faults;
         assert!(matches!(faults[..], [Fault::Record(_, "who voted on it, and how")]), "{change}: {faults:?}");
         let back = "DELETE FROM votes; INSERT INTO votes SELECT * FROM kept; DROP TABLE kept";
