@@ -82,7 +82,7 @@ pub enum Ballot {
     Approve(RequestId, RunDigest),
     /// It must not run, with the reason.
     Deny(RequestId, RunDigest, String),
-    /// The requester, or the approver for the own approval, takes it back.
+    /// The requester, or an approver for an approval of their own, takes it back.
     Cancel(RequestId),
 }
 

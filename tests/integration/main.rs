@@ -42,6 +42,7 @@ mod makefile;
 mod nodes;
 mod operated;
 mod outputs;
+mod packages;
 mod page;
 mod past_failures;
 mod payload;
