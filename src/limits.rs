@@ -308,6 +308,9 @@ pub const LEAST_RETENTION: Duration = MAX_AGE;
 /// How far ahead of this clock that of another host may be that has written into the same ledger.
 pub const CLOCKS_APART: Duration = Duration::from_mins(5);
 
+/// More than any time zone is away from UTC.
+pub const TIME_ZONES: Duration = Duration::from_hours(24);
+
 /// How many faults of an audit chain are listed.
 pub const CHAIN_FAULTS: usize = 100;
 

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use address::MailAddress;
 pub use approval::{Approval, Approver};
-pub use command::{BUILT_IN, Command, REASON};
+pub use command::{BUILT_IN, Command, REASON, built_in_parameters};
 pub use encryption::{Decryption, EncryptKind, Encryption};
 pub use expression::Expression;
 pub use gateway::{Gateway, LOCKDOWN};

@@ -6,15 +6,13 @@
 
 use std::time::Duration;
 
+use crate::limits::TIME_ZONES;
 use crate::protocol::Timestamp;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// More than any time zone is away from UTC.
-pub(super) const ZONE: Duration = Duration::from_hours(24);
-
 /// The time at the beginning of `line`. One without a year is in the twelve months up to `now`; one without a time zone
-/// is taken as UTC, so it may be off by up to [`ZONE`].
+/// is taken as UTC, so it may be off by up to [`TIME_ZONES`].
 pub(super) fn line_time(line: &str, now: Timestamp) -> Option<Timestamp> {
     let rest = match line.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
         Some((priority, rest)) if priority.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -55,7 +53,7 @@ fn without_year(text: &str, now: Timestamp) -> Option<Timestamp> {
     // Up to eight years back: 29 February is not in every one.
     (0..=8).find_map(|back| {
         let written = format!("{:04}-{month:02}-{day:02}T{}Z", this_year + 1 - back, time.get(..8)?);
-        Timestamp::parse(&written).filter(|time| *time <= now.plus(ZONE))
+        Timestamp::parse(&written).filter(|time| *time <= now.plus(TIME_ZONES))
     })
 }
 

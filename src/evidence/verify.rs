@@ -196,7 +196,15 @@ impl Reader {
         ledger.list(&Filter::default(), &mut |record| {
             self.judge(&record);
             Ok(())
-        })
+        })?;
+        let was_asked = |(id, seen): (&RequestId, &Seen)| (seen.was_asked && seen.has_record).then_some(*id);
+        for id in self.requests.iter().filter_map(was_asked).collect::<Vec<_>>() {
+            let votes = ledger.story(&id)?.votes;
+            if self.requests.get(&id).is_some_and(|seen| !seen.has_votes(&votes)) {
+                self.fault(Fault::Record(id, "who voted on it, and how"));
+            }
+        }
+        Ok(())
     }
 
     fn judge(&mut self, record: &Record) {

@@ -3,10 +3,11 @@
 
 use std::io::{self, BufRead};
 
-use super::line_time::{ZONE, line_time};
+use super::line_time::line_time;
 use super::verify::Verified;
 use crate::config::Gateway;
 use crate::intake::{ShownPart, shown};
+use crate::limits::TIME_ZONES;
 use crate::protocol::{ChainHead, GatewayName, Key, ReplyBlock, Timestamp, Verdict, claimed_reply, verify_reply};
 
 /// A head that was seen outside the ledger.
@@ -56,7 +57,7 @@ pub fn against(verified: &Verified, gateway: &GatewayName, witness: &Witness) ->
     // zone may not be known.
     let by_number = witness.number.is_none_or(|number| number < begins.number);
     let by_time = match (witness.time, begins.until) {
-        (Some(time), Some(until)) => time <= if witness.is_log { until.plus(ZONE) } else { until },
+        (Some(time), Some(until)) => time <= if witness.is_log { until.plus(TIME_ZONES) } else { until },
         (None, _) => witness.number.is_some(),
         (Some(_), None) => false,
     };

@@ -8,11 +8,18 @@ use mailsudo::system::clock::Clock;
 
 use crate::chain::{found_in, verified};
 use crate::common::{KEY, OTHER_KEY, TestGateway, block, mail};
+use crate::database::new;
+use crate::database::server::server;
 
 /// A request that waits for approval, each vote, and a request that lapses.
 #[test]
 fn the_lines_about_an_approval_are_witnesses() {
-    let mut gateway = TestGateway::new();
+    vote_in_each_way(TestGateway::new());
+    vote_in_each_way(new(server(), "").0);
+}
+
+/// Gives back a gateway with a request for each end.
+fn vote_in_each_way(mut gateway: TestGateway) -> TestGateway {
     let home = gateway.folder.path().display().to_string();
     let risky = format!(
         "summary = \"Risky\"\nrun_as = \"root\"\nargv = [\"{home}/command\"]\n[approval]\nby = [\"bob\"]\nwithin = \"1h\"\n[allow.web]\n"
@@ -43,6 +50,28 @@ fn the_lines_about_an_approval_are_witnesses() {
             let found = found_in(&gateway, line);
             assert!(matches!(found[..], [(_, Found::Held(_))]), "{vote}: {line}: {found:?}");
         }
+        assert_eq!(verified(&gateway).faults, [], "{vote}");
+    }
+    gateway
+}
+
+/// Who voted is told too, by `log show` and in replies.
+#[test]
+fn a_vote_that_was_changed_is_found() {
+    let gateway = vote_in_each_way(TestGateway::new());
+    for change in [
+        "UPDATE votes SET user = 'carol' WHERE kind = 'denied'",
+        "UPDATE votes SET kind = 'approved' WHERE kind = 'denied'",
+        "DELETE FROM votes WHERE kind = 'cancelled'",
+        "INSERT INTO votes SELECT randomblob(32), request, 'carol', 'approved', at, NULL FROM votes WHERE kind = 'denied'",
+    ] {
+        let database = gateway.ledger();
+        database.execute_batch(&format!("CREATE TEMP TABLE kept AS SELECT * FROM votes; {change}")).expect("changed");
+        let faults = verified(&gateway).faults;
+        assert!(matches!(faults[..], [Fault::Record(_, "who voted on it, and how")]), "{change}: {faults:?}");
+        let back = "DELETE FROM votes; INSERT INTO votes SELECT * FROM kept; DROP TABLE kept";
+        database.execute_batch(back).expect("as it was");
+        assert_eq!(verified(&gateway).faults, []);
     }
 }
 
