@@ -59,6 +59,7 @@ mod sysadmin;
 mod tampered;
 mod time;
 mod timing;
+mod tls;
 mod vectors;
 mod verify;
 mod witnesses;
