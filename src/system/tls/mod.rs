@@ -1,7 +1,7 @@
 //! TLS as a client: version 1.3 alone, and without a certificate of its own.
 //!
 //! The provider below names each algorithm instead of taking ring's list of all. What is not named is left out of the
-//! program: TLS 1.2, QUIC, signing with RSA and ECDSA keys, and ring's P-256 (docs/decisions/0052).
+//! program: TLS 1.2, QUIC's ciphers, signing with RSA and ECDSA keys, and ring's P-256 (docs/decisions/0052).
 
 mod p256;
 
