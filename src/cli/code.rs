@@ -48,7 +48,7 @@ impl Source<'_> {
         // The time is taken after the code, so the signed time is that at which Enter was pressed.
         let code = match self {
             Self::Given(code) => super::parse_code(code)?,
-            Self::Command(command) => super::parse_code(&client::printed(command, "the code")?)?,
+            Self::Command(command) => super::parse_code(&client::shell::printed(command, "the code")?)?,
             Self::Terminal => super::ask_code()?,
             Self::File(factor) => {
                 let time = clock.now();

@@ -30,7 +30,7 @@ Examples:
   mailsudo sign restart service=nginx --send          send the mail by sendmail
   mailsudo sign help --eml --from alice@example.com   print a whole message
   mailsudo sign disk --send --wait-reply              send it, wait for the reply, verify and print it
-  mailsudo sign status --code-command 'pass otp ops'  take the code from a program
+  mailsudo sign status --code-command \"pass otp ops\"  take the code from a program
   mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
   mailsudo sign reboot --ssh-key ~/.ssh/id_ed25519_sk.pub --send
   mailsudo sign disk --totp-secret-file code --wait   wait, if the code of this moment was used
@@ -198,8 +198,8 @@ impl Sign {
             ));
             if from.is_none() {
                 tell(format_args!(
-                    "The mail system fills in the From field. If it is not one that the gateway knows for you, nothing will \
-                     come of this: say --from, or set EMAIL."
+                    "The mail system fills in the From field. If it is not one that the gateway knows for you, the gateway \
+                     refuses the request, and does not answer: use --from, or set EMAIL."
                 ));
             }
             if let Some(mut mailbox) = mailbox {

@@ -26,7 +26,7 @@ use crate::reply::visible;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "mailsudo verify [OPTIONS] < MESSAGE",
-    after_help = "Examples:\n  mailsudo verify < reply.eml\n  mailsudo verify --decrypt-command 'gpg --decrypt' < reply.eml"
+    after_help = "Examples:\n  mailsudo verify < reply.eml\n  mailsudo verify --decrypt-command \"gpg --decrypt\" < reply.eml"
 )]
 pub(super) struct Verify {
     /// The key file [default: those in ~/.config/mailsudo]
@@ -86,7 +86,7 @@ pub(super) fn print(checked: &Checked) -> Result<()> {
                 EncryptKind::Smime => "openssl cms -decrypt -inkey KEY",
             };
             outln!(
-                "not verified: the message is encrypted. Save it, and verify what is inside: mailsudo verify --decrypt-command '{how}' < \
+                "not verified: the message is encrypted. Save it, and verify what is inside: mailsudo verify --decrypt-command \"{how}\" < \
                  MESSAGE; or paste the text that your mail program shows"
             )?;
         }

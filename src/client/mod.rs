@@ -3,6 +3,7 @@
 pub mod decrypt;
 pub mod keys;
 pub mod mailbox;
+pub mod shell;
 pub mod ssh;
 pub mod used_step;
 pub mod verify;
@@ -12,7 +13,6 @@ mod folders;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
@@ -138,39 +138,6 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
     std::io::Read::read_to_string(&mut &file, &mut text).with_context(problem)?;
     Ok(text)
-}
-
-/// What a command of the user's own prints, without white space around it. It runs in the user's own shell. `what`
-/// names it in an error.
-///
-/// # Errors
-///
-/// It fails.
-pub fn printed(command: &str, what: &str) -> Result<Zeroizing<String>> {
-    let (mut shell, name) = shell(command);
-    let output = shell.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {name}"))?;
-    let text = Zeroizing::new(output.stdout);
-    if !output.status.success() {
-        bail!("the command for {what} failed: {}", output.status);
-    }
-    Ok(Zeroizing::new(String::from_utf8_lossy(&text).trim().to_owned()))
-}
-
-#[cfg(not(windows))]
-fn shell(command: &str) -> (Command, &'static str) {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]);
-    (shell, "sh")
-}
-
-/// cmd.exe reads the rest of its command line itself, with the user's own quotes.
-#[cfg(windows)]
-fn shell(command: &str) -> (Command, &'static str) {
-    use std::os::windows::process::CommandExt;
-
-    let mut shell = Command::new("cmd");
-    shell.arg("/C").raw_arg(command);
-    (shell, "cmd")
 }
 
 /// A file that goes with a request.

@@ -311,9 +311,27 @@ fn no_color_is_obeyed() {
     let test_gateway = test_gateway();
     let line = format!("NO_COLOR=1 {} check --config .", env!("CARGO_BIN_EXE_mailsudo"));
     assert!(!terminal(&test_gateway, &line).out.contains("\u{1b}[3"));
-    let mut forced = test_gateway.command(&["check", "--config", "."]);
-    let forced = said(forced.env("CLICOLOR_FORCE", "1").output().expect("the program"));
-    assert!(forced.out.contains("\u{1b}[3"), "for a pager: {}", forced.out);
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    for words in ["check", "log"] {
+        let mut forced = test_gateway.command(&[words, "--config", "."]);
+        let forced = said(forced.env("CLICOLOR_FORCE", "1").output().expect("the program"));
+        assert!(forced.out.contains("\u{1b}[3"), "for a pager: {}", forced.out);
+    }
+}
+
+/// docs/decisions/0053
+#[test]
+fn no_pager_is_started() {
+    let test_gateway = test_gateway();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    test_gateway.write("pager", "#!/bin/sh\necho started >>started\ncat\n");
+    fs::set_permissions(test_gateway.path("pager"), fs::Permissions::from_mode(0o755)).expect("executable");
+    for words in ["log --config .", "config show --config .", "user show alice --config .", "--help", "help log"] {
+        let variables = "PAGER=./pager MAILSUDO_PAGER=./pager LESS= EDITOR=./pager VISUAL=./pager";
+        let said = terminal(&test_gateway, &format!("{variables} {} {words}", env!("CARGO_BIN_EXE_mailsudo")));
+        assert!(said.status == 0 && said.out.len() > 40, "{words}: {}", said.out);
+        assert!(!test_gateway.path("started").exists(), "{words}");
+    }
 }
 
 #[test]
@@ -350,7 +368,11 @@ fn the_log_can_be_followed() {
 #[test]
 fn the_client_has_the_users_commands_only() {
     let test_gateway = test_gateway();
-    fs::copy(env!("CARGO_BIN_EXE_mailsudo"), test_gateway.path("mailsudo-client")).expect("a copy");
+    // By another process: a test that starts a program at this moment would inherit the descriptor that writes the copy,
+    // and nobody could execute it meanwhile (ETXTBSY, execve(2)).
+    let copied =
+        Command::new("cp").arg(env!("CARGO_BIN_EXE_mailsudo")).arg(test_gateway.path("mailsudo-client")).status();
+    assert!(copied.expect("cp").success());
     let client = |words: &[&str]| {
         let mut command = Command::new(test_gateway.path("mailsudo-client"));
         said(

@@ -72,7 +72,7 @@ fn without_a_command_it_is_said_what_to_do() {
         let said = gateway.run(&sign(&[]));
         assert_eq!(said.status, 1, "{kind}: {}{}", said.out, said.err);
         assert!(said.out.starts_with("not verified: the message is encrypted. Save it, and verify"), "{}", said.out);
-        assert!(said.out.contains("--decrypt-command '"), "{}", said.out);
+        assert!(said.out.contains("--decrypt-command \""), "{}", said.out);
         // One that is about another request, or says so, is not waited for.
         fs::remove_dir_all(gateway.path("Maildir/new")).expect("removed");
         fs::create_dir(gateway.path("Maildir/new")).expect("a folder");

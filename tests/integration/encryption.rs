@@ -91,7 +91,7 @@ fn unreadable(gateway: &TestGateway, reply: &str) {
     let stored: Vec<u8> = gateway.ledger().query_row(sql, [], |row| row.get(0)).expect("a stored reply");
     assert_eq!(String::from_utf8_lossy(&stored), reply, "it is stored as it is sent");
     let said = verify(gateway.folder.path(), reply);
-    assert!(said.starts_with("not verified: the message is encrypted. Save it, and verify what is inside: mailsudo verify --decrypt-command '"), "{said}");
+    assert!(said.starts_with("not verified: the message is encrypted. Save it, and verify what is inside: mailsudo verify --decrypt-command \""), "{said}");
 }
 
 #[test]

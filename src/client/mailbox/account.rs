@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use zeroize::Zeroizing;
 
-use crate::client::{printed, read_private};
+use crate::client::read_private;
+use crate::client::shell::printed;
 
 /// The account.
 #[derive(Debug)]
