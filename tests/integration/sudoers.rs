@@ -13,7 +13,7 @@ use mailsudo::sudoers::{Dialect, Tools, drift, drift_in_force, fragment, install
 use crate::cli::mode;
 use crate::common::TestGateway;
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 const TIMEOUT: &str = "/usr/bin/timeout --kill-after\\=5s 30s ";
 
 /// The command `probe` of a gateway. Its arguments and the rest of its file are given as TOML.
