@@ -13,6 +13,7 @@ use super::dialect::Dialect;
 use crate::config::{DEFAULT_FOLDER, Execution, Gateway};
 use crate::system::child::output_within;
 use crate::system::files::{Rights, replace};
+use crate::system::permissions::Permissions;
 use crate::system::trace;
 
 /// Where sudo looks for fragments.
@@ -101,7 +102,8 @@ fn visudo(sudo: &Path) -> PathBuf {
 
 const RIGHTS: Rights = Rights { mode: 0o440, owner: None };
 
-/// The difference between the file at `path` and the expected one, as diff(1) shows it; `None` where they are the same.
+/// The difference between the file at `path` and the expected one, as diff(1) shows it, or why sudo does not read the file in its
+/// folder; `None` where they are the same.
 ///
 /// # Errors
 ///
@@ -113,7 +115,7 @@ pub fn drift(path: &Path, wanted: &str) -> Result<Option<String>> {
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     if found == wanted {
-        return Ok(None);
+        return if path.starts_with(FOLDER) { unread(path) } else { Ok(None) };
     }
     let before = if path.exists() { path } else { Path::new("/dev/null") };
     let mut diff = Command::new("diff")
@@ -130,6 +132,20 @@ pub fn drift(path: &Path, wanted: &str) -> Result<Option<String>> {
     }
     let output = diff.wait_with_output()?;
     Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// Why sudo does not read the file at `path`: root must own it, and nobody else may write to it (sudoers(5)).
+fn unread(path: &Path) -> Result<Option<String>> {
+    let about = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let permissions = Permissions::from(&about);
+    Ok(permissions.trust(&[]).err().map(|_| {
+        format!(
+            "sudo does not read {}: it has owner {} and mode {:04o}, and must have owner 0 and mode 0440",
+            path.display(),
+            permissions.uid(),
+            permissions.mode()
+        )
+    }))
 }
 
 /// Puts `fragment` at `path` with mode 0440 after visudo has accepted it; the former one is kept as `path~`.
@@ -149,4 +165,21 @@ pub fn install(path: &Path, fragment: &str, tools: &Tools) -> Result<()> {
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
     replace(path, fragment.as_bytes(), RIGHTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_may_write_is_not_read_by_sudo() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fragment");
+        fs::write(&path, "").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("changed");
+        let why = unread(&path).expect("looked at").expect("a reason");
+        assert!(why.contains("mode 0666"), "{why}");
+    }
 }

@@ -119,7 +119,8 @@ fn services() {
         ),
         (
             "2587/inet",
-            "2587 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_sasl_type=cyrus -o smtpd_sasl_path=smtpd"
+            "2587 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_sasl_type=cyrus -o smtpd_sasl_path=smtpd \
+             -o cyrus_sasl_config_path=/etc/postfix/sasl"
                 .to_owned(),
         ),
     ] {

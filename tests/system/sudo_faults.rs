@@ -146,12 +146,17 @@ pub(crate) fn nothing_runs_until_the_remedy(fault: &Fault, name: &str, requests:
     let line = finished(&id);
     assert!(line.contains("sudo did not start the command") && line.contains(fault.words), "{name}: {line}");
     let remedy = remedy(&line);
-    assert!(remedy.contains(fault.remedy), "{name}: {remedy}");
+    // sudo 1.9.16 and 1.9.17 do not name a file that sudoers includes. `check` does, and says how to install it anew.
+    let is_nameless = line.contains("printed: sudo: is ");
+    let wanted = if is_nameless { "check --quiet" } else { fault.remedy };
+    assert!(remedy.contains(wanted), "{name}: {remedy}");
     // `check` finds something, which is its purpose here.
     let ended = Command::new("sh").args(["-ec", &remedy]).output().expect("a shell");
     let expected = if remedy.contains(" check ") { Some(2) } else { Some(0) };
     assert_eq!(ended.status.code(), expected, "{name}: {remedy}: {ended:?}");
-    if !fault.is_enough {
+    if is_nameless {
+        run(system_env::PROGRAM, &["sudoers", "--install", "--yes"]);
+    } else if !fault.is_enough {
         run("sh", &["-ec", fault.undo]);
     }
     let user = User::enrol(&format!("{name}2"));
