@@ -40,12 +40,12 @@ fn provider() -> CryptoProvider {
     }
 }
 
-static AES_256_GCM: Tls13CipherSuite = without_quic(&cipher_suite::TLS13_AES_256_GCM_SHA384);
-static AES_128_GCM: Tls13CipherSuite = without_quic(&cipher_suite::TLS13_AES_128_GCM_SHA256);
-static CHACHA20_POLY1305: Tls13CipherSuite = without_quic(&cipher_suite::TLS13_CHACHA20_POLY1305_SHA256);
+static AES_256_GCM: Tls13CipherSuite = without_quic(cipher_suite::TLS13_AES_256_GCM_SHA384);
+static AES_128_GCM: Tls13CipherSuite = without_quic(cipher_suite::TLS13_AES_128_GCM_SHA256);
+static CHACHA20_POLY1305: Tls13CipherSuite = without_quic(cipher_suite::TLS13_CHACHA20_POLY1305_SHA256);
 
-const fn without_quic(suite: &SupportedCipherSuite) -> Tls13CipherSuite {
-    let SupportedCipherSuite::Tls13(suite) = *suite;
+const fn without_quic(suite: SupportedCipherSuite) -> Tls13CipherSuite {
+    let SupportedCipherSuite::Tls13(suite) = suite;
     let CipherSuiteCommon { suite: name, hash_provider, confidentiality_limit } = suite.common;
     Tls13CipherSuite {
         common: CipherSuiteCommon { suite: name, hash_provider, confidentiality_limit },
