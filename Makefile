@@ -17,8 +17,11 @@ man      = target/man
 built    = target/built
 program  = $(shell cat $(built) 2>/dev/null || echo target/release/mailsudo)
 
-# Where cargo has put the program of a debug build, as cargo says it.
-debug-program = $$($(CARGO) build --quiet --locked --bin mailsudo --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
+# Builds the debug program as `make test-unit` does. `cargo build` would build its dependencies once more, because it gives
+# them fewer features.
+test-program = $(CARGO) test --locked --no-run --test golden
+# Where cargo has put it, as cargo says it.
+debug-program = $$($(test-program) --quiet --message-format json | sed -n 's|.*"executable":"\([^"]*/mailsudo\)".*|\1|p' | tail -1)
 
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-soak fuzz bench install
@@ -81,7 +84,7 @@ test-unit: ## Tests that need no root: units, properties, protocol vectors, the 
 
 test-page: ## The users' page: its types, its rules in node, and the page in a headless Chromium
 	tsc -p page
-	$(CARGO) build --locked --bin mailsudo
+	$(test-program)
 	MAILSUDO="$(debug-program)" node --test page/test/*.test.mjs
 
 test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, in a sandbox (asks for sudo if need be)
@@ -93,7 +96,6 @@ test-cluster: build ## Three PostgreSQL servers with Patroni, two mail servers; 
 soak: setup setup-soak ## What takes longer than `make test` should: each says what it tried and what it found (hours)
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
 	$(CARGO) test --locked --test faults --test integration --test model -- --ignored --nocapture
-	$(CARGO) build --locked --bin mailsudo
 	MAILSUDO="$(debug-program)" node --test page/test/*.soak.mjs
 	@$(MAKE) --no-print-directory soak-chaos
 	@fuzz/run

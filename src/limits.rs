@@ -85,7 +85,7 @@ pub const FILE_TIME: Duration = Duration::from_secs(2);
 /// How often the seconds that a long command has taken are shown.
 pub const PROGRESS: Duration = Duration::from_secs(1);
 
-/// How often it asks an IMAP server.
+/// How often `mailsudo sign --wait-reply` asks an IMAP server.
 pub const IMAP_POLL: Duration = Duration::from_secs(5);
 
 /// How long an IMAP server may take to connect, and to say the next bytes.
@@ -131,7 +131,7 @@ pub const KILL_GRACE: Duration = Duration::from_secs(1);
 pub const UNLOCK: Duration = Duration::from_secs(1);
 
 /// How long counting a deferral may take: a part of the wait for marking the reply as sent, which a deferral does not
-/// come to.
+/// reach.
 pub const DEFERRAL_COUNT: Duration = Duration::from_secs(1);
 
 /// How much longer than its run an exclusive command is held on PostgreSQL: the hold begins when the statement is sent,
@@ -304,6 +304,12 @@ pub const PRUNE_EVENTS: u32 = 10;
 
 /// No pruning removes what is younger: the least `retention`.
 pub const LEAST_RETENTION: Duration = MAX_AGE;
+
+/// How far ahead of this clock that of another host may be that has written into the same ledger.
+pub const CLOCKS_APART: Duration = Duration::from_mins(5);
+
+/// More than any time zone is away from UTC.
+pub const TIME_ZONES: Duration = Duration::from_hours(24);
 
 /// How many faults of an audit chain are listed.
 pub const CHAIN_FAULTS: usize = 100;

@@ -66,7 +66,7 @@ pub fn ask(
 
 /// A vote that starts no run, before its replies are composed.
 #[derive(Debug)]
-pub struct Ballot<'b> {
+pub struct VoteEvent<'b> {
     /// The vote, where it counts as one and is not recorded yet.
     pub vote: Option<&'b Vote>,
     /// The request that it is about, and its state after the vote.
@@ -86,20 +86,20 @@ pub fn voting(
     transaction: &mut dyn Transaction,
     authorized: &Authorized<'_>,
     pending: &mut PendingRecord,
-    ballot: &Ballot<'_>,
+    event: &VoteEvent<'_>,
     now: Timestamp,
 ) -> Result<ChainPoint, LedgerError> {
-    pending.record.state = if ballot.refused.is_some() { State::Refused } else { State::Finished };
-    pending.record.reason = ballot.refused.map(|reason| reason.code().to_owned());
+    pending.record.state = if event.refused.is_some() { State::Refused } else { State::Finished };
+    pending.record.reason = event.refused.map(|reason| reason.code().to_owned());
     pending.record.step = authorized.step();
-    pending.record.result = Some(ballot.result);
+    pending.record.result = Some(event.result);
     pending.record.finished = Some(now);
-    let kind = match ballot.vote {
-        _ if ballot.refused.is_some() => EventKind::Refused,
+    let kind = match event.vote {
+        _ if event.refused.is_some() => EventKind::Refused,
         Some(vote) => event_of(vote.kind),
         None => EventKind::Finished,
     };
-    let (about, became) = ballot.became;
+    let (about, became) = event.became;
     transaction.append(&AuditEvent::of(kind, &pending.record, now).about(about, became))
 }
 

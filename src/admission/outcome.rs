@@ -30,7 +30,7 @@ pub type Replies = (StoredReply, Option<StoredReply>);
 
 /// Records how a run ended, with its finished reply, which is returned. `compose` writes the replies, which have the
 /// head of the audit chain after it. Frees its exclusive command, unless the run may still go on. It tries for
-/// `patience`, because what is not recorded now is unknown for ever.
+/// `timeout`, because what is not recorded now is unknown for ever.
 ///
 /// # Errors
 ///
@@ -39,12 +39,12 @@ pub fn finish<'p>(
     ledger: &mut dyn Ledger,
     admitted: Admitted<'p>,
     end: RunEnd,
-    patience: Duration,
+    timeout: Duration,
     clock: &dyn Clock,
     compose: impl FnOnce(&Admitted<'p>, ChainPoint) -> Result<Replies, Stop>,
 ) -> Result<StoredReply, Stop> {
     let (id, user) = (admitted.record().id, admitted.identified().user());
-    let until = clock.instant() + patience;
+    let until = clock.instant() + timeout;
     loop {
         // A transaction that did not begin has changed nothing; one that did is not tried twice.
         let error = match ledger.transaction(&id, user) {

@@ -7,7 +7,7 @@
 
 use super::secrets::unsealed;
 use super::{Invocation, choose, is_visible};
-use crate::config::{Approval, Command, REASON};
+use crate::config::{Approval, Command, REASON, built_in_parameters};
 use crate::error::{Reason, Refusal};
 use crate::protocol::{Arguments, GatewayName, Key, Payload, RequestId, RunDigest};
 
@@ -82,7 +82,7 @@ pub enum Ballot {
     Approve(RequestId, RunDigest),
     /// It must not run, with the reason.
     Deny(RequestId, RunDigest, String),
-    /// The requester, or the approver for the own approval, takes it back.
+    /// The requester, or an approver for an approval of their own, takes it back.
     Cancel(RequestId),
 }
 
@@ -96,12 +96,7 @@ impl Ballot {
 
     /// Reads the arguments of the built-in command `command`, if it is one of the three.
     pub fn read(command: &str, arguments: &Arguments) -> Option<Result<Self, String>> {
-        let known: &[&str] = match command {
-            "approve" => &["id", "digest"],
-            "deny" => &["id", "digest", REASON],
-            "cancel" => &["id"],
-            _ => return None,
-        };
+        let known = built_in_parameters(command).filter(|_| matches!(command, "approve" | "deny" | "cancel"))?;
         let value = |wanted: &str| {
             let given = arguments.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, value)| value.as_str());
             given.ok_or_else(|| format!("`{wanted}` is missing"))

@@ -30,6 +30,15 @@ impl Person {
         Ok(gateway.secrets(name)?.map(|secrets| Self { name: name.clone(), user, secrets }))
     }
 
+    /// The user of this name, as a record or a notice has it; `None` also where it is no name.
+    ///
+    /// # Errors
+    ///
+    /// A file of the user that cannot be read.
+    pub fn named(gateway: &Gateway, name: &str) -> Result<Option<Self>, ConfigError> {
+        UserName::try_from(name).map_or(Ok(None), |name| Self::find(gateway, &name))
+    }
+
     /// Whether both are one person: the same name, an address in common, a key or an SSH key in common, the one before a
     /// rotation included. Two names of one person must not count as two.
     pub fn is(&self, other: &Self) -> bool {

@@ -4,23 +4,25 @@
 //!
 //! MUST: where it is not known which arguments are secret, none is shown: a command that does not exist or that the
 //! user may not run (both look the same), a parameter that the command does not have (a secret under a misspelled
-//! name).
+//! name, or one that was meant for another command than the built-in one).
 
 use zeroize::Zeroizing;
 
 use super::is_visible;
 use crate::authenticate::Identified;
-use crate::config::{BUILT_IN, Command, REASON};
+use crate::config::{Command, REASON, built_in_parameters};
 use crate::protocol::{Arguments, Key, ParameterName, RequestId, mark, sealed_in, unseal};
 
 /// The arguments of `identified`, `name=value`, one on a line, with a mark for each value that may be secret. `command`
 /// is the configured command of the name that was requested, if there is one that can be read.
 pub fn shown_arguments(identified: &Identified, command: Option<&Command>) -> String {
     let request = identified.request();
-    let is_built_in = BUILT_IN.contains(&request.command().as_str());
+    let built_in = built_in_parameters(request.command().as_str());
     let command = command.filter(|command| is_visible(command, identified.roles()));
     let shown = |(name, value): (ParameterName, String)| {
-        if is_built_in || command.is_some_and(|command| may_show(command, &name)) {
+        if built_in.is_some_and(|known| known.contains(&name.as_str()))
+            || command.is_some_and(|command| may_show(command, &name))
+        {
             return format!("{name}={value}");
         }
         format!("{name}={}", mark(identified.key(), &identified.id(), &name, &value))

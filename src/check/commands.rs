@@ -63,7 +63,7 @@ fn secrets(command: &Command, report: &mut Report) {
         command.parameters.iter().filter(|(_, parameter)| parameter.secret).map(|(name, _)| name.as_str()).collect();
     if !names.is_empty() {
         let what = format!(
-            "{}: sudo's log and ps(1) show the secret {}; [payload] keeps a secret out of both (docs/encryption.md)",
+            "{}: sudo's log, systemd's journal and ps(1) show the secret {}; [payload] keeps a secret out of them (docs/encryption.md)",
             command.name,
             names.join(", ")
         );

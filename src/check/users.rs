@@ -34,7 +34,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         addresses(name, user, gateway, report);
         secrets(name, gateway, report);
     }
-    strays(gateway, report);
+    without_user(gateway, report);
     if gateway.users.is_empty() && gateway.complete {
         report.warning(
             "users",
@@ -42,7 +42,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
             format!("{} --address ADDRESS --role ROLE", Call::AddUser("NAME".to_owned())),
         );
     } else if report.findings.len() == before {
-        let what = format!("{}, each with secrets and an own address", count(gateway.users.len(), "user"));
+        let what = format!("{}, each with secrets and an address of its own", count(gateway.users.len(), "user"));
         report.ok("users", what);
     }
     if gateway.complete {
@@ -57,7 +57,7 @@ fn addresses(name: &UserName, user: &User, gateway: &CheckedGateway<'_>, report:
         report.error(
             "users",
             format!("{name} has the gateway's own address, {own}"),
-            format!("give {name} an own address in {}", file(name, gateway)),
+            format!("give {name} an address of its own in {}", file(name, gateway)),
         );
     }
 }
@@ -98,7 +98,7 @@ fn readable(name: &UserName, gateway: &CheckedGateway<'_>, report: &mut Report) 
 }
 
 /// Secrets of no user: they were left behind, or the user file is lost.
-fn strays(gateway: &CheckedGateway<'_>, report: &mut Report) {
+fn without_user(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Ok(names) = gateway.gateway.secret_names() else {
         return;
     };

@@ -218,7 +218,7 @@ mod tests {
 
     /// Every option that clap describes, and none that it does not know, is read as clap reads it.
     #[test]
-    fn the_short_road_through_the_command_line_leads_where_claps_does() {
+    fn the_short_reader_reads_every_option_as_clap_does() {
         let options: Vec<_> =
             Deliver::command().get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
         let mut all = Vec::new();

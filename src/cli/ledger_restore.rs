@@ -45,8 +45,8 @@ impl Restore {
         }
         let shown = self.file.display();
         let file = File::open(&self.file).with_context(|| format!("cannot read {shown}"))?;
-        let fate = if is_there { "; the former one would be kept beside it" } else { "" };
-        outln!("{shown} would be put at {}{fate}.", path.display())?;
+        let former = if is_there { "; the former one would be kept beside it" } else { "" };
+        outln!("{shown} would be put at {}{former}.", path.display())?;
         if let Some(status) = self.confirm.missing("Restore it?")? {
             return Ok(status);
         }

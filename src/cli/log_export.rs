@@ -58,6 +58,8 @@ impl Export {
         let unwritten = || format!("cannot write {}", self.file.display());
         let mut out = BufWriter::new(File::create(&self.file).with_context(unwritten)?);
         let (mut digest, mut count, mut first, mut last) = (Sha256::new(), 0_u64, None, None);
+        // A pruning in between would move the beginning.
+        ledger.freeze()?;
         let mut before = ledger.checkpoint()?.map(|begins| begins.head);
         ledger.events(0, &mut |row| {
             if first.is_none() && self.since.is_some_and(|since| row.at < since) {
@@ -76,6 +78,7 @@ impl Export {
             count += 1;
             Ok(())
         })?;
+        ledger.thaw()?;
         out.flush().and_then(|()| out.get_ref().sync_all()).with_context(unwritten)?;
         let text = json!({
             "manifest": 1,

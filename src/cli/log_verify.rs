@@ -11,24 +11,28 @@ use serde_json::json;
 use super::{Progress, open_ledger, print_json, when};
 use crate::config::Gateway;
 use crate::evidence::{Found, Verified, Witness, against, read_witnesses, verify};
+use crate::system::clock::{Clock, SystemClock};
 
 /// Checks the chain of `gateway`, and what the files `witnesses` hold of it.
 pub(super) fn run(gateway: &Gateway, witnesses: &[PathBuf], as_json: bool) -> Result<ExitCode> {
     let name = &gateway.settings().gateway;
     let progress = Progress::show("reading the ledger");
-    let verified = verify(&*open_ledger(gateway)?, name)?;
+    let now = SystemClock.now();
+    let verified = verify(&*open_ledger(gateway)?, name, now)?;
     drop(progress);
     let mut held = Vec::new();
     for path in witnesses {
         let shown = path.display().to_string();
         let read = if shown == "-" {
-            read_witnesses(&shown, &mut stdin().lock(), gateway)
+            read_witnesses(&shown, &mut stdin().lock(), gateway, now)
         } else {
-            File::open(path).and_then(|file| read_witnesses(&shown, &mut BufReader::new(file), gateway))
+            File::open(path).and_then(|file| read_witnesses(&shown, &mut BufReader::new(file), gateway, now))
         };
         let read = read.with_context(|| format!("cannot read {shown}"))?;
         if read.is_empty() {
             held.push(Compared::Nothing(shown));
+        } else if read.iter().all(|witness| witness.gateway != *name) {
+            held.push(Compared::NoneOfThis(shown, name.to_string()));
         }
         held.extend(read.into_iter().map(|witness| Compared::Found(against(&verified, name, &witness), witness)));
     }
@@ -44,6 +48,8 @@ pub(super) fn run(gateway: &Gateway, witnesses: &[PathBuf], as_json: bool) -> Re
 /// A file, or a place in it, compared with the chain.
 enum Compared {
     Nothing(String),
+    /// All heads in the file are of other gateways than this one.
+    NoneOfThis(String, String),
     Found(Found, Witness),
 }
 
@@ -54,7 +60,7 @@ impl Compared {
 
     fn place(&self) -> &str {
         match self {
-            Self::Nothing(place) => place,
+            Self::Nothing(place) | Self::NoneOfThis(place, _) => place,
             Self::Found(_, witness) => &witness.place,
         }
     }
@@ -62,10 +68,11 @@ impl Compared {
     fn words(&self) -> String {
         match self {
             Self::Nothing(_) => "has no head: it is neither a reply with one nor a log with lines that have one".to_owned(),
+            Self::NoneOfThis(_, gateway) => format!("has no head of the gateway {gateway}"),
             Self::Found(Found::Held(number), witness) => {
                 format!("the chain has it, as event {number}{}", signed(witness))
             }
-            Self::Found(Found::Pruned, _) => "is older than what pruning has left; it cannot be checked".to_owned(),
+            Self::Found(Found::Pruned, _) => "the ledger says that pruning has removed it; it cannot be checked".to_owned(),
             Self::Found(Found::Foreign, witness) => format!("is of the gateway {}", witness.gateway),
             Self::Found(Found::Missing, witness) if witness.is_signed => {
                 "MISSING: the gateway signed this, and the chain has it not: events were changed or removed, or the ledger \
@@ -116,7 +123,7 @@ fn print(verified: &Verified, held: &[Compared]) -> Result<()> {
 fn about(verified: &Verified, held: &[Compared], fits: bool) -> serde_json::Value {
     let witnesses = held.iter().map(|compared| {
         let (found, number) = match compared {
-            Compared::Nothing(_) => ("none", None),
+            Compared::Nothing(_) | Compared::NoneOfThis(..) => ("none", None),
             Compared::Found(Found::Held(number), _) => ("held", Some(*number)),
             Compared::Found(Found::Pruned, _) => ("pruned", None),
             Compared::Found(Found::Foreign, _) => ("foreign", None),

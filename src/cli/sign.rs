@@ -198,8 +198,8 @@ impl Sign {
             ));
             if from.is_none() {
                 tell(format_args!(
-                    "The mail system fills in the From field. If it is not one that the gateway knows for you, nothing will \
-                     come of this: say --from, or set EMAIL."
+                    "The mail system fills in the From field. If it is not one that the gateway knows for you, the gateway \
+                     refuses the request, and does not answer: use --from, or set EMAIL."
                 ));
             }
             if let Some(mut mailbox) = mailbox {

@@ -28,11 +28,12 @@ mod trust;
 mod units;
 mod user;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 pub use address::MailAddress;
 pub use approval::{Approval, Approver};
-pub use command::{BUILT_IN, Command, REASON};
+pub use command::{BUILT_IN, Command, REASON, built_in_parameters};
 pub use encryption::{Decryption, EncryptKind, Encryption};
 pub use expression::Expression;
 pub use gateway::{Gateway, LOCKDOWN};
@@ -94,30 +95,28 @@ impl From<ConfigError> for Stop {
     }
 }
 
-/// The keys above the first section of a file.
-const TOP_LEVEL: [&str; 21] = [
-    "gateway",
+/// The keys above the first section of mailsudo.toml.
+const GATEWAY_KEYS: [&str; 6] = ["gateway", "address", "max_age", "max_future", "retention", "service_user"];
+
+/// The same of a user's file.
+const USER_KEYS: [&str; 12] = [
     "address",
-    "max_age",
-    "max_future",
-    "retention",
-    "service_user",
-    "summary",
-    "run_as",
-    "argv",
-    "timeout",
-    "output",
-    "exclusive",
     "from",
     "roles",
     "enabled",
-    "encrypt",
     "logins",
     "require_sasl",
+    "require_authentication_results",
+    "clients",
     "ssh_keys",
     "require_signature",
     "require_verification",
+    "encrypt",
 ];
+
+/// The same of a command's file.
+const COMMAND_KEYS: [&str; 8] =
+    ["summary", "run_as", "argv", "timeout", "max_age", "output", "exclusive", "require_signature"];
 
 /// A file's text while it is converted to types. It has the file's path, for errors.
 struct Source<'t> {
@@ -144,10 +143,19 @@ impl<'t> Source<'t> {
         let section = before.lines().rev().find(|line| line.starts_with('['));
         let key = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
         match key.zip(section) {
-            Some((key, section)) if TOP_LEVEL.contains(&key) => {
+            Some((key, section)) if self.top_keys().contains(&key) => {
                 format!("; {key} is a key of the whole file: write it above the first section, not below {section}")
             }
             _ => String::new(),
+        }
+    }
+
+    /// The keys above the first section of this file.
+    fn top_keys(&self) -> &'static [&'static str] {
+        match self.file.parent().and_then(Path::file_name).and_then(OsStr::to_str) {
+            Some("users.d") => &USER_KEYS,
+            Some("commands.d") => &COMMAND_KEYS,
+            _ => &GATEWAY_KEYS,
         }
     }
 
@@ -174,5 +182,36 @@ impl<'t> Source<'t> {
             .and_then(|span| self.text.get(..span.start))
             .map(|before| 1 + before.bytes().filter(|&byte| byte == b'\n').count());
         ConfigError::Content { file: self.file.to_owned(), line, what: what.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_belongs_above_the_first_section_of_its_file_is_led_there() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Empty {}
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            #[expect(dead_code, reason = "only its keys are read")]
+            section: Empty,
+        }
+        for (file, key, is_led) in [
+            ("mailsudo.toml", "retention", true),
+            ("mailsudo.toml", "clients", false),
+            ("mailsudo.toml", "output", false),
+            ("users.d/alice.toml", "clients", true),
+            ("users.d/alice.toml", "retention", false),
+            ("commands.d/restart.toml", "output", true),
+        ] {
+            let text = format!("[section]\n{key} = 1\n");
+            let source = Source { file: Path::new(file), text: &text };
+            let error = source.parse::<File>().expect_err(key).to_string();
+            assert_eq!(error.contains("above the first section, not below [section]"), is_led, "{file}: {error}");
+        }
     }
 }

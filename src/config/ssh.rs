@@ -77,7 +77,7 @@ mod tests {
 
     fn user(more: &str) -> Result<User, String> {
         let text = format!("address = \"a@x\"\nroles = []\n{more}\n");
-        User::parse(&Source { file: Path::new("u"), text: &text }).map_err(|error| error.to_string())
+        User::parse(&Source { file: Path::new("users.d/u"), text: &text }).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct User {
     pub address: MailAddress,
     /// The accepted From addresses.
     pub from: Vec<MailAddress>,
-    /// The roles. Without a role, only `help` and `status` are allowed.
+    /// The roles. Without a role, only the built-in commands are allowed.
     pub roles: Vec<String>,
     /// Whether requests of the user are accepted at all.
     pub enabled: bool,

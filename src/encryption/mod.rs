@@ -4,7 +4,8 @@
 //!
 //! MUST: nothing passes for encrypted that is not a message of the tool's kind, from a tool that ended with status 0.
 //! All tools of one delivery share one bounded time, part of the time for replies, and their output is bounded. No
-//! shell. What a tool prints goes into the log only where it repeats nothing of the message.
+//! shell. What a tool prints goes into the log only by lines that have no eight bytes in a row in common with the
+//! message.
 
 mod about;
 mod header;

@@ -2,6 +2,7 @@
 //! is left. Out: how it ended and what it printed, bounded.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
@@ -23,6 +24,9 @@ pub(super) const MORE: usize = 1 << 20;
 
 /// The most characters of it in the log.
 const SAID: usize = 300;
+
+/// A line of it that has so many bytes in a row in common with the message is not logged.
+const COMMON: usize = 8;
 
 /// A tool's command line: `PROGRAM BEFORE [OPTION FILE]... AFTER`.
 pub(super) struct Tool<'t> {
@@ -85,8 +89,9 @@ impl Tool<'_> {
             wait_until(&mut child, Instant::now() + KILL_GRACE)?;
             return Ok(None);
         };
-        let said = said(&String::from_utf8_lossy(&printed(&mut err)?), input);
-        Ok(Some(Ended { status, out: printed(&mut out)?, said }))
+        let out = printed(&mut out)?;
+        let said = said(&String::from_utf8_lossy(&printed(&mut err)?), [input, &out]);
+        Ok(Some(Ended { status, out, said }))
     }
 }
 
@@ -116,11 +121,21 @@ fn printed(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What a tool's standard error says, without lines that repeat a part of its input.
-fn said(text: &str, input: &[u8]) -> String {
-    let input = String::from_utf8_lossy(input);
-    let is_own = |line: &&str| !line.is_empty() && !input.contains(*line);
-    let words: String = text.lines().map(str::trim).filter(is_own).collect::<Vec<_>>().join(" ");
+/// What a tool's standard error says, without the lines that repeat a part of its input or output:
+/// [`COMMON`] bytes in a row, or a whole shorter line.
+fn said(text: &str, messages: [&[u8]; 2]) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let mut seen: HashSet<&[u8]> = HashSet::new();
+    for length in (1..=COMMON).filter(|length| lines.iter().any(|line| line.len().min(COMMON) == *length)) {
+        let wanted: HashSet<&[u8]> = lines
+            .iter()
+            .filter(|line| line.len().min(COMMON) == length)
+            .flat_map(|line| line.as_bytes().windows(length))
+            .collect();
+        seen.extend(messages.iter().flat_map(|message| message.windows(length)).filter(|part| wanted.contains(part)));
+    }
+    let is_own = |line: &&&str| !line.as_bytes().windows(line.len().min(COMMON)).any(|part| seen.contains(part));
+    let words: String = lines.iter().filter(is_own).copied().collect::<Vec<_>>().join(" ");
     let words: String = words.chars().take(SAID).collect();
     if words.is_empty() { words } else { format!("; it says: {words}") }
 }
@@ -146,6 +161,12 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&ended.out), "filethe input of it-f z\n");
         assert_eq!(ended.said, "; it says: why", "a line of its input is left out");
         assert!(left.get() < Duration::from_secs(20));
+        let quoting =
+            run("echo 'error near: put of it' >&2; echo it >&2; echo no such >&2", 100, &left).expect("its end");
+        assert_eq!(quoting.said, "; it says: no such", "nor is one that has a part of it");
+        let own =
+            run("echo 'secret output'; echo 'after: secret output' >&2; echo bad >&2", 100, &left).expect("its end");
+        assert_eq!(own.said, "; it says: bad", "nor of its output");
         let flood = run("cat /dev/zero", 4096, &left).expect("its end");
         assert!(!flood.status.success() && flood.out.len() <= 4096, "{}", flood.out.len());
         assert!(run("kill -9 $$", 100, &left).expect("its end").status.code().is_none());

@@ -3,6 +3,7 @@
 //!
 //! MUST: it changes nothing, and says that something was changed only where that is certain.
 
+mod line_time;
 mod seen;
 mod verify;
 mod witness;

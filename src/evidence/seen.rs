@@ -1,11 +1,11 @@
 //! What the chain says of each request. In: its events, the first first. Out: what its record must be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use crate::ledger::{AuditEvent, EventKey, EventKind, Record, State};
-use crate::protocol::{RequestId, Timestamp};
+use crate::ledger::{AuditEvent, EventKey, EventKind, Record, State, Vote};
+use crate::protocol::{RequestId, Timestamp, without_seals};
 
 /// What never changes of a request, or only with an event that has all of it.
 const OWN: [EventKey; 7] = [
@@ -18,6 +18,9 @@ const OWN: [EventKey; 7] = [
     EventKey::Argv,
 ];
 
+/// The events of votes that count.
+const VOTES: [EventKind; 4] = [EventKind::Approved, EventKind::Denied, EventKind::Withdrew, EventKind::Cancelled];
+
 /// What the events say of one request.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Seen {
@@ -27,6 +30,10 @@ pub(super) struct Seen {
     end: Option<[String; 3]>,
     /// Whether a reply was sent, where the events say it.
     replied: Option<bool>,
+    /// Whether the event is there with which it began to wait for approval: then all votes on it are, too.
+    pub(super) was_asked: bool,
+    /// The votes on it: each vote's own request, its user and its kind.
+    votes: BTreeMap<RequestId, [String; 2]>,
     /// The number and the time of its newest event.
     pub(super) last: (u64, Option<Timestamp>),
     /// Whether its record is there.
@@ -47,11 +54,17 @@ pub(super) fn take(requests: &mut Requests, number: u64, event: &AuditEvent) {
             kind => {
                 seen.end = Some([EventKey::State, EventKey::Reason, EventKey::Result].map(|key| text(event, key)));
                 seen.replied = Some(event.get(EventKey::Replied).is_some());
+                seen.was_asked |= kind == Some(EventKind::Pending);
                 if kind != Some(EventKind::Finished) {
                     seen.own = Some(own(event));
                 }
             }
         }
+    }
+    if let Some((kind, vote)) = event.kind().filter(|kind| VOTES.contains(kind)).zip(event.id(EventKey::Request))
+        && let Some(seen) = event.id(EventKey::About).and_then(|id| requests.get_mut(&id))
+    {
+        seen.votes.insert(vote, [text(event, EventKey::User), kind.word().to_owned()]);
     }
     if let (Some(id), Some(became)) = (event.id(EventKey::About), event.get(EventKey::Became))
         && became != State::Pending.word()
@@ -86,6 +99,12 @@ impl Seen {
         None
     }
 
+    /// Whether the votes on it in the ledger are those that the events say.
+    pub(super) fn has_votes(&self, votes: &[Vote]) -> bool {
+        let stored = |vote: &Vote| (vote.by, [vote.user.clone(), vote.kind.word().to_owned()]);
+        self.votes == votes.iter().map(stored).collect()
+    }
+
     /// Whether a pruning that removed what was older than `before` may have removed its record.
     pub(super) fn is_pruned_by(&self, (number, before): (u64, Timestamp)) -> bool {
         number > self.last.0 && self.replied != Some(false) && self.last.1.is_some_and(|at| at < before)
@@ -99,7 +118,8 @@ fn text(event: &AuditEvent, key: EventKey) -> String {
 fn own(event: &AuditEvent) -> [u8; 32] {
     let mut digest = Sha256::new();
     for key in OWN {
-        let value = event.get(key).unwrap_or_default();
+        // Until 2026-11-30 events had what is sealed, too.
+        let value = without_seals(event.get(key).unwrap_or_default());
         digest.update(format!("{} {}\n", key.word(), value.len()));
         digest.update(value);
     }

@@ -10,7 +10,7 @@ use super::seen::{Requests, Seen, take};
 use crate::ledger::{
     AuditEvent, ChainPoint, ChainRow, Checkpoint, EventKey, EventKind, Filter, LedgerError, LedgerQueries, Record,
 };
-use crate::limits::{CHAIN_FAULTS, LEAST_RETENTION};
+use crate::limits::{CHAIN_FAULTS, CLOCKS_APART, LEAST_RETENTION};
 use crate::protocol::{ChainHead, GatewayName, RequestId, Timestamp};
 
 /// Something that mailsudo has not written so.
@@ -81,14 +81,15 @@ pub struct Verified {
     pub(super) heads: HashMap<ChainHead, u64>,
 }
 
-/// Checks the whole chain, and each record against it.
+/// Checks the whole chain, and each record against it. `now` is the time by the clock of who checks: nothing younger than
+/// the least retention can have been pruned, whatever an event says of its own time.
 ///
 /// # Errors
 ///
 /// The ledger cannot be read.
-pub fn verify(ledger: &dyn LedgerQueries, gateway: &GatewayName) -> Result<Verified, LedgerError> {
+pub fn verify(ledger: &dyn LedgerQueries, gateway: &GatewayName, now: Timestamp) -> Result<Verified, LedgerError> {
     ledger.freeze()?;
-    let mut reader = Reader::new(ledger.checkpoint()?, gateway);
+    let mut reader = Reader::new(ledger.checkpoint()?, gateway, now);
     reader.read(ledger)?;
     reader.compare(ledger)?;
     ledger.thaw()?;
@@ -99,6 +100,7 @@ pub fn verify(ledger: &dyn LedgerQueries, gateway: &GatewayName) -> Result<Verif
 struct Reader {
     checkpoint: Option<Checkpoint>,
     gateway: GatewayName,
+    now: Timestamp,
     requests: Requests,
     number: u64,
     head: Option<ChainHead>,
@@ -114,11 +116,12 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(checkpoint: Option<Checkpoint>, gateway: &GatewayName) -> Self {
+    fn new(checkpoint: Option<Checkpoint>, gateway: &GatewayName, now: Timestamp) -> Self {
         let head = checkpoint.as_ref().map(|checkpoint| checkpoint.head);
         let number = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
         Self {
             gateway: gateway.clone(),
+            now,
             requests: Requests::new(),
             number,
             head,
@@ -178,7 +181,9 @@ impl Reader {
         let head = value(EventKey::Head).and_then(ChainHead::from_hex);
         let before = value(EventKey::Before).and_then(Timestamp::parse);
         match (before, event.at(), through.zip(head)) {
-            (Some(before), Some(at), Some(through)) if before.plus(LEAST_RETENTION) <= at => {
+            (Some(before), Some(at), Some(through))
+                if before.plus(LEAST_RETENTION) <= at.min(self.now.plus(CLOCKS_APART)) =>
+            {
                 self.pruned = Some((number, before));
                 self.through = Some(through);
             }
@@ -191,7 +196,15 @@ impl Reader {
         ledger.list(&Filter::default(), &mut |record| {
             self.judge(&record);
             Ok(())
-        })
+        })?;
+        let was_asked = |(id, seen): (&RequestId, &Seen)| (seen.was_asked && seen.has_record).then_some(*id);
+        for id in self.requests.iter().filter_map(was_asked).collect::<Vec<_>>() {
+            let votes = ledger.story(&id)?.votes;
+            if self.requests.get(&id).is_some_and(|seen| !seen.has_votes(&votes)) {
+                self.fault(Fault::Record(id, "who voted on it, and how"));
+            }
+        }
+        Ok(())
     }
 
     fn judge(&mut self, record: &Record) {

@@ -3,9 +3,11 @@
 
 use std::io::{self, BufRead};
 
+use super::line_time::line_time;
 use super::verify::Verified;
 use crate::config::Gateway;
 use crate::intake::{ShownPart, shown};
+use crate::limits::TIME_ZONES;
 use crate::protocol::{ChainHead, GatewayName, Key, ReplyBlock, Timestamp, Verdict, claimed_reply, verify_reply};
 
 /// A head that was seen outside the ledger.
@@ -21,6 +23,8 @@ pub struct Witness {
     pub number: Option<u64>,
     /// When it was written, where that is said.
     pub time: Option<Timestamp>,
+    /// Whether it is a log line.
+    pub is_log: bool,
     /// Whether it is signed under a key that the gateway has; a log line is not signed.
     pub is_signed: bool,
 }
@@ -30,7 +34,7 @@ pub struct Witness {
 pub enum Found {
     /// The chain has it, as this event.
     Held(u64),
-    /// It is older than what pruning has left.
+    /// By its number and time it is older than what pruning has left.
     Pruned,
     /// It is of another gateway.
     Foreign,
@@ -49,19 +53,30 @@ pub fn against(verified: &Verified, gateway: &GatewayName, witness: &Witness) ->
     let Some(begins) = &verified.checkpoint else {
         return Found::Missing;
     };
-    let is_pruned = match witness.number {
-        Some(number) => number < begins.number,
-        None => witness.time.zip(begins.until).is_some_and(|(time, until)| time <= until),
+    // Who writes the ledger chooses the number, and the time no nearer than the least retention. Of a log line's time the
+    // zone may not be known.
+    let by_number = witness.number.is_none_or(|number| number < begins.number);
+    let by_time = match (witness.time, begins.until) {
+        (Some(time), Some(until)) => time <= if witness.is_log { until.plus(TIME_ZONES) } else { until },
+        (None, _) => witness.number.is_some(),
+        (Some(_), None) => false,
     };
+    let is_pruned = by_number && by_time;
     if is_pruned { Found::Pruned } else { Found::Missing }
 }
 
-/// The heads in `from`, which is named `place`: a reply, as a message or as pasted text, or a log.
+/// The heads in `from`, which is named `place`: a reply, as a message or as pasted text, or a log. A log line without a
+/// year is taken to be of the twelve months up to `now`.
 ///
 /// # Errors
 ///
 /// It cannot be read.
-pub fn read_witnesses(place: &str, from: &mut dyn BufRead, gateway: &Gateway) -> io::Result<Vec<Witness>> {
+pub fn read_witnesses(
+    place: &str,
+    from: &mut dyn BufRead,
+    gateway: &Gateway,
+    now: Timestamp,
+) -> io::Result<Vec<Witness>> {
     let mut raw = Vec::new();
     from.read_to_end(&mut raw)?;
     let texts: Vec<String> = match shown(&raw) {
@@ -71,7 +86,7 @@ pub fn read_witnesses(place: &str, from: &mut dyn BufRead, gateway: &Gateway) ->
     let mut witnesses: Vec<Witness> = texts.iter().filter_map(|text| reply(place, text, gateway)).collect();
     if witnesses.is_empty() {
         let lines = texts.iter().flat_map(|text| text.lines().enumerate());
-        witnesses.extend(lines.filter_map(|(at, line)| log_line(&format!("{place}:{}", at + 1), line)));
+        witnesses.extend(lines.filter_map(|(at, line)| log_line(&format!("{place}:{}", at + 1), line, now)));
     }
     Ok(witnesses)
 }
@@ -100,6 +115,7 @@ fn reply(place: &str, text: &str, gateway: &Gateway) -> Option<Witness> {
         head: block.head?,
         number: None,
         time: Some(block.time),
+        is_log: false,
         is_signed,
     })
 }
@@ -112,11 +128,12 @@ fn signed_block(text: &str, key: &Key) -> Option<ReplyBlock> {
 }
 
 /// The head in a line of the log: `gateway=NAME chain=NUMBER head=HEX`, without `chain` where the number was not known.
-fn log_line(place: &str, line: &str) -> Option<Witness> {
+fn log_line(place: &str, line: &str, now: Timestamp) -> Option<Witness> {
     // What a user can put into a line never has a head: 64 hex digits in a value are masked (src/audit).
     line.match_indices(" gateway=").find_map(|(at, name)| {
         let rest = line.get(at + name.len()..)?;
-        head_at(place, rest)
+        let found = head_at(place, rest)?;
+        Some(Witness { time: line_time(line, now), ..found })
     })
 }
 
@@ -129,5 +146,5 @@ fn head_at(place: &str, rest: &str) -> Option<Witness> {
         word = words.next()?;
     }
     let head = ChainHead::from_hex(word.strip_prefix("head=")?.trim_end())?;
-    Some(Witness { place: place.to_owned(), gateway, head, number, time: None, is_signed: false })
+    Some(Witness { place: place.to_owned(), gateway, head, number, time: None, is_log: true, is_signed: false })
 }

@@ -138,20 +138,20 @@ pub fn answer(text: &str, limit: u64) -> Outcome {
 /// The whole command line: `sudo -n -u USER [-g GROUP] -- timeout --kill-after=5s Ns mailsudo begin PROGRAM ARGS...`,
 /// or, with `run_via = "direct"`, `timeout --kill-after=5s Ns PROGRAM ARGS...`.
 pub fn command_line(invocation: &Invocation, execution: &Execution) -> Vec<String> {
-    let mut line = before(invocation, execution);
+    let mut line = sudo_part(invocation, execution);
     line.extend(invocation.time_limited(execution));
     line
 }
 
 /// The same with marks for secret values, for log and output.
 pub fn shown_line(invocation: &Invocation, execution: &Execution) -> Vec<String> {
-    let mut line = before(invocation, execution);
+    let mut line = sudo_part(invocation, execution);
     line.extend(invocation.time_limited_shown(execution));
     line
 }
 
-/// sudo's part of the command line.
-fn before(invocation: &Invocation, execution: &Execution) -> Vec<String> {
+/// The part of the command line before timeout(1): sudo and its options, or nothing.
+fn sudo_part(invocation: &Invocation, execution: &Execution) -> Vec<String> {
     let mut line = Vec::new();
     if execution.run_via == RunVia::Sudo {
         let run_as = invocation.run_as();
@@ -200,9 +200,10 @@ fn watch(
     begun: &mut Instant,
 ) -> io::Result<Known> {
     let via_sudo = report.is_some();
+    let longest = invocation.timeout() + KILL_AFTER + timeouts.sudo;
     let mut watch = Watch::new(child, pipe, report, capture, timeouts.kill_grace)?;
     if !via_sudo {
-        return until_ended(&mut watch, *begun + invocation.timeout() + KILL_AFTER + timeouts.sudo);
+        return until_ended(&mut watch, *begun + longest);
     }
     if let Some(ended) = watch.until_begun(*begun + timeouts.sudo_start)? {
         watch.forbid()?;
@@ -215,7 +216,7 @@ fn watch(
     match watch.begun() {
         Begun::Since(moment) => {
             *begun = moment;
-            until_ended(&mut watch, moment + invocation.timeout() + KILL_AFTER + timeouts.sudo)
+            until_ended(&mut watch, moment + longest)
         }
         // It has failed, or sudo has refused it. sudo itself may end later.
         Begun::Never | Begun::Failed(_) => {
@@ -232,7 +233,7 @@ fn watch(
             match watch.begun() {
                 Begun::Since(moment) => {
                     *begun = moment;
-                    until_ended(&mut watch, moment + invocation.timeout() + KILL_AFTER + timeouts.sudo)
+                    until_ended(&mut watch, moment + longest)
                 }
                 Begun::Failed(errno) => Ok(not_executed(errno)),
                 Begun::Never | Begun::NotYet => Ok(Known::NotBegun(format!(

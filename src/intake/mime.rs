@@ -146,8 +146,10 @@ impl Content {
             return;
         };
         let subtype = read.subtype().unwrap_or_default().to_ascii_lowercase();
+        // Where the semicolon is missing, what follows the type is read as a part of it.
+        let (subtype, more) = subtype.split_once([' ', '\t']).unwrap_or((&subtype, ""));
         let ctype = read.ctype().to_ascii_lowercase();
-        self.kind = match (ctype.as_str(), subtype.as_str()) {
+        self.kind = match (ctype.as_str(), subtype) {
             ("text", "") => Kind::Unstated,
             ("text", "plain") => Kind::Plain,
             ("text", "html") => Kind::Html,
@@ -160,7 +162,8 @@ impl Content {
             },
             _ => Kind::Other,
         };
-        self.charset = read.attribute("charset").map(str::to_owned);
+        let charset = read.attribute("charset").or_else(|| more.trim().strip_prefix("charset="));
+        self.charset = charset.map(|charset| charset.trim_matches('"').to_owned());
         self.is_flowed = read.attribute("format").is_some_and(|format| format.eq_ignore_ascii_case("flowed"));
         self.media_type = format!("{ctype}/{subtype}");
     }

@@ -97,7 +97,8 @@ struct Base64Run {
 
 impl Base64Run {
     /// The longest run of base64 lines in a body, if it has one: a word of a banner may look like a line of it. A run
-    /// ends with its padding, with a line that is shorter than its first, or before one that is longer.
+    /// ends with its padding, with a line that is shorter than its first, which may lack its padding, or before one that
+    /// is longer.
     fn in_body(body: &[u8]) -> Option<Self> {
         let lines: Vec<&[u8]> = body.split_inclusive(|&byte| byte == b'\n').collect();
         let (mut first, mut end, mut most, mut at) = (0, 0, 0, 0);
@@ -121,7 +122,11 @@ impl Base64Run {
 fn run_of(lines: &[&[u8]]) -> (usize, usize) {
     let width = lines.first().map_or(0, |line| line.trim_ascii().len());
     let (mut length, mut size) = (0, 0);
-    for line in lines.iter().map(|line| line.trim_ascii()).take_while(|line| is_base64(line) && line.len() <= width) {
+    for line in lines.iter().map(|line| line.trim_ascii()).take_while(|line| line.len() <= width) {
+        let is_cut_short = length > 0 && line.len() < width && line.len() % 4 > 1 && is_digits(line);
+        if !is_base64(line) && !is_cut_short {
+            break;
+        }
         length += 1;
         size += line.len();
         if line.len() < width || line.ends_with(b"=") {
@@ -134,12 +139,21 @@ fn run_of(lines: &[&[u8]]) -> (usize, usize) {
 fn is_base64(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let digits = line.strip_suffix(b"==").or_else(|| line.strip_suffix(b"=")).unwrap_or(line);
-    !digits.is_empty()
-        && line.len().is_multiple_of(4)
-        && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
+    !digits.is_empty() && line.len().is_multiple_of(4) && is_digits(digits)
+}
+
+fn is_digits(line: &[u8]) -> bool {
+    line.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
 }
 
 fn base64(body: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let size = body.iter().filter(|byte| !byte.is_ascii_whitespace()).count();
+    if size % 4 > 1 {
+        // mail-parser loses the last bytes where the padding is missing. More of it than is needed changes nothing.
+        let padded = [body, b"=="].concat();
+        let (end, bytes) = MessageStream::new(&padded).decode_base64_mime(&[]);
+        return (!is_failure(end)).then(|| Cow::Owned(bytes.into_owned()));
+    }
     let (end, bytes) = MessageStream::new(body).decode_base64_mime(&[]);
     (!is_failure(end)).then_some(bytes)
 }

@@ -131,7 +131,7 @@ impl AuditEvent {
     }
 
     /// What happened to the request `record`, which is as it is after the event. The first event has all that is known
-    /// of the request.
+    /// of the request, but for what is sealed in its argument vector: that is not kept longer than it waits.
     pub fn of(kind: EventKind, record: &Record, at: Timestamp) -> Self {
         let event = Self::new(kind, at)
             .with(EventKey::Request, record.id)
@@ -149,7 +149,7 @@ impl AuditEvent {
             .with(EventKey::Signed, record.signed)
             .with(EventKey::Step, record.step.map(|step| step.to_string()).unwrap_or_default())
             .with(EventKey::RunAs, record.run_as.as_deref().unwrap_or_default())
-            .with(EventKey::Argv, record.argv.as_deref().unwrap_or_default())
+            .with(EventKey::Argv, record.shown_argv().unwrap_or_default())
     }
 
     /// The reply to `id` was sent.

@@ -118,10 +118,22 @@ impl Delivery<'_> {
         if !matches!(judgement, Judgement::Refuse(_)) {
             target.require_lock()?;
         }
-        let done = |reply: StoredReply| Ok(Voted::Done(Some(reply)));
-        if let Some(ballot) = ballot_of(&judgement) {
-            self.point = Some(admission::voting(transaction.as_mut(), &authorized, &mut pending, &ballot, now)?);
+        if let Some(event) = vote_event(&judgement) {
+            self.point = Some(admission::voting(transaction.as_mut(), &authorized, &mut pending, &event, now)?);
         }
+        self.record_judgement(transaction, authorized, pending, judgement, now)
+    }
+
+    /// Records what a vote changes, with its finished replies.
+    fn record_judgement<'p>(
+        &mut self,
+        transaction: Box<dyn Transaction + '_>,
+        authorized: Authorized<'p>,
+        pending: PendingRecord,
+        judgement: Judgement,
+        now: Timestamp,
+    ) -> Result<Voted<'p>, Stop> {
+        let done = |reply: StoredReply| Ok(Voted::Done(Some(reply)));
         match judgement {
             Judgement::Refuse(refusal) => {
                 let refusal = refusal.with_step(authorized.step());
@@ -269,7 +281,8 @@ impl Delivery<'_> {
         let mut votes = asked.story.votes.clone();
         votes.extend(vote.clone());
         let compose = |composer: ReplyComposer<'_>| composer.concluded(result, &votes, why, now);
-        let final_reply = self.for_requester(&asked.record, compose)?;
+        let head = self.point.map(|point| point.head);
+        let final_reply = self.context.to_requester(&asked.record, head, compose)?;
         let concluded = Record {
             argv: asked.record.shown_argv(),
             state,
@@ -282,22 +295,6 @@ impl Delivery<'_> {
         Ok(Conclusion { vote, concluded: Some(concluded), ..plain(reply) })
     }
 
-    /// The message that `compose` writes to the user of `record`; `None` where that user has left.
-    pub(super) fn for_requester(
-        &self,
-        record: &Record,
-        compose: impl FnOnce(ReplyComposer<'_>) -> StoredReply,
-    ) -> Result<Option<StoredReply>, Stop> {
-        let gateway = self.context.gateway;
-        let requester = match crate::protocol::UserName::try_from(record.user.as_str()) {
-            Ok(name) => Person::find(gateway, &name)?,
-            Err(_) => None,
-        };
-        let head = self.point.map(|point| point.head);
-        Ok(requester
-            .map(|requester| compose(ReplyComposer::for_requester(gateway.settings(), &requester, record).at(head))))
-    }
-
     /// Everyone who was asked, but the user whose vote found out: that one gets a reply.
     fn told_of_lapse(&self, asked: &Asked) -> Vec<Notice> {
         let own = self.identified.user().as_str();
@@ -307,25 +304,30 @@ impl Delivery<'_> {
 }
 
 /// What is recorded of a vote that starts no run; `None` for one that is refused for itself, or is the last one needed.
-fn ballot_of(judgement: &Judgement) -> Option<admission::Ballot<'_>> {
-    fn ballot<'b>(asked: &'b Asked, vote: Option<&'b Vote>, state: State, result: RunResult) -> admission::Ballot<'b> {
-        admission::Ballot { vote, became: (&asked.record.id, state), refused: None, result }
+fn vote_event(judgement: &Judgement) -> Option<admission::VoteEvent<'_>> {
+    fn event<'b>(
+        asked: &'b Asked,
+        vote: Option<&'b Vote>,
+        state: State,
+        result: RunResult,
+    ) -> admission::VoteEvent<'b> {
+        admission::VoteEvent { vote, became: (&asked.record.id, state), refused: None, result }
     }
     let exit = RunResult::Exit(0);
     Some(match judgement {
         Judgement::Refuse(_) | Judgement::Run(..) => return None,
-        Judgement::Counted(asked, vote, ..) => ballot(asked, vote.as_ref(), State::Pending, exit),
-        Judgement::Withdrawn(asked, vote) => ballot(asked, Some(vote), State::Pending, exit),
-        Judgement::Denied(asked, vote) => ballot(asked, Some(vote), State::Denied, exit),
-        Judgement::Cancelled(asked, vote) => ballot(asked, Some(vote), State::Cancelled, exit),
-        Judgement::Lapsed(asked, vote, _) => ballot(asked, vote.as_ref(), State::Lapsed, RunResult::Lapsed),
-        Judgement::Expired(asked, _) => admission::Ballot {
+        Judgement::Counted(asked, vote, ..) => event(asked, vote.as_ref(), State::Pending, exit),
+        Judgement::Withdrawn(asked, vote) => event(asked, Some(vote), State::Pending, exit),
+        Judgement::Denied(asked, vote) => event(asked, Some(vote), State::Denied, exit),
+        Judgement::Cancelled(asked, vote) => event(asked, Some(vote), State::Cancelled, exit),
+        Judgement::Lapsed(asked, vote, _) => event(asked, vote.as_ref(), State::Lapsed, RunResult::Lapsed),
+        Judgement::Expired(asked, _) => admission::VoteEvent {
             refused: Some(Reason::NotPending),
-            ..ballot(asked, None, State::Lapsed, RunResult::Refused)
+            ..event(asked, None, State::Lapsed, RunResult::Refused)
         },
-        Judgement::Lost(asked) => admission::Ballot {
+        Judgement::Lost(asked) => admission::VoteEvent {
             refused: Some(Reason::FailedOver),
-            ..ballot(asked, None, State::Finished, RunResult::Refused)
+            ..event(asked, None, State::Finished, RunResult::Refused)
         },
     })
 }

@@ -8,7 +8,7 @@ use crate::config::{Approval, Command, Gateway, REASON};
 use crate::error::Stop;
 use crate::ledger::{ApprovalRecord, Ledger, LedgerError, Record, State, Story};
 use crate::limits::PENDING;
-use crate::protocol::{ParameterName, RequestId, Timestamp, UserName};
+use crate::protocol::{ParameterName, RequestId, Timestamp};
 use crate::reply::{history, quoted, stored_text};
 
 /// The commands that the user may run, each with its parameters and an example. A broken file is left out, because its
@@ -139,10 +139,7 @@ fn judged_under(gateway: &Gateway, user: &Person, record: &Record) -> Result<Opt
     let Some(terms) = terms_of(gateway, &record.command).filter(|terms| terms.permits(&user.name, &user.user)) else {
         return Ok(None);
     };
-    let requester = match UserName::try_from(record.user.as_str()) {
-        Ok(name) => Person::find(gateway, &name)?,
-        Err(_) => None,
-    };
+    let requester = Person::named(gateway, &record.user)?;
     Ok((!requester.is_some_and(|requester| requester.is(user))).then_some(terms))
 }
 

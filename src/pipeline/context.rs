@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::observer::Witness;
-use crate::config::{Gateway, Trusted};
+use crate::authorize::Person;
+use crate::config::{ConfigError, Gateway, Trusted};
 use crate::intake::{Envelope, readable};
-use crate::ledger::{ChainPoint, StoredReply};
+use crate::ledger::{ChainPoint, Record, StoredReply};
 use crate::limits::Timeouts;
-use crate::protocol::claimed_reply;
-use crate::reply::visible;
+use crate::protocol::{ChainHead, claimed_reply};
+use crate::reply::{ReplyComposer, visible};
 use crate::system::clock::Clock;
 
 /// The gateway, and what the caller knows of this message.
@@ -41,6 +42,19 @@ impl Context<'_> {
     pub(super) fn witness_in(&self, reply: &StoredReply) -> Option<Witness<'_>> {
         let head = readable(&reply.message).first().and_then(|text| claimed_reply(text))?.head?;
         Some(Witness { gateway: &self.gateway.settings().gateway, number: None, head })
+    }
+
+    /// The message that `compose` writes to the user of `record`, who is another one than this delivery's; `None` where
+    /// that user has left. `head` is the head of the audit chain that it has.
+    pub(super) fn to_requester(
+        &self,
+        record: &Record,
+        head: Option<ChainHead>,
+        compose: impl FnOnce(ReplyComposer<'_>) -> StoredReply,
+    ) -> Result<Option<StoredReply>, ConfigError> {
+        let requester = Person::named(self.gateway, &record.user)?;
+        let settings = self.gateway.settings();
+        Ok(requester.map(|requester| compose(ReplyComposer::for_requester(settings, &requester, record).at(head))))
     }
 
     pub(super) fn longest(&self) -> Duration {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::builtin;
 use super::context::Context;
+use super::interrupted::end_interrupted;
 use super::lockdown::locked_down;
 use super::observer::{Observer, Step};
 use super::target::Target;
@@ -12,9 +13,9 @@ use crate::authenticate::Identified;
 use crate::error::{Deferral, Refusal, Stop};
 use crate::execute;
 use crate::intake::Message;
-use crate::ledger::{ChainPoint, Ledger, Record, State, StoredReply, Transaction};
+use crate::ledger::{ChainPoint, Ledger, Record, StoredReply, Transaction};
 use crate::limits::EXCLUSIVE_POLL;
-use crate::protocol::{RunResult, Timestamp};
+use crate::protocol::Timestamp;
 use crate::reply::{ReplyComposer, about, history};
 
 /// How a wait for an exclusive command has ended.
@@ -151,7 +152,8 @@ impl<'d> Delivery<'d> {
             self.composer().unseen(asked, outcome, now)
         };
         let compose = |composer: ReplyComposer<'_>| composer.outcome(admitted, outcome, votes, now);
-        Ok((own, self.for_requester(asked, compose)?))
+        let head = self.point.map(|point| point.head);
+        Ok((own, self.context.to_requester(asked, head, compose)?))
     }
 
     /// Records a refusal with its finished reply, if it has one.
@@ -174,7 +176,7 @@ impl<'d> Delivery<'d> {
     /// Continues where an earlier delivery of the same request died or could not send the reply. Nothing is run.
     pub(super) fn resume(
         &mut self,
-        mut transaction: Box<dyn Transaction + '_>,
+        transaction: Box<dyn Transaction + '_>,
         record: Record,
         target: Option<&Target>,
     ) -> Result<Option<StoredReply>, Stop> {
@@ -188,38 +190,8 @@ impl<'d> Delivery<'d> {
             return Ok(record.reply);
         }
         let now = self.context.clock.now();
-        let voted_on = transaction.voted_on(&record.id)?;
-        if let Some(asked) = voted_on.map(|id| transaction.record_of(&id)).transpose()?.flatten() {
-            return self.resume_vote(transaction, record, asked, now).map(Some);
-        }
-        let story = transaction.story_of(&record.id)?;
-        let point = admission::end_event(transaction.as_mut(), record.clone(), None, RunResult::Unknown, now)?;
+        let (reply, point) = end_interrupted(self.context, transaction, record, &self.composer, now)?;
         self.point = Some(point);
-        let reply = self.composer().unknown(&record, &story, now);
-        admission::give_up(transaction, record, reply.clone(), now)?;
         Ok(Some(reply))
-    }
-
-    /// The same for a vote that had started a run.
-    fn resume_vote(
-        &mut self,
-        mut transaction: Box<dyn Transaction + '_>,
-        record: Record,
-        asked: Record,
-        now: Timestamp,
-    ) -> Result<StoredReply, Stop> {
-        let result = asked.result.unwrap_or(RunResult::Unknown);
-        let about = (asked.state == State::Started).then_some(&asked.id);
-        self.point = Some(admission::end_event(transaction.as_mut(), record.clone(), about, result, now)?);
-        let reply = self.composer().vote_resumed(&asked, now);
-        let asked = if asked.state == State::Started {
-            let story = transaction.story_of(&asked.id)?;
-            let final_reply = self.for_requester(&asked, |composer| composer.unknown(&asked, &story, now))?;
-            Some((asked, final_reply))
-        } else {
-            None
-        };
-        admission::give_up_claimed(transaction, record, reply.clone(), asked, result, now)?;
-        Ok(reply)
     }
 }

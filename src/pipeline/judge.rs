@@ -43,7 +43,7 @@ pub(super) enum Judgement {
     Denied(Box<Asked>, Vote),
     /// Its user cancels it.
     Cancelled(Box<Asked>, Vote),
-    /// The approver takes the own approval back.
+    /// The approver takes back an approval of their own.
     Withdrawn(Box<Asked>, Vote),
 }
 

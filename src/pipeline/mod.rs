@@ -18,6 +18,7 @@ mod decision;
 mod delivery;
 mod end;
 mod guard;
+mod interrupted;
 mod judge;
 mod lockdown;
 mod log;
@@ -111,7 +112,8 @@ fn stages(
     observer.note(Step::Identified(&identified));
 
     let mut ledger = ledger::open(gateway.settings(), context.trusted.clone(), context.timeouts.transaction)?;
-    let ended = on_the_ledger(context, &encryption, identified, &message, ledger.as_mut(), mode, observer, begun);
+    let run = Run { context, encryption: &encryption, message: &message, mode, begun };
+    let ended = on_the_ledger(&run, identified, ledger.as_mut(), observer);
     if let (Err(Stop::Deferral(deferral)), Mode::Deliver(_)) = (&ended, mode) {
         count(ledger.as_mut(), deferral, context);
     }
@@ -127,18 +129,23 @@ fn count(ledger: &mut dyn Ledger, deferral: &Deferral, context: &Context<'_>) {
     }
 }
 
-/// The stages from the ledger on.
-#[expect(clippy::too_many_arguments, reason = "the delivery's own state, once")]
-fn on_the_ledger(
-    context: &Context<'_>,
-    encryption: &Encryption<'_>,
-    identified: Identified,
-    message: &Message,
-    ledger: &mut dyn LedgerQueries,
-    mode: Mode<'_>,
-    observer: &mut dyn Observer,
+/// One call of [`run`], besides its request, its ledger and its observer.
+struct Run<'r> {
+    context: &'r Context<'r>,
+    encryption: &'r Encryption<'r>,
+    message: &'r Message,
+    mode: Mode<'r>,
     begun: Instant,
+}
+
+/// The stages from the ledger on.
+fn on_the_ledger(
+    run: &Run<'_>,
+    identified: Identified,
+    ledger: &mut dyn LedgerQueries,
+    observer: &mut dyn Observer,
 ) -> Result<End, Stop> {
+    let &Run { context, encryption, message, mode, begun } = run;
     let gateway = context.gateway;
     let _lock = lock(ledger, &identified.id(), mode)?;
     let has_effects = matches!(mode, Mode::Deliver(_));
@@ -209,13 +216,13 @@ fn on_the_ledger(
     drop(identified);
     let mut sender = Sender::new(context, encryption, transport, ledger, observer, begun);
     if may_have_notices {
-        sender.about(&id, true)?;
+        sender.send_about(&id, true)?;
     }
     if let Some(target) = target.as_ref().filter(|target| target.is_locked()) {
-        sender.about(&target.id, false)?;
+        sender.send_about(&target.id, false)?;
     }
     if let Some(reply) = reply {
-        sender.own(&id, &user, reply, witness)?;
+        sender.send_own(&id, &user, reply, witness)?;
     }
     Ok(End::Handled)
 }

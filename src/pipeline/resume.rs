@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::Context;
+use super::interrupted::end_interrupted;
 use super::observer::{Observer, Step};
 use super::send::Sender;
 use crate::admission::{self, PendingRecord};
@@ -17,7 +18,7 @@ use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::ledger::{self, ChainPoint, Filter, LedgerQueries, Record, State, StoredReply, Transaction};
 use crate::limits::{MAX_AGE, RESUME, RESUME_FAILURES};
-use crate::protocol::{CommandName, ParameterName, RequestId, RunResult, Timestamp, UserName};
+use crate::protocol::{CommandName, ParameterName, RequestId, Timestamp, UserName};
 use crate::reply::{ReplyComposer, ReplyTransport};
 
 /// What became of the requests without a sent reply.
@@ -120,11 +121,11 @@ fn one(
     match reply_to(context, transaction, record, &user)? {
         Found::Reply(reply) => {
             let mut sender = Sender::new(context, &encryption, transport, ledger, audit, begun);
-            sender.about(&id, true)?;
+            sender.send_about(&id, true)?;
             if let Some(target) = target {
-                sender.about(&target, false)?;
+                sender.send_about(&target, false)?;
             }
-            sender.own(&id, &user, reply, None)?;
+            sender.send_own(&id, &user, reply, None)?;
             resumed.sent += 1;
         }
         Found::Waits => resumed.left += 1,
@@ -142,7 +143,7 @@ enum Found {
 /// The reply to a request that nobody works on: the stored one, or one that is composed and stored now.
 fn reply_to(
     context: &Context<'_>,
-    mut transaction: Box<dyn Transaction + '_>,
+    transaction: Box<dyn Transaction + '_>,
     record: Record,
     user: &UserName,
 ) -> Result<Found, Stop> {
@@ -160,15 +161,7 @@ fn reply_to(
     };
     let composer = ReplyComposer::of_record(gateway.settings(), &person, &record);
     if record.state != State::Waiting {
-        if let Some(asked) =
-            transaction.voted_on(&record.id)?.map(|id| transaction.record_of(&id)).transpose()?.flatten()
-        {
-            return give_up_vote(context, transaction, record, asked, &composer, now).map(Found::Reply);
-        }
-        let story = transaction.story_of(&record.id)?;
-        let point = admission::end_event(transaction.as_mut(), record.clone(), None, RunResult::Unknown, now)?;
-        let reply = composer.at(Some(point.head)).unknown(&record, &story, now);
-        admission::give_up(transaction, record, reply.clone(), now)?;
+        let (reply, _) = end_interrupted(context, transaction, record, &composer, now)?;
         return Ok(Found::Reply(reply));
     }
     let (_, reply, _) = give_up_waiting(context, transaction, record, now, &composer)?;
@@ -183,40 +176,6 @@ fn voted_on(record: &Record) -> Option<RequestId> {
     };
     let arguments = record.arguments.lines().filter_map(argument).collect();
     Ballot::read(&record.command, &arguments)?.ok().map(|ballot| ballot.request())
-}
-
-/// Ends a vote whose delivery died after it had started the run, and that run.
-fn give_up_vote(
-    context: &Context<'_>,
-    mut transaction: Box<dyn Transaction + '_>,
-    record: Record,
-    asked: Record,
-    composer: &ReplyComposer<'_>,
-    now: Timestamp,
-) -> Result<StoredReply, Stop> {
-    let result = asked.result.unwrap_or(RunResult::Unknown);
-    let about = (asked.state == State::Started).then_some(&asked.id);
-    let point = admission::end_event(transaction.as_mut(), record.clone(), about, result, now)?;
-    let head = Some(point.head);
-    let reply = composer.at(head).vote_resumed(&asked, now);
-    let ended = if asked.state == State::Started {
-        let story = transaction.story_of(&asked.id)?;
-        let requester = match UserName::try_from(asked.user.as_str()) {
-            Ok(name) => Person::find(context.gateway, &name)?,
-            Err(_) => None,
-        };
-        let compose = |person: &Person| {
-            ReplyComposer::for_requester(context.gateway.settings(), person, &asked)
-                .at(head)
-                .unknown(&asked, &story, now)
-        };
-        let final_reply = requester.as_ref().map(compose);
-        Some((asked, final_reply))
-    } else {
-        None
-    };
-    admission::give_up_claimed(transaction, record, reply.clone(), ended, result, now)?;
-    Ok(reply)
 }
 
 /// Refuses a request that has waited too long; its own delivery would do the same.

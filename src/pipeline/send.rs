@@ -47,7 +47,7 @@ impl<'s> Sender<'s> {
 
     /// Sends what is left to send about the request `id` besides its own delivery's reply: notices, and, where a vote
     /// on it is delivered, its final reply.
-    pub(super) fn about(&mut self, id: &RequestId, is_own: bool) -> Result<(), Stop> {
+    pub(super) fn send_about(&mut self, id: &RequestId, is_own: bool) -> Result<(), Stop> {
         self.left_for_reading()?;
         let Some(record) = self.ledger.record(id)? else {
             return Ok(());
@@ -89,18 +89,14 @@ impl<'s> Sender<'s> {
             return Ok(None);
         }
         let gateway = self.context.gateway;
-        let approver = match UserName::try_from(one.user.as_str()) {
-            Ok(name) => Person::find(gateway, &name)?,
-            Err(_) => None,
-        };
-        let approver = approver.filter(|approver| approver.user.enabled);
+        let approver = Person::named(gateway, &one.user)?.filter(|approver| approver.user.enabled);
         let must_sign = |approver: &Person| MustSign::of(&approver.user, terms_of(gateway, &record.command).as_ref());
         Ok(approver
             .and_then(|approver| notice(self.encryption, &approver, record, story, one.kind, must_sign(&approver))))
     }
 
     /// Sends the delivery's own reply and records that. After that nothing may defer, because the user has the reply.
-    pub(super) fn own(
+    pub(super) fn send_own(
         &mut self,
         id: &RequestId,
         user: &UserName,
@@ -139,11 +135,7 @@ impl<'s> Sender<'s> {
 
     /// What is to be sent of a draft; `None` where it cannot be encrypted. The keys are gone when the program runs.
     fn encrypted(&self, id: &RequestId, user: &str, reply: &StoredReply) -> Result<Option<Vec<u8>>, Stop> {
-        let person = match UserName::try_from(user) {
-            Ok(name) => Person::find(self.context.gateway, &name)?,
-            Err(_) => None,
-        };
-        let Some(person) = person else {
+        let Some(person) = Person::named(self.context.gateway, user)? else {
             self.encryption.fault(format!("to {user}: the user has no files any more"));
             return Ok(None);
         };

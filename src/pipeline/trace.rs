@@ -5,7 +5,7 @@ use super::observer::{Observer, Step};
 use crate::admission::Announcement;
 use crate::authenticate::{Identified, SignedBy};
 use crate::authorize::{Action, Authorized, is_visible, may_show};
-use crate::config::{BUILT_IN, Gateway};
+use crate::config::{Gateway, built_in_parameters};
 use crate::error::{Deferral, Reason, Refusal};
 use crate::execute::shown_line;
 use crate::intake::Message;
@@ -72,10 +72,11 @@ impl<'g> Trace<'g> {
 
     /// Whether the value of `argument` may be shown, by the same rule as in the ledger.
     fn may_show(&self, request: &Request, argument: &str) -> bool {
-        if BUILT_IN.contains(&request.command().as_str()) {
-            return true;
+        let name = argument.split('=').next().unwrap_or_default();
+        if let Some(known) = built_in_parameters(request.command().as_str()) {
+            return known.contains(&name);
         }
-        let name = argument.split('=').next().and_then(|name| ParameterName::try_from(name).ok());
+        let name = ParameterName::try_from(name).ok();
         let command = self.gateway.command(request.command()).ok().flatten();
         let roles = self.gateway.user(request.user()).map(|user| user.roles).unwrap_or_default();
         command.filter(|command| is_visible(command, &roles)).zip(name).is_some_and(|(it, name)| may_show(&it, &name))

@@ -114,24 +114,24 @@ fn is_reason(line: &str) -> bool {
 }
 
 fn question(record: &Record, approval: &ApprovalRecord, kind: NoticeKind) -> String {
-    let (user, gateway) = (&record.user, "as one argument on each line");
+    let (user, form) = (&record.user, "as one argument on each line");
     match kind {
-        NoticeKind::Ask => format!("{user} asks to run this command ({gateway}):\n\n"),
+        NoticeKind::Ask => format!("{user} asks to run this command ({form}):\n\n"),
         NoticeKind::Exception => {
             let role = approval.exception.as_deref().unwrap_or_default();
             let what = match record.result {
                 Some(RunResult::Refused) => format!(
-                    "{user} asked to run this command ({gateway}). Nothing was run, because the gateway could not start it"
+                    "{user} asked to run this command ({form}). Nothing was run, because the gateway could not start it"
                 ),
                 Some(RunResult::Unknown) | None => format!(
-                    "The gateway recorded the start of this command ({gateway}) for {user}, and has no record of its end"
+                    "The gateway recorded the start of this command ({form}) for {user}, and has no record of its end"
                 ),
-                Some(_) => format!("{user} has run this command ({gateway})"),
+                Some(_) => format!("{user} has run this command ({form})"),
             };
             format!("{what}. Nobody was asked, because {user} has the role {role}:\n\n")
         }
         NoticeKind::Lapsed => format!(
-            "{user} asked to run this command ({gateway}). It was approved, but the configuration has changed since, and \
+            "{user} asked to run this command ({form}). It was approved, but the configuration has changed since, and \
              something else would have run. So nothing was run:\n\n"
         ),
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::config::BUILT_IN;
 use crate::edit::{CommandEdit, Limit, NewParameter};
 use crate::protocol::{CommandName, ParameterName};
 
@@ -106,7 +107,7 @@ fn name_of(path: &str) -> String {
     let stem = file.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let plain: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     let plain = plain.trim_matches(['-', '_']);
-    if plain.is_empty() || ["help", "status"].contains(&plain) { "script".to_owned() } else { plain.to_owned() }
+    if plain.is_empty() || BUILT_IN.contains(&plain) { "script".to_owned() } else { plain.to_owned() }
 }
 
 #[cfg(test)]
@@ -125,6 +126,8 @@ mod tests {
         for text in ["", "restart", "restart:", "restart:-x", "restart:a b", "script:x", "script:/a b", "reboot"] {
             assert!(text.parse::<FirstCommand>().is_err(), "{text}");
         }
-        assert_eq!(name_of("/usr/bin/help"), "script");
+        for taken in BUILT_IN {
+            assert_eq!(name_of(&format!("/usr/bin/{taken}")), "script");
+        }
     }
 }

@@ -77,13 +77,13 @@ impl Tools {
     /// What visudo says, or it cannot be run.
     pub fn check(&self, fragment: &str, beside: &Path) -> Result<()> {
         // sudo ignores names with a dot in them (sudoers(5), "Including other files").
-        let unsigned = beside.with_file_name(format!(".mailsudo.{}", std::process::id()));
-        replace(&unsigned, fragment.as_bytes(), RIGHTS)?;
+        let candidate = beside.with_file_name(format!(".mailsudo.{}", std::process::id()));
+        replace(&candidate, fragment.as_bytes(), RIGHTS)?;
         let mut visudo = Command::new(&self.visudo);
-        visudo.args(["-c", "-f"]).arg(&unsigned);
+        visudo.args(["-c", "-f"]).arg(&candidate);
         trace::program(&visudo);
         let output = visudo.output();
-        let _ = fs::remove_file(&unsigned);
+        let _ = fs::remove_file(&candidate);
         let output = output.with_context(|| format!("cannot run {}", self.visudo.display()))?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();

@@ -8,6 +8,7 @@ use mailsudo::evidence::{Found, against, read_witnesses, verify};
 use mailsudo::ledger;
 use mailsudo::limits::Timeouts;
 use mailsudo::protocol::{Key, Verdict, check_notice, verify_reply};
+use mailsudo::system::clock::{Clock, SystemClock};
 
 use crate::common::{KEY, OTHER_KEY};
 use crate::site::{Known, Site};
@@ -129,13 +130,13 @@ impl Site {
         ensure!(examined.damage.is_none(), "the ledger: {examined:?}");
         let (counted, held) = (ledger.health()?.requests, examined.requests);
         ensure!(counted == held, "{counted} requests are counted, and {held} are there");
-        let verified = verify(ledger.as_ref(), &gateway.settings().gateway)?;
+        let verified = verify(ledger.as_ref(), &gateway.settings().gateway, SystemClock.now())?;
         ensure!(verified.faults.is_empty(), "the audit chain: {:?}", verified.faults);
         // What was given out is never lost, whatever died.
         for reply in self.replies()? {
             let reply = self.read(&reply)?;
             let name = &gateway.settings().gateway;
-            let witnesses = read_witnesses("reply", &mut reply.as_bytes(), &gateway)?;
+            let witnesses = read_witnesses("reply", &mut reply.as_bytes(), &gateway, SystemClock.now())?;
             // A notice has no head: it is made again from the record, and must stay the same.
             let heads = usize::from(!reply.contains(".notice."));
             ensure!(witnesses.len() == heads, "{} heads, not {heads}: {reply}", witnesses.len());

@@ -33,7 +33,8 @@ struct Bench {
     mail: Mail,
     site: Site,
     database: String,
-    /// How many requests there were; each is signed in a TOTP step of its own.
+    begun: Timestamp,
+    /// How many requests there were; each is signed in a TOTP step of its own, however long the one before took.
     requests: i64,
 }
 
@@ -48,7 +49,7 @@ impl Bench {
         set(&site.test_gateway, &format!("url = \"{}\"", server().url(DELIVER, &database)));
         let url = owner_of(server(), &database);
         as_owner(&site.test_gateway, &url, |owner| mailsudo::ledger::init_database(owner, None))?;
-        Ok(Self { mail, site, database, requests: 0 })
+        Ok(Self { mail, site, database, begun: SystemClock.now(), requests: 0 })
     }
 
     fn sql(&self, sql: &str) -> String {
@@ -58,7 +59,7 @@ impl Bench {
     /// A new mail, and nothing left of the one before it.
     fn next(&mut self) -> Result<()> {
         self.requests += 1;
-        let time = Timestamp::from_seconds(SystemClock.now().seconds() - 31 * self.requests);
+        let time = Timestamp::from_seconds(self.begun.seconds() - 31 * self.requests);
         self.sql("UPDATE mailsudo.requests SET hold_ends = NULL");
         self.site.forget_outcome();
         match self.mail {

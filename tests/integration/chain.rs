@@ -79,10 +79,10 @@ fn busy(mut test_gateway: TestGateway) -> TestGateway {
     test_gateway
 }
 
-fn verified(test_gateway: &TestGateway) -> Verified {
+pub(crate) fn verified(test_gateway: &TestGateway) -> Verified {
     let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
     let ledger = ledger::open(gateway.settings(), Trusted::caller(), Timeouts::DEFAULT.transaction).expect("a ledger");
-    verify(ledger.as_ref(), &gateway.settings().gateway).expect("it can be read")
+    verify(ledger.as_ref(), &gateway.settings().gateway, test_gateway.clock.now()).expect("it can be read")
 }
 
 fn kinds(test_gateway: &TestGateway) -> Vec<&'static str> {
@@ -335,7 +335,7 @@ fn what_pruning_leaves_is_whole() {
 pub(crate) fn found_in(test_gateway: &TestGateway, text: &str) -> Vec<(Witness, Found)> {
     let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
     let verified = verified(test_gateway);
-    let witnesses = read_witnesses("x", &mut text.as_bytes(), &gateway).expect("read");
+    let witnesses = read_witnesses("x", &mut text.as_bytes(), &gateway, test_gateway.clock.now()).expect("read");
     let found = |witness: Witness| (witness.clone(), against(&verified, &gateway.settings().gateway, &witness));
     witnesses.into_iter().map(found).collect()
 }

@@ -1,5 +1,5 @@
 //! What the documents and the source cite is there: each link's file and heading, and each page of docs/ that a comment
-//! names.
+//! names. Tables of the documents are tables, and no user's key lies in the checkout.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,6 +69,37 @@ fn each_link_of_the_documents_leads_somewhere() {
     }
     assert!(seen > 150, "the links are not found: {seen}");
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn each_table_of_the_documents_has_one_row_a_line() {
+    let (mut seen, mut broken) = (0, Vec::new());
+    for page in all(&[".md"]) {
+        let text = fs::read_to_string(&page).expect("a page");
+        let (mut columns, mut is_session) = (None, false);
+        for line in text.lines().map(str::trim) {
+            is_session ^= line.starts_with("```");
+            if is_session {
+                continue;
+            }
+            let cells = line.replace("\\|", "").matches('|').count();
+            if line.starts_with('|') && (!line.ends_with('|') || columns.is_some_and(|columns| columns != cells)) {
+                broken.push(format!("{}: {line}", page.display()));
+            }
+            seen += usize::from(line.starts_with('|') && columns.is_none());
+            columns = line.starts_with('|').then(|| columns.unwrap_or(cells));
+        }
+    }
+    assert!(seen > 80, "the tables are not found: {seen}");
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn no_key_of_a_user_lies_in_the_checkout() {
+    let key = regex(r#"(?m)^\s*hmac_key\s*=\s*"[0-9a-fA-F]{64}""#);
+    let has_key = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| key.is_match(&text));
+    let found: Vec<PathBuf> = all(&[".toml"]).into_iter().filter(has_key).collect();
+    assert!(found.is_empty(), "a try by hand left its key here: remove {found:?}");
 }
 
 #[test]

@@ -196,13 +196,22 @@ fn the_inline_plain_texts_count() {
             "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n=E9\nQPBLOCK",
             "ran",
         ),
+        ("a type without its semicolon", "Content-Type: text/plain charset=utf-8\n\nBLOCK", "ran"),
+        (
+            "a charset without its semicolon",
+            "Content-Type: text/plain charset=\"utf-16be\"\nContent-Transfer-Encoding: quoted-printable\n\nUTF16",
+            "ran",
+        ),
         ("no-break spaces", "Content-Type: text/plain; charset=utf-8\n\nNBSPBLOCK", "ran"),
     ] {
         let mut test_gateway = TestGateway::new();
         let block = test_gateway.block(test_gateway.clock.now(), "count", &[]);
+        let escapes = |unit: u16| [format!("={:02X}", unit >> 8), format!("={:02X}", unit & 255)];
+        let utf16 = block.encode_utf16().flat_map(escapes).collect::<String>();
         let message = format!("{FROM}MIME-Version: 1.0\n{message}")
             .replace("HTMLBLOCK", &format!("<div>{}</div>", block.trim_end().replace('\n', "<br>\n")))
             .replace("QPBLOCK", &block.replace('=', "=3D"))
+            .replace("UTF16", &utf16)
             .replace("NBSPBLOCK", &block.replace(": ", ":\u{a0} "))
             .replace("BLOCK", &block);
         assert_eq!(verdict(&mut test_gateway, message.as_bytes()), wanted, "{what}");

@@ -23,7 +23,8 @@ const SCHEMAS: [&str; 3] = [
 
 fn verified(test_gateway: &TestGateway) -> Verified {
     let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
-    verify(open(test_gateway).expect("a ledger").as_ref(), &gateway.settings().gateway).expect("read")
+    verify(open(test_gateway).expect("a ledger").as_ref(), &gateway.settings().gateway, test_gateway.clock.now())
+        .expect("read")
 }
 
 fn move_to(test_gateway: &TestGateway, database: &str) {
@@ -146,7 +147,7 @@ fn what_a_restored_dump_lacks_does_not_run_again() {
     let verified = verified(&test_gateway);
     assert_eq!(verified.faults, []);
     let gateway = Gateway::open(test_gateway.folder.path(), Trusted::caller()).expect("a gateway");
-    let witnesses = read_witnesses("reply", &mut reply.as_bytes(), &gateway).expect("read");
+    let witnesses = read_witnesses("reply", &mut reply.as_bytes(), &gateway, test_gateway.clock.now()).expect("read");
     let found: Vec<_> =
         witnesses.iter().map(|witness| against(&verified, &gateway.settings().gateway, witness)).collect();
     assert_eq!(found, [Found::Missing]);

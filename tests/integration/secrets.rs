@@ -7,6 +7,7 @@ use std::process::Command;
 use mailsudo::protocol::Timestamp;
 use mailsudo::system::clock::Clock;
 
+use crate::chain::verified;
 use crate::common::{Ended, KEY, OTHER_KEY, TestGateway, block, explain, mail};
 
 const VALUE: &str = "hunter2-Zq81xv";
@@ -129,6 +130,8 @@ fn a_refused_value_stays_secret_too() {
         ("set", &[("account", VALUE), ("password", VALUE), ("x", "y")]),
         ("st", &SET),
         ("secret", &SET),
+        ("status", &SET),
+        ("approve", &[("id", "0"), ("password", VALUE)]),
     ] {
         let (mail, ended) = send(&mut gateway, "alice", command, arguments);
         assert!(ended.log.iter().any(|line| line.contains("event=refused")), "{ended:?}");
@@ -205,6 +208,38 @@ fn an_approved_value_is_the_one_that_was_asked_for() {
     assert_eq!(approved.replies.len(), 2);
     assert_eq!(found(&gateway, &[&pending, &approved]), Vec::<String>::new());
     assert_eq!(sealed(&gateway), "[secret:]".len() + 32, "nothing is sealed any more");
+}
+
+/// What is sealed is not kept in the audit chain, which is exported; and the chain fits the record before and after.
+#[test]
+fn the_audit_chain_has_the_mark_and_nothing_sealed() {
+    for vote in ["approve", "deny", "none"] {
+        let mut gateway = gateway(true);
+        let (id, digest, _) = asked(&mut gateway);
+        let sealed = |gateway: &TestGateway, sql: &str| -> u32 {
+            let sql = format!("SELECT count(*) FROM {sql}");
+            gateway.ledger().query_row(&sql, [], |row| row.get(0)).expect("a count")
+        };
+        assert_eq!(
+            sealed(&gateway, "requests WHERE argv GLOB '*[[]secret:*:*'"),
+            1,
+            "the control: it is in the record"
+        );
+        assert_eq!(verified(&gateway).faults, [], "{vote}, before");
+        if vote != "none" {
+            let arguments = [("id", id.as_str()), ("digest", digest.as_str()), ("reason", "no")];
+            let count = if vote == "deny" { 3 } else { 2 };
+            let (_, ended) = send(&mut gateway, "bob", vote, &arguments[..count]);
+            assert_eq!(ended.replies.len(), 2, "{vote}: {ended:?}");
+        }
+        assert_eq!(verified(&gateway).faults, [], "{vote}, after");
+        assert!(sealed(&gateway, "events WHERE event GLOB '*secret:*'") > 0, "the control: the mark is there");
+        assert_eq!(
+            sealed(&gateway, "events WHERE event GLOB '*secret:????????????????????????????????:*'"),
+            0,
+            "{vote}"
+        );
+    }
 }
 
 #[test]

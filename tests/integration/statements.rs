@@ -15,7 +15,9 @@ fn read(name: &str) -> String {
 fn literals(source: &str, function: &str, end: &str) -> Vec<String> {
     let (_, rest) = source.split_once(function).unwrap_or_else(|| panic!("no `{function}`"));
     let (body, _) = rest.split_once(end).expect("its end");
-    body.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    // A quotation mark within a literal ends nothing.
+    let body = body.replace("\\\"", "\0");
+    body.split('"').skip(1).step_by(2).map(|literal| literal.replace('\0', "\"")).collect()
 }
 
 /// A literal up to its first placeholder.

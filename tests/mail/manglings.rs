@@ -21,6 +21,7 @@ const TEXT: &[(&str, Mangling)] = &[
     ("quoted-printable", |mail| encoded(mail, "quoted-printable", quoted_printable)),
     ("base64", |mail| encoded(mail, "base64", base64)),
     ("base64-and-a-footer", |mail| encoded(mail, "base64", |body| base64(body) + "\n-- \na footer\n")),
+    ("base64-without-padding-and-a-footer", unpadded),
     ("base64-label-only", |mail| encoded(mail, "base64", text)),
     ("flowed", flowed),
     ("wrapped-at-78", |mail| wrapped(mail, 78)),
@@ -94,6 +95,11 @@ fn relayed(mail: &[u8]) -> Vec<u8> {
         b"Received: from mx.example.org (mx.example.org [192.0.2.1])\n\tby mail.example.com with ESMTPS;\n\
                   \tMon, 23 Nov 2026 10:15:03 +0000\nX-Virus-Scanned: yes\n";
     [fields, mail].concat()
+}
+
+/// Base64 whose encoder leaves out the padding, with a footer below it.
+fn unpadded(mail: &[u8]) -> Option<Vec<u8>> {
+    encoded(mail, "base64", |body| base64(body).trim_end().trim_end_matches('=').to_owned() + "\n-- \na footer\n")
 }
 
 fn footer(mail: &[u8]) -> Vec<u8> {

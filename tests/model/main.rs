@@ -136,7 +136,7 @@ fn the_code_has_the_same_steps() {
         ("give_up", "admission/outcome.rs"),
         ("finish", "admission/outcome.rs"),
         ("execute", "pipeline/delivery.rs"),
-        ("own", "pipeline/send.rs"),
+        ("send_own", "pipeline/send.rs"),
     ] {
         let is_in = |text: &str| text.contains(&format!("fn {step}(")) || text.contains(&format!("fn {step}<"));
         assert!(is_in(&model), "{step}");

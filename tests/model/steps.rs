@@ -290,7 +290,7 @@ impl Steps<'_> {
     }
 
     /// Sends the delivery's own reply.
-    pub fn own(&mut self, at: Place) {
+    pub fn send_own(&mut self, at: Place) {
         let (answer, is_marked) = match self.world.jobs[at.request][at.node].at {
             At::Marked(answer) => (answer, true),
             At::Stored(answer) => (answer, false),

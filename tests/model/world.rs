@@ -115,7 +115,7 @@ impl Model for Configuration {
             Action::Retry(place, end) => steps.transaction(place, end, true),
             Action::Execute(place) => steps.execute(place),
             Action::Finish(place, end) => steps.finish(place, end),
-            Action::Own(place) => steps.own(place),
+            Action::Own(place) => steps.send_own(place),
             Action::MarkReplied(place) => steps.mark_replied(place),
             Action::Prune => steps.prune(),
         }

@@ -33,9 +33,11 @@ type     = "text"
 [allow.operator]
 "#;
 
-/// It says which account, and what it was called with: the worst that a program can do.
-const PROGRAMS: [(&str, &str); 2] =
-    [("set-password", "echo set for $1: $2"), ("set-password-read", "read -r password; echo set for $1")];
+/// It says which account, and what it was called with: the worst that a program can do. It cannot serve everybody.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("set-password", "echo set for $1: $2; [ $1 != nobody ] || exit 3"),
+    ("set-password-read", "read -r password; echo set for $1"),
+];
 
 /// sudo's settings of a test.
 const DEFAULTS: &str = "/etc/sudoers.d/secrets-test";
@@ -43,10 +45,11 @@ const DEFAULTS: &str = "/etc/sudoers.d/secrets-test";
 /// Where a machine's logs, state and mail are.
 const PLACES: [&str; 6] = ["/var/log", "/var/lib/mailsudo", "/var/spool", "/var/mail", "/etc", "/run"];
 
-struct Secrets(());
+/// The commands `password` and `password-read`, and sudo's settings. They are gone when this is dropped.
+pub(crate) struct Secrets(());
 
 impl Secrets {
-    fn raise(defaults: &str) -> Self {
+    pub(crate) fn raise(defaults: &str) -> Self {
         system_env::enter();
         let secrets = Self(());
         for (name, script) in PROGRAMS {
@@ -73,7 +76,7 @@ impl Drop for Secrets {
 }
 
 /// The files in [`PLACES`] that have `value`, with the lines that do.
-fn found(value: &str) -> Vec<(String, Vec<String>)> {
+pub(crate) fn found(value: &str) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     for place in PLACES {
         search(Path::new(place), value, &mut found);

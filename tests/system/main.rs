@@ -29,6 +29,7 @@ mod forks;
 mod gateway;
 mod gateways;
 mod hardening;
+mod journal;
 mod killed;
 mod ledger_disk;
 mod mailbox;

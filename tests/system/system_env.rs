@@ -58,9 +58,7 @@ fn make() {
 
 /// `make install`, or `make uninstall`.
 pub(crate) fn make_install(target: &str) {
-    // Cargo knows where it put the program; root may have no Cargo to ask.
-    let program = concat!("program=", env!("CARGO_BIN_EXE_mailsudo"));
-    run("make", &["-C", &in_checkout(""), target, "PREFIX=/usr/local", program]);
+    run("make", &["-C", &in_checkout(""), target, "PREFIX=/usr/local"]);
 }
 
 /// A new ledger refuses whatever was signed up to the second in which it was made; returns after that.

@@ -106,8 +106,8 @@ impl Init {
                 crate::ledger::init_database(&self.owner_arg.owner(&gateway, url)?, Some(SystemClock.now()))?
             }
         };
-        let fate = if was_made { "is made" } else { "exists already, and is unchanged" };
-        outln!("The ledger {url} {fate}.")?;
+        let state = if was_made { "is made" } else { "exists already, and is unchanged" };
+        outln!("The ledger {url} {state}.")?;
         Ok(ExitCode::SUCCESS)
     }
 }

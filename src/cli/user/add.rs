@@ -113,8 +113,8 @@ impl Add {
             let files = [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)];
             let certificate = certificate.map(|(kind, _)| enrolment.certificate(&name, kind));
             for path in files.into_iter().chain(certificate).chain(self.page) {
-                let fate = if path.exists() { "exists already" } else { "would be written" };
-                outln!("{} {fate}", path.display())?;
+                let state = if path.exists() { "exists already" } else { "would be written" };
+                outln!("{} {state}", path.display())?;
             }
             return Ok(ExitCode::SUCCESS);
         }
