@@ -85,6 +85,8 @@ pub mod remedy;
 
 pub mod protocol;
 
+pub mod ordered;
+
 pub mod limits;
 
 /// The client's command line.

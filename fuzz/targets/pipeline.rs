@@ -23,6 +23,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = Request::read(&message.texts()) else {
         return;
     };
+    // Taken now: they are wiped once the code is checked.
+    let lines = request.signed_lines().to_vec();
     let Ok(verified) = verify_mac(vec![request], &GATEWAY) else {
         return;
     };
@@ -31,7 +33,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let signed = [&BLOCK, SEED.split_once("\n\n").expect("a body").1];
     let signed = signed.map(|block| block.rsplit_once("mac: ").expect("a mac").0.as_bytes());
-    assert!(signed.contains(&identified.request().signed_lines()));
+    assert!(signed.contains(&lines.as_slice()));
+    assert!(identified.request().signed_lines().is_empty());
     assert!(message.from().eq_ignore_ascii_case("alice@example.com"));
 });
 

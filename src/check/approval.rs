@@ -6,6 +6,7 @@ use super::{CheckedGateway, Report, count};
 use crate::authorize::{Person, is_visible};
 use crate::config::{Approval, Approver, Command};
 use crate::limits::APPROVERS;
+use crate::ordered;
 
 pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let commands: Vec<_> = gateway.commands.iter().filter(|command| command.approval.is_some()).collect();
@@ -37,7 +38,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
 
 /// Whether `by` and `except` name what there is.
 fn known(command: &Command, terms: &Approval, gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let roles: BTreeSet<_> = gateway.users.iter().flat_map(|(_, user)| &user.roles).collect();
+    let roles: BTreeSet<_> = ordered::collect(gateway.users.iter().flat_map(|(_, user)| &user.roles));
     let file = format!("commands.d/{}.toml", command.name);
     for by in &terms.by {
         let is_known = match by {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CheckedGateway, Report, postfix, shared_secrets};
 use crate::config::{DEFAULT_FOLDER, Gateway, Trusted};
+use crate::ordered;
 use crate::remedy::{Call, program};
 use crate::sudoers::{FOLDER, owner, place};
 
@@ -38,7 +39,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
             report.error("postfix", what, "give one of them another address, such as one with a +");
         }
     }
-    let known: BTreeSet<_> = others.iter().chain([gateway.gateway]).map(place).collect();
+    let known: BTreeSet<_> = ordered::collect(others.iter().chain([gateway.gateway]).map(place));
     for (file, name) in fragments().into_iter().filter(|(file, _)| !known.contains(file)) {
         let shown = file.display();
         report.warning(
@@ -64,7 +65,7 @@ fn others(gateway: &CheckedGateway<'_>) -> Vec<Gateway> {
         folders.extend(inside(parent));
     }
     let found = folders.iter().filter(|folder| folder.join("mailsudo.toml").exists());
-    let found: BTreeSet<PathBuf> = found.filter_map(|folder| folder.canonicalize().ok()).collect();
+    let found: BTreeSet<PathBuf> = ordered::collect(found.filter_map(|folder| folder.canonicalize().ok()));
     let trusted = Trusted::caller().and(gateway.service.map_or(0, |account| account.uid), 0);
     let open = |folder: &PathBuf| Gateway::open(folder, trusted.clone()).ok();
     found.iter().filter(|folder| *folder != own).filter_map(open).collect()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{CheckedGateway, Report, count};
 use crate::authenticate::Factor;
 use crate::config::{Command, Gateway, User};
+use crate::ordered;
 use crate::protocol::UserName;
 use crate::remedy::{Call, Remedy};
 use crate::system::permissions::{Permissions, Right};
@@ -114,9 +115,9 @@ fn without_user(gateway: &CheckedGateway<'_>, report: &mut Report) {
 }
 
 fn roles(gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let held: BTreeSet<_> = gateway.users.iter().flat_map(|(_, user)| &user.roles).collect();
-    let allowed: BTreeSet<_> = gateway.commands.iter().flat_map(|command| command.allow.keys()).collect();
-    let named: BTreeSet<_> = gateway.commands.iter().flat_map(Command::roles).collect();
+    let held: BTreeSet<_> = ordered::collect(gateway.users.iter().flat_map(|(_, user)| &user.roles));
+    let allowed: BTreeSet<_> = ordered::collect(gateway.commands.iter().flat_map(|command| command.allow.keys()));
+    let named: BTreeSet<_> = ordered::collect(gateway.commands.iter().flat_map(Command::roles));
     for role in allowed.difference(&held) {
         let remedy = "give it to a user, in `roles` in users.d, or take it out of [allow] in commands.d";
         report.warning("roles", format!("commands allow the role {role}, which no user holds"), remedy);

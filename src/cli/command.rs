@@ -11,6 +11,7 @@ use super::table::Table;
 use super::{GatewayArg, command_change, complete, print_json};
 use crate::authorize::Invocation;
 use crate::config::{self, Gateway, Part};
+use crate::ordered;
 use crate::protocol::CommandName;
 use crate::remedy::Call;
 use crate::sudoers::vectors;
@@ -146,7 +147,7 @@ fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
     });
     let allow = command.allow.iter().map(|(role, limits)| {
         let limits = limits.iter().map(|(name, values)| (name.to_string(), json!(values)));
-        (role.clone(), serde_json::Value::Object(limits.collect()))
+        (role.clone(), serde_json::Value::Object(ordered::collect(limits)))
     });
     json!({
         "name": command.name.as_str(),
@@ -160,8 +161,8 @@ fn about(command: &config::Command, gateway: &Gateway) -> serde_json::Value {
             "max_bytes": payload.max.bytes(), "required": payload.required, "type": payload.kind.word(),
         })),
         "approval": command.approval.as_ref().map(approval),
-        "parameters": serde_json::Value::Object(parameters.collect()),
-        "allow": serde_json::Value::Object(allow.collect()),
+        "parameters": serde_json::Value::Object(ordered::collect(parameters)),
+        "allow": serde_json::Value::Object(ordered::collect(allow)),
         "argument_vectors": spelled_out(command),
     })
 }

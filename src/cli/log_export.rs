@@ -14,6 +14,7 @@ use super::moment::moment;
 use super::stdout::escaped;
 use super::{GatewayArg, open_ledger};
 use crate::ledger::{AuditEvent, LedgerError};
+use crate::ordered;
 use crate::protocol::Timestamp;
 use crate::system::clock::{Clock, SystemClock};
 use crate::system::files::{Rights, create};
@@ -67,8 +68,8 @@ impl Export {
                 return Ok(());
             }
             let event = AuditEvent::parse(&row.event).ok_or(LedgerError::Corrupt("event"))?;
-            let values: serde_json::Map<_, _> =
-                event.values().map(|(key, value)| (key.word().to_owned(), value.into())).collect();
+            let values = event.values().map(|(key, value)| (key.word().to_owned(), value.into()));
+            let values: serde_json::Map<_, _> = ordered::collect(values);
             let line = json!({ "number": row.number, "event": values, "head": row.head.to_string() });
             let line = format!("{}\n", escaped(&line.to_string()));
             digest.update(&line);

@@ -13,6 +13,7 @@ use super::payload::PayloadRule;
 use super::settings::{RunVia, Settings};
 use super::{ConfigError, RunAs, Size, Source, Span, Template};
 use crate::limits::{MAX_AGE, OUTPUT};
+use crate::ordered;
 use crate::protocol::{CommandName, ParameterName, is_unsafe};
 
 /// One command that mail may run.
@@ -106,12 +107,10 @@ impl Command {
             output: file.output,
             exclusive: file.exclusive.unwrap_or(true),
             require_signature: file.require_signature,
-            parameters: file.parameters.into_iter().map(|(n, p)| (n, p.into_inner())).collect(),
-            allow: file
-                .allow
-                .into_iter()
-                .map(|(role, given)| (role, given.into_inner().into_iter().map(|(n, v)| (n, list(v))).collect()))
-                .collect(),
+            parameters: ordered::collect(file.parameters.into_iter().map(|(n, p)| (n, p.into_inner()))),
+            allow: ordered::collect(file.allow.into_iter().map(|(role, given)| {
+                (role, ordered::collect(given.into_inner().into_iter().map(|(n, v)| (n, list(v)))))
+            })),
             payload: file.payload.map(Spanned::into_inner),
             approval: file.approval.map(|approval| approval.into_inner().signed(file.require_signature)),
         };

@@ -12,6 +12,7 @@ pub use served::{ServedFile, served};
 
 use crate::authorize::is_visible;
 use crate::config::{Approval, Command, ConfigError, Gateway, Kind, MailAddress, Parameter, Settings, User};
+use crate::ordered;
 use crate::protocol::{ParameterName, RequestId, UserName, is_unsafe};
 
 /// The page without data. A test compares it with a new build of `page/`.
@@ -226,7 +227,7 @@ fn offer<'d>(command: &'d Command, roles: &'d [String]) -> Offer<'d> {
         secret: parameter.secret,
     });
     let permit = |given: &std::collections::BTreeMap<ParameterName, Vec<String>>| {
-        given.iter().map(|(name, values)| (name.to_string(), values.as_slice().into())).collect()
+        ordered::collect(given.iter().map(|(name, values)| (name.to_string(), values.as_slice().into())))
     };
     Offer {
         name: command.name.as_str(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::Dialect;
+use crate::ordered;
 use crate::system::child::output_within;
 
 /// The difference between what sudo permits the caller and what the fragment `wanted` permits; `None` if they are the
@@ -45,7 +46,7 @@ pub fn drift_in_force(sudo: &Path, dialect: Dialect, wanted: &str, within: Durat
 fn of_fragment(text: &str, dialect: Dialect) -> BTreeSet<String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let rules = lines.filter_map(|line| Some(line.split_once(" ALL = ")?.1));
-    rules.map(|rule| canonical(&listed(rule, dialect))).collect()
+    ordered::collect(rules.map(|rule| canonical(&listed(rule, dialect))))
 }
 
 /// Measured (sudo 1.9.13, sudo-rs 0.2.15): sudo lists a literal's backslash, four in the file, as two, and an
@@ -70,7 +71,7 @@ fn of_listing(text: &str) -> BTreeSet<String> {
             _ => rules.push(line.trim().to_owned()),
         }
     }
-    rules.iter().filter(|rule| !rule.is_empty()).map(|rule| canonical(rule)).collect()
+    ordered::collect(rules.iter().filter(|rule| !rule.is_empty()).map(|rule| canonical(rule)))
 }
 
 /// The tags in one order: sudo lists them in its own.

@@ -111,8 +111,11 @@ pub fn samples(command: &Command) -> Vec<Values> {
             Some(values) => values.first().cloned(),
             None => parameter.kind.sample().filter(|value| parameter.kind.accepts(value)),
         };
-        let values = command.parameters.iter().map(|(name, parameter)| Some((name.clone(), value(name, parameter)?)));
-        values.collect::<Option<Values>>()
+        let mut values = Values::new();
+        for (name, parameter) in &command.parameters {
+            values.insert(name.clone(), value(name, parameter)?);
+        }
+        Some(values)
     };
     match vectors(command) {
         Some(all) => all.into_iter().collect(),

@@ -83,6 +83,8 @@ mod tests {
             )
         );
         assert_eq!(expression(0, 9).as_deref(), Some("([0-9])"));
+        assert_eq!(expression(100, 199).as_deref(), Some("(1[0-9]{2})"));
+        assert_eq!(expression(7, 7).as_deref(), Some("(7)"));
         assert_eq!(expression(-1, 0).as_deref(), Some("(-1|0)"));
         assert_eq!(expression(5, 4), None);
     }

@@ -160,6 +160,17 @@ fn a_refused_value_stays_secret_too() {
 }
 
 #[test]
+fn with_approval_the_reason_is_shown_and_a_value_under_a_wrong_name_is_not() {
+    let mut gateway = gateway(true);
+    let given = [("account", "web"), ("pasword", VALUE), ("reason", "the old one leaked")];
+    let (_, ended) = send(&mut gateway, "alice", "set", &given);
+    assert!(ended.refused("bad-parameter"), "{ended:?}");
+    let reply = &mailsudo::intake::readable(ended.reply().as_bytes())[0];
+    assert!(reply.starts_with("refused: set account=web pasword=[secret] reason=the old one leaked\n"), "{reply}");
+    assert_eq!(found(&gateway, &[&ended]), Vec::<String>::new());
+}
+
+#[test]
 fn a_command_that_cannot_start_logs_no_value() {
     let mut gateway = gateway(false);
     gateway.write("commands.d/set.toml", 0o644, &{

@@ -14,6 +14,7 @@ use crate::config::{Command, EncryptKind, Gateway, MailAddress};
 use crate::encryption::{Encryption, kind_of};
 use crate::enrolment::{Enrolment, NewUser, fresh_key, fresh_totp};
 use crate::limits::Timeouts;
+use crate::ordered;
 use crate::page::{self, Owner};
 use crate::protocol::UserName;
 use crate::remedy::Call;
@@ -77,7 +78,7 @@ pub(in crate::cli) fn role(text: &str) -> Result<String, String> {
 /// Refuses a role that no command allows, where there are commands: most often it is a typing error.
 fn check_roles(gateway: &Gateway, roles: &[String]) -> Result<()> {
     let commands = super::super::commands(gateway)?;
-    let known: BTreeSet<&str> = commands.iter().flat_map(Command::roles).collect();
+    let known: BTreeSet<&str> = ordered::collect(commands.iter().flat_map(Command::roles));
     let unknown = roles.iter().find(|role| !known.contains(role.as_str()));
     match unknown {
         Some(role) if !known.is_empty() => bail!(

@@ -116,6 +116,10 @@ fn an_approving_delivery_that_dies_leaves_an_unknown_outcome_that_both_are_told_
             assert!(site.gateway.deliver(mail).refused("duplicate"));
         }
         assert_eq!((site.runs(), site.open_messages()), (1, (0, 0)), "it is not run again");
+        let ended = "SELECT count(*) FROM requests WHERE state = 'finished' AND result = 'unknown'
+                     AND finished IS NOT NULL AND reply IS NOT NULL AND handed_over IS NOT NULL";
+        let ended: u32 = site.gateway.ledger().query_row(ended, [], |row| row.get(0)).expect("a count");
+        assert_eq!(ended, 2, "both are recorded as ended");
     }
 }
 
@@ -268,4 +272,15 @@ fn a_request_that_was_recorded_while_the_clock_was_wrong_does_not_wait_for_years
     let ended = site.approve("carol", &asked);
     assert!(ended.refused("not-pending"), "{ended:?}");
     assert_eq!((site.runs(), site.state(&asked).as_str()), (0, "lapsed"));
+}
+
+#[test]
+fn only_the_broken_file_of_an_approver_who_is_named_keeps_a_request_back() {
+    let mut site = Site::new("");
+    site.gateway.write("users.d/dave.toml", 0o644, "roles = 7\n");
+    let (_, ended) = site.ask(&[("what", "a")]);
+    assert_eq!(recipients(&ended.replies), ["bob", "carol", "alice"], "dave has the role `oncall`, and is not named");
+    site.gateway.write("users.d/carol.toml", 0o644, "roles = 7\n");
+    let ended = site.send("alice", "risky", &[("what", "a")]);
+    assert_eq!((ended.deferred, ended.replies.len()), (Some("configuration"), 0), "{ended:?}");
 }

@@ -3,6 +3,7 @@
 mod at_once;
 mod faults;
 mod nodes;
+mod recorded;
 mod shown;
 mod signed;
 mod table;
