@@ -140,7 +140,7 @@ fn unread(path: &Path) -> Result<Option<String>> {
     let permissions = Permissions::from(&about);
     Ok(permissions.trust(&[]).err().map(|_| {
         format!(
-            "sudo does not read {}: it has owner {} and mode {:04o}, and must have owner 0 and mode 0440",
+            "sudo does not read {}: it has owner {} and mode {:04o}, and must have owner 0 and mode 0440\n",
             path.display(),
             permissions.uid(),
             permissions.mode()
