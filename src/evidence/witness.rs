@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use super::line_time::line_time;
 use super::verify::Verified;
 use crate::config::Gateway;
-use crate::intake::{ShownPart, shown};
+use crate::intake::{ShownPart, mbox, shown};
 use crate::limits::TIME_ZONES;
 use crate::protocol::{ChainHead, GatewayName, Key, ReplyBlock, Timestamp, Verdict, claimed_reply, verify_reply};
 
@@ -65,8 +65,8 @@ pub fn against(verified: &Verified, gateway: &GatewayName, witness: &Witness) ->
     if is_pruned { Found::Pruned } else { Found::Missing }
 }
 
-/// The heads in `from`, which is named `place`: a reply, as a message or as pasted text, or a log. A log line without a
-/// year is taken to be of the twelve months up to `now`.
+/// The heads in `from`, which is named `place`: a reply, as a message or as pasted text, a mailbox of replies in mbox format,
+/// or a log. A log line without a year is taken to be of the twelve months up to `now`.
 ///
 /// # Errors
 ///
@@ -79,16 +79,21 @@ pub fn read_witnesses(
 ) -> io::Result<Vec<Witness>> {
     let mut raw = Vec::new();
     from.read_to_end(&mut raw)?;
-    let texts: Vec<String> = match shown(&raw) {
-        Some(message) => message.parts.into_iter().filter_map(text_of).collect(),
-        None => vec![String::from_utf8_lossy(&raw).into_owned()],
-    };
+    let messages = if raw.starts_with(b"From ") { mbox(&raw) } else { vec![raw] };
+    let texts: Vec<String> = messages.iter().flat_map(|message| texts(message)).collect();
     let mut witnesses: Vec<Witness> = texts.iter().filter_map(|text| reply(place, text, gateway)).collect();
     if witnesses.is_empty() {
         let lines = texts.iter().flat_map(|text| text.lines().enumerate());
         witnesses.extend(lines.filter_map(|(at, line)| log_line(&format!("{place}:{}", at + 1), line, now)));
     }
     Ok(witnesses)
+}
+
+fn texts(raw: &[u8]) -> Vec<String> {
+    match shown(raw) {
+        Some(message) => message.parts.into_iter().filter_map(text_of).collect(),
+        None => vec![String::from_utf8_lossy(raw).into_owned()],
+    }
 }
 
 fn text_of(part: ShownPart) -> Option<String> {

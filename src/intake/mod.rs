@@ -9,6 +9,7 @@ mod encrypted;
 mod envelope;
 mod header;
 mod html;
+mod mbox;
 mod mime;
 mod payload;
 mod screen;
@@ -23,6 +24,7 @@ use std::io::Read;
 
 pub use encrypted::{encrypted_as, encrypted_data};
 pub use envelope::Envelope;
+pub use mbox::mbox;
 pub use payload::PayloadFinding;
 pub use screen::LOOP_FIELD;
 pub use sender_auth::{SenderAuth, Verdict};

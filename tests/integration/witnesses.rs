@@ -93,6 +93,23 @@ fn no_value_in_a_line_passes_for_a_head_or_hides_one() {
     }
 }
 
+/// Each reply in a mailbox is a witness, not one of them.
+#[test]
+fn a_mailbox_has_as_many_witnesses_as_replies() {
+    let mut gateway = TestGateway::new();
+    let mut mailbox = String::new();
+    for _ in 0..3 {
+        gateway.clock.forward(60);
+        let request = gateway.request("count", &[]);
+        mailbox += &format!("From ops@example.com Mon Nov 30 10:00:00 2026\n{}\n", gateway.deliver(&request).reply());
+    }
+    let found = found_in(&gateway, &mailbox);
+    assert!(found.len() == 3 && found.iter().all(|(_, found)| matches!(found, Found::Held(_))), "{found:?}");
+    gateway.ledger().execute_batch("DELETE FROM events WHERE number > 2").expect("removed");
+    let found = found_in(&gateway, &mailbox);
+    assert_eq!(found.iter().filter(|(_, found)| matches!(found, Found::Missing)).count(), 2, "{found:?}");
+}
+
 /// Writes the ledger anew: all that happened was removed by a pruning at `at`, says the one event that is left, and it was
 /// all older than `until`.
 fn pretend(gateway: &TestGateway, number: i64, until: i64, at: i64) {

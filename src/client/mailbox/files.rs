@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::intake::mbox;
 use crate::limits::FILE_TIME;
 
 /// A Maildir or an mbox file, as it was when it was opened.
@@ -88,35 +89,6 @@ impl Files {
         file.seek(SeekFrom::Start(from)).with_context(problem)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).with_context(problem)?;
-        Ok(split(&text))
-    }
-}
-
-/// The messages of an mbox file, each without its From_ line (RFC 4155).
-fn split(text: &[u8]) -> Vec<Vec<u8>> {
-    let mut messages: Vec<Vec<u8>> = Vec::new();
-    let mut is_after_empty = true;
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        if is_after_empty && line.starts_with(b"From ") {
-            messages.push(Vec::new());
-        } else if let Some(message) = messages.last_mut() {
-            message.extend_from_slice(line);
-        }
-        is_after_empty = matches!(line, b"\n" | b"\r\n");
-    }
-    messages
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_mbox_is_split_at_its_from_lines() {
-        let text = b"From a@x Mon\nSubject: one\n\nFrom here on\n>From x\n\nFrom b@x Tue\nSubject: two\n\ntext\n";
-        let messages = split(text);
-        assert_eq!(messages.len(), 3, "a text line after an empty one cannot be told apart");
-        assert!(messages.iter().any(|message| message.starts_with(b"Subject: two\n")));
-        assert!(split(b"no mbox\n").is_empty());
+        Ok(mbox(&text))
     }
 }
