@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::approval::Approval;
+use super::built_in::{BUILT_IN, REASON};
 use super::parameter::{Kind, Parameter, Scalar};
 use super::payload::PayloadRule;
 use super::settings::{RunVia, Settings};
@@ -69,23 +70,6 @@ struct File {
 
 /// The time limit of a command that sets none.
 const DEFAULT_TIMEOUT: Span = Span::seconds(60);
-
-/// The names of the built-in commands.
-pub const BUILT_IN: [&str; 6] = ["help", "status", "approve", "deny", "cancel", "pending"];
-
-/// The parameters of a built-in command; `None` where `name` is none.
-pub fn built_in_parameters(name: &str) -> Option<&'static [&'static str]> {
-    Some(match name {
-        "help" | "pending" => &[],
-        "status" | "cancel" => &["id"],
-        "approve" => &["id", "digest"],
-        "deny" => &["id", "digest", REASON],
-        _ => return None,
-    })
-}
-
-/// The argument by which a requester gives a reason to the approvers. It is no parameter of the command.
-pub const REASON: &str = "reason";
 
 impl Command {
     pub(super) fn parse(name: &CommandName, source: &Source<'_>, settings: &Settings) -> Result<Self, ConfigError> {

@@ -8,6 +8,7 @@
 
 mod address;
 mod approval;
+mod built_in;
 mod command;
 mod encryption;
 mod expression;
@@ -33,7 +34,8 @@ use std::path::{Path, PathBuf};
 
 pub use address::MailAddress;
 pub use approval::{Approval, Approver};
-pub use command::{BUILT_IN, Command, REASON, built_in_parameters};
+pub use built_in::{BUILT_IN, REASON, built_in_parameters};
+pub use command::Command;
 pub use encryption::{Decryption, EncryptKind, Encryption};
 pub use expression::Expression;
 pub use gateway::{Gateway, LOCKDOWN};
