@@ -135,7 +135,8 @@ impl Deliver {
             let what = "--queue-id without --reply-via: Postfix would discard the reply; add --reply-via in master.cf";
             return Err(Deferral::new("usage", what));
         }
-        let gateway = Gateway::open(&self.gateway_arg.config, Trusted::caller());
+        let trusted = Trusted::caller();
+        let gateway = Gateway::open(&self.gateway_arg.config, trusted.clone());
         let gateway = gateway.map_err(|error| Deferral::new("configuration", error))?;
         // The working directory of its children. The gateway's folder is held open, and all other paths are absolute.
         let moved = std::env::set_current_dir("/");
@@ -163,7 +164,7 @@ impl Deliver {
         };
         let context = Context {
             gateway: &gateway,
-            trusted: Trusted::caller(),
+            trusted,
             envelope: &envelope,
             clock: &SystemClock,
             timeouts: Timeouts::DEFAULT,
