@@ -5,9 +5,10 @@ use std::fs;
 
 use crate::common::ssh::SoftKey;
 use crate::common::{KEY, TestGateway, block, explain, mail};
-use mailsudo::protocol::{BadSignature, NAMESPACE, Request, SshKey, SshSignature, Timestamp};
+use mailsudo::protocol::{BadSignature, BadSshKey, NAMESPACE, Request, SshKey, SshSignature, Timestamp};
 use mailsudo::system::clock::Clock;
 use serde_json::Value;
+use ssh_key::encoding::base64::{Base64, Encoding};
 
 const FROM: &str = "alice@example.com";
 
@@ -88,6 +89,30 @@ fn every_public_key_is_accepted_or_refused_as_its_maker_says() {
     }
 }
 
+/// A key as RFC 4253 section 6.6 writes it, from its parts.
+fn key(kind: &str, parts: &[&[u8]]) -> Result<SshKey, BadSshKey> {
+    let mut blob = Vec::new();
+    for part in std::iter::once(kind.as_bytes()).chain(parts.iter().copied()) {
+        blob.extend_from_slice(&u32::try_from(part.len()).expect("it is short").to_be_bytes());
+        blob.extend_from_slice(part);
+    }
+    SshKey::parse(&format!("{kind} {}", Base64::encode_string(&blob)))
+}
+
+#[test]
+fn a_key_at_a_limit_is_accepted_and_one_beyond_it_is_not() {
+    let modulus = |bytes: usize| [&[0, 0x80][..], &vec![0x55; bytes - 1]].concat();
+    for (exponent, is_accepted) in [(&[1, 0, 1][..], true), (&[1, 0, 0, 1], true), (&[1, 0, 0, 0, 1], false)] {
+        assert_eq!(key("ssh-rsa", &[exponent, &modulus(384)]).is_ok(), is_accepted, "{exponent:?}");
+    }
+    // The base point of P-256 (SEC 2 section 2.4.2), uncompressed and not.
+    let x = hex::decode("6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296").expect("hex");
+    let y = hex::decode("4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5").expect("hex");
+    let fido = |point: &[u8]| key("sk-ecdsa-sha2-nistp256@openssh.com", &[b"nistp256", point, b"ssh:"]);
+    assert!(fido(&[&[4], &x[..], &y].concat()).is_ok());
+    assert!(fido(&[&[3], &x[..]].concat()).is_err());
+}
+
 /// One signature of each type that holds: its key, its base64 and the lines that it signs.
 fn one_of_each() -> Vec<(SshKey, String, Vec<u8>)> {
     let mut found: Vec<(SshKey, String, Vec<u8>)> = Vec::new();
@@ -158,7 +183,6 @@ fn a_thousand_changed_signatures_are_refused() {
 /// Every single bit, where a bit is cheap to try.
 #[test]
 fn every_bit_of_a_signature_counts() {
-    use ssh_key::encoding::base64::{Base64, Encoding};
     for (key, base64, lines) in one_of_each().iter().filter(|(key, ..)| key.kind().contains("ed25519")) {
         let bytes = Base64::decode_vec(base64).expect("base64");
         for bit in 0..8 * bytes.len() {
@@ -236,7 +260,6 @@ fn the_lines_that_are_signed_are_those_before_the_first_sig() {
 /// Base64 has characters that quoted-printable and HTML encode.
 #[test]
 fn sig_lines_survive_the_encodings_of_mail() {
-    use ssh_key::encoding::base64::{Base64, Encoding};
     let key = SoftKey::new(1);
     let test_gateway = TestGateway::new();
     test_gateway.ssh_keys(&[key.public()], "require_signature = true");
@@ -318,6 +341,7 @@ fn previous_keys_sign_until_their_date() {
     rotate(&test_gateway, -1);
     let ended = test_gateway.deliver(&old.mail(now, "count", &[]));
     assert!(ended.refused("foreign-signature"), "by its signed time it is too late: {ended:?}");
+    assert!(ended.log.iter().any(|line| line.contains(&old.fingerprint())), "the log names the key: {ended:?}");
     rotate(&test_gateway, 30);
     let later = Timestamp::from_seconds(now.seconds() + 30);
     let (would_run, lines) = explain(&test_gateway, &old.mail(later, "count", &[]));
