@@ -88,6 +88,9 @@ fn a_sudo_that_starts_nothing_has_refused_whatever_it_says() {
         let ended = deliver(&mut test_gateway);
         assert!(ended.reply().contains("refused: count"), "{says}: {ended:?}");
         assert!(ended.log.join("\n").contains("sudo did not start the command"), "{says}: {ended:?}");
+        let sql = "SELECT reason FROM requests";
+        let reason: String = test_gateway.ledger().query_row(sql, [], |row| row.get(0)).expect("a reason");
+        assert_eq!(reason, "sudo-rules", "{says}");
         assert_eq!((test_gateway.held(), test_gateway.runs().len()), (0, 0), "{says}");
         if test_gateway.path("daemon").exists() {
             kill(pid(&test_gateway, "daemon"));

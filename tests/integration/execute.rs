@@ -355,6 +355,18 @@ fn log_lines_lost_after_admission_are_counted_in_the_ledger() {
 }
 
 #[test]
+fn log_lines_lost_before_the_outcome_is_recorded_are_counted_with_it() {
+    let mut test_gateway = TestGateway::new();
+    let request = test_gateway.request("count", &[]);
+    test_gateway.break_sendmail(true);
+    test_gateway.leave_room_in_the_log(3);
+    assert!(test_gateway.deliver(&request).deferred.is_some());
+    let sql = "SELECT audit_lost FROM requests";
+    let lost: u32 = test_gateway.ledger().query_row(sql, [], |row| row.get(0)).expect("a count");
+    assert_eq!(lost, 1, "`finished`: no reply was sent");
+}
+
+#[test]
 fn a_request_that_another_process_works_on_is_deferred() {
     let mut test_gateway = TestGateway::new();
     let path = test_gateway.path("ledger/ledger.db");

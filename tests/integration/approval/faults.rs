@@ -89,6 +89,18 @@ fn orphan(site: &Site, asked: &Asked) {
 }
 
 #[test]
+fn an_unknown_outcome_of_a_requester_who_has_left_leaves_no_reply_open() {
+    let mut site = Site::new("");
+    let asked = site.asked();
+    let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
+    site.gateway.deliver(&approval);
+    orphan(&site, &asked);
+    std::fs::remove_file(site.gateway.path("users.d/alice.toml")).expect("removed");
+    let ended = site.gateway.deliver(&approval);
+    assert_eq!((recipients(&ended.replies), site.open_messages()), (vec!["carol".to_owned()], (0, 0)), "{ended:?}");
+}
+
+#[test]
 fn an_approving_delivery_that_dies_leaves_an_unknown_outcome_that_both_are_told_once() {
     for requester_first in [true, false] {
         let mut site = Site::new("");

@@ -42,18 +42,43 @@ fn each_vote_is_an_event_of_its_kind() {
 
 /// A delivery that dies now leaves the record like this.
 #[test]
-fn while_an_approved_request_runs_its_record_has_no_result_and_no_reply() {
+fn while_an_approved_request_runs_its_record_has_its_hold_and_no_result_nor_reply() {
     let mut site = Site::new("");
+    site.command("", "exclusive = true");
     let asked = site.asked();
     let home = site.gateway.folder.path().display();
     let hook = format!("mkdir {home}/copy; cp {home}/ledger/* {home}/copy/");
     site.gateway.write("hook", 0o644, &hook);
     site.approve("carol", &asked);
     let ledger = rusqlite::Connection::open(site.gateway.path("copy/ledger.db")).expect("the copy");
-    let sql = "SELECT state, result IS NULL, reply IS NULL, handed_over IS NULL FROM requests WHERE name = ?1";
+    let sql = "SELECT state, result IS NULL AND reply IS NULL AND handed_over IS NULL, holds_until IS NOT NULL
+               FROM requests WHERE name = ?1";
     let id = hex::decode(&asked.id).expect("an id");
-    let record = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-    let found: (String, bool, bool, bool) = ledger.query_row(sql, [id], record).expect("a record");
-    assert_eq!(found, ("started".to_owned(), true, true, true));
+    let record = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let found: (String, bool, bool) = ledger.query_row(sql, [id], record).expect("a record");
+    assert_eq!(found, ("started".to_owned(), true, true), "it holds its command");
     assert_eq!(site.state(&asked), "finished");
+}
+
+/// Nobody is left to be answered, so nothing waits to be sent.
+#[test]
+fn a_requester_who_leaves_during_the_run_leaves_no_reply_open() {
+    let mut site = Site::new("");
+    let asked = site.asked();
+    let alice = site.gateway.path("users.d/alice.toml");
+    site.gateway.write("hook", 0o644, &format!("rm {}", alice.display()));
+    let ended = site.approve("carol", &asked);
+    assert_eq!((super::recipients(&ended.replies), site.runs()), (vec!["carol".to_owned()], 1), "{ended:?}");
+    assert_eq!((site.state(&asked).as_str(), site.open_messages()), ("finished", (0, 0)));
+}
+
+#[test]
+fn what_becomes_of_approvals_is_counted() {
+    let mut site = Site::new("");
+    for asked in 1..3_u32 {
+        site.asked();
+        let sql = "SELECT value FROM counters WHERE series = 'approval asked'";
+        let counted: u32 = site.gateway.ledger().query_row(sql, [], |row| row.get(0)).expect("a count");
+        assert_eq!(counted, asked);
+    }
 }
