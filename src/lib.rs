@@ -141,6 +141,7 @@ pub mod intake {
     mod encrypted;
     mod header;
     mod html;
+    mod mbox;
     mod mime;
     mod shown;
     mod structured;
@@ -149,6 +150,7 @@ pub mod intake {
     mod utf7;
 
     pub use encrypted::*;
+    pub use mbox::*;
     pub use shown::*;
 }
 
