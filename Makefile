@@ -25,6 +25,7 @@ debug-program = $$($(test-program) --quiet --message-format json | sed -n 's|.*"
 
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-soak fuzz bench install
+.PHONY: functions
 .PHONY: test-cluster uninstall auditable deb rpm sbom release test-packages test-platforms test-reproducible coverage mutants setup clean
 
 help: ## List the targets
@@ -113,6 +114,11 @@ fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (night
 
 bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1: a short run; asks for sudo if need be)
 	@QUICK=$(QUICK) bench/run "$$(cat $(built))"
+
+functions: ## Make .cargo/functions anew: in which order the program's functions stand (needs valgrind)
+	$(CARGO) rustc --release --locked --bin mailsudo --target $(TARGET) -- -C strip=none
+	bench/functions target/$(TARGET)/release/mailsudo >target/functions
+	cp target/functions .cargo/functions
 
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }

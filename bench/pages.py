@@ -32,7 +32,7 @@ def machine(measures):
     busy = " **Ratios in time are not to be relied on: the machine had other work.**" if others > 0.1 else ""
     return (
         f"Measured {about['when']} in {about['took'] // 60 + 1} minutes: {about['cores']} cores ({about['cpu']}), Linux "
-        f"{about['kernel']}, queue and ledgers on {about['disk']}; other work took {100 * others:.0f} % of the cores. "
+        f"{about['kernel']}, queue, ledgers and programs on {about['disk']}; other work took {100 * others:.0f} % of the cores. "
         f"{versions}.{busy}{quick}\n"
     )
 

@@ -37,6 +37,7 @@ mod failover;
 mod hostile;
 mod import_circles;
 mod import_order;
+mod linker;
 mod intake;
 mod lockdown;
 mod makefile;
