@@ -178,12 +178,13 @@ fn every_short_text_has_the_standards_tokens() {
 
 #[test]
 fn every_named_character_is_the_standards() {
-    let names: Vec<_> = NAMES.lines().filter_map(|line| line.split(' ').next()).collect();
-    let without: Vec<_> = WITHOUT_SEMICOLON.lines().collect();
+    let names = |list: &'static str| list.lines().filter_map(|line| line.split(' ').next()).collect::<Vec<_>>();
+    let (names, without) = (names(NAMES), names(WITHOUT_SEMICOLON));
     assert_eq!((names.len(), without.len()), (2125, 106), "the standard's 2231");
     assert!(names.is_sorted() && without.is_sorted());
     for name in names.iter().chain(&without) {
-        assert_ne!(own(&format!("&{name};")), [Kept::Text(format!("&{name};"))], "it means something");
+        assert_ne!(own(&format!("&{name}")), [Kept::Text(format!("&{name}"))], "it means something");
+        let name = name.trim_end_matches(';');
         for (at, _) in name.char_indices().skip(1).chain([(name.len(), ' ')]) {
             let part = &name[..at];
             for end in ["", ";", "=", " ", "a", "Z", "1", "<", "&", "é", ";;", "\0", "\r\n"] {

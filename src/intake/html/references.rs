@@ -1,24 +1,28 @@
 //! Character references (HTML Living Standard, section 13.2.5.72 and those after it). In: what stands after an `&`. Out:
 //! the characters that it means, and where the text goes on.
 //!
-//! The names are one text, which a search by halves reads in place. A table with a pointer for each name would be relocated
-//! at each start of the program (docs/decisions/0055).
+//! The names are one text, and a number for each line says where it begins. A table with a pointer for each name would be
+//! relocated at each start of the program (docs/decisions/0055).
 //!
 //! The names are those of the standard's entities.json, which Python has, too. In this folder:
 //!
 //! ```sh
-//! python3 -c 'from html.entities import html5
-//! for name, text in sorted((name[:-1], text) for name, text in html5.items() if name[-1] == ";"):
-//!     print(name, *(f"{ord(c):x}" for c in text))' >characters.txt
-//! python3 -c 'from html.entities import html5
-//! print(*sorted(name for name in html5 if name[-1] != ";"), sep="\n")' >without-semicolon.txt
+//! list() {
+//!     python3 -c "from html.entities import html5
+//! for name, text in sorted(html5.items()):
+//!     if $1: print(name, *(f'{ord(c):x}' for c in text))"
+//! }
+//! list 'name[-1] == \";\"' >characters.txt
+//! list 'name[-1] != \";\"' >without-semicolon.txt
 //! ```
 
 /// Each name, and its characters in hexadecimal, in the order of the names' bytes.
 const CHARACTERS: &str = include_str!("characters.txt");
+static LINES: [u16; 2125] = line_starts(CHARACTERS);
 
-/// The names that need no semicolon, in the same order. None begins with another.
+/// The names that need no semicolon, in the same form. None begins with another.
 const WITHOUT_SEMICOLON: &str = include_str!("without-semicolon.txt");
+static LINES_WITHOUT: [u16; 106] = line_starts(WITHOUT_SEMICOLON);
 
 /// What 80 to 9F mean in a numeric reference: what they are in windows-1252.
 const WINDOWS_1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
@@ -53,35 +57,50 @@ fn numeric(number: &str) -> Option<(Characters, &str)> {
 
 fn named(after: &str) -> Option<(Characters, &str)> {
     let end = after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(after.len());
-    let (word, rest) = after.split_at_checked(end)?;
-    if let Some(rest) = rest.strip_prefix(';')
-        && let Some(characters) = characters(word)
-    {
-        return Some((characters, rest));
-    }
-    let name = last_until(WITHOUT_SEMICOLON, word)?;
-    Some((characters(name)?, after.strip_prefix(name)?))
+    let with_semicolon = || {
+        let (name, rest) = after.split_at_checked(end + 1).filter(|(name, _)| name.ends_with(';'))?;
+        let at = LINES.partition_point(|&at| from(CHARACTERS, at) < name);
+        let codes = from(CHARACTERS, *LINES.get(at)?).strip_prefix(name)?;
+        Some((characters(codes)?, rest))
+    };
+    let without = || {
+        let word = after.get(..end)?;
+        let name = |at| from(WITHOUT_SEMICOLON, at).split(' ').next().unwrap_or_default();
+        let at = LINES_WITHOUT.partition_point(|&at| name(at) <= word).checked_sub(1)?;
+        let at = *LINES_WITHOUT.get(at)?;
+        let codes = from(WITHOUT_SEMICOLON, at).strip_prefix(name(at))?;
+        Some((characters(codes)?, after.strip_prefix(name(at))?))
+    };
+    with_semicolon().or_else(without)
 }
 
-fn characters(name: &str) -> Option<Characters> {
-    let line = last_until(CHARACTERS, name)?;
-    let codes = line.strip_prefix(name)?.strip_prefix(' ')?;
-    let mut characters = codes.split(' ').filter_map(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
+/// The characters whose numbers end this line.
+fn characters(codes: &str) -> Option<Characters> {
+    let codes = codes.lines().next()?.split_ascii_whitespace();
+    let mut characters = codes.filter_map(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
     Some((characters.next()?, characters.next()))
 }
 
-/// The last line whose name is not greater than `name`.
-fn last_until(mut lines: &'static str, name: &str) -> Option<&'static str> {
-    let mut last = None;
-    while !lines.is_empty() {
-        let (half, _) = lines.split_at_checked(lines.len() / 2)?;
-        let (before, from) = lines.split_at_checked(half.rfind('\n').map_or(0, |end| end + 1))?;
-        let (line, after) = from.split_once('\n')?;
-        if line.split(' ').next()? <= name {
-            (last, lines) = (Some(line), after);
-        } else {
-            lines = before;
+/// A text from a line on.
+fn from(text: &'static str, at: u16) -> &'static str {
+    text.get(usize::from(at)..).unwrap_or_default()
+}
+
+/// Where each line of a text begins.
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "what is wrong here does not compile")]
+const fn line_starts<const LINES: usize>(text: &str) -> [u16; LINES] {
+    let text = text.as_bytes();
+    assert!(text.len() <= u16::MAX as usize);
+    let (mut starts, mut line, mut at) = ([0; LINES], 0, 0);
+    while at < text.len() {
+        if text[at] == b'\n' {
+            line += 1;
+            if line < LINES {
+                starts[line] = at as u16 + 1;
+            }
         }
+        at += 1;
     }
-    last
+    assert!(line == LINES);
+    starts
 }
