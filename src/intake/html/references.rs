@@ -7,13 +7,12 @@
 //! The names are those of the standard's entities.json, which Python has, too. In this folder:
 //!
 //! ```sh
-//! list() {
-//!     python3 -c "from html.entities import html5
-//! for name, text in sorted(html5.items()):
-//!     if $1: print(name, *(f'{ord(c):x}' for c in text))"
-//! }
-//! list 'name[-1] == \";\"' >characters.txt
-//! list 'name[-1] != \";\"' >without-semicolon.txt
+//! python3 -c 'from html.entities import html5
+//! def write(file, names):
+//!     with open(file, "w") as out:
+//!         for name in sorted(names): print(name, *(f"{ord(c):x}" for c in html5[name]), file=out)
+//! write("characters.txt", (name for name in html5 if name[-1] == ";"))
+//! write("without-semicolon.txt", (name for name in html5 if name[-1] != ";"))'
 //! ```
 
 /// Each name, and its characters in hexadecimal, in the order of the names' bytes.
