@@ -99,6 +99,7 @@ soak: setup setup-soak ## What takes longer than `make test` should: each says w
 	MAILSUDO="$(debug-program)" node --test page/test/*.soak.mjs
 	@$(MAKE) --no-print-directory soak-chaos
 	@fuzz/run
+	@fuzz/mutate
 
 soak-chaos: ## Requests to the real Postfix while what is around them dies (MAILSUDO_SEED, _REQUESTS, _CHAOS_SECONDS)
 	@tests/setup libfaketime
