@@ -65,7 +65,7 @@ lint: ## cargo fmt, clippy, doc, and that the fuzz targets compile, without a wa
 	$(CARGO) clippy --locked --test system -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
-	cd fuzz && $(CARGO) check --locked --bins
+	cd fuzz && $(CARGO) check --locked --bins --target-dir ../target
 
 deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if it is missing)
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
