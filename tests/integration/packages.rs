@@ -47,7 +47,7 @@ fn each_link_of_the_installed_pages_leads_to_an_installed_file() {
     for format in ["deb", "generate-rpm"] {
         let packaged = packaged(format);
         let (mut seen, mut broken) = (0, Vec::new());
-        for (source, place) in packaged.iter().filter(|(source, _)| source.ends_with(".md")) {
+        for (source, place) in packaged.iter().filter(|(_, place)| place.extension().is_some_and(|kind| kind == "md")) {
             let text = fs::read_to_string(checkout(source.trim_start_matches('/'))).expect("a page");
             for link in links(&text) {
                 seen += 1;
