@@ -66,7 +66,7 @@ lint: ## cargo fmt, clippy, doc, and that the fuzz targets compile, without a wa
 	$(CARGO) clippy --locked --test system -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
-	cd fuzz && $(CARGO) check --locked --bins
+	cd fuzz && $(CARGO) check --locked --bins --target-dir ../target
 
 deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if it is missing)
 	@$(CARGO) deny --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-deny --locked)
@@ -126,7 +126,13 @@ install: ## Install program, man pages, service user and an empty gateway (as ro
 	install -D -m 0755 $(program) $(bindir)/mailsudo
 	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d $(docdir)/examples/payload $(docdir)/examples/approval $(docdir)/examples/recipes
 	install -m 0644 postfix/main.cf postfix/master.cf postfix/transport $(sharedir)/postfix/
-	install -m 0644 README.md docs/*.md $(docdir)/
+	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md $(docdir)/
+	install -d -m 0755 $(docdir)/tests $(docdir)/docs/decisions $(docdir)/docs/images $(docdir)/docs/performance
+	install -m 0644 tests/README.md $(docdir)/tests/
+	install -m 0644 docs/*.md $(docdir)/docs/
+	install -m 0644 docs/decisions/*.md $(docdir)/docs/decisions/
+	install -m 0644 docs/images/* $(docdir)/docs/images/
+	install -m 0644 docs/performance/* $(docdir)/docs/performance/
 	install -m 0644 examples/mailsudo.toml $(docdir)/examples/
 	install -m 0644 examples/users.d/*.toml $(docdir)/examples/users.d/
 	install -m 0644 examples/commands.d/*.toml $(docdir)/examples/commands.d/
