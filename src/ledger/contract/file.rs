@@ -17,7 +17,8 @@ const FIFTH: &str = "DROP INDEX requests_command; DROP INDEX requests_open; DROP
 const FOURTH: &str =
     "DROP INDEX requests_seen; CREATE INDEX requests_seen ON requests (first_seen); PRAGMA user_version = 4;";
 const THIRD: &str = "DROP TABLE events; DROP TABLE checkpoint; PRAGMA user_version = 3;";
-const SECOND: &str = "DROP TABLE counters; DROP INDEX requests_user; DROP INDEX requests_seen; DROP INDEX requests_open;
+const SECOND: &str =
+    "DROP TABLE counters; DROP INDEX requests_user; DROP INDEX requests_seen; DROP INDEX requests_open;
     DROP INDEX requests_state;
     CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL; PRAGMA user_version = 2;";
 const FIRST: &str =

@@ -125,25 +125,26 @@ impl Sqlite {
     }
 }
 
-/// The indices that `filter` can be found by, each with what is looked for in it. Of a time alone, or of an id, SQLite
-/// itself finds the only one. Nearly all requests have finished: that alone is found in no index.
+/// The indices that `filter` can be found by, each with what is looked for in it, the one first that usually has the
+/// fewest entries. Of a time alone, or of an id, SQLite itself finds the only one. Nearly all requests have finished:
+/// that alone is found in no index.
 fn candidates(filter: &Filter) -> Vec<(&'static str, Filter)> {
     let within = || Filter { since: filter.since, until: filter.until, ..Filter::default() };
     let mut found = Vec::new();
     if filter.short.is_some() {
         return found;
     }
-    if filter.user.is_some() {
-        found.push(("requests_user", Filter { user: filter.user.clone(), ..within() }));
-    }
-    if filter.command.is_some() {
-        found.push(("requests_command", Filter { command: filter.command.clone(), ..within() }));
-    }
     if filter.unsent || filter.state == Some(State::Started) {
         found.push(("requests_open", Filter { unsent: true, ..within() }));
     }
     if let Some(state) = filter.state.filter(|state| ![State::Started, State::Finished].contains(state)) {
         found.push(("requests_state", Filter { state: Some(state), ..within() }));
+    }
+    if filter.user.is_some() {
+        found.push(("requests_user", Filter { user: filter.user.clone(), ..within() }));
+    }
+    if filter.command.is_some() {
+        found.push(("requests_command", Filter { command: filter.command.clone(), ..within() }));
     }
     found
 }
@@ -282,9 +283,7 @@ mod tests {
         for (user, command) in [("alice", "status"), ("alice", "status"), ("alice", "restart"), ("bob", "status")] {
             ledger.connection.execute(sql, [user, command]).expect("a row");
         }
-        for (user, command, index) in
-            [("alice", "restart", "requests_command"), ("bob", "status", "requests_user")]
-        {
+        for (user, command, index) in [("alice", "restart", "requests_command"), ("bob", "status", "requests_user")] {
             let user = crate::protocol::UserName::try_from(user).ok();
             let filter = Filter { user, command: Some(command.to_owned()), ..Filter::default() };
             assert_eq!(ledger.rarest(&filter).expect("an index"), Some(index));
