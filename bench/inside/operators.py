@@ -79,14 +79,23 @@ def seconds(command, statuses=None):
 
 def asked(machine):
     """Each program that `check` starts itself: its words, and the seconds that it takes alone."""
-    trace = "/tmp/check.trace"
+    place = Path("/tmp/check-trace")
+    place.mkdir()
     check = machine.as_service(PROGRAM, "check", "--config", growth.ROWS_FOLDER)
-    watched = ["strace", "-f", "-qq", "-s", "1000", "-e", "trace=execve", "-e", "signal=none", "-o", trace, *check]
+    watched = ["strace", "-ff", "-qq", "-s", "1000", "-e", "trace=execve,process", "-e", "signal=none", "-o", place / "of", *check]
     subprocess.run(watched, capture_output=True, cwd="/", check=False)
-    calls = re.findall(r"^(\d+) +execve\(\"[^\"]*\", (\[.*\]), .*\) = 0$", Path(trace).read_text(), re.MULTILINE)
-    # The first process is check. What a child becomes, or starts, is a part of that child.
-    own, first = calls[0][0], {}
-    for process, words in calls:
-        if process != own:
-            first.setdefault(process, ast.literal_eval(words))
-    return [[words, seconds(machine.as_service(*words))] for words in first.values()]
+    calls = {path.suffix[1:]: path.read_text().splitlines() for path in place.iterdir()}
+    # The thread that has begun it is the one with the first number; what a program becomes, or starts, is a part of it.
+    threads, programs = [min(calls, key=int)], []
+    for thread in threads:
+        for line in calls[thread]:
+            if started := re.match(r"(?:clone3?|v?fork)\(.*= (\d+)$", line):
+                (threads if "CLONE_THREAD" in line else programs).append(started[1])
+    words = [first_words(calls[program]) for program in programs]
+    return [[line, seconds(machine.as_service(*line))] for line in words if line]
+
+
+def first_words(calls):
+    """The command line of the first program that a process has become."""
+    found = (re.match(r'execve\("[^"]*", (\[.*\]), .*\) = 0$', line) for line in calls)
+    return next((ast.literal_eval(call[1]) for call in found if call), None)
