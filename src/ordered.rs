@@ -20,6 +20,6 @@ mod tests {
         assert_eq!(collect::<BTreeMap<_, _>, _>(items), items.into_iter().collect());
         assert_eq!(collect::<BTreeSet<_>, _>(items), items.into_iter().collect());
         assert_eq!(collect::<BTreeMap<_, _>, _>(items).get(&1), Some(&"later"), "the last of the same key counts");
-        assert_eq!(collect::<BTreeSet<u8>, _>([]), BTreeSet::new());
+        assert_eq!(collect::<BTreeSet<u8>, u8>([]), BTreeSet::new());
     }
 }

@@ -189,8 +189,7 @@ impl Postfix {
 
 /// The value of a parameter in what `postconf -x` prints: a line `NAME = VALUE` for each that Postfix knows.
 pub fn in_listing<'l>(listing: &'l str, parameter: &str) -> Option<&'l str> {
-    let values = listing.lines().filter_map(|line| line.strip_prefix(parameter)?.strip_prefix(" ="));
-    values.last().map(str::trim)
+    listing.lines().find_map(|line| line.strip_prefix(parameter)?.strip_prefix(" =")).map(str::trim)
 }
 
 fn ask(command: &mut Command) -> Result<Answer> {
