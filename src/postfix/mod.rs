@@ -19,7 +19,7 @@ mod settings;
 use anyhow::{Result, bail, ensure};
 
 pub use address::{Acceptance, Notes, acceptance, rewritten};
-pub use settings::{Postfix, Runner, plain_path};
+pub use settings::{Runner, Postfix, in_listing, plain_path};
 
 use settings::SIGNATURE;
 
@@ -191,9 +191,9 @@ fn check_name(transport: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many deliveries run at a time for a further address: half of what the gateway's own has, so that a flood leaves
-/// it the processor too.
-const FURTHER: &str = "2";
+/// How many deliveries run at a time for a further address: one, so that on two cores a flood to it leaves the other one
+/// to the gateway's own.
+const FURTHER: &str = "1";
 
 /// The transport as one line, from the fragment.
 fn service_line(wanted: &Wanted, transport: &str) -> String {
@@ -297,7 +297,7 @@ mod tests {
         let expected = [("mailsudo", "ops@example.com"), ("mailsudo-2", "a@x"), ("mailsudo-3", "b@x")];
         assert_eq!(transports, expected.map(|(transport, address)| (transport.to_owned(), address)));
         let line = service_line(&wanted, "mailsudo-2");
-        assert!(line.starts_with("mailsudo-2 unix - n n - 2 pipe flags=Rq user=mailsudo "), "{line}");
+        assert!(line.starts_with("mailsudo-2 unix - n n - 1 pipe flags=Rq user=mailsudo "), "{line}");
     }
 
     #[test]

@@ -26,6 +26,8 @@ const OLD_SIGNATURE: &str =
 pub struct Postfix {
     folder: PathBuf,
     runner: Runner,
+    /// What `postconf -x` has printed, where it was asked for all parameters at once.
+    listing: Option<String>,
 }
 
 impl Postfix {
@@ -35,22 +37,26 @@ impl Postfix {
     ///
     /// Postfix is not installed or not set up, or main.cf could not hold the folder's name.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_with(folder, run_to_end)
+        Self::checked(folder, run_to_end, None)
     }
 
-    /// The same, with another way to run its programs.
+    /// The same, with another way to run its programs, and with the values that `postconf -x` has printed as `listing`.
     ///
     /// # Errors
     ///
     /// As for [`Self::open`].
-    pub fn open_with(folder: &Path, runner: Runner) -> Result<Self> {
+    pub fn as_listed(folder: &Path, runner: Runner, listing: String) -> Result<Self> {
+        Self::checked(folder, runner, Some(listing))
+    }
+
+    fn checked(folder: &Path, runner: Runner, listing: Option<String>) -> Result<Self> {
         plain_path(folder)?;
         ensure!(
             folder.join("main.cf").is_file() && folder.join("master.cf").is_file(),
             "{} has no main.cf and master.cf: set Postfix up first",
             folder.display()
         );
-        Ok(Self { folder: folder.to_owned(), runner })
+        Ok(Self { folder: folder.to_owned(), runner, listing })
     }
 
     /// The folder.
@@ -99,6 +105,9 @@ impl Postfix {
     /// The value in force of a parameter of main.cf, with every `$name` in it expanded; empty for one that Postfix does
     /// not know.
     pub(super) fn in_force(&self, parameter: &str) -> Result<String> {
+        if let Some(listing) = &self.listing {
+            return Ok(in_listing(listing, parameter).unwrap_or_default().to_owned());
+        }
         let output = self.postconf(&["-hx", parameter])?;
         Ok(if output.status.success() { output.out.trim().to_owned() } else { String::new() })
     }
@@ -176,6 +185,11 @@ impl Postfix {
         (self.runner)(command.stdin(Stdio::null()))
             .with_context(|| format!("cannot run {program}: install Postfix first"))
     }
+}
+
+/// The value of a parameter in what `postconf -x` prints: a line `NAME = VALUE` for each that Postfix knows.
+pub fn in_listing<'l>(listing: &'l str, parameter: &str) -> Option<&'l str> {
+    listing.lines().find_map(|line| line.strip_prefix(parameter)?.strip_prefix(" =")).map(str::trim)
 }
 
 fn run_to_end(command: &mut Command) -> Result<Answer> {
