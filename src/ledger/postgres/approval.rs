@@ -27,7 +27,7 @@ impl ApprovalQueries for Postgres {
         let sql = format!(
             "SELECT {} FROM mailsudo.approvals a JOIN mailsudo.requests r ON r.id = a.id
              WHERE a.is_open AND r.state = 'pending' ORDER BY a.until, a.id LIMIT $1",
-            COLUMNS.split(", ").map(|column| format!("r.{}", column.trim())).collect::<Vec<_>>().join(", ")
+            record::columns_of("r")
         );
         let rows = self.one(&sql, &[i64::from(most).into()])?.rows;
         rows.into_iter().map(|mut row| record::read(&mut row)).collect()
@@ -68,7 +68,7 @@ impl ApprovalTransaction for PostgresTransaction {
         let row = Written::new(record);
         let (node, token) = self.writer();
         let values = row.claim(from.word(), node, token);
-        Ok(self.one(&record::claim_sql(), &values)?.changed() == 1)
+        Ok(self.one(record::CLAIM, &values)?.changed() == 1)
     }
 
     fn insert_approval(&mut self, approval: &ApprovalRecord) -> Result<(), LedgerError> {

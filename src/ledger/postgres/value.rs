@@ -98,6 +98,14 @@ impl Row {
         Ok(Self(cells.into_iter()))
     }
 
+    /// The next `count` columns as a row of their own; `None` where the first of them is null, as all are of a row that
+    /// is not there.
+    pub(super) fn part(&mut self, count: usize) -> Option<Self> {
+        let cells: Vec<_> = self.0.by_ref().take(count).collect();
+        cells.first()?.as_ref()?;
+        Some(Self(cells.into_iter()))
+    }
+
     pub(super) fn maybe_bytes(&mut self, what: &'static str) -> Result<Option<Bytes>, LedgerError> {
         self.0.next().ok_or(LedgerError::Corrupt(what))
     }
