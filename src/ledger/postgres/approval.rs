@@ -27,7 +27,7 @@ impl ApprovalQueries for Postgres {
         let sql = format!(
             "SELECT {} FROM mailsudo.approvals a JOIN mailsudo.requests r ON r.id = a.id
              WHERE a.is_open AND r.state = 'pending' ORDER BY a.until, a.id LIMIT $1",
-            record::columns_of("r")
+            COLUMNS.split(", ").map(|column| format!("r.{}", column.trim())).collect::<Vec<_>>().join(", ")
         );
         let rows = self.one(&sql, &[i64::from(most).into()])?.rows;
         rows.into_iter().map(|mut row| record::read(&mut row)).collect()

@@ -2,7 +2,7 @@
 //! exclude each other, and then reads all that a decision needs. In: its answer. Out: [`Begun`].
 
 use super::chain;
-use super::record::{self, columns_of};
+use super::record;
 use super::statements::lockout_from;
 use super::value::Row;
 use crate::ledger::{ChainPoint, LedgerError, Lockout, Record};
@@ -14,16 +14,7 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 /// Locks the ledger, and reads it with what is known of the request `$1` and of the user `$2`. `$3` is the token of this
 /// delivery, which has the request's lock if that is still held for `$4` seconds; no wait is longer than `$5`
 /// milliseconds.
-pub(super) fn begin_sql() -> String {
-    format!(
-        "SELECT (b.ledger).version, (b.ledger).readable_from, (b.ledger).gateway, (b.ledger).watermark, (b.ledger).lost_until,
-             b.quiet_for, (b.ledger).system_id, (b.ledger).timeline, b.system_id, b.timeline, b.standbys, b.is_own,
-             b.newest_step, b.number, b.head, (b.lockout).until, (b.lockout).told, (b.lockout).counted_to, {},
-             (b.known).token, (b.known).written
-         FROM mailsudo.begin_transaction($1, $2, $3, $4, $5) AS b",
-        columns_of("(b.known)")
-    )
-}
+pub(super) const BEGIN_TRANSACTION: &str = "SELECT mailsudo.begin_transaction($1, $2, $3, $4, $5)";
 
 /// Which database it is: its system identifier and timeline. Another one may have lost what was recorded.
 #[derive(PartialEq, Eq)]
@@ -73,8 +64,9 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// Reads the answer to [`begin_sql`].
+    /// Reads the answer to [`BEGIN_TRANSACTION`].
     pub(super) fn read(answer: Option<Row>) -> Result<Self, LedgerError> {
+        // The columns are those of the type mailsudo.begun.
         let mut row = answer.ok_or(LedgerError::Corrupt("lack of a row in mailsudo.ledger"))?;
         Ok(Self {
             version: row.int("schema")?,

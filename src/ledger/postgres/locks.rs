@@ -22,7 +22,7 @@ use crate::limits::{POSTFIX_MARGIN, UNLOCK};
 use crate::protocol::RequestId;
 
 /// Takes the lock of `$1`: answers that it did, or who holds it.
-const TAKE: &str = "SELECT is_taken, token, holder FROM mailsudo.take_lock($1, $2, $3, $4, $5, $6)";
+const TAKE: &str = "SELECT mailsudo.take_lock($1, $2, $3, $4, $5, $6)";
 
 pub(super) fn lock(
     session: &Rc<RefCell<Session>>,
@@ -45,15 +45,16 @@ pub(super) fn lock(
             known.as_slice().into(),
         ];
         let answer = session.borrow_mut().repeat(&[statement(TAKE, &values)], deadline)?.pop();
-        let Some(mut row) = answer.and_then(Answer::row) else {
-            return Ok(None);
-        };
+        let returned = answer.ok_or(LedgerError::Corrupt("answer"))?.returned()?;
+        let mut row = returned.ok_or(LedgerError::Corrupt("answer"))?;
         if row.flag("answer")? {
             terms.locked.borrow_mut().push(*id);
             let held = Held { session: Rc::clone(session), terms: Rc::clone(terms), id: *id };
             return Ok(Some(RequestLock { held: Box::new(held) }));
         }
-        let token = row.bytes("token")?.to_vec();
+        let Some(token) = row.maybe_bytes("token")?.map(|token| token.to_vec()) else {
+            return Ok(None);
+        };
         if before.as_ref() == Some(&token) || !is_dead(&row.text("holder")?) {
             return Ok(None);
         }

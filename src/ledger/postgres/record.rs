@@ -5,18 +5,13 @@ use crate::ledger::{LedgerError, Record, State, StoredReply};
 use crate::limits::HOLD_MARGIN;
 use crate::protocol::{RequestId, RunResult};
 
-/// The columns of a record, in the order of [`read`] and [`insert_sql`].
+/// The columns of a record, in the order of [`read`] and [`insert_sql`]. The type mailsudo.begun has them in the same one.
 pub(super) const COLUMNS: &str = "id, user_name, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
      started, finished, result, reply_to, reply, replied, queue_id, audit_lost, holds_until";
 
 /// The request with this id.
 pub(super) fn record_of(id: &[u8]) -> Result<RequestId, LedgerError> {
     id.try_into().map(RequestId::from_bytes).map_err(|_| LedgerError::Corrupt("id"))
-}
-
-/// The columns of a record that stands in `row`.
-pub(super) fn columns_of(row: &str) -> String {
-    COLUMNS.split(", ").map(|column| format!("{row}.{}", column.trim())).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes a first record, if neither the request nor its step is recorded: an expression, which says whether it did.

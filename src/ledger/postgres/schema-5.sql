@@ -3,10 +3,11 @@
 -- sets search_path for its transaction first, so that all that follows in it means pg_catalog.
 
 -- Takes the lock of a request, or says who holds it. It may run twice. `known` is the token of a holder that is dead.
-CREATE FUNCTION mailsudo.take_lock(request bytea, own bytea, its_holder text, its_node text, lasts bigint, known bytea)
-RETURNS TABLE (is_taken boolean, token bytea, holder text)
+CREATE FUNCTION mailsudo.take_lock(
+    request bytea, own bytea, its_holder text, its_node text, lasts bigint, known bytea,
+    OUT is_taken boolean, OUT other_token bytea, OUT other_holder text
+)
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 BEGIN
     -- The lock need not be durable by itself: a commit of the record, which is, makes it so.
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config('synchronous_commit', 'off', true);
@@ -14,10 +15,10 @@ BEGIN
         VALUES (request, own, its_holder, its_node, clock_timestamp() + lasts * interval '1 second')
         ON CONFLICT (id) DO UPDATE SET token = own, holder = its_holder, node = its_node, ends = excluded.ends
         WHERE held.ends <= clock_timestamp() OR held.token = known;
-    IF FOUND THEN
-        RETURN QUERY SELECT true, NULL::bytea, NULL::text;
-    ELSE
-        RETURN QUERY SELECT false, l.token, l.holder FROM mailsudo.locks l WHERE l.id = request AND l.ends > clock_timestamp();
+    is_taken := FOUND;
+    IF NOT is_taken THEN
+        SELECT l.token, l.holder INTO other_token, other_holder FROM mailsudo.locks l
+            WHERE l.id = request AND l.ends > clock_timestamp();
     END IF;
 END $$;
 
@@ -29,41 +30,54 @@ BEGIN
     UPDATE mailsudo.locks SET ends = '-infinity' WHERE id = request AND token = own;
 END $$;
 
+-- What a transaction finds when it begins: the ledger, the server, the end of the audit chain, the user, and the request's record.
+CREATE TYPE mailsudo.begun AS (
+    version bigint, readable_from bigint, gateway text, watermark bigint, lost_until bigint, quiet_for bigint,
+    stored_system_id text, stored_timeline text, system_id text, timeline text, standbys text, is_own boolean, newest_step bigint,
+    number bigint, head bytea, until bigint, told boolean, counted_to bigint, id bytea, user_name text, command text, arguments text,
+    signed bigint, first_seen bigint, state text, reason text, step bigint, run_as text, argv text, started bigint, finished bigint,
+    result text, reply_to text, reply bytea, replied bigint, queue_id text, audit_lost bigint, holds_until bigint, token bytea,
+    written bigint
+);
+
 -- Begins a transaction about a request: locks the one row of mailsudo.ledger, and then reads all that a decision needs. For this
 -- transaction alone: no wait for a lock, and no open transaction of a node that has stopped, beyond `most` milliseconds; a commit
--- that is never cancelled half way; and at least local and standby durability.
-CREATE FUNCTION mailsudo.begin_transaction(request bytea, its_user text, own bytea, margin bigint, most text)
-RETURNS TABLE (
-    ledger mailsudo.ledger, quiet_for bigint, system_id text, timeline text, standbys text, number bigint, head bytea,
-    is_own boolean, newest_step bigint, lockout mailsudo.lockouts, known mailsudo.requests
-)
+-- that is never cancelled half way; and at least local and standby durability. `own` is the token of a delivery that has the
+-- request's lock, if it is held for `margin` more seconds.
+CREATE FUNCTION mailsudo.begin_transaction(request bytea, its_user text, own bytea, margin bigint, most text) RETURNS mailsudo.begun
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
-    locked mailsudo.ledger;
+    ledger mailsudo.ledger;
+    begun mailsudo.begun;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
     PERFORM set_config('lock_timeout', most, true), set_config('idle_in_transaction_session_timeout', most, true),
         set_config('statement_timeout', '0', true),
         set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply'
             THEN 'remote_apply' ELSE 'on' END, true);
-    SELECT l.* INTO locked FROM mailsudo.ledger l FOR UPDATE;
+    SELECT l.* INTO ledger FROM mailsudo.ledger l FOR UPDATE;
     IF NOT FOUND THEN
-        RETURN;
+        RETURN NULL;
     END IF;
     -- A statement of its own after the lock is held: it sees all that was committed before.
-    RETURN QUERY SELECT locked, ceil(extract(epoch FROM locked.quiet_until - clock_timestamp()))::bigint,
+    SELECT ledger.version, ledger.readable_from, ledger.gateway, ledger.watermark, ledger.lost_until,
+        ceil(extract(epoch FROM ledger.quiet_until - clock_timestamp()))::bigint, ledger.system_id, ledger.timeline,
         (SELECT c.system_identifier::text FROM pg_control_system() c), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
-        current_setting('synchronous_standby_names'), chain.number, chain.head,
+        current_setting('synchronous_standby_names'),
         EXISTS (SELECT FROM mailsudo.locks l
             WHERE l.id = request AND l.token = own AND l.ends > clock_timestamp() + margin * interval '1 second'),
-        (SELECT max(s.step) FROM mailsudo.requests s WHERE s.user_name = its_user), k, r
-        FROM (SELECT) AS one
-        LEFT JOIN (SELECT t.number, t.head FROM
-            (SELECT e.number, e.head FROM mailsudo.events e UNION ALL SELECT c.number, c.head FROM mailsudo.checkpoint c) AS t
-            ORDER BY t.number DESC LIMIT 1) AS chain ON true
-        LEFT JOIN mailsudo.lockouts k ON k.user_name = its_user
-        LEFT JOIN mailsudo.requests r ON r.id = request;
+        (SELECT max(s.step) FROM mailsudo.requests s WHERE s.user_name = its_user),
+        chain.number, chain.head, o.until, o.told, o.counted_to, r.id, r.user_name, r.command, r.arguments, r.signed, r.first_seen,
+        r.state, r.reason, r.step, r.run_as, r.argv, r.started, r.finished, r.result, r.reply_to, r.reply, r.replied, r.queue_id,
+        r.audit_lost, r.holds_until, r.token, r.written
+    INTO begun
+    FROM (SELECT) AS one
+    LEFT JOIN (SELECT t.number, t.head FROM
+        (SELECT e.number, e.head FROM mailsudo.events e UNION ALL SELECT c.number, c.head FROM mailsudo.checkpoint c) AS t
+        ORDER BY t.number DESC LIMIT 1) AS chain ON true
+    LEFT JOIN mailsudo.lockouts o ON o.user_name = its_user
+    LEFT JOIN mailsudo.requests r ON r.id = request;
+    RETURN begun;
 END $$;
 
 -- Ends the transaction where something is not as it must be, such as a record that another delivery has changed.
@@ -122,11 +136,12 @@ BEGIN
     ON CONFLICT ON CONSTRAINT counters_pkey DO UPDATE SET value = known.value + excluded.value;
 END $$;
 
--- What a request's record says after a commit, and for whom commits wait.
-CREATE FUNCTION mailsudo.read_back(request bytea) RETURNS TABLE (token bytea, written bigint, standbys text)
+-- What a request's record says after a commit, and for whom commits wait. It is called outside any transaction.
+CREATE FUNCTION mailsudo.read_back(request bytea, OUT token bytea, OUT written bigint, OUT standbys text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN QUERY SELECT r.token, r.written, current_setting('synchronous_standby_names') FROM mailsudo.requests r WHERE r.id = request;
+    SELECT r.token, r.written, current_setting('synchronous_standby_names') INTO token, written, standbys
+        FROM mailsudo.requests r WHERE r.id = request;
 END $$;
 
 -- Marks a reply as sent, and counts it with its event if it was not marked before. It may run twice.

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::begin::{BEGIN, Begun, begin_sql};
+use super::begin::{BEGIN, BEGIN_TRANSACTION, Begun};
 use super::chain::{self, NewEvent};
 use super::count::{self, Added};
 use super::record::record_of;
@@ -83,11 +83,10 @@ impl PostgresTransaction {
             HOLD_MARGIN.as_secs().cast_signed().into(),
             milliseconds.as_str().into(),
         ];
-        let begin = begin_sql();
-        let statements = [statement(BEGIN, &[]), statement(&begin, &values)];
+        let statements = [statement(BEGIN, &[]), statement(BEGIN_TRANSACTION, &values)];
         let answer = session.borrow_mut().repeat(&statements, Instant::now() + terms.timeout)?.pop();
         let open = Open { session, is_open: true };
-        let begun = Begun::read(answer.and_then(Answer::row))?;
+        let begun = Begun::read(answer.ok_or(LedgerError::Corrupt("answer"))?.returned()?)?;
         let is_locked = terms.locked.borrow().contains(id);
         let mut transaction = Self {
             terms,
@@ -180,10 +179,11 @@ impl PostgresTransaction {
 
     /// Reads back what was committed.
     fn read_back(&self, written: i64) -> Result<(), LedgerError> {
-        let sql = "SELECT token, written, standbys FROM mailsudo.read_back($1)";
+        let sql = "SELECT mailsudo.read_back($1)";
         let unread = |what: String| LedgerError::Unproven(format!("the row could not be read back: {what}"));
         let id = self.id.as_bytes().as_slice();
-        let row = self.one(sql, &[id.into()]).map_err(|fault| unread(LedgerError::from(fault).to_string()))?.row();
+        let answer = self.one(sql, &[id.into()]).map_err(|fault| unread(LedgerError::from(fault).to_string()))?;
+        let row = answer.returned()?.and_then(|mut found| found.part(3));
         let mut row = row.ok_or_else(|| unread("it is not there".to_owned()))?;
         if row.bytes("token")?.as_ref() != self.terms.token || row.int("count of writes")? != written {
             return Err(LedgerError::Unproven("the row that was read back is another delivery's".to_owned()));

@@ -46,6 +46,11 @@ impl Answer {
         self.rows.into_iter().next()
     }
 
+    /// The columns of the one value that a function has returned; `None` where it is null.
+    pub(super) fn returned(self) -> Result<Option<Row>, LedgerError> {
+        self.row().ok_or(LedgerError::Corrupt("answer"))?.composite("answer")
+    }
+
     /// How many rows were changed: the last word of the tag.
     pub(super) fn changed(&self) -> u64 {
         self.tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
