@@ -152,6 +152,25 @@ fn a_connection_that_is_cut_elsewhere_is_made_anew() {
 }
 
 #[test]
+fn what_is_old_is_pruned_also_on_a_new_connection() {
+    for how in [Cut::Before, Cut::After] {
+        let (mut test_gateway, database) = gateway(server());
+        test_gateway.deliver(&test_gateway.request("count", &[]));
+        server().sql(&database, "UPDATE mailsudo.requests SET replied = 1000, signed = 1000");
+        test_gateway.clock.forward(60);
+        let proxy = Proxy::new(&socket(server()), how, "mailsudo.prune(", 1);
+        set(&test_gateway, &format!("url = \"postgresql://{DELIVER}@/{database}?host={}\"", proxy.folder().display()));
+        let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+        assert!(proxy.has_cut() && ended.deferred.is_none() && ended.replies.len() == 1, "{how:?}: {ended:?}");
+        assert_eq!(
+            server().sql(&database, "SELECT count(*), min(signed) > 1000 FROM mailsudo.requests"),
+            "1|t",
+            "{how:?}"
+        );
+    }
+}
+
+#[test]
 fn a_server_that_is_killed_during_the_run_is_waited_for() {
     let server = Server::start("");
     let (mut test_gateway, database) = new(&server, "");

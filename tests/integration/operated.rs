@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use mailsudo::config::{Gateway, Trusted};
 use mailsudo::evidence::{Found, Verified, against, read_witnesses, verify};
-use mailsudo::ledger;
+use mailsudo::ledger::{self, Filter, Record};
 use mailsudo::pipeline::Resumed;
 use mailsudo::system::clock::{Clock, SystemClock};
 
@@ -76,6 +76,40 @@ fn a_ledger_of_each_older_schema_waits_for_its_migration_and_keeps_its_requests(
         let verified = verified(&test_gateway);
         assert_eq!((verified.faults.as_slice(), verified.without_event), (&[][..], 1), "{schema}");
     }
+}
+
+/// Among many requests few have that command.
+#[test]
+fn what_a_sysadmin_asks_of_one_command_reads_its_index() {
+    let (test_gateway, database) = new(server(), "");
+    server().sql(
+        &database,
+        "INSERT INTO mailsudo.requests (id, user_name, command, arguments, signed, first_seen, state, audit_lost, node, token, written)
+             SELECT sha256(int8send(n)), 'u' || n % 100, CASE WHEN n % 5000 = 7 THEN 'rare' ELSE 'often' END, '', n, n, 'finished', 0,
+                 'mx', 'x', 1
+             FROM generate_series(1, 20000) AS n;
+         ANALYZE mailsudo.requests",
+    );
+    let read = || -> u64 {
+        let sql = "SELECT pg_stat_force_next_flush(); SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
+             WHERE schemaname = 'mailsudo') FROM pg_stat_user_tables WHERE relname = 'requests'";
+        server().sql(&database, sql).trim().parse().expect("a count")
+    };
+    let before = read();
+    let mut found = Vec::new();
+    let filter = Filter { command: Some("rare".to_owned()), limit: Some(50), ..Filter::default() };
+    let mut take = |record: Record| {
+        found.push(record.first_seen.seconds());
+        Ok(())
+    };
+    open(&test_gateway).expect("a ledger").list(&filter, &mut take).expect("read");
+    assert_eq!(found, [15007, 10007, 5007, 7]);
+    // A session counts what it did when it ends.
+    let counted = (0..100).map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        read() - before
+    });
+    assert_eq!(counted.into_iter().find(|count| *count > 0), Some(4), "only these were read");
 }
 
 /// The first node has been upgraded to a later mailsudo, which this one has never heard of, and which says that this one may
