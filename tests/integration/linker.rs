@@ -43,7 +43,7 @@ fn the_release_program_has_its_functions_in_order() {
     let words = ["-fuse-ld=lld", "one.rcgu.o", "-o", "x/release/deps/mailsudo-1"];
     fs::create_dir_all(folder.path().join("x/release/deps")).expect("a folder");
     let order = "x/release/deps/mailsudo-1.order";
-    let flag = format!("-Wl,--symbol-ordering-file={order},--no-warn-symbol-ordering");
+    let flag = format!("-Xlinker --symbol-ordering-file={order} -Wl,--no-warn-symbol-ordering");
     assert_eq!(called(folder.path(), &words), format!("{} {flag}", words.join(" ")));
 
     let order = fs::read_to_string(folder.path().join(order)).expect("the order");
@@ -58,10 +58,11 @@ fn the_release_program_has_its_functions_in_order() {
 fn any_other_program_is_linked_as_cc_links_it() {
     let folder = TempDir::new().expect("a folder");
     for words in [
-        ["-fuse-ld=lld", "one.rcgu.o", "-o", "x/debug/deps/mailsudo-1"],
-        ["-fuse-ld=lld", "one.rcgu.o", "-o", "x/release/deps/integration-1"],
-        ["-fuse-ld=bfd", "one.rcgu.o", "-o", "x/release/deps/mailsudo-1"],
-    ] {
-        assert_eq!(called(folder.path(), &words), words.join(" "));
+        &["-fuse-ld=lld", "one.rcgu.o", "-o", "x/debug/deps/mailsudo-1"],
+        &["-fuse-ld=lld", "one.rcgu.o", "-o", "x/release/deps/integration-1"],
+        &["-fuse-ld=bfd", "one.rcgu.o", "-o", "x/release/deps/mailsudo-1"],
+        &["-fuse-ld=lld", "-fuse-ld=bfd", "one.rcgu.o", "-o", "x/release/deps/mailsudo-1"],
+    ] as [&[&str]; 4] {
+        assert_eq!(called(folder.path(), words), words.join(" "));
     }
 }
