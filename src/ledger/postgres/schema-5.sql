@@ -1,13 +1,12 @@
 -- Schema 5 adds functions for what every delivery does. A function's plans are kept by the server's process, and so by a pooler's
 -- connections; statements that a client sends are planned each time (docs/decisions/0054). They run with the caller's rights.
 
--- For the rest of a transaction: all names without a schema are pg_catalog's, and a plan is made once, for all values, and by the
--- indices: it is kept while the ledger grows from nothing to millions of requests.
+-- For the rest of a transaction: all names without a schema are pg_catalog's, and a plan is made once, for all values. So each statement
+-- below is such that its plan goes by an index: it is kept while the ledger grows from nothing to millions of requests.
 CREATE FUNCTION mailsudo.settle() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
-        pg_catalog.set_config('enable_seqscan', 'off', true);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true);
 END $$;
 
 -- Takes the lock of a request, or says who holds it. It may run twice. `known` is the token of a holder that is dead.
