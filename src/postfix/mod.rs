@@ -19,7 +19,7 @@ mod settings;
 use anyhow::{Result, bail, ensure};
 
 pub use address::{Acceptance, Notes, acceptance, rewritten};
-pub use settings::{Runner, Postfix, in_listing, plain_path};
+pub use settings::{Postfix, Runner, in_listing, plain_path};
 
 use settings::SIGNATURE;
 

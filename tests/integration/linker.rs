@@ -49,7 +49,11 @@ fn the_release_program_has_its_functions_in_order() {
     let order = fs::read_to_string(folder.path().join(order)).expect("the order");
     let names: Vec<_> = order.lines().collect();
     let at = listed.lines().position(|name| name == ours).expect("its place");
-    assert_eq!(names.get(at..at + 2), Some([one.as_str(), &two].as_slice()), "each function of that name, at its place");
+    assert_eq!(
+        names.get(at..at + 2),
+        Some([one.as_str(), &two].as_slice()),
+        "each function of that name, at its place"
+    );
     assert!(!names.contains(&"unlisted"));
     assert_eq!(names.len(), listed.lines().count() + 1, "the others as they stand in the list");
 }

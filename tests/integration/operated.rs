@@ -78,23 +78,27 @@ fn a_ledger_of_each_older_schema_waits_for_its_migration_and_keeps_its_requests(
     }
 }
 
-/// Among many requests few have that command.
+/// Twenty thousand requests; four of them have the command `rare`.
+fn fill(database: &str) {
+    server().sql(
+        database,
+        "INSERT INTO mailsudo.requests (id, user_name, command, arguments, signed, first_seen, state, replied, audit_lost, node, token, written)
+             SELECT sha256(int8send(n)), 'u' || n % 100, CASE WHEN n % 5000 = 7 THEN 'rare' ELSE 'often' END, '', n, n, 'finished', n, 0,
+                 'mx', 'x', 1
+             FROM generate_series(1, 20000) AS n;
+         ANALYZE",
+    );
+}
+
+/// How many rows and index entries of requests were read so far.
+const ROWS_READ: &str = "SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
+     WHERE schemaname = 'mailsudo' AND relname = 'requests') FROM pg_stat_user_tables WHERE relname = 'requests'";
+
 #[test]
 fn what_a_sysadmin_asks_of_one_command_reads_its_index() {
     let (test_gateway, database) = new(server(), "");
-    server().sql(
-        &database,
-        "INSERT INTO mailsudo.requests (id, user_name, command, arguments, signed, first_seen, state, audit_lost, node, token, written)
-             SELECT sha256(int8send(n)), 'u' || n % 100, CASE WHEN n % 5000 = 7 THEN 'rare' ELSE 'often' END, '', n, n, 'finished', 0,
-                 'mx', 'x', 1
-             FROM generate_series(1, 20000) AS n;
-         ANALYZE mailsudo.requests",
-    );
-    let read = || -> u64 {
-        let sql = "SELECT pg_stat_force_next_flush(); SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
-             WHERE schemaname = 'mailsudo') FROM pg_stat_user_tables WHERE relname = 'requests'";
-        server().sql(&database, sql).trim().parse().expect("a count")
-    };
+    fill(&database);
+    let read = || -> u64 { server().sql(&database, ROWS_READ).parse().expect("a count") };
     let before = read();
     let mut found = Vec::new();
     let filter = Filter { command: Some("rare".to_owned()), limit: Some(50), ..Filter::default() };
@@ -110,6 +114,30 @@ fn what_a_sysadmin_asks_of_one_command_reads_its_index() {
         read() - before
     });
     assert_eq!(counted.into_iter().find(|count| *count > 0), Some(4), "only these were read");
+}
+
+/// A pooler's connection: its process keeps plans, also those that it has made while the ledger was empty.
+#[test]
+fn a_session_that_serves_many_deliveries_reads_by_indices() {
+    let (_test_gateway, database) = new(server(), "");
+    let deliver = format!(
+        "SET ROLE {DELIVER};
+         SELECT mailsudo.take_lock(sha256('a'), 'x', 'h', 'n', 1, 'x') FROM generate_series(1, 10);
+         SELECT (mailsudo.begin_transaction(sha256('a'), 'u1', 'x', 1, '1000')).number FROM generate_series(1, 10);
+         SELECT mailsudo.read_back(sha256('a')) FROM generate_series(1, 10);
+         SELECT mailsudo.end_delivery(sha256('a'), 1, 0, '', 'x', 'n', '1', 60, 0) FROM generate_series(1, 10);
+         SELECT mailsudo.prune(0, 20, 0, '') FROM generate_series(1, 10);
+         RESET ROLE;"
+    );
+    let rows = "INSERT INTO mailsudo.requests (id, user_name, command, arguments, signed, first_seen, state, replied, audit_lost,
+             node, token, written)
+         SELECT sha256(int8send(n)), 'u' || n % 100, 'often', '', n, n, 'finished', n, 0, 'mx', 'x', 1
+         FROM generate_series(1, 20000) AS n;";
+    let read = format!("SELECT pg_stat_force_next_flush(); SELECT 'read', ({ROWS_READ});");
+    let said = server().sql(&database, &format!("{deliver}{rows}{read}{deliver}{read}"));
+    let mut read = said.lines().filter_map(|line| line.strip_prefix("read|")?.parse::<u64>().ok());
+    let (before, after) = (read.next().expect("a count"), read.next().expect("a count"));
+    assert!(after - before < 200, "{} rows and index entries were read", after - before);
 }
 
 /// The first node has been upgraded to a later mailsudo, which this one has never heard of, and which says that this one may

@@ -1,6 +1,13 @@
 -- Schema 5 adds functions for what every delivery does. A function's plans are kept by the server's process, and so by a pooler's
--- connections; statements that a client sends are planned each time (docs/decisions/0054). They run with the caller's rights. Each
--- sets search_path for its transaction first, so that all that follows in it means pg_catalog.
+-- connections; statements that a client sends are planned each time (docs/decisions/0054). They run with the caller's rights.
+
+-- For the rest of a transaction: all names without a schema are pg_catalog's, and a plan is made once, for all values. So each statement
+-- below is such that its plan goes by an index: it is kept while the ledger grows from nothing to millions of requests.
+CREATE FUNCTION mailsudo.settle() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true);
+END $$;
 
 -- Takes the lock of a request, or says who holds it. It may run twice. `known` is the token of a holder that is dead.
 CREATE FUNCTION mailsudo.take_lock(
@@ -10,7 +17,8 @@ CREATE FUNCTION mailsudo.take_lock(
 LANGUAGE plpgsql AS $$
 BEGIN
     -- The lock need not be durable by itself: a commit of the record, which is, makes it so.
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config('synchronous_commit', 'off', true);
+    PERFORM mailsudo.settle();
+    PERFORM set_config('synchronous_commit', 'off', true);
     INSERT INTO mailsudo.locks AS held (id, token, holder, node, ends)
         VALUES (request, own, its_holder, its_node, clock_timestamp() + lasts * interval '1 second')
         ON CONFLICT (id) DO UPDATE SET token = own, holder = its_holder, node = its_node, ends = excluded.ends
@@ -26,7 +34,8 @@ END $$;
 CREATE FUNCTION mailsudo.release_lock(request bytea, own bytea) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config('synchronous_commit', 'off', true);
+    PERFORM mailsudo.settle();
+    PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE mailsudo.locks SET ends = '-infinity' WHERE id = request AND token = own;
 END $$;
 
@@ -50,7 +59,7 @@ DECLARE
     ledger mailsudo.ledger;
     begun mailsudo.begun;
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+    PERFORM mailsudo.settle();
     PERFORM set_config('lock_timeout', most, true), set_config('idle_in_transaction_session_timeout', most, true),
         set_config('statement_timeout', '0', true),
         set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply'
@@ -66,7 +75,7 @@ BEGIN
         current_setting('synchronous_standby_names'),
         EXISTS (SELECT FROM mailsudo.locks l
             WHERE l.id = request AND l.token = own AND l.ends > clock_timestamp() + margin * interval '1 second'),
-        (SELECT max(s.step) FROM mailsudo.requests s WHERE s.user_name = its_user),
+        (SELECT s.step FROM mailsudo.requests s WHERE s.user_name = its_user AND s.step IS NOT NULL ORDER BY s.step DESC LIMIT 1),
         chain.number, chain.head, o.until, o.told, o.counted_to, r.id, r.user_name, r.command, r.arguments, r.signed, r.first_seen,
         r.state, r.reason, r.step, r.run_as, r.argv, r.started, r.finished, r.result, r.reply_to, r.reply, r.replied, r.queue_id,
         r.audit_lost, r.holds_until, r.token, r.written
@@ -120,7 +129,8 @@ BEGIN
         replied = new_replied, audit_lost = new_audit_lost, holds_until = new_holds_until,
         hold_ends = CASE WHEN hold IS NULL THEN NULL ELSE coalesce(hold_ends, clock_timestamp() + hold * interval '1 second') END,
         node = new_node, token = new_token, written = new_written
-    WHERE id = request AND token = old_token AND written = old_written AND replied IS NULL;
+    -- By num_nonnulls, since `replied IS NULL` would choose the index of all that is open.
+    WHERE id = request AND token = old_token AND written = old_written AND num_nonnulls(replied) = 0;
     RETURN FOUND;
 END $$;
 
@@ -138,8 +148,9 @@ END $$;
 
 -- What a request's record says after a commit, and for whom commits wait. It is called outside any transaction.
 CREATE FUNCTION mailsudo.read_back(request bytea, OUT token bytea, OUT written bigint, OUT standbys text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM mailsudo.settle();
     SELECT r.token, r.written, current_setting('synchronous_standby_names') INTO token, written, standbys
         FROM mailsudo.requests r WHERE r.id = request;
 END $$;
@@ -148,10 +159,11 @@ END $$;
 CREATE FUNCTION mailsudo.mark_replied(request bytea, moment bigint, lost bigint, said text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true), pg_catalog.set_config('synchronous_commit', 'off', true);
+    PERFORM mailsudo.settle();
+    PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM FROM mailsudo.ledger FOR UPDATE;
     UPDATE mailsudo.requests SET replied = moment, audit_lost = greatest(audit_lost, lost)
-        WHERE id = request AND replied IS NULL AND state NOT IN ('waiting', 'started');
+        WHERE id = request AND num_nonnulls(replied) = 0 AND state NOT IN ('waiting', 'started');
     IF FOUND THEN
         UPDATE mailsudo.counters SET value = value + 1 WHERE series = 'replied';
         INSERT INTO mailsudo.events (number, at, event, head)
@@ -178,12 +190,13 @@ BEGIN
         ON CONFLICT (name) DO UPDATE SET version = excluded.version, clock = excluded.clock, last_seen = excluded.last_seen;
     END IF;
     -- What was released is removed some at a time.
-    RETURN EXISTS (SELECT FROM mailsudo.requests r WHERE r.replied < old)
+    RETURN coalesce((SELECT min(r.replied) FROM mailsudo.requests r) < old, false)
         OR EXISTS (SELECT FROM mailsudo.locks l WHERE l.ends < now() - interval '1 day' ORDER BY l.ends OFFSET 20);
 END $$;
 
 -- A sysadmin's query for the runs of one command, however few. It takes the place of the index by `seq` alone, which only pruning read:
--- mailsudo.prune is as it was, but finds requests by `id`.
+-- mailsudo.prune is as it was, but finds requests by `id`, and the oldest reply by its index: whether there is an older one than some
+-- moment, a plan that is kept would look for in all of the table.
 CREATE INDEX requests_command ON mailsudo.requests (command, first_seen, seq);
 ALTER TABLE mailsudo.requests DROP CONSTRAINT requests_seq_key;
 CREATE OR REPLACE FUNCTION mailsudo.prune(before bigint, most bigint, moment bigint, prefix text) RETURNS bigint
@@ -200,7 +213,7 @@ DECLARE
 BEGIN
     DELETE FROM mailsudo.locks WHERE id IN
         (SELECT id FROM mailsudo.locks WHERE ends < now() - interval '1 day' ORDER BY ends LIMIT most);
-    IF NOT EXISTS (SELECT FROM mailsudo.requests WHERE replied < bound) THEN
+    IF coalesce((SELECT min(replied) FROM mailsudo.requests) >= bound, true) THEN
         RETURN 0;
     END IF;
     PERFORM FROM mailsudo.ledger FOR UPDATE;

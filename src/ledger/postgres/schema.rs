@@ -144,7 +144,7 @@ pub(super) fn grant(wire: &mut Wire, role: &str) -> Result<(), LedgerError> {
          GRANT SELECT, UPDATE (lost_until, quiet_until, system_id, timeline) ON mailsudo.ledger TO {quoted};
          GRANT SELECT, INSERT ON mailsudo.events TO {quoted};
          GRANT SELECT ON mailsudo.checkpoint TO {quoted};
-         GRANT EXECUTE ON FUNCTION mailsudo.take_lock, mailsudo.release_lock, mailsudo.begin_transaction, mailsudo.require,
+         GRANT EXECUTE ON FUNCTION mailsudo.settle, mailsudo.take_lock, mailsudo.release_lock, mailsudo.begin_transaction, mailsudo.require,
              mailsudo.insert_request, mailsudo.update_request, mailsudo.count, mailsudo.read_back, mailsudo.mark_replied,
              mailsudo.end_delivery, mailsudo.prune TO {quoted};"
     );
