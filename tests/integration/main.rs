@@ -40,6 +40,7 @@ mod hostile;
 mod html_tokens;
 mod import_circles;
 mod import_order;
+mod linker;
 mod intake;
 mod lockdown;
 mod makefile;
