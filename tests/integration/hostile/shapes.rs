@@ -63,6 +63,7 @@ pub(super) const OTHERS: &[Entry] = &[
     ("tags that do not end", "not-a-request", |n| fill(&html(), "<", n, "")),
     ("one tag of many attributes", "not-a-request", |n| numbered(&(html() + "<a"), n, |k| format!(" a{k}=b"))),
     ("entities", "not-a-request", |n| fill(&html(), "&CounterClockwiseContourIntegral;", n, "")),
+    ("entities without a name", "not-a-request", |n| fill(&html(), "&aa;", n, "")),
     ("an entity without end", "not-a-request", |n| fill(&(html() + "&#"), "9", n, ";")),
     ("comments", "not-a-request", |n| fill(&html(), "<!--", n, "")),
     ("scripts that nearly end", "not-a-request", |n| fill(&(html() + "<script>"), "</scrip", n, "")),
