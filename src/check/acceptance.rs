@@ -7,8 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::Report;
-use super::postfix::parameter;
-use super::programs::{POSTFIX_SETTINGS, ask, output_of};
+use super::programs::{POSTFIX_SETTINGS, ask, output_of, parameter};
 use crate::postfix::{Acceptance, Postfix, acceptance, rewritten};
 use crate::remedy::Call;
 use crate::system::child::Answer;

@@ -5,10 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::programs::{POSTFIX_QUEUE, POSTFIX_SERVICES, POSTFIX_SETTINGS, ask, output, output_of};
+use super::programs::{POSTFIX_QUEUE, POSTFIX_SERVICES, ask, output, output_of, parameter};
 use super::{CheckedGateway, Report, acceptance, count, sender_auth};
 use crate::limits::POSTFIX_MARGIN;
-use crate::postfix::in_listing;
 use crate::remedy::{Call, Remedy, program};
 use crate::setup::{MailServer, installed};
 
@@ -103,11 +102,6 @@ fn running(report: &mut Report) {
         let what = "Postfix is not running: no mail arrives, and no reply leaves";
         report.error("postfix", what, Remedy::StartPostfix);
     }
-}
-
-/// A parameter of main.cf as it is in force; `None` for one that Postfix does not know.
-pub(super) fn parameter(name: &str) -> Option<String> {
-    in_listing(&output_of(POSTFIX_SETTINGS)?, name).map(str::to_owned)
 }
 
 /// The services of master.cf that call `deliver`; `None` where Postfix cannot be asked.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::limits::{CHECK_PROGRAM, CHECK_PROGRAMS};
+use crate::postfix::in_listing;
 use crate::system::accounts::{self, Account};
 use crate::system::child::{Answer, output_within};
 
@@ -66,6 +67,11 @@ pub(super) const POSTFIX_QUEUE: &[&str] = &["postqueue", "-j"];
 
 /// Whether the clock is synchronised.
 pub(super) const CLOCK: &[&str] = &["timedatectl", "show", "--property=NTPSynchronized", "--value"];
+
+/// A parameter of main.cf as it is in force; `None` for one that Postfix does not know.
+pub(super) fn parameter(name: &str) -> Option<String> {
+    in_listing(&output_of(POSTFIX_SETTINGS)?, name).map(str::to_owned)
+}
 
 /// What a program prints, if it succeeds, from the first time that it was asked.
 pub(super) fn output(program: &str, arguments: &[&str]) -> Option<String> {

@@ -241,6 +241,30 @@ fn a_user_who_is_locked_out_is_found() {
     assert!(postfix.found("lockout").is_empty());
 }
 
+/// With few questions the check is fast, however many transports and commands there are.
+#[test]
+fn no_program_is_asked_twice_for_the_same_thing() {
+    let postfix = Postfix::new();
+    let asked = postfix.gateway.path("asked");
+    for name in ["postconf", "postmap", "postqueue"] {
+        let script = fs::read_to_string(postfix.gateway.path(&format!("bin/{name}"))).expect("a script");
+        let noted = format!("#!/bin/sh\necho \"{name} $*\" >>{}\n", asked.display());
+        postfix.program(name, &script.replacen("#!/bin/sh\n", &noted, 1));
+    }
+    let line = fs::read_to_string(postfix.gateway.path("master")).expect("services");
+    postfix.gateway.write("master", &format!("{line}{}", line.replacen("mailsudo ", "mailsudo-2 ", 1)));
+    assert!(
+        postfix.found("postfix").iter().any(|finding| finding.text.contains("mailsudo-2_destination_recipient_limit"))
+    );
+    let asked = fs::read_to_string(asked).expect("what was asked");
+    let mut once: Vec<_> = asked.lines().collect();
+    once.sort_unstable();
+    let all = once.len();
+    once.dedup();
+    assert_eq!(all, once.len(), "{asked}");
+    assert!(asked.contains("postconf -x") && asked.contains("postqueue -j"), "{asked}");
+}
+
 /// docs/threat-model.md: it ends within 20 s, whatever hangs.
 #[test]
 fn programs_that_never_answer_do_not_hold_it_up() {
