@@ -25,6 +25,7 @@ debug-program = $$($(test-program) --quiet --message-format json | sed -n 's|.*"
 
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-soak fuzz bench install
+.PHONY: functions
 .PHONY: test-cluster uninstall auditable deb rpm sbom release test-packages test-platforms test-reproducible coverage mutants setup clean
 
 help: ## List the targets
@@ -65,7 +66,7 @@ lint: ## cargo fmt, clippy, doc, and that the fuzz targets compile, without a wa
 	$(CARGO) clippy --locked --test system -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
-	cd fuzz && $(CARGO) check --locked --bins
+	cd fuzz && $(CARGO) check --locked --bins --target-dir ../target
 
 deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if it is missing)
 	@$(CARGO) deny --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-deny --locked)
@@ -115,12 +116,23 @@ fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (night
 bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1: a short run; asks for sudo if need be)
 	@QUICK=$(QUICK) bench/run "$$(cat $(built))"
 
+functions: ## Make .cargo/functions anew: in which order the program's functions stand (needs valgrind)
+	$(CARGO) rustc --release --locked --bin mailsudo --target $(TARGET) -- -C strip=none
+	bench/functions target/$(TARGET)/release/mailsudo >target/functions
+	cp target/functions .cargo/functions
+
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
 	install -D -m 0755 $(program) $(bindir)/mailsudo
 	install -d -m 0755 $(sharedir)/postfix $(docdir)/examples/users.d $(docdir)/examples/commands.d $(docdir)/examples/payload $(docdir)/examples/approval $(docdir)/examples/recipes
 	install -m 0644 postfix/main.cf postfix/master.cf postfix/transport $(sharedir)/postfix/
-	install -m 0644 README.md docs/*.md $(docdir)/
+	install -m 0644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md $(docdir)/
+	install -d -m 0755 $(docdir)/tests $(docdir)/docs/decisions $(docdir)/docs/images $(docdir)/docs/performance
+	install -m 0644 tests/README.md $(docdir)/tests/
+	install -m 0644 docs/*.md $(docdir)/docs/
+	install -m 0644 docs/decisions/*.md $(docdir)/docs/decisions/
+	install -m 0644 docs/images/* $(docdir)/docs/images/
+	install -m 0644 docs/performance/* $(docdir)/docs/performance/
 	install -m 0644 examples/mailsudo.toml $(docdir)/examples/
 	install -m 0644 examples/users.d/*.toml $(docdir)/examples/users.d/
 	install -m 0644 examples/commands.d/*.toml $(docdir)/examples/commands.d/

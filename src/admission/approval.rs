@@ -175,23 +175,33 @@ pub enum Claim<'p> {
     Held(Box<(Authorized<'p>, PendingRecord)>),
 }
 
-/// Claims the approved request `asked`, on which there are `votes`, for the vote `authorized`, or records the vote as
-/// waiting.
+/// A pending request that has all the approvals it needs.
+#[derive(Debug)]
+pub struct FullyApproved {
+    /// What runs.
+    pub approved: Approved,
+    /// Its record.
+    pub record: Record,
+    /// The votes on it that are recorded.
+    pub votes: Vec<Vote>,
+    /// The vote that is recorded now; `None`: it is among the others, because it has waited.
+    pub vote: Option<Vote>,
+}
+
+/// Claims the approved request `asked` for the vote `authorized`, or records the vote as waiting.
 ///
 /// # Errors
 ///
 /// The ledger's error; then nothing is claimed.
-#[expect(clippy::too_many_arguments, reason = "the vote, what it is about, and the time")]
 pub fn claim<'p>(
     mut transaction: Box<dyn Transaction + '_>,
     authorized: Authorized<'p>,
-    approved: Approved,
     mut pending: PendingRecord,
-    (asked, mut votes): (Record, Vec<Vote>),
-    vote: Option<Vote>,
+    asked: FullyApproved,
     longest: Duration,
     now: Timestamp,
 ) -> Result<Claim<'p>, LedgerError> {
+    let FullyApproved { approved, record, mut votes, vote } = asked;
     pending.record.step = authorized.step();
     let invocation = approved.invocation();
     let is_held = held_by_invocation(transaction.as_ref(), invocation, longest, now)?.is_some();
@@ -201,7 +211,7 @@ pub fn claim<'p>(
     if is_held {
         if pending.is_new {
             pending.record.state = State::Waiting;
-            let event = AuditEvent::of(EventKind::Admitted, &pending.record, now).about(&asked.id, State::Pending);
+            let event = AuditEvent::of(EventKind::Admitted, &pending.record, now).about(&record.id, State::Pending);
             pending.write_with(transaction.as_mut(), &event)?;
         }
         transaction.commit()?;
@@ -216,7 +226,7 @@ pub fn claim<'p>(
         reply: None,
         replied: None,
         holds_until: holds_until(invocation, now),
-        ..asked
+        ..record
     };
     take(transaction.as_mut(), &record)?;
     votes.extend(vote);

@@ -18,7 +18,7 @@ mod refusal;
 pub use admit::{Admission, Waiting, admit, retry, still_waiting};
 pub use admitted::{Admitted, AdmittedAction, AdmittedCommand, Claimed};
 pub use announcement::Announcement;
-pub use approval::{Claim, Conclusion, VoteEvent, ask, asking, claim, conclude, voting};
+pub use approval::{Claim, Conclusion, FullyApproved, VoteEvent, ask, asking, claim, conclude, voting};
 pub use hold::held_by;
 pub use outcome::{Replies, RunEnd, end_event, finish, give_up, give_up_claimed, mark_concluded, mark_replied};
 pub use pending_record::PendingRecord;

@@ -6,6 +6,7 @@
 //! checked at the signed time. Only this module makes these three types, each from the one before (tests/types).
 
 mod signature;
+mod times;
 mod totp;
 
 use std::time::Duration;
@@ -14,13 +15,13 @@ pub use signature::SignedBy;
 pub use totp::Factor;
 
 use signature::Signature;
+use times::{above_watermark, fresh, not_lost, not_too_many};
 
-use crate::config::{EncryptKind, Gateway, MailAddress, Rate, Secrets, Settings};
+use crate::config::{EncryptKind, Gateway, MailAddress, Secrets, Settings};
 use crate::error::{Deferral, Reason, Refusal, Stop};
 use crate::intake::{Envelope, Message, PayloadFinding, SenderAuth};
 use crate::ledger::{Record, Transaction};
 use crate::protocol::{Arguments, Key, Request, RequestId, Timestamp, UserName};
-use crate::remedy::Call;
 
 /// A request whose mac is right under the key of a user of this gateway. It proves the user's name, and no more.
 #[derive(Debug)]
@@ -261,72 +262,6 @@ pub fn authenticate<'p>(
         return Err(Refusal::new(Reason::UsedCode, detail).into());
     }
     Ok(Authenticated { identified, arguments, step: Some(step) })
-}
-
-/// Refuses what the ledger may have pruned (docs/decisions/0012).
-fn above_watermark(
-    time: Timestamp,
-    watermark: Option<Timestamp>,
-    max_future: Duration,
-    now: Timestamp,
-) -> Result<(), Stop> {
-    let Some(watermark) = watermark else {
-        return Ok(());
-    };
-    if watermark > now.plus(max_future) {
-        let what = format!(
-            "it refuses what was signed up to {watermark}, which is in the future: set the clock right, or, if it was wrong when \
-             the ledger was made, move the ledger away; then {}",
-            Call::InitLedger
-        );
-        return Err(Deferral::new("ledger", what).into());
-    }
-    if time <= watermark {
-        let detail = format!(
-            "signed at or before {watermark}: the ledger was made then, or has pruned older requests, and does not know whether this one ran"
-        );
-        return Err(Refusal::new(Reason::Forgotten, detail).into());
-    }
-    Ok(())
-}
-
-/// Refuses what is more than the user may ask for. All that is recorded of the user counts, refused or not: so a flood
-/// costs the same for each mail, and it ends with the flood.
-fn not_too_many(transaction: &dyn Transaction, rate: Rate, now: Timestamp) -> Result<(), Stop> {
-    let most = rate.most.get();
-    let recorded = transaction.newest(now.minus(rate.within.as_duration()), now, most)?;
-    if u32::try_from(recorded.len()).is_ok_and(|recorded| recorded < most) {
-        return Ok(());
-    }
-    let detail = format!("more than {most} requests within {}; nothing is accepted until fewer have come", rate.within);
-    Err(Refusal::new(Reason::TooMany, detail).into())
-}
-
-fn fresh(time: Timestamp, max_future: Duration, max_age: Duration, now: Timestamp) -> Result<(), Refusal> {
-    if time < now.minus(max_age) {
-        let detail = format!("signed at {time}, which is more than {} s ago", max_age.as_secs());
-        return Err(Refusal::new(Reason::Stale, detail));
-    }
-    if time > now.plus(max_future) {
-        let detail = format!("signed at {time}, which is in the future: compare the clocks");
-        return Err(Refusal::new(Reason::Future, detail));
-    }
-    Ok(())
-}
-
-/// Refuses what a database server that failed may have recorded, and run, without another one knowing it
-/// (docs/decisions/0038).
-fn not_lost(time: Timestamp, lost_until: Option<Timestamp>) -> Result<(), Refusal> {
-    match lost_until {
-        Some(until) if time <= until => {
-            let detail = format!(
-                "the gateway's database was replaced, and does not know whether this request ran before; look at what it changes, \
-                 and sign it again after {until}"
-            );
-            Err(Refusal::new(Reason::FailedOver, detail))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn arguments(request: &Request) -> Result<Arguments, Refusal> {

@@ -26,9 +26,9 @@ pub struct CommandEdit {
     pub parameters: Vec<NewParameter>,
     /// Parameters whose values are secret.
     pub secrets: Vec<ParameterName>,
-    /// Parameters that are removed, with the limits on their values.
+    /// Parameters that are removed, with what roles' limits say of them.
     pub without_parameters: Vec<ParameterName>,
-    /// Values of parameters where a request gives none.
+    /// What parameters are where a request does not give them.
     pub defaults: Vec<(ParameterName, String)>,
     /// Roles that may run it, with the limits on their values.
     pub allow: Vec<Limit>,
@@ -56,7 +56,7 @@ impl NewParameter {
     ///
     /// # Errors
     ///
-    /// What is right.
+    /// It has another form; the error shows the right one.
     pub fn parse(text: &str) -> Result<Self> {
         const FORMS: &str = "write it as NAME=one_of:A,B or NAME=integer:MIN..MAX or NAME=pattern:REGEX:MAX_LENGTH";
         let (name, kind) = text.split_once('=').context(FORMS)?;
@@ -89,7 +89,7 @@ impl Limit {
     ///
     /// # Errors
     ///
-    /// What is right.
+    /// It has another form; the error shows the right one.
     pub fn parse(text: &str) -> Result<Self> {
         let Some((role, rest)) = text.split_once(':') else {
             return Ok(Self { role: text.to_owned(), values: None });

@@ -1,4 +1,4 @@
-//! Changes of the gateway's own files without an editor. In: what shall be different. Out: [`Changes`] of the files,
+//! Changes of the gateway's own files without an editor. In: what is to be different. Out: [`Changes`] of the files,
 //! comments kept, with the sudo rules that belong to them.
 //!
 //! MUST: the changed files are read by the gateway's own reader before anything is written; a change of what may run

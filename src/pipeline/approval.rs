@@ -5,7 +5,7 @@ use super::judge::{Asked, Judge, Judgement, LOST};
 use super::lockdown::locked_down;
 use super::observer::Step;
 use super::target::Target;
-use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, PendingRecord};
+use crate::admission::{self, Admitted, Announcement, Claim, Conclusion, FullyApproved, PendingRecord};
 use crate::authorize::{Action, Authorized, Person, Required, approvers};
 use crate::config::Gateway;
 use crate::error::{Deferral, Reason, Refusal, Stop};
@@ -142,8 +142,9 @@ impl Delivery<'_> {
             Judgement::Run(asked, vote, approved) => {
                 self.still_in_time()?;
                 let longest = self.context.longest();
-                let record = (asked.record, asked.story.votes);
-                let claim = admission::claim(transaction, authorized, *approved, pending, record, vote, longest, now)?;
+                let (record, votes) = (asked.record, asked.story.votes);
+                let asked = FullyApproved { approved: *approved, record, votes, vote };
+                let claim = admission::claim(transaction, authorized, pending, asked, longest, now)?;
                 Ok(match claim {
                     Claim::Admitted(admitted) => {
                         if let Some(claimed) = admitted.claimed() {

@@ -31,7 +31,7 @@ pub enum Acceptance {
     },
 }
 
-/// What Postfix does with mail for `address`. The gateway's own `map` is not consulted.
+/// What Postfix does with mail for `address`. The gateway's map `own` is not consulted.
 ///
 /// # Errors
 ///
@@ -120,7 +120,7 @@ pub(super) fn examine(postfix: &Postfix, transport: &str, address: &str) -> Resu
     Ok((needed, notes))
 }
 
-/// Whether `domain` is in the list of a parameter: names, /files and type:tables.
+/// Whether `domain` is in the list of a parameter, whose members are names, `/file` and `type:table` (postconf(5)).
 fn is_in(postfix: &Postfix, domain: &str, parameter: &str) -> Result<bool> {
     for item in items(&postfix.in_force(parameter)?) {
         // `!pattern` excludes (postconf(5)); the first match counts.

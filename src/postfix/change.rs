@@ -32,7 +32,7 @@ impl Plan {
         Ok(text)
     }
 
-    /// Changes the files. Where a step fails, they are as they were.
+    /// Changes the files. If a step fails, they are restored.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use super::compose::{Envelope, head, message, message_id, runs_as, subject};
 use super::text::{quoted, title, visible};
 use super::words::WITHHELD_TITLE;
 use crate::authorize::{MustSign, Person};
-use crate::config::REASON;
+use crate::config::{REASON, Settings};
 use crate::encryption::Encryption;
 use crate::ledger::{ApprovalRecord, NoticeKind, PayloadRecord, Record, StoredReply, Story};
 use crate::limits::NOTICE_PAYLOAD;
@@ -29,49 +29,12 @@ pub fn notice(
     let arguments = record.shown_arguments();
     let arguments: Vec<_> = arguments.lines().filter(|line| !is_reason(line)).collect();
     let title = title(&record.command, &arguments.join("\n"));
-    let outcome = match kind {
-        NoticeKind::Ask => "to approve",
-        NoticeKind::Exception => match record.result {
-            Some(RunResult::Refused) => "NOT RUN, WITHOUT APPROVAL",
-            Some(RunResult::Unknown) | None => "STARTED WITHOUT APPROVAL",
-            Some(_) => "RAN WITHOUT APPROVAL",
-        },
-        NoticeKind::Lapsed => "lapsed",
-    };
+    let outcome = outcome(record, kind);
     let gateway = settings.gateway.as_str();
-    let mut facts = vec![
-        ("host", approval.host.clone()),
-        ("from", record.user.clone()),
-        ("run as", runs_as(settings, record.run_as.clone().unwrap_or_default())),
-        ("seen", record.first_seen.to_string()),
-    ];
+    let mut text = head(outcome, &title, &facts(settings, record, approval, kind), gateway, &record.id.to_string());
+    text.push_str(&asked(record, story, approval, kind));
     if kind == NoticeKind::Ask {
-        facts.push(("needed", approval.needed.to_string()));
-        facts.push(("until", approval.until.to_string()));
-    }
-    let mut text = head(outcome, &title, &facts, gateway, &record.id.to_string());
-    text.push_str(&question(record, approval, kind));
-    for argument in record.shown_argv().unwrap_or_default().split('\n') {
-        text.push_str(&format!("    {}\n", shown(argument)));
-    }
-    text.push('\n');
-    match &approval.reason {
-        Some(reason) => text.push_str(&format!("The reason that {} gives:\n\n{}\n", record.user, quoted(reason))),
-        None => text.push_str(&format!("{} gives no reason.\n\n", record.user)),
-    }
-    if let Some(payload) = &story.payload {
-        text.push_str(&input(payload));
-    }
-    if kind == NoticeKind::Ask {
-        text.push_str(&format!(
-            "To answer, sign a request of your own, with a code of your own:\n\n\
-             \x20   approve id={id}\n        digest={digest}\n\
-             \x20   deny id={id}\n        digest={digest}\n        reason=...\n\n\
-             {signature}An answer to this mail does nothing. One denial is final.\n\n",
-            id = record.id,
-            digest = approval.digest,
-            signature = signature(must_sign)
-        ));
+        text.push_str(&answers(record, approval, must_sign));
     }
     let block = NoticeBlock {
         gateway: settings.gateway.clone(),
@@ -111,6 +74,67 @@ const WITHHELD: &str = "What is asked for could not be encrypted to you, so this
 
 fn is_reason(line: &str) -> bool {
     line.split_once('=').is_some_and(|(name, _)| name == REASON)
+}
+
+fn outcome(record: &Record, kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Ask => "to approve",
+        NoticeKind::Exception => match record.result {
+            Some(RunResult::Refused) => "NOT RUN, WITHOUT APPROVAL",
+            Some(RunResult::Unknown) | None => "STARTED WITHOUT APPROVAL",
+            Some(_) => "RAN WITHOUT APPROVAL",
+        },
+        NoticeKind::Lapsed => "lapsed",
+    }
+}
+
+fn facts(
+    settings: &Settings,
+    record: &Record,
+    approval: &ApprovalRecord,
+    kind: NoticeKind,
+) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("host", approval.host.clone()),
+        ("from", record.user.clone()),
+        ("run as", runs_as(settings, record.run_as.clone().unwrap_or_default())),
+        ("seen", record.first_seen.to_string()),
+    ];
+    if kind == NoticeKind::Ask {
+        facts.push(("needed", approval.needed.to_string()));
+        facts.push(("until", approval.until.to_string()));
+    }
+    facts
+}
+
+/// What was asked for: the command line, the reason and the payload.
+fn asked(record: &Record, story: &Story, approval: &ApprovalRecord, kind: NoticeKind) -> String {
+    let mut text = question(record, approval, kind);
+    for argument in record.shown_argv().unwrap_or_default().split('\n') {
+        text.push_str(&format!("    {}\n", shown(argument)));
+    }
+    text.push('\n');
+    match &approval.reason {
+        Some(reason) => text.push_str(&format!("The reason that {} gives:\n\n{}\n", record.user, quoted(reason))),
+        None => text.push_str(&format!("{} gives no reason.\n\n", record.user)),
+    }
+    if let Some(payload) = &story.payload {
+        text.push_str(&input(payload));
+    }
+    text
+}
+
+/// How to answer.
+fn answers(record: &Record, approval: &ApprovalRecord, must_sign: MustSign) -> String {
+    format!(
+        "To answer, sign a request of your own, with a code of your own:\n\n\
+         \x20   approve id={id}\n        digest={digest}\n\
+         \x20   deny id={id}\n        digest={digest}\n        reason=...\n\n\
+         {signature}An answer to this mail does nothing. One denial is final.\n\n",
+        id = record.id,
+        digest = approval.digest,
+        signature = signature(must_sign)
+    )
 }
 
 fn question(record: &Record, approval: &ApprovalRecord, kind: NoticeKind) -> String {

@@ -126,6 +126,11 @@ mod tests {
         for text in ["", "restart", "restart:", "restart:-x", "restart:a b", "script:x", "script:/a b", "reboot"] {
             assert!(text.parse::<FirstCommand>().is_err(), "{text}");
         }
+        for (path, name) in
+            [("/opt/start+now", "start-now"), ("/opt/_x_.py", "x"), ("/opt/--", "script"), ("/opt/.hidden", "script")]
+        {
+            assert_eq!(name_of(path), name, "{path}");
+        }
         for taken in BUILT_IN {
             assert_eq!(name_of(&format!("/usr/bin/{taken}")), "script");
         }

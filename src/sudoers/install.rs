@@ -140,7 +140,7 @@ fn unread(path: &Path) -> Result<Option<String>> {
     let permissions = Permissions::from(&about);
     Ok(permissions.trust(&[]).err().map(|_| {
         format!(
-            "sudo does not read {}: it has owner {} and mode {:04o}, and must have owner 0 and mode 0440\n",
+            "sudo does not read {}: it has owner {} and mode {:04o}; root must own it, and nobody else may write to it\n",
             path.display(),
             permissions.uid(),
             permissions.mode()
@@ -180,6 +180,6 @@ mod tests {
         fs::write(&path, "").expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("changed");
         let why = unread(&path).expect("looked at").expect("a reason");
-        assert!(why.contains("mode 0666"), "{why}");
+        assert!(why.contains("mode 0666; root must own it, and nobody else may write to it"), "{why}");
     }
 }

@@ -28,14 +28,17 @@ use anyhow::{Context, Result, ensure};
 use case::Case;
 use site::Site;
 use strace::Call;
-use tried::{Tried, each, is_soak};
+use tried::{Tried, each, is_soak, processors};
 
 /// What a call may return instead of doing its work, whether it is known for that or not.
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
 
-/// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors are idle
-/// then.
+/// How many cases are tried at once.
 const CASES_AT_ONCE: usize = 7;
+
+/// How many points of a case are tried at once where calls fail. A delivery that could not end a lock waits for minutes, and
+/// the processors have the other points meanwhile.
+const FAILURES_AT_ONCE: usize = 4;
 
 /// A call of a case, and what happens there.
 #[derive(Debug)]
@@ -95,12 +98,15 @@ fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
     Ok(())
 }
 
-fn disturb_all(what: &str, points: &[(Case, Vec<Point>)]) {
+/// Tries points of seven cases at once, `workers` of each.
+fn disturb_all(what: &str, points: &[(Case, Vec<Point>)], workers: usize) {
     let tried = Tried::default();
     for some in points.chunks(CASES_AT_ONCE) {
         std::thread::scope(|scope| {
             for (case, points) in some {
-                scope.spawn(|| each(|| case.site(), points, &tried, |site, point| disturb(site, point, &tried)));
+                scope.spawn(|| {
+                    each(workers, || case.site(), points, &tried, |site, point| disturb(site, point, &tried));
+                });
             }
         });
     }
@@ -110,7 +116,7 @@ fn disturb_all(what: &str, points: &[(Case, Vec<Point>)]) {
 fn kill_at_every_call(what: &str, cases: &[Case]) {
     let point = |case| move |call| Point { case, call, error: None };
     let points: Vec<_> = cases.iter().map(|&case| (case, calls(case).into_iter().map(point(case)).collect())).collect();
-    disturb_all(what, &points);
+    disturb_all(what, &points, processors());
 }
 
 #[test]
@@ -123,13 +129,15 @@ fn a_delivery_about_an_approval_may_die_at_any_call() {
     kill_at_every_call("killed, about approvals", &Case::APPROVALS);
 }
 
+// Tests begin in the order of their names: first these two, which wait, and at the same time those that compute.
+
 #[test]
-fn any_call_of_a_delivery_may_fail() {
+fn a_call_of_a_delivery_may_fail() {
     fail_every_call("failed calls", if is_soak() { &Case::ALL } else { &Case::MAIN });
 }
 
 #[test]
-fn any_call_of_a_delivery_about_an_approval_may_fail() {
+fn a_call_of_a_delivery_about_an_approval_may_fail() {
     let cases: &[Case] = if is_soak() { &Case::APPROVALS } else { &[Case::Approving] };
     fail_every_call("failed calls, about approvals", cases);
 }
@@ -141,10 +149,13 @@ fn fail_every_call(what: &str, cases: &[Case]) {
             let errors = if is_soak() { &ERRORS[..] } else { &ERRORS[n % ERRORS.len()..][..1] };
             errors.iter().map(move |&error| Point { case, call: call.clone(), error: Some(error) })
         });
-        (case, points.collect())
+        let mut points: Vec<_> = points.collect();
+        // What ends locks, and so waits longest, comes first.
+        points.sort_by_key(|point: &Point| point.call.name != "fcntl");
+        (case, points)
     };
     let points: Vec<_> = cases.iter().map(points).collect();
-    disturb_all(what, &points);
+    disturb_all(what, &points, FAILURES_AT_ONCE);
 }
 
 /// So that being killed at every call is being killed after every call too.

@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, NamedGroup, RootCertStore, StreamOwned};
 
 /// Ways to make a key, and to sign a certificate with it (openssl-req(1)).
-const KINDS: [(&str, &[&str]); 9] = [
+const KINDS: [(&str, &[&str]); 11] = [
     ("P-256", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha256"]),
     ("P-256 with SHA-384", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha384"]),
     ("P-384", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-sha384"]),
@@ -23,6 +23,14 @@ const KINDS: [(&str, &[&str]); 9] = [
     ("RSA 3072 with SHA-384", &["rsa:3072", "-sha384"]),
     ("RSA 2048 with SHA-512", &["rsa:2048", "-sha512"]),
     ("RSA-PSS", &["rsa:2048", "-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]),
+    (
+        "RSA-PSS with SHA-384",
+        &["rsa:2048", "-sha384", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"],
+    ),
+    (
+        "RSA-PSS with SHA-512",
+        &["rsa:2048", "-sha512", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"],
+    ),
 ];
 
 #[test]
@@ -40,6 +48,16 @@ fn servers_with_each_kind_of_certificate_are_trusted_and_a_wrong_signature_never
         let server = Server::start(folder.path(), "changed.der", &["-certform", "DER"]);
         let refused = server.connect(folder.path()).expect_err(kind);
         assert!(refused.contains("BadSignature"), "{kind}: {refused}");
+    }
+}
+
+#[test]
+fn servers_that_prove_an_rsa_key_with_one_hash_are_reached() {
+    let folder = tempfile::tempdir().expect("a folder");
+    certificates(folder.path(), &["rsa:2048", "-sha256"]);
+    for scheme in ["rsa_pss_rsae_sha256", "rsa_pss_rsae_sha384", "rsa_pss_rsae_sha512"] {
+        let server = Server::start(folder.path(), "server.pem", &["-sigalgs", scheme]);
+        assert_eq!(server.connect(folder.path()), Ok(NamedGroup::X25519), "{scheme}");
     }
 }
 

@@ -9,20 +9,6 @@ use crate::system_env::{self, CONFIG, PROGRAM, SERVICE};
 use crate::user::User;
 use crate::{poll, postfix, sudo_rules, syslog};
 
-const COMMAND: &str = r#"
-summary = "Set a password"
-run_as  = "root"
-argv    = ["/usr/local/libexec/set-password", "{account}", "{password}"]
-[parameters.account]
-pattern    = "^[a-z]+$"
-max_length = 20
-[parameters.password]
-pattern    = "^[A-Za-z0-9]+$"
-max_length = 40
-secret     = true
-[allow.operator]
-"#;
-
 const WITH_PAYLOAD: &str = r#"
 summary = "Set a password that comes as a payload"
 run_as  = "root"
@@ -55,7 +41,7 @@ impl Secrets {
         for (name, script) in PROGRAMS {
             process::write(format!("/usr/local/libexec/{name}"), 0o755, &format!("#!/bin/sh\n{script}\n"));
         }
-        for (name, toml) in [("password", COMMAND), ("password-read", WITH_PAYLOAD)] {
+        for (name, toml) in [("password", &*command("{password}", "")), ("password-read", WITH_PAYLOAD)] {
             process::write(format!("{CONFIG}/commands.d/{name}.toml"), 0o644, toml);
         }
         run(PROGRAM, &["sudoers", "--install", "--yes"]);
@@ -73,6 +59,27 @@ impl Drop for Secrets {
         }
         sudo_rules::raise_sudo();
     }
+}
+
+/// The file of a command that sets a password. `password` is how its argument is made of the value; `approval` is a table
+/// of that file, or nothing.
+pub(crate) fn command(password: &str, approval: &str) -> String {
+    format!(
+        r#"
+summary = "Set a password"
+run_as  = "root"
+argv    = ["/usr/local/libexec/set-password", "{{account}}", "{password}"]
+[parameters.account]
+pattern    = "^[a-z]+$"
+max_length = 20
+[parameters.password]
+pattern    = "^[A-Za-z0-9]+$"
+max_length = 40
+secret     = true
+{approval}
+[allow.operator]
+"#
+    )
 }
 
 /// The files in [`PLACES`] that have `value`, with the lines that do.

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::confidential::{Secrets, found};
+use crate::confidential::{Secrets, command, found};
 use crate::process::{self, run};
 use crate::system_env::{CONFIG, PROGRAM, SERVICE, in_checkout};
 use crate::systemd::Systemd;
@@ -22,22 +22,6 @@ const RULES: &str = "/etc/sudoers.d/mailsudo";
 
 /// What docs/encryption.md recommends.
 const QUIET: &str = "!log_allowed, !log_denied, !pam_session, !mailerpath";
-
-const ASKED: &str = r#"
-summary = "Set a password, if somebody approves it"
-run_as  = "root"
-argv    = ["/usr/local/libexec/set-password", "{account}", "approved-{password}"]
-[parameters.account]
-pattern    = "^[a-z]+$"
-max_length = 20
-[parameters.password]
-pattern    = "^[A-Za-z0-9]+$"
-max_length = 40
-secret     = true
-[approval]
-by = ["role:overseer"]
-[allow.operator]
-"#;
 
 /// An entry of the journal, its fields one on a line, as `journalctl --output=export` writes it.
 #[derive(Debug)]
@@ -59,7 +43,8 @@ struct Journal {
 impl Journal {
     fn raise(defaults: &str) -> Self {
         let secrets = Secrets::raise(defaults);
-        process::write(format!("{CONFIG}/commands.d/password-asked.toml"), 0o644, ASKED);
+        let asked = command("approved-{password}", "[approval]\nby = [\"role:overseer\"]");
+        process::write(format!("{CONFIG}/commands.d/password-asked.toml"), 0o644, &asked);
         run(PROGRAM, &["sudoers", "--install", "--yes"]);
         run("mkdir", &["-p", &format!("{UNITS}/basic.target.wants")]);
         for unit in SOCKETS.into_iter().chain([JOURNALD]) {
@@ -168,8 +153,8 @@ fn a_secret_value_is_in_the_journal_in_sudos_entries_alone() {
     journal.every_way("stockjournal", value);
     let entries = journal.with(value);
     assert!(entries.iter().all(|entry| entry.field("_COMM") == "sudo"), "{entries:#?}");
-    let command = entries.iter().filter(|entry| entry.field("MESSAGE").contains("COMMAND="));
-    assert_eq!(command.count(), 3, "the line that sudo writes about each run: {entries:#?}");
+    let runs = entries.iter().filter(|entry| entry.field("MESSAGE").contains("COMMAND="));
+    assert_eq!(runs.count(), 3, "the line that sudo writes about each run: {entries:#?}");
     let session =
         |entry: &&Entry| entry.field("MESSAGE").contains("session opened") && entry.field("_CMDLINE").ends_with(value);
     assert_eq!(entries.iter().filter(session).count(), 3, "PAM's lines have sudo's command line: {entries:#?}");

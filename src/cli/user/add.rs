@@ -113,25 +113,9 @@ impl Add {
         if self.dry_run {
             let files = [key_file, enrolment.file("users.d", &name), enrolment.file("secrets.d", &name)];
             let certificate = certificate.map(|(kind, _)| enrolment.certificate(&name, kind));
-            for path in files.into_iter().chain(certificate).chain(self.page) {
-                let state = if path.exists() { "exists already" } else { "would be written" };
-                outln!("{} {state}", path.display())?;
-            }
-            return Ok(ExitCode::SUCCESS);
+            return would_write(files.into_iter().chain(certificate).chain(self.page));
         }
-        if enrolment.file("users.d", &name).exists() {
-            bail!(
-                "{name} exists already: {} shows it, and {} makes a new TOTP secret",
-                Call::ShowUser(name.to_string()),
-                Call::RotateTotp(name.to_string())
-            );
-        }
-        if key_file.exists() {
-            bail!("{} exists already, and is not changed: move it away, or use --key-file FILE", key_file.display());
-        }
-        if let Some(page) = self.page.as_ref().filter(|page| page.exists()) {
-            bail!("{} exists already, and is not changed: move it away, or name another file", page.display());
-        }
+        refuse_existing(&name, &enrolment, &key_file, self.page.as_deref())?;
         let (key, totp) = (fresh_key()?, fresh_totp(&gateway.settings().gateway, &name)?);
         let user = NewUser { name, address: self.address, roles: self.roles, ssh_keys, certificate };
         enrolment.add(&user, &key, &totp, &key_file)?;
@@ -152,20 +136,49 @@ impl Add {
                 .with_context(|| format!("the user is enrolled without a page: mailsudo page --user {}", user.name))?;
             outln!("Page: {}. It holds no secret.", file.display())?;
         }
-        if let Some((kind, _)) = &user.certificate {
-            outln!(
-                "Mail to {} is encrypted with {kind}, to {}.",
-                user.name,
-                enrolment.certificate(&user.name, *kind).display()
-            )?;
-        }
-        for key in &user.ssh_keys {
-            outln!("SSH key: {} {}", key.kind(), key.fingerprint())?;
-        }
-        if !user.ssh_keys.is_empty() {
-            let file = enrolment.file("users.d", &user.name);
-            outln!("Requests need no SSH signature until {} has require_signature = true.", file.display())?;
-        }
+        say_keys(&user, &enrolment)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn would_write(paths: impl Iterator<Item = PathBuf>) -> Result<ExitCode> {
+    for path in paths {
+        let state = if path.exists() { "exists already" } else { "would be written" };
+        outln!("{} {state}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to write over a user, a key file or a page.
+fn refuse_existing(name: &UserName, enrolment: &Enrolment<'_>, key_file: &Path, page: Option<&Path>) -> Result<()> {
+    if enrolment.file("users.d", name).exists() {
+        bail!(
+            "{name} exists already: {} shows it, and {} makes a new TOTP secret",
+            Call::ShowUser(name.to_string()),
+            Call::RotateTotp(name.to_string())
+        );
+    }
+    if key_file.exists() {
+        bail!("{} exists already, and is not changed: move it away, or use --key-file FILE", key_file.display());
+    }
+    if let Some(page) = page.filter(|page| page.exists()) {
+        bail!("{} exists already, and is not changed: move it away, or name another file", page.display());
+    }
+    Ok(())
+}
+
+/// Says what mail to the user is encrypted to, and which SSH keys the user may sign with.
+fn say_keys(user: &NewUser, enrolment: &Enrolment<'_>) -> Result<()> {
+    if let Some((kind, _)) = &user.certificate {
+        let certificate = enrolment.certificate(&user.name, *kind);
+        outln!("Mail to {} is encrypted with {kind}, to {}.", user.name, certificate.display())?;
+    }
+    for key in &user.ssh_keys {
+        outln!("SSH key: {} {}", key.kind(), key.fingerprint())?;
+    }
+    if !user.ssh_keys.is_empty() {
+        let file = enrolment.file("users.d", &user.name);
+        outln!("Requests need no SSH signature until {} has require_signature = true.", file.display())?;
+    }
+    Ok(())
 }

@@ -9,12 +9,12 @@ use serde_json::json;
 use super::{UserArg, known};
 use crate::cli::table::Table;
 use crate::cli::{GatewayArg, open_ledger, print_json, qr, when};
-use crate::config::{EncryptKind, MailAddress};
+use crate::config::{EncryptKind, Gateway, MailAddress, User};
 use crate::encryption::{About, Encryption};
 use crate::enrolment::Enrolment;
 use crate::ledger::{Ledger, Lockout};
 use crate::limits::Timeouts;
-use crate::protocol::{SshKey, UserName};
+use crate::protocol::{SshKey, Timestamp, UserName};
 use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
 
@@ -75,82 +75,118 @@ impl List {
 impl Show {
     pub(super) fn run(self) -> Result<ExitCode> {
         let gateway = self.user_arg.gateway_arg.open()?;
-        let name = self.user_arg.name;
-        let user = known(&gateway, &name)?;
-        let secrets = Enrolment::new(&gateway, None).secrets(&name);
-        let previous = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|former| former.until);
-        let fingerprint = secrets.as_ref().ok().map(|secrets| secrets.key.fingerprint());
-        let lockout = open_ledger(&gateway).and_then(|ledger| Ok(lockout(ledger.as_ref(), &name)?));
-        let former = user.ssh.previous.as_ref();
-        let former_keys = former.map(|former| former.keys.as_slice()).unwrap_or_default();
-        let encryption = Encryption::new(&gateway, &Timeouts::DEFAULT);
-        let certificate = user.encrypt.map(|kind| (kind, encryption.about(&name, kind)));
-        let from: Vec<_> = user.from.iter().map(MailAddress::as_str).collect();
+        let seen = Seen::of(&gateway, self.user_arg.name)?;
         if self.json {
-            return print_json(&json!({
-                "name": name.as_str(),
-                "address": user.address.as_str(),
-                "from": from,
-                "roles": user.roles,
-                "enabled": user.enabled,
-                "secrets": secrets.is_ok(),
-                "fingerprint": fingerprint,
-                "previous_key_until": previous.map(|until| until.to_string()),
-                "ssh_keys": user.ssh.keys.iter().map(about_key).collect::<Vec<_>>(),
-                "previous_ssh_keys": former_keys.iter().map(about_key).collect::<Vec<_>>(),
-                "previous_ssh_keys_until": former.map(|former| former.until.to_string()),
-                "require_signature": user.ssh.require_signature,
-                "require_verification": user.ssh.require_verification,
-                "encrypt": user.encrypt.map(|kind| kind.to_string()),
-                "certificate": certificate.as_ref().map(about_certificate),
-                "locked_out_until": lockout.ok().flatten().map(|lockout| lockout.until.to_string()),
-            }));
+            return print_json(&seen.json());
         }
-        outln!("name     {name}")?;
-        outln!("address  {}", user.address)?;
-        outln!("from     {}", from.join(", "))?;
-        outln!("roles    {}", user.roles.join(", "))?;
-        outln!("enabled  {}", if user.enabled { "yes" } else { "no" })?;
-        match &secrets {
-            Ok(_) => outln!("secrets  present; key {}", fingerprint.as_deref().map(qr::grouped).unwrap_or_default())?,
+        seen.print()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What is shown of a user.
+struct Seen {
+    name: UserName,
+    user: User,
+    /// The key's fingerprint; an error where the secrets cannot be read.
+    fingerprint: Result<String>,
+    /// Until when the key before the last rotation is accepted.
+    previous_until: Option<Timestamp>,
+    certificate: Option<(EncryptKind, Result<About, String>)>,
+    lockout: Result<Option<Lockout>>,
+}
+
+impl Seen {
+    fn of(gateway: &Gateway, name: UserName) -> Result<Self> {
+        let user = known(gateway, &name)?;
+        let secrets = Enrolment::new(gateway, None).secrets(&name);
+        let previous_until = secrets.as_ref().ok().and_then(|secrets| secrets.previous.as_ref()).map(|key| key.until);
+        let lockout = open_ledger(gateway).and_then(|ledger| Ok(lockout(ledger.as_ref(), &name)?));
+        let encryption = Encryption::new(gateway, &Timeouts::DEFAULT);
+        let certificate = user.encrypt.map(|kind| (kind, encryption.about(&name, kind)));
+        let fingerprint = secrets.map(|secrets| secrets.key.fingerprint());
+        Ok(Self { name, user, fingerprint, previous_until, certificate, lockout })
+    }
+
+    fn from(&self) -> Vec<&str> {
+        self.user.from.iter().map(MailAddress::as_str).collect()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let (user, former) = (&self.user, self.user.ssh.previous.as_ref());
+        let former_keys = former.map(|former| former.keys.as_slice()).unwrap_or_default();
+        let lockout = self.lockout.as_ref().ok().and_then(Option::as_ref);
+        json!({
+            "name": self.name.as_str(),
+            "address": user.address.as_str(),
+            "from": self.from(),
+            "roles": user.roles,
+            "enabled": user.enabled,
+            "secrets": self.fingerprint.is_ok(),
+            "fingerprint": self.fingerprint.as_ref().ok(),
+            "previous_key_until": self.previous_until.map(|until| until.to_string()),
+            "ssh_keys": user.ssh.keys.iter().map(about_key).collect::<Vec<_>>(),
+            "previous_ssh_keys": former_keys.iter().map(about_key).collect::<Vec<_>>(),
+            "previous_ssh_keys_until": former.map(|former| former.until.to_string()),
+            "require_signature": user.ssh.require_signature,
+            "require_verification": user.ssh.require_verification,
+            "encrypt": user.encrypt.map(|kind| kind.to_string()),
+            "certificate": self.certificate.as_ref().map(about_certificate),
+            "locked_out_until": lockout.map(|lockout| lockout.until.to_string()),
+        })
+    }
+
+    fn print(&self) -> Result<()> {
+        outln!("name     {}", self.name)?;
+        outln!("address  {}", self.user.address)?;
+        outln!("from     {}", self.from().join(", "))?;
+        outln!("roles    {}", self.user.roles.join(", "))?;
+        outln!("enabled  {}", if self.user.enabled { "yes" } else { "no" })?;
+        match &self.fingerprint {
+            Ok(fingerprint) => outln!("secrets  present; key {}", qr::grouped(fingerprint))?,
             Err(error) => outln!("secrets  {error:#}")?,
         }
-        if let Some(until) = previous {
+        if let Some(until) = self.previous_until {
             outln!("old key  valid for requests signed up to {}", when(until))?;
         }
-        for key in &user.ssh.keys {
-            outln!("ssh key  {}", shown(key))?;
+        self.print_ssh_keys()?;
+        if let Some((kind, about)) = &self.certificate {
+            outln!("mail     encrypted with {kind}: {}", shown_certificate(about))?;
         }
-        if let Some(former) = former {
-            for key in &former.keys {
-                outln!("old key  {}; valid for requests signed up to {}", shown(key), when(former.until))?;
-            }
-        }
-        if !user.ssh.keys.is_empty() || user.ssh.require_signature {
-            let required = if user.ssh.require_signature { "required" } else { "required by some commands only" };
-            let how = if user.ssh.require_verification { ", with a PIN or fingerprint" } else { "" };
-            outln!("signing  with an SSH key is {required}{how}")?;
-        }
-        if let Some((kind, about)) = &certificate {
-            let about = match about {
-                Ok(About { key, expires, .. }) => {
-                    format!(
-                        "{key}, {}",
-                        expires.map_or_else(|| "does not expire".to_owned(), |at| format!("expires {}", when(at)))
-                    )
-                }
-                Err(why) => format!("nothing can be encrypted: {why}"),
-            };
-            outln!("mail     encrypted with {kind}: {about}")?;
-        }
-        match lockout {
-            Ok(Some(lockout)) => {
-                outln!("lockout  until {}; to end it: {}", when(lockout.until), Call::UnlockUser(name.to_string()))?;
+        match &self.lockout {
+            Ok(Some(Lockout { until, .. })) => {
+                outln!("lockout  until {}; to end it: {}", when(*until), Call::UnlockUser(self.name.to_string()))?;
             }
             Ok(None) => outln!("lockout  none")?,
             Err(error) => outln!("lockout  unknown: {error:#}")?,
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
+    }
+
+    fn print_ssh_keys(&self) -> Result<()> {
+        let ssh = &self.user.ssh;
+        for key in &ssh.keys {
+            outln!("ssh key  {}", shown(key))?;
+        }
+        if let Some(former) = &ssh.previous {
+            for key in &former.keys {
+                outln!("old key  {}; valid for requests signed up to {}", shown(key), when(former.until))?;
+            }
+        }
+        if !ssh.keys.is_empty() || ssh.require_signature {
+            let required = if ssh.require_signature { "required" } else { "required by some commands only" };
+            let how = if ssh.require_verification { ", with a PIN or fingerprint" } else { "" };
+            outln!("signing  with an SSH key is {required}{how}")?;
+        }
+        Ok(())
+    }
+}
+
+fn shown_certificate(about: &Result<About, String>) -> String {
+    match about {
+        Ok(About { key, expires: Some(at), .. }) => format!("{key}, expires {}", when(*at)),
+        Ok(About { key, expires: None, .. }) => format!("{key}, does not expire"),
+        Err(why) => format!("nothing can be encrypted: {why}"),
     }
 }
 

@@ -124,6 +124,7 @@ impl ApprovalTransaction for SqliteTransaction<'_> {
     }
 }
 
+/// What is recorded about a request besides its row: approval, payload, votes and notices.
 fn story(connection: &Connection, id: &RequestId) -> Result<Story, LedgerError> {
     let sql = "SELECT digest, until, needed, host, reason, exception FROM approvals WHERE name = ?1";
     let approval = connection.query_row(sql, params![id.as_bytes()], |row| {
@@ -159,6 +160,7 @@ fn story(connection: &Connection, id: &RequestId) -> Result<Story, LedgerError> 
     })
 }
 
+/// The rows about the request `id` that `sql` finds, each read by `read`.
 fn rows<T>(
     connection: &Connection,
     sql: &str,

@@ -26,7 +26,7 @@ pub(super) fn append(
 /// The newest event's place; `None` where there was never one.
 fn end(connection: &Connection) -> Result<Option<ChainPoint>, LedgerError> {
     let read = |row: &Row<'_>| Ok(ChainPoint { number: row.get(0)?, head: ChainHead::from_bytes(row.get(1)?) });
-    // In each of an executed request's three transactions, as is the statement that writes the event.
+    // Kept prepared, as the statement that writes the event: an executed request needs both in three transactions.
     let mut newest = connection.prepare_cached("SELECT number, head FROM events ORDER BY number DESC LIMIT 1")?;
     let newest = newest.query_row([], read).optional()?;
     match newest {
@@ -35,6 +35,7 @@ fn end(connection: &Connection) -> Result<Option<ChainPoint>, LedgerError> {
     }
 }
 
+/// Begins the chain with the gateway's first head. Where requests are older than the chain, its first event says how many.
 fn begin(
     connection: &Connection,
     gateway: Option<&GatewayName>,

@@ -1,4 +1,5 @@
-//! The ledger in an SQLite file, for one mail server. Write-ahead log, one fsync for each commit.
+//! The ledger in an SQLite file with a write-ahead log, for one mail server. A commit whose loss could do harm ends with an
+//! fsync(2).
 
 mod approval;
 mod chain;
@@ -39,19 +40,20 @@ use turn::Turn;
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
+    /// The file whose bytes are locked (`locks.rs`).
     locks: PathBuf,
     synchronous: Synchronous,
     timeout: Duration,
-    /// Whose chain an event may begin.
+    /// The gateway whose audit chain an event may begin.
     gateway: Option<GatewayName>,
 }
 
 /// When a commit of the write-ahead log is on stable storage (`PRAGMA synchronous`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Synchronous {
-    /// When it returns.
+    /// When the commit returns.
     Full,
-    /// With the next full one.
+    /// When the next [`Full`](Self::Full) commit returns. Until then, a power failure may undo it.
     Normal,
 }
 

@@ -22,7 +22,7 @@ const RSA_LEAST: usize = 3072;
 /// The most bits of an RSA modulus: what the crate rsa verifies. A longer signature would not fit into 64 lines either.
 const RSA_MOST: usize = 8192;
 
-/// The longest RSA exponent, in bytes. Nearly all are 65537; the crate rsa refuses those of 2^33 and above.
+/// The longest RSA exponent, in bytes. Nearly every key has 65537; the crate rsa refuses those of 2^33 and above.
 const RSA_EXPONENT: usize = 4;
 
 /// A public key that is not accepted.
@@ -83,7 +83,7 @@ impl SshKey {
             });
         };
         let key = PublicKey::from_openssh(&format!("{kind} {base64}")).map_err(|_| BadSshKey::NotAKey)?;
-        // Only one text is this key: a second one could hide that two users have the same key.
+        // Each key has one text only: with a second one, two users could have the same key unnoticed.
         if key.to_openssh().map_err(|_| BadSshKey::NotAKey)? != format!("{kind} {base64}") {
             return Err(BadSshKey::NotAKey);
         }
@@ -96,7 +96,7 @@ impl SshKey {
         Ok(Self { data, kind, comment })
     }
 
-    /// Its type, as `ssh-keygen -l` does not abbreviate it.
+    /// The name of its type, such as `ssh-ed25519`.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
@@ -157,15 +157,17 @@ fn check(data: &KeyData) -> Result<(), BadSshKey> {
         KeyData::SkEd25519(key) => check_ed25519(key.public_key()),
         KeyData::Rsa(key) => check_rsa(key),
         // OpenSSH writes points uncompressed only (RFC 5656 section 3.1), and so the key in a signature.
-        KeyData::Ecdsa(key) if matches!(key.curve(), EcdsaCurve::NistP256) && is_whole(key.as_sec1_bytes()) => Ok(()),
-        KeyData::SkEcdsaSha2NistP256(key) if is_whole(key.ec_point().as_bytes()) => Ok(()),
+        KeyData::Ecdsa(key) if matches!(key.curve(), EcdsaCurve::NistP256) && is_uncompressed(key.as_sec1_bytes()) => {
+            Ok(())
+        }
+        KeyData::SkEcdsaSha2NistP256(key) if is_uncompressed(key.ec_point().as_bytes()) => Ok(()),
         KeyData::Ecdsa(_) | KeyData::SkEcdsaSha2NistP256(_) => Err(BadSshKey::NotAKey),
         _ => Err(BadSshKey::OtherType),
     }
 }
 
 /// Whether a point is uncompressed (SEC 1 section 2.3.3).
-fn is_whole(point: &[u8]) -> bool {
+fn is_uncompressed(point: &[u8]) -> bool {
     point.first() == Some(&4)
 }
 
