@@ -11,6 +11,9 @@ const MOST: usize = 6 * 1024;
 /// Bytes that mean something to a parser.
 const BYTES: &[u8] = b" \t\r\n:;=-~\"<>&?+/\\,()@\0\x0b\x0c\x1b\x7f\x80\xa0\xc2\xe2\xef\xff";
 
+/// Bytes that a value is made of.
+const PLAIN: &[u8] = b"aZ09._/:=,+-~";
+
 const CHARSETS: [&str; 10] = [
     "utf-8",
     "us-ascii",
@@ -40,7 +43,7 @@ const TYPES: [&str; 7] = [
 pub fn change(mail: &mut Vec<u8>, other: &[u8], words: &[Vec<u8>], random: &mut Random) {
     let body = body_of(mail);
     let end = mail.len();
-    match random.below(24) {
+    match random.below(26) {
         0 => set(mail, random, |byte, random| byte ^ 1 << random.below(8)),
         1 => set(mail, random, |_, random| random.below(256) as u8),
         2 => set(mail, random, |_, random| random.pick(BYTES)),
@@ -91,7 +94,8 @@ pub fn change(mail: &mut Vec<u8>, other: &[u8], words: &[Vec<u8>], random: &mut 
         22 => {
             field(mail, "Content-Type", &format!("{}; charset={}", random.pick(&TYPES), random.pick(&CHARSETS)), random)
         }
-        _ => other_charset(mail, random),
+        23 => other_charset(mail, random),
+        _ => at_an_edge(mail, random),
     }
     mail.truncate(MOST);
 }
@@ -119,6 +123,20 @@ fn set(mail: &mut [u8], random: &mut Random, to: impl FnOnce(u8, &mut Random) ->
 
 fn insert_at(mail: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     mail.splice(at..at, bytes.iter().copied());
+}
+
+/// Inserts or removes a byte where a line, a value or an argument begins or ends: what is wrongly cut off stands there.
+fn at_an_edge(mail: &mut Vec<u8>, random: &mut Random) {
+    let line = line(mail, &(0..mail.len()), random);
+    let text = mail[line.clone()].trim_ascii_end();
+    let after = |mark| text.iter().position(|&byte| byte == mark).map_or(0, |at| at + 1);
+    let place = line.start + random.pick(&[0, after(b':'), after(b'='), text.len(), text.len()]);
+    if random.one_in(4) && place > line.start {
+        mail.remove(place - 1);
+    } else {
+        let bytes = if random.one_in(2) { BYTES } else { PLAIN };
+        insert_at(mail, place, &[random.pick(bytes)]);
+    }
 }
 
 fn word<'w>(words: &'w [Vec<u8>], random: &mut Random) -> &'w [u8] {

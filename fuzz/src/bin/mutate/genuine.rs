@@ -21,7 +21,7 @@ pub struct Genuine {
 /// All that a block says, so that no part of it can be taken for another.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Content {
-    signed: Vec<u8>,
+    signed: String,
     gateway: GatewayName,
     user: UserName,
     time: Timestamp,
@@ -36,7 +36,7 @@ impl Content {
     /// What the reader has found in a mail; an error where the arguments cannot be decoded.
     pub fn of(request: &Request) -> Result<Self, String> {
         Ok(Self {
-            signed: request.signed_lines().to_vec(),
+            signed: String::from_utf8_lossy(request.signed_lines()).into_owned(),
             gateway: request.gateway().clone(),
             user: request.user().clone(),
             time: request.time(),
@@ -50,7 +50,7 @@ impl Content {
 
     fn unsigned(request: &UnsignedRequest, block: &str) -> Self {
         let UnsignedRequest { gateway, user, time, code, command, arguments, payload } = request;
-        let signed = block.rsplit_once("mac: ").expect("a mac").0.as_bytes().to_vec();
+        let signed = block.rsplit_once("mac: ").expect("a mac").0.to_owned();
         Self {
             signed,
             gateway: gateway.clone(),
@@ -139,8 +139,7 @@ fn examples_with_ssh() -> Vec<Genuine> {
     let genuine = texts.filter_map(|text| {
         let request = Request::read(&[text]).ok().filter(|request| request.is_signed_by(&key()))?;
         let content = Content::of(&request).ok()?;
-        let is_canonical =
-            text.starts_with("mailsudo: 1\n") && text.rsplit_once("mac: ")?.0.as_bytes() == content.signed;
+        let is_canonical = text.starts_with("mailsudo: 1\n") && text.rsplit_once("mac: ")?.0 == content.signed;
         is_canonical.then(|| Genuine { block: text.to_owned(), content, payload: None })
     });
     genuine.collect()
