@@ -11,7 +11,7 @@ use crate::system::child::Answer;
 use crate::system::trace;
 
 /// Runs a program of Postfix to its end, or to the end of the time that it has.
-pub type Runner = fn(&mut Command) -> Result<Answer>;
+pub type Asking = fn(&mut Command) -> Result<Answer>;
 
 /// How the map begins. Only a map that begins so is written over or removed.
 pub(super) const SIGNATURE: &str =
@@ -25,7 +25,7 @@ const OLD_SIGNATURE: &str =
 #[derive(Debug)]
 pub struct Postfix {
     folder: PathBuf,
-    runner: Runner,
+    asking: Asking,
 }
 
 impl Postfix {
@@ -35,7 +35,7 @@ impl Postfix {
     ///
     /// Postfix is not installed or not set up, or main.cf could not hold the folder's name.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_with(folder, run_to_end)
+        Self::open_with(folder, ask)
     }
 
     /// The same, with another way to run its programs.
@@ -43,14 +43,14 @@ impl Postfix {
     /// # Errors
     ///
     /// As for [`Self::open`].
-    pub fn open_with(folder: &Path, runner: Runner) -> Result<Self> {
+    pub fn open_with(folder: &Path, asking: Asking) -> Result<Self> {
         plain_path(folder)?;
         ensure!(
             folder.join("main.cf").is_file() && folder.join("master.cf").is_file(),
             "{} has no main.cf and master.cf: set Postfix up first",
             folder.display()
         );
-        Ok(Self { folder: folder.to_owned(), runner })
+        Ok(Self { folder: folder.to_owned(), asking })
     }
 
     /// The folder.
@@ -85,7 +85,7 @@ impl Postfix {
     }
 
     /// The transports that a transport's map leads to: its own, and those of the gateway's further addresses.
-    pub(super) fn transports(&self, transport: &str) -> Result<Vec<String>> {
+    pub(super) fn lanes(&self, transport: &str) -> Result<Vec<String>> {
         let file = self.map_file(transport);
         if !file.exists() {
             return Ok(Vec::new());
@@ -173,12 +173,12 @@ impl Postfix {
         let mut command = Command::new(program);
         command.arg("-c").arg(&self.folder).args(arguments).env("PATH", format!("{path}:/usr/sbin:/sbin"));
         trace::program(&command);
-        (self.runner)(command.stdin(Stdio::null()))
+        (self.asking)(command.stdin(Stdio::null()))
             .with_context(|| format!("cannot run {program}: install Postfix first"))
     }
 }
 
-fn run_to_end(command: &mut Command) -> Result<Answer> {
+fn ask(command: &mut Command) -> Result<Answer> {
     let output = command.output()?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Answer { status: output.status, out: text(output.stdout), err: text(output.stderr) })
