@@ -25,6 +25,7 @@ debug-program = $$($(test-program) --quiet --message-format json | sed -n 's|.*"
 
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-soak fuzz bench install
+.PHONY: functions
 .PHONY: test-cluster uninstall auditable deb rpm sbom release test-packages test-platforms test-reproducible coverage mutants setup clean
 
 help: ## List the targets
@@ -68,7 +69,7 @@ lint: ## cargo fmt, clippy, doc, and that the fuzz targets compile, without a wa
 	cd fuzz && $(CARGO) check --locked --bins --target-dir ../target
 
 deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if it is missing)
-	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	@$(CARGO) deny --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-deny --locked)
 	$(CARGO) deny --all-features check licenses bans sources
 
 page: ## Build the users' page (page/built.html, which is committed) after a change in page/
@@ -100,6 +101,7 @@ soak: setup setup-soak ## What takes longer than `make test` should: each says w
 	MAILSUDO="$(debug-program)" node --test page/test/*.soak.mjs
 	@$(MAKE) --no-print-directory soak-chaos
 	@fuzz/run
+	@fuzz/mutate
 
 soak-chaos: ## Requests to the real Postfix while what is around them dies (MAILSUDO_SEED, _REQUESTS, _CHAOS_SECONDS)
 	@tests/setup libfaketime
@@ -114,6 +116,11 @@ fuzz: ## Fuzz what reads hostile input, FUZZ_SECONDS (60) for each target (night
 
 bench: build ## Measure beside the rivals and write docs/performance.md (QUICK=1: a short run; asks for sudo if need be)
 	@QUICK=$(QUICK) bench/run "$$(cat $(built))"
+
+functions: ## Make .cargo/functions anew: in which order the program's functions stand (needs valgrind)
+	$(CARGO) rustc --release --locked --bin mailsudo --target $(TARGET) -- -C strip=none
+	bench/functions target/$(TARGET)/release/mailsudo >target/functions
+	cp target/functions .cargo/functions
 
 install: ## Install program, man pages, service user and an empty gateway (as root, after `make build`)
 	@test -x $(program) || { echo 'There is no $(program) yet: run `make build` first, not as root.' >&2; exit 1; }
@@ -192,13 +199,13 @@ auditable:
 	@$(CARGO) auditable --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-auditable --locked)
 
 deb: auditable build ## Build the Debian packages mailsudo and mailsudo-client (installs cargo-deb if it is missing)
-	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
+	@$(CARGO) deb --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-deb --locked)
 	$(CARGO) deb --no-build --no-strip --target "$$(cut -d/ -f2 $(built))" --output target/mailsudo.deb
 	$(CARGO) deb --no-build --no-strip --target "$$(cut -d/ -f2 $(built))" --variant client --output target/mailsudo-client.deb
 	@! command -v lintian >/dev/null || lintian --fail-on error,warning target/mailsudo.deb target/mailsudo-client.deb
 
 rpm: auditable build ## Build the RPM packages mailsudo and mailsudo-client (installs cargo-generate-rpm if it is missing)
-	@$(CARGO) generate-rpm --version >/dev/null 2>&1 || $(CARGO) install cargo-generate-rpm --locked
+	@$(CARGO) generate-rpm --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-generate-rpm --locked)
 	$(CARGO) generate-rpm --target "$$(cut -d/ -f2 $(built))" --output target/mailsudo.rpm
 	$(CARGO) generate-rpm --target "$$(cut -d/ -f2 $(built))" --variant client --output target/mailsudo-client.rpm
 	@! command -v rpm >/dev/null || rpm -qp --requires --recommends --scripts target/mailsudo.rpm target/mailsudo-client.rpm
@@ -207,6 +214,7 @@ rpm: auditable build ## Build the RPM packages mailsudo and mailsudo-client (ins
 # The time of the commit, so that the same commit gives the same file.
 sbom: ## Write the list of dependencies, CycloneDX, to target/mailsudo.cdx.json (installs cargo-cyclonedx if it is missing)
 	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-cyclonedx --locked)
+	@mkdir -p target
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO) cyclonedx --quiet --format json --spec-version 1.5 \
 		--no-build-deps --target $(TARGET) --override-filename mailsudo.cdx
 	sed 's|file://$(CURDIR)|file:///mailsudo|g' mailsudo.cdx.json >target/mailsudo.cdx.json

@@ -12,6 +12,8 @@ const RELR: (u32, u32) = (2, 36);
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // In which order the functions stand: .cargo/linker reads it, of which Cargo does not know.
+    println!("cargo::rerun-if-changed=.cargo/functions");
     println!("cargo::rerun-if-env-changed=LIBSQLITE3_FLAGS");
     let target = |name| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
     // One that no other program would set.

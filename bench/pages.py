@@ -1,6 +1,7 @@
 """What was measured, as Markdown. In: the measures and the judged targets. Out: docs/performance.md and README's part."""
 
 import statistics
+from pathlib import Path
 
 import ledgers
 from plots import KINDS, way
@@ -32,7 +33,7 @@ def machine(measures):
     busy = " **Ratios in time are not to be relied on: the machine had other work.**" if others > 0.1 else ""
     return (
         f"Measured {about['when']} in {about['took'] // 60 + 1} minutes: {about['cores']} cores ({about['cpu']}), Linux "
-        f"{about['kernel']}, queue and ledgers on {about['disk']}; other work took {100 * others:.0f} % of the cores. "
+        f"{about['kernel']}, queue, ledgers and programs on {about['disk']}; other work took {100 * others:.0f} % of the cores. "
         f"{versions}.{busy}{quick}\n"
     )
 
@@ -164,7 +165,15 @@ def operators(measures):
     found = measures["operators"]
     rows = [[f"`{command}`", f"{seconds:.2f}"] for command, seconds in found["seconds"].items()]
     head = [f"with {found['rows']:,} requests, {found['bytes'] / (1 << 30):.2f} GiB", "seconds"]
-    return table(head, rows)
+    asked = found["asked"]
+    names = ", ".join(f"{Path(words[0]).name} {1000 * seconds:.0f}" for words, seconds in asked)
+    total = sum(seconds for _, seconds in asked)
+    return f"""\
+{table(head, rows)}
+`check` asks {len(asked)} other programs, several at a time. Each run by itself, they take {total:.2f} seconds together, in
+milliseconds: {names}.
+
+"""
 
 
 def performance(measures, judged):
@@ -208,8 +217,7 @@ request is executed by running `/usr/bin/true`.
 {flood(measures)}
 ## Operators' commands
 
-With a ledger in SQLite, the median of five runs. `log --command help` finds nothing, and so reads all of an
-index ([performance-limits.md](performance-limits.md)); `check` waits for other programs.
+With a ledger in SQLite, the median of five runs. `rare` is a command that 20 requests have, `help` one that none has.
 
 {operators(measures)}
 ## One message

@@ -150,6 +150,7 @@ pub mod intake {
     mod utf7;
 
     pub use encrypted::*;
+    pub use html::*;
     pub use mbox::*;
     pub use shown::*;
 }

@@ -121,6 +121,9 @@ pub const CHECK_PROGRAMS: Duration = Duration::from_secs(12);
 /// How long `check --deep` tries sudo rules.
 pub const CHECK_RULES: Duration = Duration::from_mins(2);
 
+/// How many sudo rules `check` tries at the same time. sudo takes some 20 ms for each.
+pub const CHECK_AT_ONCE: usize = 4;
+
 /// How long before its end `check` warns of a certificate.
 pub const CERTIFICATE_ENDS: Duration = Duration::from_hours(30 * 24);
 

@@ -3,13 +3,14 @@ children excluded) and system calls (strace, its own and its children's). In: th
 
 A request's cost depends on how full the ledger's write-ahead log is, so a mean over consecutive deliveries is taken."""
 
+import os
 import re
 import sqlite3
 import statistics
 import subprocess
 from collections import Counter
 
-from machine import DISK, PROGRAM, SENDMAIL, gateway_folder
+from machine import DISK, EMPTY, PROGRAM, SENDMAIL, gateway_folder
 from users import JUNK, forged
 
 TRACE = DISK / "trace"
@@ -57,6 +58,32 @@ def all_instructions(machine):
             counts["duplicate"] = instructions(machine, deliver(via), mails[0])
     # Valgrind before 3.20 or so knows no pidfd_open(2): then the run ends as one that could not be watched.
     return counts | {"executed_ended": last_result("sudo")}
+
+
+def page_faults(machine, words, mail):
+    """The page faults of one run (getrusage(2)), and of setpriv(1), which starts it: the fewest of five runs."""
+    path = DISK / "faults.eml"
+    path.write_bytes(mail)
+    counts = []
+    for _ in range(5):
+        with open(path, "rb") as file:
+            process = subprocess.Popen(machine.as_service(*words), stdin=file, stdout=subprocess.DEVNULL, cwd="/", env={"PATH": "/usr/bin:/bin"})
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise SystemExit(f"bench: {words}: exit {process.returncode}")
+        counts.append(usage.ru_minflt)
+    return min(counts)
+
+
+def all_page_faults(machine):
+    """What a mail without a request costs, beyond what a program costs that does nothing."""
+    machine.forget()
+    nothing = page_faults(machine, [EMPTY], JUNK)
+    return {
+        "true": page_faults(machine, ["/bin/true"], JUNK) - nothing,
+        "junk": page_faults(machine, deliver("sudo"), JUNK) - nothing,
+    }
 
 
 def trace(machine, words, mail):

@@ -106,6 +106,7 @@ def parts(machine, postfix, ways, transports):
         "agree": lambda: agree.agree(machine, postfix, ways),
         "instructions": lambda: counted.all_instructions(machine),
         "calls": lambda: counted.all_calls(machine, transports),
+        "faults": lambda: counted.all_page_faults(machine),
         "growth": lambda: {
             "output": growth.output_memory(machine, sizes[:4] if QUICK else sizes, say),
             "mail_memory": growth.message_memory(machine, [KIB, 256 * KIB, MIB, 25 * MIB]),

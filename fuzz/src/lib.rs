@@ -10,7 +10,9 @@ use mailsudo::encryption::Encryption;
 use mailsudo::error::Stop;
 use mailsudo::intake::{Envelope, Message, receive};
 use mailsudo::limits::Timeouts;
-use mailsudo::protocol::{Arguments, Code, CommandName, UnsignedRequest, GatewayName, Key, ParameterName, Timestamp, UserName};
+use mailsudo::protocol::{
+    Arguments, Code, CommandName, GatewayName, Key, ParameterName, Timestamp, UnsignedRequest, UserName,
+};
 
 /// Alice's key, which is that of `tests/vectors.json`.
 pub const KEY: &str = "8f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c3d2e1f0";

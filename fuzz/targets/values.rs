@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use mailsudo::authorize::{Choice, Invocation, choose};
 use mailsudo::config::{Command, Part};
 use mailsudo::protocol::{CommandName, MAX_DECODED, Request, is_unsafe};
-use mailsudo_fuzz::{GATEWAY, unsigned, key, name};
+use mailsudo_fuzz::{GATEWAY, key, name, unsigned};
 
 static COMMAND: LazyLock<Command> = LazyLock::new(|| {
     let name = CommandName::try_from("all").expect("a name");

@@ -185,8 +185,7 @@ pub fn mark_replied(
     timeout: Duration,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    ledger.mark_replied(id, now, audit_lost, timeout)?;
-    ledger.prune(now.minus(retention), PRUNE, now).map(drop)
+    ledger.end_delivery(id, now, audit_lost, (now.minus(retention), PRUNE), timeout)
 }
 
 /// Records that the final reply to a request was sent by the delivery of a vote on it.

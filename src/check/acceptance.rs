@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::Report;
-use super::programs::{ask, output};
+use super::postfix::parameter;
+use super::programs::{POSTFIX_SETTINGS, ask, output_of};
 use crate::postfix::{Acceptance, Postfix, acceptance, rewritten};
 use crate::remedy::Call;
 use crate::system::child::Answer;
@@ -16,8 +17,8 @@ use crate::system::child::Answer;
 const CLASSES: &str = "mydestination, virtual_alias_domains, virtual_mailbox_domains and relay_domains";
 
 pub(super) fn check(address: &str, report: &mut Report) {
-    let folder = output("postconf", &["-h", "config_directory"]).unwrap_or_default();
-    let found = Postfix::open_with(Path::new(folder.trim()), within_time)
+    let folder = parameter("config_directory").unwrap_or_default();
+    let found = Postfix::as_listed(Path::new(&folder), within_time, output_of(POSTFIX_SETTINGS).unwrap_or_default())
         .and_then(|postfix| Ok((acceptance(&postfix, "", address)?, rewritten(&postfix, "", address)?)));
     let (accepted, rewritten) = match found {
         Ok(found) => found,

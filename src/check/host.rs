@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
-use super::programs::ask;
+use super::programs::{CLOCK, ask, output, output_of};
 use super::{CheckedGateway, Report};
 use crate::config::LogTarget;
 use crate::execute;
@@ -23,8 +23,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
 /// sudo looks up the host's own name before it starts a command (docs/measurements.md#sudo-looks-its-host-name-up).
 fn host_name(report: &mut Report) {
     let name = execute::host_name();
-    let found = ask(Command::new("getent").args(["hosts", "--", &name]));
-    if found.is_none_or(|answer| !answer.status.success()) {
+    if output("getent", &["hosts", "--", &name]).is_none() {
         report.warning(
             "host-name",
             format!("the host's own name, {name}, cannot be resolved: sudo waits for it before each command"),
@@ -67,8 +66,7 @@ fn sendmail(report: &mut Report) {
 
 /// A code is accepted within one step of 30 s, so the clocks of host and phone must be right.
 fn clock(report: &mut Report) {
-    let asked = ask(Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]));
-    match asked.filter(|answer| answer.status.success()).map(|answer| answer.out.trim().to_owned()).as_deref() {
+    match output_of(CLOCK).as_deref().map(str::trim) {
         Some("yes") => report.ok("clock", "it is synchronised"),
         Some(_) => report.warning(
             "clock",

@@ -76,27 +76,34 @@ pub fn check(folder: &Path, depth: Depth, now: Timestamp) -> Report {
         return report;
     };
     report.outsider &= service.is_none_or(|account| account.uid != caller.as_raw());
-    let before = report.findings.len();
-    let commands = commands::read(&gateway, &mut report);
-    let users = users::read(&gateway, &mut report);
-    let complete = report.findings.len() == before;
-    let gateway = CheckedGateway { gateway: &gateway, service, commands, users, complete, depth, now };
-    settings(&gateway, &mut report);
-    placeholder(&gateway, &mut report);
-    lockdown(&gateway, &mut report);
-    access::check(&gateway, &mut report);
-    services::check(&gateway, &mut report);
-    users::check(&gateway, &mut report);
-    ssh_keys::check(&gateway, &mut report);
-    encryption::check(&gateway, &mut report);
-    sender_auth::check(&gateway, &mut report);
-    commands::check(&gateway, &mut report);
-    approval::check(&gateway, &mut report);
-    sudo_rules::check(&gateway, &mut report);
-    ledger::check(&gateway, &mut report);
-    host::check(&gateway, &mut report);
-    postfix::check(&gateway, &mut report);
+    std::thread::scope(|scope| {
+        programs::ask_ahead(scope);
+        all(&gateway, service, depth, now, &mut report);
+    });
     report
+}
+
+fn all(gateway: &Gateway, service: Option<Account>, depth: Depth, now: Timestamp, report: &mut Report) {
+    let before = report.findings.len();
+    let commands = commands::read(gateway, report);
+    let users = users::read(gateway, report);
+    let complete = report.findings.len() == before;
+    let gateway = CheckedGateway { gateway, service, commands, users, complete, depth, now };
+    settings(&gateway, report);
+    placeholder(&gateway, report);
+    lockdown(&gateway, report);
+    access::check(&gateway, report);
+    services::check(&gateway, report);
+    users::check(&gateway, report);
+    ssh_keys::check(&gateway, report);
+    encryption::check(&gateway, report);
+    sender_auth::check(&gateway, report);
+    commands::check(&gateway, report);
+    approval::check(&gateway, report);
+    sudo_rules::check(&gateway, report);
+    ledger::check(&gateway, report);
+    host::check(&gateway, report);
+    postfix::check(&gateway, report);
 }
 
 fn open(folder: &Path, report: &mut Report) -> Option<(Gateway, Option<Account>)> {

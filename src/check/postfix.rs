@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::programs::{ask, output};
+use super::programs::{POSTFIX_QUEUE, POSTFIX_SERVICES, POSTFIX_SETTINGS, ask, output, output_of};
 use super::{CheckedGateway, Report, acceptance, count, sender_auth};
 use crate::limits::POSTFIX_MARGIN;
+use crate::postfix::in_listing;
 use crate::remedy::{Call, Remedy, program};
 use crate::setup::{MailServer, installed};
 
@@ -78,8 +79,8 @@ const EXIM_TRANSPORT: &str = "transport = mailsudo";
 
 /// The process id in master.pid, and whether it is Postfix's; `None` where the caller may not read it.
 pub(super) fn master() -> Option<Master> {
-    let queue = output("postconf", &["-h", "queue_directory"])?;
-    let process = match fs::read_to_string(format!("{}/pid/master.pid", queue.trim())) {
+    let queue = parameter("queue_directory")?;
+    let process = match fs::read_to_string(format!("{queue}/pid/master.pid")) {
         Ok(id) => Path::new("/proc").join(id.trim()),
         Err(error) if error.kind() == ErrorKind::NotFound => return Some(Master::Stopped),
         Err(_) => return None,
@@ -104,9 +105,14 @@ fn running(report: &mut Report) {
     }
 }
 
+/// A parameter of main.cf as it is in force; `None` for one that Postfix does not know.
+pub(super) fn parameter(name: &str) -> Option<String> {
+    in_listing(&output_of(POSTFIX_SETTINGS)?, name).map(str::to_owned)
+}
+
 /// The services of master.cf that call `deliver`; `None` where Postfix cannot be asked.
 fn services() -> Option<Vec<String>> {
-    let services = output("postconf", &["-M"])?;
+    let services = output_of(POSTFIX_SERVICES)?;
     let ours = services.lines().filter(|line| line.contains(" deliver") && line.contains("mailsudo"));
     Some(ours.map(str::to_owned).collect())
 }
@@ -166,7 +172,7 @@ fn transport(service: &str, name: &str, gateway: &CheckedGateway<'_>, report: &m
 }
 
 fn limits(name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
-    let setting = |key: &str| output("postconf", &["-h", &format!("{name}_{key}")]).map(|text| text.trim().to_owned());
+    let setting = |key: &str| parameter(&format!("{name}_{key}"));
     if setting("destination_recipient_limit").as_deref() != Some("1") {
         report.error(
             "postfix",
@@ -177,8 +183,8 @@ fn limits(name: &str, gateway: &CheckedGateway<'_>, report: &mut Report) {
     let longest =
         gateway.commands.iter().map(|command| command.timeout.as_duration().as_secs()).max().unwrap_or_default();
     let needed = longest + POSTFIX_MARGIN.as_secs();
-    let default = || output("postconf", &["-h", "command_time_limit"]).map(|text| text.trim().to_owned());
-    let limit = setting("time_limit").filter(|text| !text.is_empty() && !text.starts_with('$')).or_else(default);
+    let default = || parameter("command_time_limit");
+    let limit = setting("time_limit").filter(|text| !text.is_empty()).or_else(default);
     if limit.as_deref().and_then(seconds).is_some_and(|limit| limit < needed) {
         let what =
             format!("{name}_time_limit is under {needed} s: Postfix would kill the delivery of the longest command");
@@ -201,7 +207,7 @@ fn name_of(line: &str) -> &str {
 
 /// What transport_maps has for an address.
 fn next_hop(address: &str) -> Option<String> {
-    let maps = output("postconf", &["-hx", "transport_maps"]).unwrap_or_default();
+    let maps = parameter("transport_maps").unwrap_or_default();
     maps.split([',', ' ', '\n']).filter(|map| !map.is_empty()).find_map(|map| {
         output("postmap", &["-q", address, map]).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     })
@@ -234,7 +240,7 @@ fn map(name: &str, address: &str, next: Option<&str>, report: &mut Report) {
 
 /// A broken gateway defers all mail, and Postfix returns it after days.
 fn queue(name: &str, address: &str, report: &mut Report) {
-    let Some(entries) = output("postqueue", &["-j"]) else {
+    let Some(entries) = output_of(POSTFIX_QUEUE) else {
         return;
     };
     let entries = entries.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -259,5 +265,5 @@ fn queue(name: &str, address: &str, report: &mut Report) {
 }
 
 fn lifetime() -> String {
-    output("postconf", &["-h", "maximal_queue_lifetime"]).map_or_else(|| "5d".to_owned(), |text| text.trim().to_owned())
+    parameter("maximal_queue_lifetime").unwrap_or_else(|| "5d".to_owned())
 }

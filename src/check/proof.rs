@@ -6,16 +6,17 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process;
+use std::thread;
 use std::time::Instant;
 
 use super::gateway::Depth;
 use super::later_lines::{Set, Undone};
 use super::programs::left;
 use super::{CheckedGateway, Report, count, later_lines};
-use crate::authorize::Invocation;
+use crate::authorize::{Invocation, Values};
 use crate::config::Command;
 use crate::execute::{NOT_REPORTED, command_line, host_name, sudo_remedy};
-use crate::limits::{CHECK_PROGRAM, CHECK_RULES};
+use crate::limits::{CHECK_AT_ONCE, CHECK_PROGRAM, CHECK_RULES};
 use crate::remedy::{Call, LAST_SUDOERS_FILE, Remedy};
 use crate::sudoers::{FOLDER, place, samples};
 use crate::system::accounts::Account;
@@ -26,7 +27,7 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         return;
     };
     let samples = gateway.commands.iter().map(|command| (command, samples(command)));
-    let samples: Vec<_> = samples.filter(|(_, samples)| !samples.is_empty()).collect();
+    let samples: Vec<(&Command, Vec<Values>)> = samples.filter(|(_, samples)| !samples.is_empty()).collect();
     // Each attempt is a line in sudo's own log, so all rules are tried only where that is asked for.
     let first = samples.iter().filter_map(|(command, samples)| Some((*command, samples.first()?)));
     let others =
@@ -34,11 +35,13 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let rules: Vec<_> = first.chain(others).collect();
     let most = if gateway.depth == Depth::Deep { rules.len() } else { samples.len() };
     let (begun, mut tried) = (Instant::now(), 0);
-    for (command, values) in rules.iter().take(most) {
-        if begun.elapsed() >= CHECK_RULES {
-            break;
-        }
-        match Invocation::new(command, values).ok().map(|invocation| start(gateway, service, &invocation)) {
+    let first_tried = rules.iter().take(most).collect::<Vec<_>>();
+    let attempts = first_tried
+        .chunks(CHECK_AT_ONCE)
+        .take_while(|_| begun.elapsed() < CHECK_RULES)
+        .flat_map(|rules| together(gateway, service, rules));
+    for (command, started) in attempts {
+        match started {
             Some(Started::Proven) => tried += 1,
             Some(Started::Refused(words)) => return refused(gateway, command, &words, report),
             Some(Started::Silent) => {
@@ -60,6 +63,23 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
         };
         report.ok("sudo", format!("it starts the service user's {}, and {rules}", count(samples.len(), "command")));
     }
+}
+
+/// Tries some rules at a time; `None` for values that make no command line.
+fn together<'c>(
+    gateway: &CheckedGateway<'_>,
+    service: Account,
+    rules: &[&(&'c Command, &Values)],
+) -> Vec<(&'c Command, Option<Started>)> {
+    let attempt = |values: &Values, command: &Command| {
+        let invocation = Invocation::new(command, values).ok()?;
+        Some(start(gateway, service, &invocation))
+    };
+    thread::scope(|scope| {
+        let attempts = rules.iter().map(|(command, values)| (*command, scope.spawn(|| attempt(values, command))));
+        let attempts: Vec<_> = attempts.collect();
+        attempts.into_iter().map(|(command, started)| (command, started.join().ok().flatten())).collect()
+    })
 }
 
 /// What became of an attempt to start a command.

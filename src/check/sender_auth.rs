@@ -1,7 +1,7 @@
 //! Sender authentication: whether Postfix can supply what is required, and whether a user can meet it.
 
 use super::programs::output;
-use super::{CheckedGateway, Report};
+use super::{CheckedGateway, Report, postfix};
 use crate::config::{SenderRequirements, User};
 use crate::protocol::UserName;
 use crate::remedy::{Call, program};
@@ -134,8 +134,8 @@ fn families(gateway: &CheckedGateway<'_>, report: &mut Report) {
 
 /// What a parameter is set to, in main.cf and for single services in master.cf.
 fn values(parameter: &str) -> Vec<String> {
-    let main = output("postconf", &["-hx", parameter]).unwrap_or_default();
+    let main = postfix::parameter(parameter).unwrap_or_default();
     let services = output("postconf", &["-P", &format!("*/*/{parameter}")]).unwrap_or_default();
     let services = services.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned());
-    services.chain([main.trim().to_owned()]).collect()
+    services.chain([main]).collect()
 }

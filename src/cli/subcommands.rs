@@ -15,6 +15,7 @@ use super::{
 };
 use crate::execute;
 use crate::system::hardening;
+use crate::system::program::own_program;
 
 /// Run the few commands you allow, by signed mail.
 #[derive(Debug, Parser)]
@@ -124,7 +125,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
 
 /// Whether this is the program of the package mailsudo-client, which has the user's commands only.
 fn is_client() -> bool {
-    std::env::current_exe().is_ok_and(|program| program.file_name().is_some_and(|name| name == "mailsudo-client"))
+    own_program().file_name().is_some_and(|name| name == "mailsudo-client")
 }
 
 /// The command line's description, for the man pages and completions.

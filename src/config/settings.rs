@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{ConfigError, Decryption, Encryption, Intake, Ledger, MailAddress, Rate, Size, Source, Span};
 use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RETENTION, RUN_TIME};
 use crate::protocol::GatewayName;
+use crate::system::program::own_program;
 
 /// The settings in `mailsudo.toml`, each with its default where it has one.
 #[derive(Debug, Deserialize)]
@@ -190,17 +191,8 @@ impl Default for Execution {
             longest: Span::seconds(10 * 60),
             sudo: "/usr/bin/sudo".into(),
             timeout: "/usr/bin/timeout".into(),
-            mailsudo: own_program(),
+            mailsudo: own_program().to_owned(),
         }
-    }
-}
-
-/// The running program (proc(5)); a program that was replaced since it started is marked there.
-fn own_program() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    match own.to_str().and_then(|name| name.strip_suffix(" (deleted)")) {
-        Some(name) => name.into(),
-        None => own,
     }
 }
 

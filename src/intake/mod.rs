@@ -24,6 +24,7 @@ use std::io::Read;
 
 pub use encrypted::{encrypted_as, encrypted_data};
 pub use envelope::Envelope;
+pub use html::{HtmlToken, html_tokens};
 pub use mbox::mbox;
 pub use payload::PayloadFinding;
 pub use screen::LOOP_FIELD;

@@ -45,6 +45,21 @@ pub trait Ledger: ApprovalQueries {
         timeout: Duration,
     ) -> Result<(), LedgerError>;
 
+    /// Ends a delivery whose own reply was sent: does as [`mark_replied`](Ledger::mark_replied), then removes some of what
+    /// is old, as [`prune`](Ledger::prune) does with `old`, its first two parameters. Nothing else follows about the
+    /// request: a backend may release its lock with this.
+    fn end_delivery(
+        &mut self,
+        id: &RequestId,
+        now: Timestamp,
+        audit_lost: u32,
+        old: (Timestamp, u32),
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
+        self.mark_replied(id, now, audit_lost, timeout)?;
+        self.prune(old.0, old.1, now).map(drop)
+    }
+
     /// Replaces the reply to a request by the same one in another form, durably, unless it is not there any more
     /// ([`LedgerError::Taken`]). It waits up to `timeout` for transactions to end.
     fn replace_reply(

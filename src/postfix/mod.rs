@@ -19,7 +19,7 @@ mod settings;
 use anyhow::{Result, bail, ensure};
 
 pub use address::{Acceptance, Notes, acceptance, rewritten};
-pub use settings::{Asking, Postfix, plain_path};
+pub use settings::{Postfix, Runner, in_listing, plain_path};
 
 use settings::SIGNATURE;
 
@@ -52,7 +52,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// Each address, with its transport.
-    fn lanes(&self) -> impl Iterator<Item = (String, &str)> {
+    fn transports(&self) -> impl Iterator<Item = (String, &str)> {
         let others = self.others.iter().zip(2..).map(|(other, number)| (format!("{}-{number}", self.transport), other));
         [(self.transport.clone(), self.address.as_str())]
             .into_iter()
@@ -109,24 +109,24 @@ impl Plan {
         let mut notes = Notes::new();
         let mut maps = Vec::new();
         let mut text = format!("{SIGNATURE}\n");
-        for (lane, address) in wanted.lanes() {
-            check_name(&lane)?;
-            refuse_collisions(postfix, wanted, &lane, address)?;
+        for (name, address) in wanted.transports() {
+            check_name(&name)?;
+            refuse_collisions(postfix, wanted, &name, address)?;
             let (needed, found) = address::examine(postfix, transport, address)?;
             maps.extend(needed.filter(|needed| !maps.contains(needed)));
             notes.extend(found);
-            plan.settings.push((format!("{lane}_destination_recipient_limit"), "1".to_owned()));
-            plan.settings.push((format!("{lane}_time_limit"), format!("{limit}s")));
-            text.push_str(&format!("{address}    {lane}:\n"));
+            plan.settings.push((format!("{name}_destination_recipient_limit"), "1".to_owned()));
+            plan.settings.push((format!("{name}_time_limit"), format!("{limit}s")));
+            text.push_str(&format!("{address}    {name}:\n"));
             // An entry that says the same in another layout stays as it is.
-            let line = service_line(wanted, &lane);
-            if postfix.service(&lane)?.as_deref() != Some(line.as_str()) {
-                plan.services.push((lane, line));
+            let line = service_line(wanted, &name);
+            if postfix.service(&name)?.as_deref() != Some(line.as_str()) {
+                plan.services.push((name, line));
             }
         }
-        for lane in postfix.lanes(transport)? {
-            if wanted.lanes().all(|(wanted, _)| wanted != lane) {
-                plan.drop_lane(postfix, lane)?;
+        for name in postfix.transports(transport)? {
+            if wanted.transports().all(|(wanted, _)| wanted != name) {
+                plan.drop_transport(postfix, name)?;
             }
         }
         let old = postfix.in_file("transport_maps")?;
@@ -154,9 +154,9 @@ impl Plan {
         postfix.check_own_map(transport)?;
         let map = postfix.map(transport);
         let mut plan = Self { transport: transport.to_owned(), ..Self::default() };
-        plan.drop_lane(postfix, transport.to_owned())?;
-        for lane in postfix.lanes(transport)?.into_iter().filter(|lane| lane != transport) {
-            plan.drop_lane(postfix, lane)?;
+        plan.drop_transport(postfix, transport.to_owned())?;
+        for name in postfix.transports(transport)?.into_iter().filter(|name| name != transport) {
+            plan.drop_transport(postfix, name)?;
         }
         for parameter in ["transport_maps"].into_iter().chain(address::RECIPIENT_MAPS) {
             let old = postfix.in_file(parameter)?;
@@ -173,10 +173,10 @@ impl Plan {
         Ok(plan)
     }
 
-    fn drop_lane(&mut self, postfix: &Postfix, lane: String) -> Result<()> {
-        self.dropped.extend([format!("{lane}_destination_recipient_limit"), format!("{lane}_time_limit")]);
-        if postfix.service(&lane)?.is_some() {
-            self.dropped_services.push(lane);
+    fn drop_transport(&mut self, postfix: &Postfix, name: String) -> Result<()> {
+        self.dropped.extend([format!("{name}_destination_recipient_limit"), format!("{name}_time_limit")]);
+        if postfix.service(&name)?.is_some() {
+            self.dropped_services.push(name);
         }
         Ok(())
     }
@@ -191,9 +191,9 @@ fn check_name(transport: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many deliveries run at a time for a further address: half of what the gateway's own has, so that a flood leaves
-/// it the processor too.
-const FURTHER: &str = "2";
+/// How many deliveries run at a time for a further address: one, so that on two cores a flood to it leaves the other one
+/// to the gateway's own.
+const FURTHER: &str = "1";
 
 /// The transport as one line, from the fragment.
 fn service_line(wanted: &Wanted, transport: &str) -> String {
@@ -293,11 +293,11 @@ mod tests {
     #[test]
     fn each_further_address_has_a_transport_of_its_own() {
         let wanted = Wanted { others: vec!["a@x".to_owned(), "b@x".to_owned()], ..wanted() };
-        let lanes: Vec<_> = wanted.lanes().collect();
+        let transports: Vec<_> = wanted.transports().collect();
         let expected = [("mailsudo", "ops@example.com"), ("mailsudo-2", "a@x"), ("mailsudo-3", "b@x")];
-        assert_eq!(lanes, expected.map(|(transport, address)| (transport.to_owned(), address)));
+        assert_eq!(transports, expected.map(|(transport, address)| (transport.to_owned(), address)));
         let line = service_line(&wanted, "mailsudo-2");
-        assert!(line.starts_with("mailsudo-2 unix - n n - 2 pipe flags=Rq user=mailsudo "), "{line}");
+        assert!(line.starts_with("mailsudo-2 unix - n n - 1 pipe flags=Rq user=mailsudo "), "{line}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::system::child::Answer;
 use crate::system::trace;
 
 /// Runs a program of Postfix to its end, or to the end of the time that it has.
-pub type Asking = fn(&mut Command) -> Result<Answer>;
+pub type Runner = fn(&mut Command) -> Result<Answer>;
 
 /// How the map begins. Only a map that begins so is written over or removed.
 pub(super) const SIGNATURE: &str =
@@ -25,7 +25,9 @@ const OLD_SIGNATURE: &str =
 #[derive(Debug)]
 pub struct Postfix {
     folder: PathBuf,
-    asking: Asking,
+    runner: Runner,
+    /// What `postconf -x` has printed, where it was asked for all parameters at once.
+    listing: Option<String>,
 }
 
 impl Postfix {
@@ -35,22 +37,26 @@ impl Postfix {
     ///
     /// Postfix is not installed or not set up, or main.cf could not hold the folder's name.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_with(folder, ask)
+        Self::checked(folder, run_to_end, None)
     }
 
-    /// The same, with another way to run its programs.
+    /// The same, with another way to run its programs, and with the values that `postconf -x` has printed as `listing`.
     ///
     /// # Errors
     ///
     /// As for [`Self::open`].
-    pub fn open_with(folder: &Path, asking: Asking) -> Result<Self> {
+    pub fn as_listed(folder: &Path, runner: Runner, listing: String) -> Result<Self> {
+        Self::checked(folder, runner, Some(listing))
+    }
+
+    fn checked(folder: &Path, runner: Runner, listing: Option<String>) -> Result<Self> {
         plain_path(folder)?;
         ensure!(
             folder.join("main.cf").is_file() && folder.join("master.cf").is_file(),
             "{} has no main.cf and master.cf: set Postfix up first",
             folder.display()
         );
-        Ok(Self { folder: folder.to_owned(), asking })
+        Ok(Self { folder: folder.to_owned(), runner, listing })
     }
 
     /// The folder.
@@ -85,7 +91,7 @@ impl Postfix {
     }
 
     /// The transports that a transport's map leads to: its own, and those of the gateway's further addresses.
-    pub(super) fn lanes(&self, transport: &str) -> Result<Vec<String>> {
+    pub(super) fn transports(&self, transport: &str) -> Result<Vec<String>> {
         let file = self.map_file(transport);
         if !file.exists() {
             return Ok(Vec::new());
@@ -99,6 +105,9 @@ impl Postfix {
     /// The value in force of a parameter of main.cf, with every `$name` in it expanded; empty for one that Postfix does
     /// not know.
     pub(super) fn in_force(&self, parameter: &str) -> Result<String> {
+        if let Some(listing) = &self.listing {
+            return Ok(in_listing(listing, parameter).unwrap_or_default().to_owned());
+        }
         let output = self.postconf(&["-hx", parameter])?;
         Ok(if output.status.success() { output.out.trim().to_owned() } else { String::new() })
     }
@@ -173,12 +182,17 @@ impl Postfix {
         let mut command = Command::new(program);
         command.arg("-c").arg(&self.folder).args(arguments).env("PATH", format!("{path}:/usr/sbin:/sbin"));
         trace::program(&command);
-        (self.asking)(command.stdin(Stdio::null()))
+        (self.runner)(command.stdin(Stdio::null()))
             .with_context(|| format!("cannot run {program}: install Postfix first"))
     }
 }
 
-fn ask(command: &mut Command) -> Result<Answer> {
+/// The value of a parameter in what `postconf -x` prints: a line `NAME = VALUE` for each that Postfix knows.
+pub fn in_listing<'l>(listing: &'l str, parameter: &str) -> Option<&'l str> {
+    listing.lines().find_map(|line| line.strip_prefix(parameter)?.strip_prefix(" =")).map(str::trim)
+}
+
+fn run_to_end(command: &mut Command) -> Result<Answer> {
     let output = command.output()?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Answer { status: output.status, out: text(output.stdout), err: text(output.stderr) })

@@ -10,6 +10,7 @@ pub mod hardening;
 pub mod hosts;
 pub mod permissions;
 pub mod private;
+pub mod program;
 pub mod tls;
 pub mod trace;
 pub mod unit;

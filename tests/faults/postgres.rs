@@ -132,7 +132,7 @@ fn relay(client: UnixStream) {
 #[test]
 fn a_commit_that_cannot_be_read_back_is_no_commit() {
     for how in [Cut::Before, Cut::After] {
-        let (first, reply, runs) = cut(how, "SELECT token, written, current_setting", 1);
+        let (first, reply, runs) = cut(how, "mailsudo.read_back(", 1);
         assert_eq!((first.deferred, runs), (Some("ledger"), 0), "{how:?}: {first:?}");
         assert!(first.log.join("\n").contains("the row could not be read back"), "{first:?}");
         assert!(reply.starts_with("outcome unknown: count"), "{reply}");
@@ -142,17 +142,31 @@ fn a_commit_that_cannot_be_read_back_is_no_commit() {
 /// What may be sent twice is sent again on a new connection.
 #[test]
 fn a_connection_that_is_cut_elsewhere_is_made_anew() {
-    for text in ["BEGIN ISOLATION", "INSERT INTO mailsudo.locks", "SET replied = $2", "mailsudo.prune("] {
+    for text in ["BEGIN ISOLATION", "mailsudo.take_lock(", "mailsudo.end_delivery("] {
         for how in [Cut::Before, Cut::After] {
             let (first, reply, runs) = cut(how, text, 1);
             assert!(first.deferred.is_none() && first.replies.len() == 1, "{how:?} {text}: {first:?}");
             assert!(reply.starts_with("ok: count") && runs == 1, "{how:?} {text}: {reply}");
         }
     }
-    // The claim itself may have been written, in a transaction that ended with its connection.
+}
+
+#[test]
+fn what_is_old_is_pruned_also_on_a_new_connection() {
     for how in [Cut::Before, Cut::After] {
-        let (first, reply, runs) = cut(how, "INSERT INTO mailsudo.requests", 1);
-        assert!(first.deferred == Some("ledger") && reply.starts_with("ok: count") && runs == 1, "{how:?}: {first:?}");
+        let (mut test_gateway, database) = gateway(server());
+        test_gateway.deliver(&test_gateway.request("count", &[]));
+        server().sql(&database, "UPDATE mailsudo.requests SET replied = 1000, signed = 1000");
+        test_gateway.clock.forward(60);
+        let proxy = Proxy::new(&socket(server()), how, "mailsudo.prune(", 1);
+        set(&test_gateway, &format!("url = \"postgresql://{DELIVER}@/{database}?host={}\"", proxy.folder().display()));
+        let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+        assert!(proxy.has_cut() && ended.deferred.is_none() && ended.replies.len() == 1, "{how:?}: {ended:?}");
+        assert_eq!(
+            server().sql(&database, "SELECT count(*), min(signed) > 1000 FROM mailsudo.requests"),
+            "1|t",
+            "{how:?}"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ const POSTCONF: &str = r#"#!/bin/sh
 case $1 in
 -M) cat HOME/master ;;
 -P) ;;
--h|-hx) cat "HOME/main/$2" 2>/dev/null || exit 1 ;;
+-x) for file in HOME/main/*; do echo "${file##*/} = $(cat "$file")"; done ;;
 *) exit 64 ;;
 esac
 "#;

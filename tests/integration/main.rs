@@ -9,6 +9,8 @@
 mod common;
 #[path = "../common/database.rs"]
 mod database;
+#[path = "../common/html5gum.rs"]
+mod html5gum;
 
 mod cases;
 mod certificates;
@@ -35,9 +37,11 @@ mod execute;
 mod explain;
 mod failover;
 mod hostile;
+mod html_tokens;
 mod import_circles;
 mod import_order;
 mod intake;
+mod linker;
 mod lockdown;
 mod makefile;
 mod nodes;

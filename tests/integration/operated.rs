@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use mailsudo::config::{Gateway, Trusted};
 use mailsudo::evidence::{Found, Verified, against, read_witnesses, verify};
-use mailsudo::ledger;
+use mailsudo::ledger::{self, Filter, Record};
 use mailsudo::pipeline::Resumed;
 use mailsudo::system::clock::{Clock, SystemClock};
 
@@ -15,10 +15,11 @@ use crate::database::server::{DELIVER, server};
 use crate::database::{as_owner, new, open, owner_of, set};
 use crate::nodes::resumed;
 
-const SCHEMAS: [&str; 3] = [
+const SCHEMAS: [&str; 4] = [
     include_str!("../../src/ledger/postgres/schema-1.sql"),
     include_str!("../../src/ledger/postgres/schema-2.sql"),
     include_str!("../../src/ledger/postgres/schema-3.sql"),
+    include_str!("../../src/ledger/postgres/schema-4.sql"),
 ];
 
 fn verified(test_gateway: &TestGateway) -> Verified {
@@ -41,6 +42,8 @@ fn a_ledger_of_each_older_schema_waits_for_its_migration_and_keeps_its_requests(
     for (schema, at) in (1_i64..).zip(0..SCHEMAS.len()) {
         let database = server().database();
         let tables = SCHEMAS[..=at].join("\n");
+        // Since schema 4 there is an audit chain.
+        let chain = if schema < 4 { "" } else { "SELECT mailsudo.begin_chain();" };
         server().sql(
             &database,
             &format!(
@@ -50,6 +53,7 @@ fn a_ledger_of_each_older_schema_waits_for_its_migration_and_keeps_its_requests(
                          substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
                  INSERT INTO mailsudo.requests OVERRIDING SYSTEM VALUE
                      SELECT * FROM json_populate_record(NULL::mailsudo.requests, '{row}');
+                 {chain}
                  SELECT setval(pg_get_serial_sequence('mailsudo.requests', 'seq'), 100);
                  GRANT USAGE ON SCHEMA mailsudo TO {DELIVER};
                  GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA mailsudo TO {DELIVER};"
@@ -65,13 +69,47 @@ fn a_ledger_of_each_older_schema_waits_for_its_migration_and_keeps_its_requests(
         assert!(log.contains(&format!("has schema {schema}")) && log.contains(" ledger migrate"), "{log}");
         let url = owner_of(server(), &database);
         let migrate = || as_owner(&test_gateway, &url, ledger::migrate).expect("migrated");
-        assert_eq!(migrate(), (schema, 4));
-        assert_eq!(migrate(), (4, 4));
+        assert_eq!(migrate(), (schema, 5));
+        assert_eq!(migrate(), (5, 5));
         assert!(test_gateway.deliver(&known).refused("duplicate"), "{schema}");
         assert!(test_gateway.deliver(&request).reply().contains("ok: count"), "{schema}");
         let verified = verified(&test_gateway);
         assert_eq!((verified.faults.as_slice(), verified.without_event), (&[][..], 1), "{schema}");
     }
+}
+
+/// Among many requests few have that command.
+#[test]
+fn what_a_sysadmin_asks_of_one_command_reads_its_index() {
+    let (test_gateway, database) = new(server(), "");
+    server().sql(
+        &database,
+        "INSERT INTO mailsudo.requests (id, user_name, command, arguments, signed, first_seen, state, audit_lost, node, token, written)
+             SELECT sha256(int8send(n)), 'u' || n % 100, CASE WHEN n % 5000 = 7 THEN 'rare' ELSE 'often' END, '', n, n, 'finished', 0,
+                 'mx', 'x', 1
+             FROM generate_series(1, 20000) AS n;
+         ANALYZE mailsudo.requests",
+    );
+    let read = || -> u64 {
+        let sql = "SELECT pg_stat_force_next_flush(); SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
+             WHERE schemaname = 'mailsudo') FROM pg_stat_user_tables WHERE relname = 'requests'";
+        server().sql(&database, sql).trim().parse().expect("a count")
+    };
+    let before = read();
+    let mut found = Vec::new();
+    let filter = Filter { command: Some("rare".to_owned()), limit: Some(50), ..Filter::default() };
+    let mut take = |record: Record| {
+        found.push(record.first_seen.seconds());
+        Ok(())
+    };
+    open(&test_gateway).expect("a ledger").list(&filter, &mut take).expect("read");
+    assert_eq!(found, [15007, 10007, 5007, 7]);
+    // A session counts what it did when it ends.
+    let counted = (0..100).map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        read() - before
+    });
+    assert_eq!(counted.into_iter().find(|count| *count > 0), Some(4), "only these were read");
 }
 
 /// The first node has been upgraded to a later mailsudo, which this one has never heard of, and which says that this one may
@@ -85,7 +123,7 @@ fn a_node_that_is_not_upgraded_yet_goes_on_beside_one_that_is() {
          ALTER TABLE mailsudo.locks ADD COLUMN later text; ALTER TABLE mailsudo.nodes ADD COLUMN later text;
          ALTER TABLE mailsudo.events ADD COLUMN later text; CREATE TABLE mailsudo.laters (n bigint);
          INSERT INTO mailsudo.counters VALUES ('later', 7, 0);
-         UPDATE mailsudo.ledger SET version = 9, readable_from = 4",
+         UPDATE mailsudo.ledger SET version = 9, readable_from = 5",
     );
     let request = test_gateway.request("count", &[]);
     assert!(test_gateway.deliver(&request).reply().contains("ok: count"));
@@ -93,7 +131,7 @@ fn a_node_that_is_not_upgraded_yet_goes_on_beside_one_that_is() {
     assert_eq!(verified(&test_gateway).faults, []);
     let ledger = open(&test_gateway).expect("a ledger");
     assert_eq!((ledger.health().expect("its state").requests, ledger.nodes().expect("a list").len()), (1, 1));
-    server().sql(&database, "UPDATE mailsudo.ledger SET readable_from = 5");
+    server().sql(&database, "UPDATE mailsudo.ledger SET readable_from = 6");
     test_gateway.clock.forward(60);
     let next = test_gateway.request("count", &[]);
     assert_eq!(

@@ -113,7 +113,7 @@ fn a_further_address_has_a_transport_of_its_own() {
     assert!(map.ends_with("\nops@example.com    mailsudo:\npublic@example.com    mailsudo-2:\n"), "{map}");
     let line = run("postconf", &["-c", &postfix.folder, "-M", "mailsudo-2/unix"]);
     assert!(
-        line.split_whitespace().eq(format!("mailsudo-2 unix - n n - 2 pipe {}", rest(&postfix)).split(' ')),
+        line.split_whitespace().eq(format!("mailsudo-2 unix - n n - 1 pipe {}", rest(&postfix)).split(' ')),
         "{line}"
     );
     assert_eq!(postfix.value("mailsudo-2_destination_recipient_limit"), "1");

@@ -9,15 +9,20 @@ use crate::config::Trusted;
 use crate::ledger::{AuditEvent, ChainRow, EventKey, EventKind, LedgerError, Record, Sqlite};
 use crate::limits::Timeouts;
 
-/// Statements that make a ledger of an older schema of one that is up to date: schema 4; 3, after those; 2; 1, after those of 2.
-const SECOND: &str = "DROP TABLE events; DROP TABLE checkpoint; DROP TABLE counters; DROP INDEX requests_user;
-    DROP INDEX requests_seen; DROP INDEX requests_open; DROP INDEX requests_state;
+/// Statements that make a ledger of an older schema of one that is up to date: schema 5; 4, after those; 3; 2; 1.
+const FIFTH: &str = "DROP INDEX requests_command; DROP INDEX requests_open; DROP INDEX requests_seen;
+    CREATE INDEX requests_slot ON requests (command) WHERE holds_until IS NOT NULL;
+    CREATE INDEX requests_open ON requests (first_seen) WHERE handed_over IS NULL;
+    CREATE INDEX requests_seen ON requests (first_seen, command); PRAGMA user_version = 5;";
+const FOURTH: &str =
+    "DROP INDEX requests_seen; CREATE INDEX requests_seen ON requests (first_seen); PRAGMA user_version = 4;";
+const THIRD: &str = "DROP TABLE events; DROP TABLE checkpoint; PRAGMA user_version = 3;";
+const SECOND: &str =
+    "DROP TABLE counters; DROP INDEX requests_user; DROP INDEX requests_seen; DROP INDEX requests_open;
+    DROP INDEX requests_state;
     CREATE INDEX requests_no_step ON requests (user, first_seen) WHERE step IS NULL; PRAGMA user_version = 2;";
 const FIRST: &str =
     "DROP TABLE approvals; DROP TABLE payloads; DROP TABLE votes; DROP TABLE notices; PRAGMA user_version = 1;";
-const THIRD: &str = "DROP TABLE events; DROP TABLE checkpoint; PRAGMA user_version = 3;";
-const FOURTH: &str =
-    "DROP INDEX requests_seen; CREATE INDEX requests_seen ON requests (first_seen); PRAGMA user_version = 4;";
 
 fn opened(folder: &Path) -> Result<Sqlite, LedgerError> {
     Sqlite::open(&folder.join("ledger.db"), Trusted::caller(), Timeouts::DEFAULT.transaction)
@@ -71,13 +76,9 @@ fn a_planted_trigger_is_an_error() {
 /// Item 8: an older ledger is brought up to date by opening it, whole, and keeps what it holds.
 #[test]
 fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
-    let all = [
-        (1, format!("{SECOND} {FIRST}")),
-        (2, SECOND.to_owned()),
-        (3, format!("{FOURTH} {THIRD}")),
-        (4, FOURTH.to_owned()),
-    ];
-    for (older, back) in all {
+    let steps = [FIFTH, FOURTH, THIRD, SECOND, FIRST];
+    for (number, older) in (1..=5).rev().enumerate() {
+        let back: String = steps[..=number].concat();
         let backend = SqliteBackend::new();
         let path = backend.0.path().join("ledger.db");
         write(&mut opened(backend.0.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
@@ -92,7 +93,7 @@ fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
         assert_eq!(read(ledger.as_mut(), 1), Some(record(1, 1000)), "of schema {older}");
         assert_eq!(ledger.pending(10).expect("a list"), []);
         let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
-        assert_eq!(found, 5);
+        assert_eq!(found, 6);
         let tally = ledger.tally(at(0)).expect("counters");
         assert_eq!((tally.requests, tally.oldest_open), (1, Some(at(1000))), "of schema {older}");
         // What mailsudo did not make is not migrated.

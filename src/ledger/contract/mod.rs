@@ -209,6 +209,8 @@ fn a_request_lock_has_one_holder(backend: &dyn Backend) {
     assert!(busy(ledger.as_mut(), 1000), "its holder is alive");
     drop(lock);
     assert!(busy(ledger.as_mut(), 499), "its holder is gone, but what it started may not be");
+    ledger.mark_replied(&id(1), at(450), 0, Duration::from_secs(10)).expect("marked");
+    assert!(busy(ledger.as_mut(), 499), "nor was it over when the user was told that nothing is known");
     write(ledger.as_mut(), &record(2, 100)).expect("committed");
     assert!(busy(ledger.as_mut(), 499), "another request of the same command changes nothing");
     backend.pass(Duration::from_secs(500));

@@ -68,7 +68,7 @@ impl ApprovalTransaction for PostgresTransaction {
         let row = Written::new(record);
         let (node, token) = self.writer();
         let values = row.claim(from.word(), node, token);
-        Ok(self.one(&record::claim_sql(), &values)?.changed() == 1)
+        Ok(self.one(record::CLAIM, &values)?.changed() == 1)
     }
 
     fn insert_approval(&mut self, approval: &ApprovalRecord) -> Result<(), LedgerError> {

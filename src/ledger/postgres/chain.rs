@@ -3,7 +3,7 @@
 //!
 //! In a transaction the newest event is read with the lock, the hash is made here, and the event is sent together with
 //! COMMIT: it costs no further round trip while the lock is held. Where there is no transaction, the server makes the
-//! hash.
+//! hash (here, and in mailsudo.mark_replied).
 //!
 //! MUST: the newest event is read by a statement of its own after the lock is held, so that it sees all that was
 //! committed before.
@@ -63,16 +63,6 @@ impl NewEvent {
     pub(super) fn values(&self) -> [Value<'_>; 4] {
         [self.number().into(), self.at.into(), self.text.as_str().into(), self.point.head.as_bytes().as_slice().into()]
     }
-}
-
-/// Does `parts` of a statement, and adds the event `$4` of the moment `$2` where they have `marked` a row. It may run
-/// twice, if it then marks nothing. The lock must be held.
-pub(super) fn with_event(parts: &str) -> String {
-    format!(
-        "WITH {parts}, chain AS ({END})
-         INSERT INTO mailsudo.events (number, at, event, head)
-         SELECT chain.number + 1, $2, $4, sha256(chain.head || convert_to($4, 'UTF8')) FROM chain, marked"
-    )
 }
 
 /// Takes the lock that makes transactions exclude each other.

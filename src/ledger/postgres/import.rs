@@ -5,12 +5,14 @@
 
 use std::time::Instant;
 
+use super::begin::BEGIN;
 use super::chain::{self, NewEvent};
+use super::count::{self, Added};
 use super::record::{self, Written};
-use super::statements::{BEGIN, lockout_values};
+use super::statements::lockout_values;
 use super::value::Value;
 use super::wire::{Fault, Statement, Wire, statement};
-use super::{Answer, Postgres, approval, count};
+use super::{Answer, Postgres, approval};
 use crate::ledger::{
     AuditEvent, ChainPoint, ChainRow, Checkpoint, Counter, Counts, EventKey, EventKind, LedgerError, LedgerQueries,
     Lockout, Record, Series, Story,
@@ -55,11 +57,15 @@ pub(super) fn records(ledger: &Postgres, records: &[Record], unchained: Option<T
     let rows: Vec<_> = records.iter().map(Written::new).collect();
     let values: Vec<_> = rows.iter().map(|row| row.first(&ledger.terms.node, &ledger.terms.token, 1)).collect();
     whole(ledger, |wire, newest| {
-        let written: u64 = each(wire, &record::insert_sql(), &values)?.iter().map(Answer::changed).sum();
+        let sql = format!("SELECT {}", record::insert_sql());
+        let mut written = 0;
+        for answer in each(wire, &sql, &values)? {
+            written += u64::from(answer.row().ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?);
+        }
         let mut counts = Counts::default();
         counts.add(Series::Recorded, written);
         let now = records.last().map_or(Timestamp::from_seconds(0), |record| record.first_seen);
-        wire.one(&count::add_sql(&counts), &count::values(&counts, now))?;
+        wire.one(count::ADD, &Added::new(&counts, now).values())?;
         if let Some(now) = unchained.filter(|_| written > 0) {
             let migrated = AuditEvent::new(EventKind::Migrated, now).with(EventKey::Requests, written);
             wire.one(chain::INSERT, &NewEvent::new(newest, &migrated)?.values())?;

@@ -16,13 +16,13 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::session::Session;
 use super::terms::Terms;
-use super::wire::statement;
+use super::wire::{Answer, statement};
 use crate::ledger::{LedgerError, RequestLock};
 use crate::limits::{POSTFIX_MARGIN, UNLOCK};
 use crate::protocol::RequestId;
 
-/// The lock need not be durable by itself: a commit of the record, which is, makes it so.
-pub(super) const ASYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'off', true)";
+/// Takes the lock of `$1`: answers that it did, or who holds it.
+const TAKE: &str = "SELECT mailsudo.take_lock($1, $2, $3, $4, $5, $6)";
 
 pub(super) fn lock(
     session: &Rc<RefCell<Session>>,
@@ -32,48 +32,35 @@ pub(super) fn lock(
     let deadline = Instant::now() + terms.timeout;
     let lasts = (terms.longest + POSTFIX_MARGIN).as_secs().cast_signed();
     let own = Process::own().to_string();
-    let request = *id;
-    let id = id.as_bytes().as_slice();
-    let only_id = [id.into()];
-    let take = "INSERT INTO mailsudo.locks AS held (id, token, holder, node, ends)
-         VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 second')
-         ON CONFLICT (id) DO UPDATE SET token = $2, holder = $3, node = $4, ends = clock_timestamp() + $5 * interval '1 second'
-         WHERE held.ends <= clock_timestamp() OR held.token = $6";
     // A connection that broke may have taken it: then the row has this token already, which is no other's.
     let mut before: Option<Vec<u8>> = None;
     loop {
         let known = before.clone().unwrap_or_else(|| terms.token.to_vec());
         let values = [
-            id.into(),
+            id.as_bytes().as_slice().into(),
             terms.token.as_slice().into(),
             own.as_str().into(),
             terms.node.as_str().into(),
             lasts.into(),
             known.as_slice().into(),
         ];
-        let statements = [statement(ASYNCHRONOUS, &[]), statement(take, &values), statement(HOLDER, &only_id)];
-        let mut answers = session.borrow_mut().repeat(&statements, deadline)?;
-        let holder = answers.pop().and_then(super::wire::Answer::row);
-        if answers.pop().is_some_and(|answer| answer.changed() == 1) {
-            terms.locked.borrow_mut().push(request);
-            let held = Held { session: Rc::clone(session), token: terms.token.to_vec(), id: id.to_vec() };
+        let answer = session.borrow_mut().repeat(&[statement(TAKE, &values)], deadline)?.pop();
+        let returned = answer.ok_or(LedgerError::Corrupt("answer"))?.returned()?;
+        let mut row = returned.ok_or(LedgerError::Corrupt("answer"))?;
+        if row.flag("answer")? {
+            terms.locked.borrow_mut().push(*id);
+            let held = Held { session: Rc::clone(session), terms: Rc::clone(terms), id: *id };
             return Ok(Some(RequestLock { held: Box::new(held) }));
         }
-        let Some(mut row) = holder else {
+        let Some(token) = row.maybe_bytes("token")?.map(|token| token.to_vec()) else {
             return Ok(None);
         };
-        let token = row.bytes("token")?.to_vec();
         if before.as_ref() == Some(&token) || !is_dead(&row.text("holder")?) {
             return Ok(None);
         }
         before = Some(token);
     }
 }
-
-/// Whether this delivery has the lock of `$1`, and will have it until what it decides now has begun. A failover may
-/// lose a lock, and a process may be stopped for longer than it lasts.
-pub(super) const IS_OWN: &str = "SELECT EXISTS (SELECT FROM mailsudo.locks
-     WHERE id = $1 AND token = $2 AND ends > clock_timestamp() + $3 * interval '1 second')";
 
 const HOLDER: &str = "SELECT token, holder FROM mailsudo.locks WHERE id = $1 AND ends > clock_timestamp()";
 
@@ -82,7 +69,7 @@ pub(super) fn is_locked(session: &Rc<RefCell<Session>>, terms: &Terms, id: &Requ
     let deadline = Instant::now() + terms.timeout;
     let values = [id.as_bytes().as_slice().into()];
     let answer = session.borrow_mut().repeat(&[statement(HOLDER, &values)], deadline)?.pop();
-    match answer.and_then(super::wire::Answer::row) {
+    match answer.and_then(Answer::row) {
         Some(mut row) => {
             row.bytes("token")?;
             Ok(!is_dead(&row.text("holder")?))
@@ -91,20 +78,23 @@ pub(super) fn is_locked(session: &Rc<RefCell<Session>>, terms: &Terms, id: &Requ
     }
 }
 
-/// A lock that is held. It is released when it is dropped, as far as the server answers; else it ends by itself.
+/// A lock that is held. It is released when it is dropped, as far as the server answers and it is still held; else it
+/// ends by itself.
 struct Held {
     session: Rc<RefCell<Session>>,
-    token: Vec<u8>,
-    id: Vec<u8>,
+    terms: Rc<Terms>,
+    id: RequestId,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if !self.terms.locked.borrow().contains(&self.id) {
+            return;
+        }
         let Ok(mut session) = self.session.try_borrow_mut() else { return };
-        let sql = "UPDATE mailsudo.locks SET ends = '-infinity' WHERE id = $1 AND token = $2";
-        let values = [self.id.as_slice().into(), self.token.as_slice().into()];
-        let statements = [statement(ASYNCHRONOUS, &[]), statement(sql, &values)];
-        let _ = session.repeat(&statements, Instant::now() + UNLOCK);
+        let values = [self.id.as_bytes().as_slice().into(), self.terms.token.as_slice().into()];
+        let release = [statement("SELECT mailsudo.release_lock($1, $2)", &values)];
+        let _ = session.repeat(&release, Instant::now() + UNLOCK);
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod approval;
 mod attempts;
+mod begin;
 mod chain;
 mod connect;
 mod count;
@@ -21,6 +22,7 @@ mod socket;
 mod statements;
 mod terms;
 mod transaction;
+mod unwritten;
 mod value;
 mod wire;
 
@@ -40,13 +42,13 @@ use crate::limits::{NODE_SEEN, Timeouts};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 use connect::{Target, connect};
-use locks::ASYNCHRONOUS;
+use count::Added;
 use record::COLUMNS;
 use session::Session;
 use terms::Terms;
 use value::Row;
 
-use statements::{DURABLE, LOCKOUT, SET_LOCKOUT, lockout_from, lockout_values};
+use statements::{ASYNCHRONOUS, DURABLE, LOCKOUT, SET_LOCKOUT, lockout_from, lockout_values};
 use transaction::PostgresTransaction;
 use wire::{Answer, statement};
 
@@ -200,18 +202,39 @@ impl Ledger for Postgres {
         audit_lost: u32,
         timeout: Duration,
     ) -> Result<(), LedgerError> {
-        let seen = "INSERT INTO mailsudo.nodes AS known (name, version, clock, last_seen) VALUES ($1, $2, $3, clock_timestamp())
-             ON CONFLICT (name) DO UPDATE SET version = $2, clock = $3, last_seen = clock_timestamp()
-             WHERE known.version <> $2 OR known.last_seen < clock_timestamp() - $4 * interval '1 second'";
-        let sql = chain::with_event(count::REPLIED);
         let event = AuditEvent::replied(id, now).canonical();
         let lost = i64::from(audit_lost);
         let values = [id.as_bytes().as_slice().into(), now.into(), lost.into(), event.as_str().into()];
-        let often = NODE_SEEN.as_secs().cast_signed();
-        let node = [self.terms.node.as_str().into(), env!("CARGO_PKG_VERSION").into(), now.into(), often.into()];
-        let statements =
-            [statement(ASYNCHRONOUS, &[]), chain::lock(), statement(&sql, &values), statement(seen, &node)];
-        self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
+        let mark = [statement("SELECT mailsudo.mark_replied($1, $2, $3, $4)", &values)];
+        self.session.borrow_mut().repeat(&mark, Instant::now() + timeout).map(drop)
+    }
+
+    /// All of it is one statement, which also releases the request's lock and notes that this node was seen.
+    fn end_delivery(
+        &mut self,
+        id: &RequestId,
+        now: Timestamp,
+        audit_lost: u32,
+        (before, most): (Timestamp, u32),
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
+        let event = AuditEvent::replied(id, now).canonical();
+        let values = [
+            id.as_bytes().as_slice().into(),
+            now.into(),
+            i64::from(audit_lost).into(),
+            event.as_str().into(),
+            self.terms.token.as_slice().into(),
+            self.terms.node.as_str().into(),
+            env!("CARGO_PKG_VERSION").into(),
+            NODE_SEEN.as_secs().cast_signed().into(),
+            before.into(),
+        ];
+        let end = [statement("SELECT mailsudo.end_delivery($1, $2, $3, $4, $5, $6, $7, $8, $9)", &values)];
+        let answer = self.session.borrow_mut().repeat(&end, Instant::now() + timeout)?.pop();
+        self.terms.locked.borrow_mut().retain(|locked| locked != id);
+        let has_old = answer.and_then(Answer::row).ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?;
+        if has_old { self.prune(before, most, now).map(drop) } else { Ok(()) }
     }
 
     fn replace_reply(
@@ -235,8 +258,9 @@ impl Ledger for Postgres {
     }
 
     fn count(&mut self, counts: &Counts, now: Timestamp, timeout: Duration) -> Result<(), LedgerError> {
-        let (sql, values) = (count::add_sql(counts), count::values(counts, now));
-        let statements = [statement(ASYNCHRONOUS, &[]), statement(&sql, &values)];
+        let added = Added::new(counts, now);
+        let values = added.values();
+        let statements = [statement(ASYNCHRONOUS, &[]), statement(count::ADD, &values)];
         self.session.borrow_mut().repeat(&statements, Instant::now() + timeout).map(drop)
     }
 

@@ -5,7 +5,7 @@ use crate::ledger::{LedgerError, Record, State, StoredReply};
 use crate::limits::HOLD_MARGIN;
 use crate::protocol::{RequestId, RunResult};
 
-/// The columns of a record, in the order of [`read`] and [`insert_sql`].
+/// The columns of a record, in the order of [`read`] and [`insert_sql`]. The type mailsudo.begun has them in the same one.
 pub(super) const COLUMNS: &str = "id, user_name, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
      started, finished, result, reply_to, reply, replied, queue_id, audit_lost, holds_until";
 
@@ -14,44 +14,29 @@ pub(super) fn record_of(id: &[u8]) -> Result<RequestId, LedgerError> {
     id.try_into().map(RequestId::from_bytes).map_err(|_| LedgerError::Corrupt("id"))
 }
 
-/// The moment at which a hold of `$n` seconds ends, by the database's clock.
-fn hold_ends(n: u32) -> String {
-    format!("clock_timestamp() + ${n}::bigint * interval '1 second'")
-}
-
-/// Writes a first record, if neither the request nor its step is recorded.
+/// Writes a first record, if neither the request nor its step is recorded: an expression, which says whether it did.
 pub(super) fn insert_sql() -> String {
-    format!(
-        "INSERT INTO mailsudo.requests ({COLUMNS}, hold_ends, node, token, written)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, {}, $22, $23, $24)
-         ON CONFLICT DO NOTHING",
-        hold_ends(21)
-    )
+    format!("mailsudo.insert_request({})", parameters(24))
 }
 
-/// Changes a record, if `$15` is still the token of its last writer and `$16` what that has written.
+/// Changes a record, if `$15` is still the token of its last writer and `$16` what that has written: an expression,
+/// which says whether it did.
 pub(super) fn update_sql() -> String {
-    format!(
-        "UPDATE mailsudo.requests SET state = $2, reason = $3, run_as = $4, argv = $5, started = $6, finished = $7,
-             result = $8, reply_to = $9, reply = $10, replied = $11, audit_lost = $12, holds_until = $13,
-             hold_ends = CASE WHEN $14::bigint IS NULL THEN NULL ELSE coalesce(hold_ends, {}) END,
-             node = $17, token = $18, written = $19
-         WHERE id = $1 AND token = $15 AND written = $16 AND replied IS NULL",
-        hold_ends(14)
-    )
+    format!("mailsudo.update_request({})", parameters(19))
+}
+
+fn parameters(count: usize) -> String {
+    (1..=count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Changes the record of any request, if its state is `$15`.
-pub(super) fn claim_sql() -> String {
-    format!(
-        "UPDATE mailsudo.requests SET state = $2, reason = $3, run_as = $4, argv = $5, started = $6, finished = $7,
-             result = $8, reply_to = $9, reply = $10, replied = $11, audit_lost = $12, holds_until = $13,
-             hold_ends = CASE WHEN $14::bigint IS NULL THEN NULL ELSE coalesce(hold_ends, {}) END,
-             node = $16, token = $17, written = written + 1
-         WHERE id = $1 AND state = $15",
-        hold_ends(14)
-    )
-}
+pub(super) const CLAIM: &str =
+    "UPDATE mailsudo.requests SET state = $2, reason = $3, run_as = $4, argv = $5, started = $6, finished = $7,
+         result = $8, reply_to = $9, reply = $10, replied = $11, audit_lost = $12, holds_until = $13,
+         hold_ends = CASE WHEN $14::bigint IS NULL THEN NULL
+             ELSE coalesce(hold_ends, clock_timestamp() + $14::bigint * interval '1 second') END,
+         node = $16, token = $17, written = written + 1
+     WHERE id = $1 AND state = $15";
 
 /// A record's values that have a form of their own in the row.
 pub(super) struct Written<'r> {
@@ -104,7 +89,7 @@ impl<'r> Written<'r> {
         ]
     }
 
-    /// The values for [`claim_sql`].
+    /// The values for [`CLAIM`].
     pub(super) fn claim<'v>(&'v self, from: &'v str, node: &'v str, token: &'v [u8]) -> [Value<'v>; 17] {
         let [id, state, reason, run_as, argv, started, finished, result, to, reply, replied, lost, until, hold, ..] =
             self.change((token, 0), node, token, 0);

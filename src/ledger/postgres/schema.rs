@@ -9,18 +9,19 @@ use crate::ledger::LedgerError;
 use crate::protocol::Timestamp;
 
 /// The migrations, the first one first. A ledger of schema N has had the first N of them.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema-1.sql"),
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
     include_str!("schema-4.sql"),
+    include_str!("schema-5.sql"),
 ];
 
 /// The schema that this mailsudo writes.
-pub(super) const SCHEMA: i64 = 4;
+pub(super) const SCHEMA: i64 = 5;
 
 /// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 3 would record
-/// requests without their events in the audit chain.
+/// requests without their events in the audit chain. One of schema 4 sends statements where the newer one calls functions.
 const READABLE_FROM: i64 = 4;
 
 /// The columns of a request that the role of `deliver` may change. What was signed and what it used are not among them.
@@ -143,7 +144,9 @@ pub(super) fn grant(wire: &mut Wire, role: &str) -> Result<(), LedgerError> {
          GRANT SELECT, UPDATE (lost_until, quiet_until, system_id, timeline) ON mailsudo.ledger TO {quoted};
          GRANT SELECT, INSERT ON mailsudo.events TO {quoted};
          GRANT SELECT ON mailsudo.checkpoint TO {quoted};
-         GRANT EXECUTE ON FUNCTION mailsudo.prune(bigint, bigint, bigint, text) TO {quoted};"
+         GRANT EXECUTE ON FUNCTION mailsudo.take_lock, mailsudo.release_lock, mailsudo.begin_transaction, mailsudo.require,
+             mailsudo.insert_request, mailsudo.update_request, mailsudo.count, mailsudo.read_back, mailsudo.mark_replied,
+             mailsudo.end_delivery, mailsudo.prune TO {quoted};"
     );
     Ok(wire.batch(&sql)?)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::connect::{Target, connect};
 use super::schema::{self, SCHEMA};
-use super::wire::{Answer, Fault, Statement, Wire};
+use super::wire::{Answer, Fault, Said, Statement, Wire};
 use crate::ledger::LedgerError;
 use crate::limits::{DATABASE_POLL, UNLOCK};
 
@@ -27,6 +27,11 @@ impl Session {
         self.wire.as_mut().filter(|wire| !wire.is_broken()).ok_or_else(|| Fault::Lost("it had ended before".to_owned()))
     }
 
+    /// The warnings that came since this was last asked, also of a connection that has broken.
+    pub(super) fn take_warnings(&mut self) -> Vec<Said> {
+        self.wire.as_mut().map(Wire::take_warnings).unwrap_or_default()
+    }
+
     /// Runs statements that may run twice: a new connection is made where the old one breaks, until the deadline.
     pub(super) fn repeat(
         &mut self,
@@ -38,8 +43,11 @@ impl Session {
                 Ok(wire) => match wire.run(statements) {
                     Ok(answers) => return Ok(answers),
                     Err(fault) => {
-                        if matches!(&fault, Fault::Server(said) if !is_passing(&said.code)) {
-                            return Err(self.explained(fault.into()));
+                        if let Fault::Server(said) = &fault
+                            && !is_passing(&said.code)
+                        {
+                            let is_missing = MISSING.contains(&said.code.as_str());
+                            return Err(if is_missing { self.explained(fault.into()) } else { fault.into() });
                         }
                         self.wire = None;
                         fault.into()
@@ -55,11 +63,8 @@ impl Session {
         }
     }
 
-    /// The same error, or that the ledger is older, where a table is missing because of that.
+    /// The same error, or that the ledger is older or newer, where something is missing because of that.
     fn explained(&mut self, error: LedgerError) -> LedgerError {
-        if !matches!(error, LedgerError::NotMade) {
-            return error;
-        }
         self.roll_back(UNLOCK);
         match self.wire().map_err(LedgerError::from).and_then(schema::version) {
             Ok(Some(version)) if version < SCHEMA => LedgerError::Older(version),
@@ -88,6 +93,9 @@ impl Session {
         }
     }
 }
+
+/// The SQLSTATEs of what is missing in a ledger of another schema, or where there is none: a table, a schema, a function.
+const MISSING: [&str; 3] = ["42P01", "3F000", "42883"];
 
 /// Whether an error of this SQLSTATE may pass with another server or connection: a standby that takes no writes, a
 /// server that starts or stops, too many connections, a failed pooler.

@@ -1,17 +1,10 @@
-//! The statements of a transaction that are the same each time: its begin, its settings, the user's lockout.
+//! Statements about the whole ledger, and about a user's lockout.
 
 use super::value::{Row, Value};
 use crate::ledger::{LedgerError, Lockout};
 
-/// No transaction sees half of another, because each locks the one row of mailsudo.ledger first.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-
-/// For this transaction alone: no wait for a lock beyond the timeout, no open transaction of a node that has stopped, a
-/// commit that is never cancelled half way, and at least local and standby durability.
-pub(super) const SETTINGS: &str = "SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true), \
-     set_config('statement_timeout', '0', true), set_config('search_path', 'pg_catalog', true), \
-     set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply' \
-         THEN 'remote_apply' ELSE 'on' END, true)";
+/// For the same transaction as it: it need not be durable by itself. A commit of the record, which is, makes it so.
+pub(super) const ASYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'off', true)";
 
 /// For the same transaction as it: at least local and standby durability.
 pub(super) const DURABLE: &str = "SELECT set_config('synchronous_commit', \
@@ -19,14 +12,6 @@ pub(super) const DURABLE: &str = "SELECT set_config('synchronous_commit', \
 
 /// The seconds until a moment by the database's clock, rounded up.
 const QUIET: &str = "ceil(extract(epoch FROM quiet_until - clock_timestamp()))::bigint";
-
-/// The one row of the ledger, locked until the transaction ends.
-pub(super) fn locked_ledger() -> String {
-    format!(
-        "SELECT version, readable_from, gateway, watermark, lost_until, {QUIET}, system_id, timeline
-         FROM mailsudo.ledger FOR UPDATE"
-    )
-}
 
 /// Stores which server this is and, where requests may be lost, until when.
 pub(super) fn recognised() -> String {

@@ -18,6 +18,6 @@ pub(super) struct Terms {
     pub(super) synchronous: Synchronous,
     pub(super) max_future: Duration,
     pub(super) longest: Duration,
-    /// The requests that it has locked.
+    /// The requests that it has locked, and has not released.
     pub(super) locked: RefCell<Vec<RequestId>>,
 }

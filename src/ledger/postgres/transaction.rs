@@ -1,6 +1,9 @@
 //! One request's transaction. It locks the one row of mailsudo.ledger, so transactions exclude each other from the
 //! first read on. In: a connection. Out: a commit that is proven, or an error.
 //!
+//! Three round trips as a rule: its begin; the changed record, the counters, the event and COMMIT together; the reading
+//! back (docs/decisions/0054).
+//!
 //! MUST: a commit counts when the answer is COMMIT, no warning came with it, and the row that is read back has this
 //! delivery's token (docs/decisions/0038).
 
@@ -8,18 +11,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::begin::{BEGIN, BEGIN_TRANSACTION, Begun};
 use super::chain::{self, NewEvent};
-use super::count;
-use super::locks::IS_OWN;
-use super::record::{self, COLUMNS, Written, record_of};
-use super::schema::{IDENTITY, check_version};
+use super::count::{self, Added};
+use super::record::record_of;
+use super::schema::check_version;
 use super::session::Session;
-use super::statements::{
-    BEGIN, LOCKOUT, SET_LOCKOUT, SETTINGS, locked_ledger, lockout_from, lockout_values, recognised,
-};
+use super::statements::{SET_LOCKOUT, lockout_values, recognised};
 use super::terms::Terms;
+use super::unwritten::Unwritten;
 use super::value::{Row, Value};
-use super::wire::{Answer, Fault, statement};
+use super::wire::{Answer, Fault, Statement, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
 use crate::ledger::{
@@ -30,28 +32,39 @@ use crate::protocol::{RequestId, Timestamp, UserName};
 
 /// An open transaction.
 pub(super) struct PostgresTransaction {
-    session: Rc<RefCell<Session>>,
+    open: Open,
     terms: Rc<Terms>,
     id: RequestId,
     user: String,
-    watermark: Option<Timestamp>,
-    lost_until: Option<Timestamp>,
-    quiet_for: i64,
-    record: Option<(Record, Vec<u8>, i64)>,
+    begun: Begun,
     was_read: Cell<bool>,
-    lockout: Option<Lockout>,
     /// It had the request's lock, and has it no more.
     has_lost_lock: bool,
+    /// The change of the record, until it is sent.
+    unwritten: RefCell<Option<Unwritten>>,
     /// What the row must say after the commit.
     written: Option<i64>,
     /// What is counted when it is committed.
     counts: Counts,
     counted_at: Timestamp,
-    /// The newest event of the audit chain.
-    chain: Option<ChainPoint>,
     /// The event that is written with the commit.
     event: Option<NewEvent>,
+}
+
+/// That a transaction is open on the connection. It is rolled back when this is dropped, unless it was ended.
+struct Open {
+    session: Rc<RefCell<Session>>,
     is_open: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.is_open
+            && let Ok(mut session) = self.session.try_borrow_mut()
+        {
+            session.roll_back(UNLOCK);
+        }
+    }
 }
 
 impl PostgresTransaction {
@@ -62,91 +75,67 @@ impl PostgresTransaction {
         id: &RequestId,
         user: &UserName,
     ) -> Result<Self, LedgerError> {
-        let deadline = Instant::now() + terms.timeout;
         let milliseconds = terms.timeout.as_millis().to_string();
-        let ledger = locked_ledger();
-        let identity = format!("SELECT {IDENTITY}, current_setting('synchronous_standby_names')");
-        let margin = HOLD_MARGIN.as_secs().cast_signed();
-        let known = format!("SELECT {COLUMNS}, token, written FROM mailsudo.requests WHERE id = $1");
-        let begun = session.borrow_mut().repeat(
-            &[
-                statement(BEGIN, &[]),
-                statement(SETTINGS, &[milliseconds.as_str().into()]),
-                statement(&ledger, &[]),
-                statement(&identity, &[]),
-                statement(&known, &[id.as_bytes().as_slice().into()]),
-                statement(LOCKOUT, &[user.as_str().into()]),
-                statement(chain::END, &[]),
-                statement(IS_OWN, &[id.as_bytes().as_slice().into(), terms.token.as_slice().into(), margin.into()]),
-            ],
-            deadline,
-        )?;
+        let values = [
+            id.as_bytes().as_slice().into(),
+            user.as_str().into(),
+            terms.token.as_slice().into(),
+            HOLD_MARGIN.as_secs().cast_signed().into(),
+            milliseconds.as_str().into(),
+        ];
+        let statements = [statement(BEGIN, &[]), statement(BEGIN_TRANSACTION, &values)];
+        let answer = session.borrow_mut().repeat(&statements, Instant::now() + terms.timeout)?.pop();
+        let open = Open { session, is_open: true };
+        let begun = Begun::read(answer.ok_or(LedgerError::Corrupt("answer"))?.returned()?)?;
+        let is_locked = terms.locked.borrow().contains(id);
         let mut transaction = Self {
-            session,
             terms,
             id: *id,
             user: user.to_string(),
-            watermark: None,
-            lost_until: None,
-            quiet_for: 0,
-            record: None,
             was_read: Cell::new(false),
-            lockout: None,
-            has_lost_lock: false,
+            has_lost_lock: is_locked && !begun.is_own,
+            begun,
+            unwritten: RefCell::new(None),
             written: None,
             counts: Counts::default(),
             counted_at: Timestamp::from_seconds(0),
-            chain: None,
             event: None,
-            is_open: true,
+            open,
         };
-        transaction.take(begun)?;
+        transaction.check()?;
         Ok(transaction)
     }
 
-    /// Takes in what the first statements found.
-    fn take(&mut self, begun: Vec<Answer>) -> Result<(), LedgerError> {
-        let mut rows = begun.into_iter().skip(2).map(Answer::row);
-        let mut next = || rows.next().flatten();
-        let mut ledger = next().ok_or(LedgerError::Corrupt("lack of a row in mailsudo.ledger"))?;
-        check_version(ledger.int("schema")?, ledger.int("schema")?)?;
-        let gateway = ledger.text("gateway")?;
-        if gateway != self.terms.gateway {
-            return Err(LedgerError::OtherGateway(gateway));
+    /// Whether it is this gateway's ledger, of a schema that this mailsudo can use, on a server that is known.
+    fn check(&mut self) -> Result<(), LedgerError> {
+        check_version(self.begun.version, self.begun.readable_from)?;
+        if self.begun.gateway != self.terms.gateway {
+            return Err(LedgerError::OtherGateway(self.begun.gateway.clone()));
         }
-        self.watermark = ledger.maybe_time("watermark")?;
-        self.lost_until = ledger.maybe_time("time of loss")?;
-        self.quiet_for = ledger.maybe_int("time of quiet")?.unwrap_or(0);
-        let stored = (ledger.text("system identifier")?, ledger.text("timeline")?);
-        let mut server = next().ok_or(LedgerError::Corrupt("answer"))?;
-        let found = (server.text("system identifier")?, server.text("timeline")?);
-        let standbys = server.text("synchronous_standby_names")?;
-        if self.terms.synchronous == Synchronous::Require && standbys.is_empty() {
+        if self.terms.synchronous == Synchronous::Require && self.begun.standbys.is_empty() {
             return Err(LedgerError::Asynchronous);
         }
-        self.record = match rows.next().flatten() {
-            Some(mut row) => Some((record::read(&mut row)?, row.bytes("token")?.to_vec(), row.int("count of writes")?)),
-            None => None,
-        };
-        self.lockout = rows.next().flatten().map(|mut row| lockout_from(&mut row)).transpose()?;
-        self.chain = Some(chain::end(rows.next().flatten())?);
-        let is_own = rows.next().flatten().ok_or(LedgerError::Corrupt("answer"))?.flag("answer")?;
-        self.has_lost_lock = !is_own && self.terms.locked.borrow().contains(&self.id);
-        if stored == found { Ok(()) } else { self.recognise(&stored, &found) }
+        if self.begun.stored == self.begun.found { Ok(()) } else { self.recognise() }
     }
 
     /// The server is another one, or has become another one. What it lost may have run: it must not
     /// run again, and exclusive commands must not run beside it.
-    fn recognise(&mut self, stored: &(String, String), found: &(String, String)) -> Result<(), LedgerError> {
-        let lost = stored.0 != found.0 || self.terms.synchronous == Synchronous::Warn;
+    fn recognise(&mut self) -> Result<(), LedgerError> {
+        let (stored, found) = (&self.begun.stored, &self.begun.found);
+        let lost = stored.system != found.system || self.terms.synchronous == Synchronous::Warn;
         // A node whose clock is ahead has taken what was signed that much later.
         let ahead = self.terms.max_future.as_secs().cast_signed().saturating_add(CLOCKS);
         let quiet = (SUDO_START + self.terms.longest + KILL_AFTER + HOLD_MARGIN).as_secs().cast_signed();
-        let values =
-            [found.0.as_str().into(), found.1.as_str().into(), i64::from(lost).into(), ahead.into(), quiet.into()];
-        let mut row = self.one(&recognised(), &values)?.row().ok_or(LedgerError::Corrupt("answer"))?;
-        self.lost_until = row.maybe_time("time of loss")?;
-        self.quiet_for = row.maybe_int("time of quiet")?.unwrap_or(0);
+        let values = [
+            found.system.as_str().into(),
+            found.timeline.as_str().into(),
+            i64::from(lost).into(),
+            ahead.into(),
+            quiet.into(),
+        ];
+        let mut row = self.first(&recognised(), &values)?;
+        self.begun.lost_until = row.maybe_time("time of loss")?;
+        self.begun.quiet_for = row.maybe_int("time of quiet")?.unwrap_or(0);
         Ok(())
     }
 
@@ -155,9 +144,18 @@ impl PostgresTransaction {
         (&self.terms.node, &self.terms.token)
     }
 
+    /// Runs one statement, after the change that was not sent yet.
     pub(super) fn one(&self, sql: &str, values: &[Value<'_>]) -> Result<Answer, Fault> {
-        let mut session = self.session.borrow_mut();
-        session.wire()?.one(sql, values)
+        self.run(&[statement(sql, values)])?.pop().ok_or_else(|| Fault::Lost("the server gave no answer".to_owned()))
+    }
+
+    fn run(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, Fault> {
+        let unwritten = self.unwritten.take();
+        let change = unwritten.as_ref().map(|unwritten| (unwritten, unwritten.sql(), unwritten.row()));
+        let change = change.as_ref().map(|(unwritten, sql, row)| (sql, unwritten.values(row, &self.terms)));
+        let change = change.as_ref().map(|(sql, values)| statement(sql, values));
+        let all: Vec<_> = change.into_iter().chain(statements.iter().copied()).collect();
+        self.open.session.borrow_mut().wire()?.run(&all)
     }
 
     fn first(&self, sql: &str, values: &[Value<'_>]) -> Result<Row, LedgerError> {
@@ -174,13 +172,18 @@ impl PostgresTransaction {
         }
     }
 
+    fn change(&mut self, change: Unwritten) {
+        self.written = Some(change.written);
+        self.unwritten.replace(Some(change));
+    }
+
     /// Reads back what was committed.
     fn read_back(&self, written: i64) -> Result<(), LedgerError> {
-        let sql =
-            "SELECT token, written, current_setting('synchronous_standby_names') FROM mailsudo.requests WHERE id = $1";
+        let sql = "SELECT mailsudo.read_back($1)";
         let unread = |what: String| LedgerError::Unproven(format!("the row could not be read back: {what}"));
         let id = self.id.as_bytes().as_slice();
-        let row = self.one(sql, &[id.into()]).map_err(|fault| unread(LedgerError::from(fault).to_string()))?.row();
+        let answer = self.one(sql, &[id.into()]).map_err(|fault| unread(LedgerError::from(fault).to_string()))?;
+        let row = answer.returned()?.and_then(|mut found| found.part(3));
         let mut row = row.ok_or_else(|| unread("it is not there".to_owned()))?;
         if row.bytes("token")?.as_ref() != self.terms.token || row.int("count of writes")? != written {
             return Err(LedgerError::Unproven("the row that was read back is another delivery's".to_owned()));
@@ -196,19 +199,19 @@ impl PostgresTransaction {
 impl Transaction for PostgresTransaction {
     fn record(&self) -> Result<Option<Record>, LedgerError> {
         self.was_read.set(true);
-        Ok(self.record.as_ref().map(|(record, ..)| record.clone()))
+        Ok(self.begun.known.as_ref().map(|known| known.record.clone()))
     }
 
     fn watermark(&self) -> Result<Option<Timestamp>, LedgerError> {
-        Ok(self.watermark)
+        Ok(self.begun.watermark)
     }
 
     fn lost_until(&self) -> Result<Option<Timestamp>, LedgerError> {
-        Ok(self.lost_until)
+        Ok(self.begun.lost_until)
     }
 
     fn lockout(&self) -> Result<Option<Lockout>, LedgerError> {
-        Ok(self.lockout)
+        Ok(self.begun.lockout)
     }
 
     fn wrong_codes(&self, since: Timestamp, now: Timestamp) -> Result<u32, LedgerError> {
@@ -227,6 +230,9 @@ impl Transaction for PostgresTransaction {
     }
 
     fn is_step_used(&self, step: u64) -> Result<bool, LedgerError> {
+        if self.begun.newest_step.is_none_or(|newest| newest < step.cast_signed()) {
+            return Ok(false);
+        }
         let sql = "SELECT EXISTS (SELECT FROM mailsudo.requests WHERE user_name = $1 AND step = $2)";
         self.first(sql, &[self.user.as_str().into(), step.cast_signed().into()])?.flag("answer")
     }
@@ -240,8 +246,8 @@ impl Transaction for PostgresTransaction {
             let holder = Some(record_of(&row.bytes("id")?)?);
             holds.push(ExclusiveHold { holder, until: until(row.int("end of hold")?), is_certain: true });
         }
-        if self.quiet_for > 0 {
-            holds.push(ExclusiveHold { holder: None, until: until(self.quiet_for), is_certain: true });
+        if self.begun.quiet_for > 0 {
+            holds.push(ExclusiveHold { holder: None, until: until(self.begun.quiet_for), is_certain: true });
         }
         Ok(holds)
     }
@@ -250,45 +256,34 @@ impl Transaction for PostgresTransaction {
         if self.has_lost_lock {
             return Err(LedgerError::Taken);
         }
-        let row = Written::new(record);
-        let values = row.first(&self.terms.node, &self.terms.token, 1);
-        match self.one(&record::insert_sql(), &values)?.changed() {
-            1 => {
-                self.written = Some(1);
-                self.counts.one(Series::Recorded);
-                Ok(())
-            }
-            _ => Err(LedgerError::Taken),
-        }
+        self.change(Unwritten::first(record));
+        self.begun.newest_step = self.begun.newest_step.max(record.step.map(u64::cast_signed));
+        self.counts.one(Series::Recorded);
+        Ok(())
     }
 
     /// A delivery that has not read the record in this transaction changes only what it has written itself.
     fn update(&mut self, record: &Record) -> Result<(), LedgerError> {
-        let Some((before, token, count)) = &self.record else {
+        let Some(known) = &self.begun.known else {
             return Err(LedgerError::Taken);
         };
-        if !self.was_read.get() && *token != self.terms.token {
+        let is_own = known.token == self.terms.token;
+        if !self.was_read.get() && !is_own {
             return Err(LedgerError::Taken);
         }
         // The end of its own run it may record without the lock.
-        if self.has_lost_lock && !(before.state == State::Started && *token == self.terms.token) {
+        if self.has_lost_lock && !(known.record.state == State::Started && is_own) {
             return Err(LedgerError::Taken);
         }
-        let next = count.saturating_add(1);
-        let row = Written::new(record);
-        let values = row.change((token, *count), &self.terms.node, &self.terms.token, next);
-        match self.one(&record::update_sql(), &values)?.changed() {
-            1 => {
-                self.written = Some(next);
-                Ok(())
-            }
-            _ => Err(LedgerError::Taken),
-        }
+        self.change(Unwritten::change(record, known));
+        Ok(())
     }
 
     fn append(&mut self, event: &AuditEvent) -> Result<ChainPoint, LedgerError> {
-        let newest = self.chain.take().ok_or(LedgerError::Corrupt("second event in one transaction"))?;
-        let event = NewEvent::new(newest, event)?;
+        if self.event.is_some() {
+            return Err(LedgerError::Corrupt("second event in one transaction"));
+        }
+        let event = NewEvent::new(self.begun.chain, event)?;
         let point = event.point();
         self.event = Some(event);
         Ok(point)
@@ -296,7 +291,7 @@ impl Transaction for PostgresTransaction {
 
     fn set_lockout(&mut self, lockout: &Lockout) -> Result<(), LedgerError> {
         self.one(SET_LOCKOUT, &lockout_values(&self.user, lockout))?;
-        self.lockout = Some(*lockout);
+        self.begun.lockout = Some(*lockout);
         Ok(())
     }
 
@@ -308,41 +303,27 @@ impl Transaction for PostgresTransaction {
     fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
         let event = self.event.take();
         let event_values = event.as_ref().map(NewEvent::values);
-        let counts = (!self.counts.is_empty())
-            .then(|| (count::add_sql(&self.counts), count::values(&self.counts, self.counted_at)));
-        let answered = {
-            let mut session = self.session.borrow_mut();
-            let wire = session.wire()?;
-            wire.take_warnings();
-            // Whatever goes wrong from here on: the commit may have been done.
-            self.is_open = false;
-            // The counters and the event go with the commit, which the server does only if it has taken them. So a
-            // counter is locked for the time of the commit only.
-            let counted = counts.iter().map(|(sql, values)| statement(sql, values));
-            let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
-            let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();
-            let answered = wire.run(&statements);
-            self.is_open = matches!(answered, Err(Fault::Server(_)));
-            match wire.take_warnings().pop() {
-                Some(warning) => Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message))),
-                None => Ok(answered?.pop().map(|answer| answer.tag).unwrap_or_default()),
-            }
-        };
-        match (answered?.as_str(), self.written, event) {
+        let counts = (!self.counts.is_empty()).then(|| Added::new(&self.counts, self.counted_at));
+        let count_values = counts.as_ref().map(Added::values);
+        // The change, the counters and the event go with the commit, which the server does only if it has taken them. So
+        // a counter is locked for the time of the commit only.
+        let counted = count_values.iter().map(|values| statement(count::ADD, values));
+        let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
+        let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();
+        self.open.session.borrow_mut().take_warnings();
+        // Whatever goes wrong from here on: the commit may have been done.
+        self.open.is_open = false;
+        let answered = self.run(&statements);
+        self.open.is_open = matches!(answered, Err(Fault::Server(_)));
+        if let Some(warning) = self.open.session.borrow_mut().take_warnings().pop() {
+            return Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message)));
+        }
+        let answer = answered?.pop().map(|answer| answer.tag).unwrap_or_default();
+        match (answer.as_str(), self.written, event) {
             ("COMMIT", Some(written), _) => self.read_back(written),
             ("COMMIT", None, Some(event)) => self.read_back_event(&event),
             ("COMMIT", None, None) => Ok(()),
             (other, ..) => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
-        }
-    }
-}
-
-impl Drop for PostgresTransaction {
-    fn drop(&mut self) {
-        if self.is_open
-            && let Ok(mut session) = self.session.try_borrow_mut()
-        {
-            session.roll_back(UNLOCK);
         }
     }
 }

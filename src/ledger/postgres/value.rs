@@ -1,7 +1,7 @@
 //! Values on their way to PostgreSQL and back, in its binary formats: bigint, text, bytea, boolean. In: Rust's values.
 //! Out: the same; a column of another kind is an error, never a guess.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::DataRowBody;
@@ -96,6 +96,33 @@ impl Row {
         let buffer = body.buffer_bytes();
         let cells: Vec<_> = body.ranges().map(|range| Ok(range.map(|range| buffer.slice(range)))).collect()?;
         Ok(Self(cells.into_iter()))
+    }
+
+    /// The next column, which is a composite value, as a row of its own: how many columns, then for each its type and its
+    /// length (record_send in PostgreSQL's rowtypes.c). `None` where it is null.
+    pub(super) fn composite(&mut self, what: &'static str) -> Result<Option<Self>, LedgerError> {
+        let Some(mut rest) = self.maybe_bytes(what)? else {
+            return Ok(None);
+        };
+        let mut cells = Vec::new();
+        let short = |_| LedgerError::Corrupt(what);
+        for _ in 0..rest.try_get_i32().map_err(short)? {
+            rest.try_get_i32().map_err(short)?;
+            cells.push(match usize::try_from(rest.try_get_i32().map_err(short)?) {
+                Ok(length) if length <= rest.len() => Some(rest.split_to(length)),
+                Ok(_) => return Err(LedgerError::Corrupt(what)),
+                Err(_) => None,
+            });
+        }
+        Ok(Some(Self(cells.into_iter())))
+    }
+
+    /// The next `count` columns as a row of their own; `None` where the first of them is null, as all are of a row that
+    /// is not there.
+    pub(super) fn part(&mut self, count: usize) -> Option<Self> {
+        let cells: Vec<_> = self.0.by_ref().take(count).collect();
+        cells.first()?.as_ref()?;
+        Some(Self(cells.into_iter()))
     }
 
     pub(super) fn maybe_bytes(&mut self, what: &'static str) -> Result<Option<Bytes>, LedgerError> {

@@ -21,6 +21,7 @@ use crate::limits::{DATABASE_MESSAGE, PIPE_READ};
 use crate::remedy::Call;
 
 /// One statement with its parameters.
+#[derive(Clone, Copy)]
 pub(super) struct Statement<'s> {
     sql: &'s str,
     values: &'s [Value<'s>],
@@ -43,6 +44,11 @@ impl Answer {
     /// The first row.
     pub(super) fn row(self) -> Option<Row> {
         self.rows.into_iter().next()
+    }
+
+    /// The columns of the one value that a function has returned; `None` where it is null.
+    pub(super) fn returned(self) -> Result<Option<Row>, LedgerError> {
+        self.row().ok_or(LedgerError::Corrupt("answer"))?.composite("answer")
     }
 
     /// How many rows were changed: the last word of the tag.
@@ -74,6 +80,9 @@ impl Said {
     }
 }
 
+/// The SQLSTATE with which mailsudo.require ends a transaction.
+const CHANGED: &str = "MS001";
+
 /// What became of statements that were sent.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -93,6 +102,7 @@ impl From<Fault> for LedgerError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Lost(what) => Self::Lost(what),
+            Fault::Server(said) if said.code == CHANGED => Self::Taken,
             // No such table, no such schema.
             Fault::Server(said) if ["42P01", "3F000"].contains(&said.code.as_str()) => Self::NotMade,
             Fault::Server(said) => {

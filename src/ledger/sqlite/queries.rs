@@ -17,7 +17,7 @@ impl LedgerQueries for Sqlite {
         filter: &Filter,
         each: &mut dyn FnMut(Record) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        let (sql, values) = list_sql(filter);
+        let (sql, values) = list_sql(filter, self.rarest(filter)?);
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
@@ -102,22 +102,65 @@ impl LedgerQueries for Sqlite {
     }
 }
 
-/// The statement that lists what `filter` matches, and its values.
-fn list_sql(filter: &Filter) -> (String, Vec<Value>) {
+/// How many entries of an index are counted to find out which has the fewest: a few milliseconds.
+const COUNTED: u32 = 20_000;
+
+impl Sqlite {
+    /// The index to read for `filter`: where several could be read, the one with the fewest entries that match.
+    fn rarest(&self, filter: &Filter) -> Result<Option<&'static str>, LedgerError> {
+        let candidates = candidates(filter);
+        if let [] | [_] = candidates.as_slice() {
+            return Ok(candidates.first().map(|(index, _)| *index));
+        }
+        let mut found = Vec::new();
+        for (index, alone) in &candidates {
+            let (conditions, values) = conditions(alone);
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT 1 FROM requests INDEXED BY {index} WHERE {conditions} LIMIT {COUNTED})"
+            );
+            let count: u32 = self.connection.query_row(&sql, params_from_iter(values), |row| row.get(0))?;
+            found.push((count, *index));
+        }
+        Ok(found.into_iter().min_by_key(|(count, _)| *count).map(|(_, index)| index))
+    }
+}
+
+/// The indices that `filter` can be found by, each with what is looked for in it, the one first that usually has the
+/// fewest entries. Of a time alone, or of an id, SQLite itself finds the only one. Nearly all requests have finished:
+/// that alone is found in no index.
+fn candidates(filter: &Filter) -> Vec<(&'static str, Filter)> {
+    let within = || Filter { since: filter.since, until: filter.until, ..Filter::default() };
+    let mut found = Vec::new();
+    if filter.short.is_some() {
+        return found;
+    }
+    if filter.unsent || filter.state == Some(State::Started) {
+        found.push(("requests_open", Filter { unsent: true, ..within() }));
+    }
+    if let Some(state) = filter.state.filter(|state| ![State::Started, State::Finished].contains(state)) {
+        found.push(("requests_state", Filter { state: Some(state), ..within() }));
+    }
+    if filter.user.is_some() {
+        found.push(("requests_user", Filter { user: filter.user.clone(), ..within() }));
+    }
+    if filter.command.is_some() {
+        found.push(("requests_command", Filter { command: filter.command.clone(), ..within() }));
+    }
+    found
+}
+
+/// The statement that lists what `filter` matches, by `index`, and its values.
+fn list_sql(filter: &Filter, index: Option<&'static str>) -> (String, Vec<Value>) {
     let (conditions, values) = conditions(filter);
     let direction = if filter.oldest_first || filter.unsent { "ASC" } else { "DESC" };
-    // Each index has the order of recording, so nothing is sorted but, in `requests_seen`, what was recorded within one
-    // second. A list of all, or of all that have finished, has no use for an index.
-    let is_indexed = filter.user.is_some()
-        || filter.command.is_some()
-        || filter.state.is_some_and(|state| state != State::Finished)
-        || filter.since.is_some()
-        || filter.until.is_some()
-        || filter.unsent;
+    // Each index has the order of recording, so nothing is sorted. A list of all, or of all that have finished, has no
+    // use for an index.
+    let is_indexed = index.is_some() || filter.since.is_some() || filter.until.is_some();
     let by =
         if is_indexed { format!("first_seen {direction}, rowid {direction}") } else { format!("rowid {direction}") };
+    let from = index.map_or_else(|| "requests".to_owned(), |index| format!("requests INDEXED BY {index}"));
     let limit = filter.limit.map_or(-1, i64::from);
-    let sql = format!("SELECT {COLUMNS} FROM requests WHERE {conditions} ORDER BY {by} LIMIT {limit}");
+    let sql = format!("SELECT {COLUMNS} FROM {from} WHERE {conditions} ORDER BY {by} LIMIT {limit}");
     (sql, values)
 }
 
@@ -162,6 +205,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::transaction::HOLDS;
     use super::*;
     use crate::config::Trusted;
     use crate::limits::Timeouts;
@@ -180,28 +224,39 @@ mod tests {
         Sqlite::init(&path, Trusted::caller(), None).expect("a ledger");
         let ledger = Sqlite::open(&path, Trusted::caller(), Timeouts::DEFAULT.transaction).expect("the ledger");
         let user = crate::protocol::UserName::try_from("alice").ok();
-        let at = Some(Timestamp::from_seconds(5));
+        let (at, command) = (Some(Timestamp::from_seconds(5)), Some("restart".to_owned()));
         let any = Filter::default;
         for (filter, index) in [
             (Filter { user: user.clone(), ..any() }, "requests_user"),
-            (Filter { user, since: at, state: Some(State::Finished), ..any() }, "requests_user"),
+            (Filter { user: user.clone(), since: at, state: Some(State::Finished), ..any() }, "requests_user"),
             (Filter { since: at, ..any() }, "requests_seen"),
-            (Filter { command: Some("restart".to_owned()), limit: Some(9), ..any() }, "requests_seen"),
             (Filter { until: at, ..any() }, "requests_seen"),
+            (Filter { command: command.clone(), limit: Some(9), ..any() }, "requests_command"),
+            (Filter { command: command.clone(), since: at, ..any() }, "requests_command"),
+            (Filter { command: command.clone(), state: Some(State::Finished), ..any() }, "requests_command"),
             (Filter { state: Some(State::Refused), ..any() }, "requests_state"),
             (Filter { state: Some(State::Pending), since: at, ..any() }, "requests_state"),
             (Filter { state: Some(State::Started), ..any() }, "requests_open"),
+            (Filter { state: Some(State::Started), since: at, ..any() }, "requests_open"),
             (Filter { unsent: true, limit: Some(9), ..any() }, "requests_open"),
-            (Filter { short: Some(vec![7]), limit: Some(1), ..any() }, "sqlite_autoindex_requests_1"),
         ] {
-            let plan = plan(&ledger, list_sql(&filter));
+            let plan = plan(&ledger, list_sql(&filter, ledger.rarest(&filter).expect("an index")));
             assert!(plan.contains(&format!("USING INDEX {index}")), "{filter:?}: {plan}");
-            let sorts = plan.contains("TEMP B-TREE") && !plan.contains("TEMP B-TREE FOR LAST TERM");
-            assert!(filter.short.is_some() || !sorts, "{filter:?}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
         }
+        let short = Filter { short: Some(vec![7]), limit: Some(1), ..any() };
+        assert!(plan(&ledger, list_sql(&short, None)).contains("USING INDEX sqlite_autoindex_requests_1"));
         // Nearly all have finished: they are read from the newest on.
-        let finished = plan(&ledger, list_sql(&Filter { state: Some(State::Finished), limit: Some(9), ..any() }));
+        let finished = Filter { state: Some(State::Finished), limit: Some(9), ..any() };
+        let finished = plan(&ledger, list_sql(&finished, ledger.rarest(&finished).expect("no index")));
         assert!(!finished.contains("TEMP B-TREE"), "{finished}");
+        // Any of these indices can be read for a list that names all of them.
+        let all = Filter { user, command, unsent: true, state: Some(State::Refused), since: at, until: at, ..any() };
+        for (index, _) in candidates(&all) {
+            let plan = plan(&ledger, list_sql(&all, Some(index)));
+            let found = plan.contains(&format!("USING INDEX {index}")) && !plan.contains("TEMP B-TREE");
+            assert!(found && !plan.contains("SCAN"), "{index}: {plan}");
+        }
         for sql in [
             "SELECT min(first_seen) FROM requests WHERE handed_over IS NULL",
             "SELECT max(first_seen) FROM requests",
@@ -210,6 +265,28 @@ mod tests {
         ] {
             let plan = plan(&ledger, (sql.to_owned(), Vec::new()));
             assert!(plan.starts_with("SEARCH") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+        let mut holds = ledger.connection.prepare(&format!("EXPLAIN QUERY PLAN {HOLDS}")).expect("a statement");
+        let holds: String = holds.query_row(["restart", ""], |row| row.get("detail")).expect("a plan");
+        assert!(holds.contains("USING INDEX requests_open"), "{holds}");
+    }
+
+    /// Whichever is rarer, the user's requests or the command's: only these are read.
+    #[test]
+    fn a_list_by_user_and_command_reads_the_index_that_has_fewer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.db");
+        Sqlite::init(&path, Trusted::caller(), None).expect("a ledger");
+        let ledger = Sqlite::open(&path, Trusted::caller(), Timeouts::DEFAULT.transaction).expect("the ledger");
+        let sql = "INSERT INTO requests (name, user, command, arguments, signed, first_seen, state, audit_lost)
+             VALUES (randomblob(32), ?1, ?2, '', 1, 1, 'finished', 0)";
+        for (user, command) in [("alice", "status"), ("alice", "status"), ("alice", "restart"), ("bob", "status")] {
+            ledger.connection.execute(sql, [user, command]).expect("a row");
+        }
+        for (user, command, index) in [("alice", "restart", "requests_command"), ("bob", "status", "requests_user")] {
+            let user = crate::protocol::UserName::try_from(user).ok();
+            let filter = Filter { user, command: Some(command.to_owned()), ..Filter::default() };
+            assert_eq!(ledger.rarest(&filter).expect("an index"), Some(index));
         }
     }
 }

@@ -9,6 +9,10 @@ use super::{chain, count, locks, record};
 use crate::ledger::{AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
 use crate::protocol::{GatewayName, RequestId, Timestamp};
 
+/// The runs other than ?2 that hold the command ?1. What is not over is little, and what was ever asked for may be much.
+pub(super) const HOLDS: &str = "SELECT name, holds_until FROM requests INDEXED BY requests_open
+     WHERE command = ?1 AND holds_until IS NOT NULL AND name <> ?2";
+
 /// An open transaction.
 pub(super) struct SqliteTransaction<'l> {
     pub(super) transaction: rusqlite::Transaction<'l>,
@@ -59,9 +63,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn exclusive_holds(&self, command: &str, _now: Timestamp) -> Result<Vec<ExclusiveHold>, LedgerError> {
-        let sql =
-            "SELECT name, holds_until FROM requests WHERE command = ?1 AND holds_until IS NOT NULL AND name <> ?2";
-        let mut statement = self.transaction.prepare(sql)?;
+        let mut statement = self.transaction.prepare(HOLDS)?;
         let mut rows = statement.query(params![command, self.id.as_bytes()])?;
         let mut exclusive_holds = Vec::new();
         while let Some(row) = rows.next()? {

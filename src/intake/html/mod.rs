@@ -1,144 +1,105 @@
 //! HTML to text, for mails that have nothing else. In: any bytes that are labelled as HTML. Out: their text, with
 //! block elements and `<br>` as line breaks and no line ever wrapped (reader's rule 2).
 //!
-//! It works on html5gum's token stream, never on a tree: time and memory are linear in the input, and no nesting can
-//! make it recurse. It does not check visibility: hidden text counts, so a second start line in it makes the mail
-//! ambiguous.
+//! It works on a stream of tokens, never on a tree: time and memory are linear in the input, and no nesting can make it
+//! recurse. It does not check visibility: hidden text counts, so a second start line in it makes the mail ambiguous.
 
-use std::convert::Infallible;
+mod references;
+mod tokens;
 
-use html5gum::Tokenizer;
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
+pub use tokens::{HtmlToken, html_tokens};
 
 /// The text of an HTML document.
 pub(super) fn to_text(html: &str) -> String {
     let mut output = Output::default();
-    each_token(html, &mut |token| output.take(token));
+    html_tokens(html, &mut |token| output.take(token));
     output.text
 }
 
-/// Elements that show nothing but their text.
-const BARE: [&[u8]; 10] = [b"html", b"head", b"body", b"p", b"br", b"div", b"span", b"pre", b"tt", b"code"];
-
-/// Whether the document can show nothing but its text: only elements of [`BARE`], without attributes, and no comments,
-/// which some mail programs read.
+/// Whether the document can show nothing but its text: only elements of [`is_plain`], without attributes, and no
+/// comments, which some mail programs read.
 pub(super) fn is_bare(html: &str) -> bool {
     let mut is_bare = true;
-    each_token(html, &mut |token| {
+    html_tokens(html, &mut |token| {
         is_bare &= match token {
-            CallbackEvent::OpenStartTag { name } | CallbackEvent::EndTag { name } => BARE.contains(name),
-            CallbackEvent::AttributeName { .. } | CallbackEvent::Comment { .. } => false,
-            _ => true,
+            HtmlToken::Start(name) | HtmlToken::End(name) => is_plain(name),
+            HtmlToken::Attribute | HtmlToken::Comment => false,
+            HtmlToken::Text(_) => true,
         };
     });
     is_bare
 }
 
-/// Gives each token of the document to `take`. Not generic: the tokenizer is 140 KiB of program for each kind of
-/// receiver.
-fn each_token(html: &str, take: &mut dyn FnMut(&CallbackEvent<'_>)) {
-    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: html5gum::Span<()>| {
-        take(&event);
-        None::<Infallible>
-    });
-    emitter.naively_switch_states(true);
-    // The emitter keeps every token, so the tokenizer yields nothing and no error.
-    Tokenizer::new_with_emitter(html, emitter).for_each(drop);
+/// Elements that show nothing but their text.
+fn is_plain(name: &str) -> bool {
+    matches!(name, "html" | "head" | "body" | "p" | "br" | "div" | "span" | "pre" | "tt" | "code")
 }
 
+/// Elements whose content is not what a reader sees.
+fn is_silent(name: &str) -> bool {
+    matches!(name, "script" | "style" | "title" | "template" | "textarea")
+}
+
+/// Elements that have lines of their own (HTML Living Standard, 15.3.3 "Flow content").
+#[rustfmt::skip]
+fn is_block(name: &str) -> bool {
+    matches!(
+        name,
+        "address" | "article" | "aside" | "blockquote" | "body" | "center" | "dd" | "details" | "dialog" | "dir" | "div"
+            | "dl" | "dt" | "fieldset" | "figcaption" | "figure" | "footer" | "form" | "h1" | "h2" | "h3" | "h4" | "h5"
+            | "h6" | "header" | "hr" | "li" | "main" | "nav" | "ol" | "p" | "pre" | "section" | "summary" | "table" | "tr"
+            | "ul"
+    )
+}
+
+/// What is written of a document so far. Text may come in pieces.
 #[derive(Default)]
 struct Output {
     text: String,
     /// How many `<pre>` are open: white space in them is kept.
     preformatted: usize,
     /// The element whose content is not text, while it is open.
-    silent: Option<Vec<u8>>,
+    silent: Option<String>,
 }
 
-/// Elements whose content is not what a reader sees.
-const SILENT: [&[u8]; 5] = [b"script", b"style", b"title", b"template", b"textarea"];
-
-/// Elements that have lines of their own (HTML Living Standard, 15.3.3 "Flow content").
-const BLOCKS: [&[u8]; 37] = [
-    b"address",
-    b"article",
-    b"aside",
-    b"blockquote",
-    b"body",
-    b"center",
-    b"dd",
-    b"details",
-    b"dialog",
-    b"dir",
-    b"div",
-    b"dl",
-    b"dt",
-    b"fieldset",
-    b"figcaption",
-    b"figure",
-    b"footer",
-    b"form",
-    b"h1",
-    b"h2",
-    b"h3",
-    b"h4",
-    b"h5",
-    b"h6",
-    b"header",
-    b"hr",
-    b"li",
-    b"main",
-    b"nav",
-    b"ol",
-    b"p",
-    b"pre",
-    b"section",
-    b"summary",
-    b"table",
-    b"tr",
-    b"ul",
-];
-
 impl Output {
-    fn take(&mut self, event: &CallbackEvent<'_>) {
-        match event {
-            CallbackEvent::OpenStartTag { name } => self.open(name),
-            CallbackEvent::EndTag { name } => self.close(name),
-            CallbackEvent::String { value } if self.silent.is_none() => {
-                self.write(&String::from_utf8_lossy(value));
-            }
+    fn take(&mut self, token: HtmlToken<'_>) {
+        match token {
+            HtmlToken::Start(name) => self.open(name),
+            HtmlToken::End(name) => self.close(name),
+            HtmlToken::Text(text) if self.silent.is_none() => self.write(text),
             _ => {}
         }
     }
 
-    fn open(&mut self, name: &[u8]) {
+    fn open(&mut self, name: &str) {
         if self.silent.is_some() {
             return;
         }
         match name {
-            b"br" => self.text.push('\n'),
-            b"td" | b"th" => self.text.push(' '),
-            b"pre" => {
+            "br" => self.text.push('\n'),
+            "td" | "th" => self.text.push(' '),
+            "pre" => {
                 self.break_line();
                 self.preformatted += 1;
             }
-            block if BLOCKS.contains(&block) => self.break_line(),
-            silent if SILENT.contains(&silent) => self.silent = Some(silent.to_owned()),
+            _ if is_block(name) => self.break_line(),
+            _ if is_silent(name) => self.silent = Some(name.to_owned()),
             _ => {}
         }
     }
 
-    fn close(&mut self, name: &[u8]) {
+    fn close(&mut self, name: &str) {
         if let Some(silent) = &self.silent {
             if silent == name {
                 self.silent = None;
             }
             return;
         }
-        if name == b"pre" {
+        if name == "pre" {
             self.preformatted = self.preformatted.saturating_sub(1);
         }
-        if BLOCKS.contains(&name) {
+        if is_block(name) {
             self.break_line();
         }
     }
