@@ -25,8 +25,8 @@ fn called(folder: &Path, words: &[&str]) -> String {
 
 /// An object file that defines `names`, in the form that rustc gives to the linker.
 fn object(folder: &Path, names: &[&str]) {
-    let source: String = names.iter().map(|name| format!("void {name}(void) {{}}\n")).collect();
-    fs::write(folder.join("one.c"), source).expect("written");
+    let source: Vec<_> = names.iter().map(|name| format!("void {name}(void) {{}}\n")).collect();
+    fs::write(folder.join("one.c"), source.concat()).expect("written");
     let compiled = Command::new("cc").args(["-c", "one.c", "-o", "one.rcgu.o"]).current_dir(folder).status();
     assert!(compiled.expect("cc: apt-get install gcc").success());
 }
