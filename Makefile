@@ -80,8 +80,9 @@ test: toolchain setup test-unit test-page test-system ## Set up what the tests n
 setup: ## Install the Debian packages that the tests need, after asking (MAILSUDO_INSTALL=yes: without)
 	@tests/setup
 
+# Twice as many at once as there are processors: half of the time, a test waits for other programs or for a limit in time.
 test-unit: ## Tests that need no root: units, properties, protocol vectors, the built binary
-	$(CARGO) test --locked $(TEST_FLAGS)
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} $(CARGO) test --locked $(TEST_FLAGS)
 
 test-page: ## The users' page: its types, its rules in node, and the page in a headless Chromium
 	tsc -p page

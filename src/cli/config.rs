@@ -12,7 +12,7 @@ use super::confirm::Confirm;
 use super::failure::usage;
 use super::table::Table;
 use super::{GatewayArg, print_json};
-use crate::edit::{self, Shown, key_file};
+use crate::edit::{self, Shown, settings_file};
 use crate::sudoers::place;
 use crate::system::changes::Changes;
 use crate::system::files::Rights;
@@ -136,7 +136,7 @@ impl Get {
 impl Show {
     fn run(self) -> Result<ExitCode> {
         let gateway = self.gateway_arg.open()?;
-        let file = key_file(gateway.path());
+        let file = settings_file(gateway.path());
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let rows = edit::in_force(&text, &gateway.settings().execution.mailsudo.display().to_string())?;
         if self.json {
@@ -173,7 +173,7 @@ impl How {
             return Err(usage(format!("there is no setting {key}; `mailsudo config show` lists them")));
         }
         let gateway = self.gateway_arg.open_own()?;
-        let file = key_file(gateway.path());
+        let file = settings_file(gateway.path());
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut changes = Changes::default();
         changes.write(&file, change(&text)?, Rights::READABLE);

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use command::{CommandEdit, Limit, NewParameter, edit_command, new_command};
-pub use settings::{key_file, set, unset};
+pub use settings::{set, settings_file, unset};
 pub use show::{Shown, in_force, is_setting};
 pub use stage::Stage;
 pub use users::{Import, export, import};

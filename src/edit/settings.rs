@@ -8,8 +8,8 @@ use toml_edit::{DocumentMut, Item, Table, Value};
 
 use super::command::put;
 
-/// The settings' file of the gateway in `folder`.
-pub fn key_file(folder: &Path) -> PathBuf {
+/// The file that has the settings of the gateway in `folder`.
+pub fn settings_file(folder: &Path) -> PathBuf {
     folder.join("mailsudo.toml")
 }
 

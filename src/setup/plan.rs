@@ -14,7 +14,7 @@ use super::look::MailServer;
 use super::wanted::Wanted;
 use super::{exim, opensmtpd, units};
 use crate::config::{DEFAULT_FOLDER, Gateway, LedgerUrl, MailAddress, Settings, Trusted};
-use crate::edit::{Stage, key_file, new_command, set, with_rules};
+use crate::edit::{Stage, new_command, set, settings_file, with_rules};
 use crate::enrolment::{NewUser, fresh_key, fresh_totp, plan as plan_user};
 use crate::postfix::{self, Postfix, plain_path};
 use crate::protocol::{GatewayName, Key, UserName};
@@ -203,7 +203,7 @@ impl Plan {
 
 fn settings_and_command(folder: &Path, answers: &Answers) -> Result<Changes> {
     let mut changes = Changes::default();
-    let file = key_file(folder);
+    let file = settings_file(folder);
     let now = if file.exists() {
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?
     } else {

@@ -28,17 +28,14 @@ use anyhow::{Context, Result, ensure};
 use case::Case;
 use site::Site;
 use strace::Call;
-use tried::{Tried, each, is_soak, processors};
+use tried::{Tried, each, is_soak};
 
 /// What a call may return instead of doing its work, whether it is known for that or not.
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
 
-/// How many cases are tried at once.
+/// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors have the other
+/// cases meanwhile.
 const CASES_AT_ONCE: usize = 7;
-
-/// How many points of a case are tried at once where calls fail. A delivery that could not end a lock waits for minutes, and
-/// the processors have the other points meanwhile.
-const FAILURES_AT_ONCE: usize = 4;
 
 /// A call of a case, and what happens there.
 #[derive(Debug)]
@@ -98,15 +95,12 @@ fn disturb(site: &mut Site, point: &Point, tried: &Tried) -> Result<()> {
     Ok(())
 }
 
-/// Tries points of seven cases at once, `workers` of each.
-fn disturb_all(what: &str, points: &[(Case, Vec<Point>)], workers: usize) {
+fn disturb_all(what: &str, points: &[(Case, Vec<Point>)]) {
     let tried = Tried::default();
     for some in points.chunks(CASES_AT_ONCE) {
         std::thread::scope(|scope| {
             for (case, points) in some {
-                scope.spawn(|| {
-                    each(workers, || case.site(), points, &tried, |site, point| disturb(site, point, &tried));
-                });
+                scope.spawn(|| each(|| case.site(), points, &tried, |site, point| disturb(site, point, &tried)));
             }
         });
     }
@@ -116,7 +110,7 @@ fn disturb_all(what: &str, points: &[(Case, Vec<Point>)], workers: usize) {
 fn kill_at_every_call(what: &str, cases: &[Case]) {
     let point = |case| move |call| Point { case, call, error: None };
     let points: Vec<_> = cases.iter().map(|&case| (case, calls(case).into_iter().map(point(case)).collect())).collect();
-    disturb_all(what, &points, processors());
+    disturb_all(what, &points);
 }
 
 #[test]
@@ -155,7 +149,7 @@ fn fail_every_call(what: &str, cases: &[Case]) {
         (case, points)
     };
     let points: Vec<_> = cases.iter().map(points).collect();
-    disturb_all(what, &points, FAILURES_AT_ONCE);
+    disturb_all(what, &points);
 }
 
 /// So that being killed at every call is being killed after every call too.

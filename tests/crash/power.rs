@@ -14,7 +14,7 @@ use crate::case::request;
 use crate::disk::{Disk, Files, Kept, Step};
 use crate::site::{Known, Site, empty};
 use crate::strace;
-use crate::tried::{Tried, each, is_soak, processors};
+use crate::tried::{Tried, each, is_soak};
 
 /// How many of the steps that were not synced are lost by chance, at each moment.
 const CHANCES: u64 = 2;
@@ -152,7 +152,6 @@ fn power_may_fail_at_any_moment() {
     let losses = story.losses();
     let tried = Tried::default();
     each(
-        processors(),
         || Ok(Site::new(RunVia::Direct)),
         &losses,
         &tried,

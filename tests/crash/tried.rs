@@ -1,4 +1,4 @@
-//! Going through points, some at once, and counting what was tried and found.
+//! Going through points one by one, on all processors at once, and counting what was tried and found.
 
 use std::fmt::Debug;
 use std::sync::Mutex;
@@ -50,20 +50,15 @@ impl Tried {
     }
 }
 
-/// How many points are tried at once where nothing waits.
-pub fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// Does `work` on every point, each worker in a gateway of its own.
 pub fn each<P: Sync + Debug>(
-    workers: usize,
     site: impl Fn() -> Result<Site> + Sync,
     points: &[P],
     tried: &Tried,
     work: impl Fn(&mut Site, &P) -> Result<()> + Sync,
 ) {
     let next = AtomicUsize::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {

@@ -42,7 +42,10 @@ impl Systemd {
             run("cp", &[&format!("/lib/systemd/system/{unit}"), UNITS]);
         }
         run("mount", &["-t", "cgroup2", "cgroup2", GROUPS]);
-        let group = format!("{GROUPS}/mailsudo-test-{}", std::process::id());
+        // No two sandboxes have the same, whatever their process ids are.
+        let namespace = fs::read_link("/proc/self/ns/pid").expect("a namespace");
+        let namespace: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+        let group = format!("{GROUPS}/mailsudo-test-{namespace}-{}", std::process::id());
         run("mkdir", &["-p", &group]);
         let enter = format!(
             "echo 0 >{group}/cgroup.procs; exec unshare --cgroup --pid --mount --uts --fork --kill-child sh -ec '{BOOT}' sh {program}"
