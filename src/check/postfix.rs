@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::programs::{POSTFIX_QUEUE, POSTFIX_SERVICES, ask, output, output_of, parameter};
+use super::programs::{POSTFIX_QUEUE, POSTFIX_SERVICES, POSTFIX_SETTINGS, ask, output, output_of, parameter};
 use super::{CheckedGateway, Report, acceptance, count, sender_auth};
 use crate::limits::POSTFIX_MARGIN;
 use crate::remedy::{Call, Remedy, program};
@@ -15,6 +15,11 @@ pub(super) fn check(gateway: &CheckedGateway<'_>, report: &mut Report) {
     let Some(services) = services() else {
         return without(gateway, report);
     };
+    if output_of(POSTFIX_SETTINGS).is_none() {
+        let what = "`postconf -x` does not print the parameters of main.cf, so Postfix was not checked";
+        let remedy = "run `postconf -x` as root: its error names the parameter; correct that in main.cf";
+        return report.error("postfix", what, remedy);
+    }
     let address = gateway.settings().address.as_str();
     let is_ours =
         |line: &&String| Path::new(&folder(line)).canonicalize().is_ok_and(|folder| folder == gateway.gateway.path());

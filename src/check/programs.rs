@@ -1,6 +1,6 @@
 //! Other programs that check runs: each within a few seconds, and all of them within the time that check has. A program
-//! that hangs is ended, and counts as a program that did not answer. None is asked twice for the same thing, and what is
-//! needed in any case is asked at once, each in a thread.
+//! that hangs is ended, and counts as a program that did not answer. What several checks need is asked once. What
+//! any check needs is asked before the checks, each in a thread.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};

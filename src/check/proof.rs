@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use super::gateway::Depth;
@@ -76,9 +76,16 @@ fn together<'c>(
         Some(start(gateway, service, &invocation))
     };
     thread::scope(|scope| {
-        let attempts = rules.iter().map(|(command, values)| (*command, scope.spawn(|| attempt(values, command))));
-        let attempts: Vec<_> = attempts.collect();
-        attempts.into_iter().map(|(command, started)| (command, started.join().ok().flatten())).collect()
+        let mut begun = Vec::new();
+        for &&(command, values) in rules {
+            let thread = thread::Builder::new().spawn_scoped(scope, move || attempt(values, command));
+            begun.push((command, values, thread.ok()));
+        }
+        let end = |(command, values, thread): (_, _, Option<ScopedJoinHandle<'_, _>>)| {
+            // Where there is no further thread, it is tried here.
+            (command, thread.map_or_else(|| attempt(values, command), |thread| thread.join().ok().flatten()))
+        };
+        begun.into_iter().map(end).collect()
     })
 }
 

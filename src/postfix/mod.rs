@@ -191,8 +191,8 @@ fn check_name(transport: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many deliveries run at a time for a further address: one, so that on two cores a flood to it leaves the other one
-/// to the gateway's own.
+/// How many deliveries run at a time for a further address: one, so that on two cores a flood to it leaves the other core
+/// to the gateway's own address.
 const FURTHER: &str = "1";
 
 /// The transport as one line, from the fragment.

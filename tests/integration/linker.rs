@@ -66,7 +66,8 @@ fn any_other_program_is_linked_as_cc_links_it() {
         &["-fuse-ld=lld", "one.rcgu.o", "-o", "x/release/deps/integration-1"],
         &["-fuse-ld=bfd", "one.rcgu.o", "-o", "x/release/deps/mailsudo-1"],
         &["-fuse-ld=lld", "-fuse-ld=bfd", "one.rcgu.o", "-o", "x/release/deps/mailsudo-1"],
-    ] as [&[&str]; 4] {
+    ] as [&[&str]; 4]
+    {
         assert_eq!(called(folder.path(), words), words.join(" "));
     }
 }

@@ -20,6 +20,7 @@ mod cli;
 mod approval;
 mod binary;
 mod blocks;
+mod busy_database;
 mod chain;
 mod citations;
 mod cli_conventions;

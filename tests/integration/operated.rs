@@ -15,7 +15,7 @@ use crate::database::server::{DELIVER, server};
 use crate::database::{as_owner, new, open, owner_of, set};
 use crate::nodes::resumed;
 
-const SCHEMAS: [&str; 4] = [
+pub(crate) const SCHEMAS: [&str; 4] = [
     include_str!("../../src/ledger/postgres/schema-1.sql"),
     include_str!("../../src/ledger/postgres/schema-2.sql"),
     include_str!("../../src/ledger/postgres/schema-3.sql"),

@@ -128,7 +128,7 @@ fn the_code_has_the_same_steps() {
         ("recognise", "ledger/postgres/transaction.rs"),
         ("commit", "ledger/postgres/transaction.rs"),
         ("read_back", "ledger/postgres/transaction.rs"),
-        ("mark_replied", "ledger/postgres/mod.rs"),
+        ("end_delivery", "ledger/postgres/mod.rs"),
         ("prune", "ledger/postgres/mod.rs"),
         ("transaction", "ledger/postgres/mod.rs"),
         ("refuse", "admission/refusal.rs"),

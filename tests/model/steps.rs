@@ -322,7 +322,7 @@ impl Steps<'_> {
     }
 
     /// Need not be durable: if it is lost, the same reply is sent once more.
-    pub fn mark_replied(&mut self, at: Place) {
+    pub fn end_delivery(&mut self, at: Place) {
         self.mark(at);
         self.consume(at);
     }

@@ -21,7 +21,7 @@ pub enum Action {
     Execute(Place),
     Finish(Place, Ended),
     Own(Place),
-    MarkReplied(Place),
+    EndDelivery(Place),
     Prune,
 }
 
@@ -87,7 +87,7 @@ impl Model for Configuration {
                     At::Admitted(_) => actions.push(Action::Execute(place)),
                     At::Running | At::NotBegun => actions.extend(with_ends(Action::Finish)),
                     At::Stored(_) | At::Marked(_) => actions.push(Action::Own(place)),
-                    At::Sent(_) => actions.push(Action::MarkReplied(place)),
+                    At::Sent(_) => actions.push(Action::EndDelivery(place)),
                 }
                 if world.kills < self.kills && job.at != At::Queued {
                     actions.push(Action::Kill(place));
@@ -116,7 +116,7 @@ impl Model for Configuration {
             Action::Execute(place) => steps.execute(place),
             Action::Finish(place, end) => steps.finish(place, end),
             Action::Own(place) => steps.send_own(place),
-            Action::MarkReplied(place) => steps.mark_replied(place),
+            Action::EndDelivery(place) => steps.end_delivery(place),
             Action::Prune => steps.prune(),
         }
         (next != *world).then_some(next)

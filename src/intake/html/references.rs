@@ -56,6 +56,10 @@ fn numeric(number: &str) -> Option<(Characters, &str)> {
 
 fn named(after: &str) -> Option<(Characters, &str)> {
     let end = after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(after.len());
+    // No name has one letter. Without this a text of `&` alone would cost most.
+    if end < 2 {
+        return None;
+    }
     let with_semicolon = || {
         let (name, rest) = after.split_at_checked(end + 1).filter(|(name, _)| name.ends_with(';'))?;
         let at = LINES.partition_point(|&at| from(CHARACTERS, at) < name);

@@ -11,6 +11,10 @@ use crate::protocol::Timestamp;
 /// The first statement of a transaction.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
+/// Between the two: a wait for the ledger ends by `lock_timeout` alone, whatever the role's own limit of a statement is. That
+/// limit begins with a statement, so one that locks cannot lift it for itself.
+pub(super) const PATIENT: &str = "SELECT set_config('statement_timeout', '0', true)";
+
 /// Locks the ledger, and reads it with what is known of the request `$1` and of the user `$2`. `$3` is the token of this
 /// delivery, which has the request's lock if that is still held for `$4` seconds; no wait is longer than `$5`
 /// milliseconds.

@@ -26,7 +26,8 @@ fn whole<T>(
     work: impl FnOnce(&mut Wire, ChainPoint) -> Result<T, LedgerError>,
 ) -> Result<T, LedgerError> {
     let mut session = ledger.session.borrow_mut();
-    let begun = [statement(BEGIN, &[]), chain::lock(), statement(chain::END, &[])];
+    let begun =
+        [statement(BEGIN, &[]), statement("SELECT mailsudo.settle()", &[]), chain::lock(), statement(chain::END, &[])];
     let newest = session.repeat(&begun, Instant::now() + ledger.terms.timeout)?.pop();
     let done = chain::end(newest.and_then(Answer::row)).and_then(|newest| {
         let wire = session.wire()?;

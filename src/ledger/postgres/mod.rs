@@ -38,7 +38,7 @@ use super::{
     Transaction,
 };
 use crate::config::{Folder, LedgerUrl, PostgresUrl, Settings, Trusted};
-use crate::limits::{NODE_SEEN, Timeouts};
+use crate::limits::{DATABASE_MIGRATION, NODE_SEEN, Timeouts};
 use crate::protocol::{RequestId, Timestamp, UserName};
 
 use connect::{Target, connect};
@@ -104,6 +104,7 @@ impl Postgres {
     /// Brings the schema up to date. Returns the schema before and after.
     pub(super) fn migrate(owner: &Owner<'_>) -> Result<(i64, i64), LedgerError> {
         let mut wire = as_owner(owner)?;
+        wire.set_deadline(Instant::now() + DATABASE_MIGRATION);
         let done = schema::migrate(&mut wire)?;
         schema::grant(&mut wire, &deliver_role(owner.settings))?;
         Ok(done)

@@ -61,7 +61,6 @@ DECLARE
 BEGIN
     PERFORM mailsudo.settle();
     PERFORM set_config('lock_timeout', most, true), set_config('idle_in_transaction_session_timeout', most, true),
-        set_config('statement_timeout', '0', true),
         set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') = 'remote_apply'
             THEN 'remote_apply' ELSE 'on' END, true);
     SELECT l.* INTO ledger FROM mailsudo.ledger l FOR UPDATE;
@@ -211,7 +210,8 @@ DECLARE
     last_head bytea;
     said text;
 BEGIN
-    DELETE FROM mailsudo.locks WHERE id IN
+    -- The end is named twice: where a delivery has just taken such a lock again, only the first condition is tried anew on its row.
+    DELETE FROM mailsudo.locks WHERE ends < now() - interval '1 day' AND id IN
         (SELECT id FROM mailsudo.locks WHERE ends < now() - interval '1 day' ORDER BY ends LIMIT most);
     IF coalesce((SELECT min(replied) FROM mailsudo.requests) >= bound, true) THEN
         RETURN 0;

@@ -89,8 +89,13 @@ pub(super) fn migrate(wire: &mut Wire) -> Result<(i64, i64), LedgerError> {
     if missing.is_empty() {
         return Ok((before, before));
     }
-    // The lock keeps deliveries, and another migration, out until the new schema is there.
-    let sql = format!("BEGIN; SELECT FROM mailsudo.ledger FOR UPDATE; {}", missing.join("\n"));
+    // The locks keep deliveries, and another migration, out until the new schema is there. The table's comes first, and no lock
+    // is waited for longer than a delivery waits: what reads the table for long, as pg_dump does, must end before.
+    let sql = format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5s';
+         LOCK TABLE mailsudo.requests IN ACCESS EXCLUSIVE MODE; SELECT FROM mailsudo.ledger FOR UPDATE; {}",
+        missing.join("\n")
+    );
     let set = format!(
         "UPDATE mailsudo.ledger SET version = {SCHEMA}, readable_from = {READABLE_FROM} WHERE version = {before}"
     );

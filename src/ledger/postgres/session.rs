@@ -47,6 +47,8 @@ impl Session {
                             && !is_passing(&said.code)
                         {
                             let is_missing = MISSING.contains(&said.code.as_str());
+                            // What follows must not find the transaction that has failed.
+                            self.roll_back(UNLOCK);
                             return Err(if is_missing { self.explained(fault.into()) } else { fault.into() });
                         }
                         self.wire = None;
@@ -65,7 +67,6 @@ impl Session {
 
     /// The same error, or that the ledger is older or newer, where something is missing because of that.
     fn explained(&mut self, error: LedgerError) -> LedgerError {
-        self.roll_back(UNLOCK);
         match self.wire().map_err(LedgerError::from).and_then(schema::version) {
             Ok(Some(version)) if version < SCHEMA => LedgerError::Older(version),
             Err(newer @ LedgerError::Newer(_)) => newer,
@@ -83,12 +84,13 @@ impl Session {
         Ok(wire)
     }
 
-    /// Ends what a transaction left open, without waiting long.
+    /// Ends what a transaction left open, without waiting long. That none was open is no warning.
     pub(super) fn roll_back(&mut self, within: Duration) {
         if let Ok(wire) = self.wire() {
             wire.set_deadline(Instant::now() + within);
-            if wire.one("ROLLBACK", &[]).is_err() {
-                self.wire = None;
+            match wire.one("ROLLBACK", &[]) {
+                Ok(_) => drop(wire.take_warnings()),
+                Err(_) => self.wire = None,
             }
         }
     }

@@ -4,7 +4,7 @@ use super::value::{Row, Value};
 use crate::ledger::{LedgerError, Lockout};
 
 /// For the same transaction as it: it need not be durable by itself. A commit of the record, which is, makes it so.
-pub(super) const ASYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'off', true)";
+pub(super) const ASYNCHRONOUS: &str = "SELECT mailsudo.settle(), set_config('synchronous_commit', 'off', true)";
 
 /// For the same transaction as it: at least local and standby durability.
 pub(super) const DURABLE: &str = "SELECT set_config('synchronous_commit', \

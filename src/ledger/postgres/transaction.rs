@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::begin::{BEGIN, BEGIN_TRANSACTION, Begun};
+use super::begin::{BEGIN, BEGIN_TRANSACTION, Begun, PATIENT};
 use super::chain::{self, NewEvent};
 use super::count::{self, Added};
 use super::record::record_of;
@@ -83,7 +83,7 @@ impl PostgresTransaction {
             HOLD_MARGIN.as_secs().cast_signed().into(),
             milliseconds.as_str().into(),
         ];
-        let statements = [statement(BEGIN, &[]), statement(BEGIN_TRANSACTION, &values)];
+        let statements = [statement(BEGIN, &[]), statement(PATIENT, &[]), statement(BEGIN_TRANSACTION, &values)];
         let answer = session.borrow_mut().repeat(&statements, Instant::now() + terms.timeout)?.pop();
         let open = Open { session, is_open: true };
         let begun = Begun::read(answer.ok_or(LedgerError::Corrupt("answer"))?.returned()?)?;

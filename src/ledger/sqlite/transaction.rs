@@ -9,7 +9,7 @@ use super::{chain, count, locks, record};
 use crate::ledger::{AuditEvent, ChainPoint, Counts, ExclusiveHold, LedgerError, Lockout, Record, Series, Transaction};
 use crate::protocol::{GatewayName, RequestId, Timestamp};
 
-/// The runs other than ?2 that hold the command ?1. What is not over is little, and what was ever asked for may be much.
+/// The runs other than ?2 that hold the command ?1. Few requests are open or hold a command; many were ever recorded.
 pub(super) const HOLDS: &str = "SELECT name, holds_until FROM requests INDEXED BY requests_open
      WHERE command = ?1 AND holds_until IS NOT NULL AND name <> ?2";
 
