@@ -67,7 +67,12 @@ def one_message(measures):
         rows.append([title, *[figure(cell) for cell in cells], f"{cells[1] / floor:.1f}"])
     head = ["milliseconds", "floor (/bin/true)", *list(RIVALS.values())[1:], "mailsudo against /bin/true"]
     empty = figure(milliseconds(measures, "true empty"))
-    return table(head, rows) + f"\nA C program that does nothing, linked as mailsudo is, takes {empty} ms.\n"
+    faults = measures["faults"]
+    return table(head, rows) + (
+        f"\nA C program that does nothing, linked as mailsudo is, takes {empty} ms. `/bin/true` has {faults['true']} page faults more than "
+        f"that program, mailsudo {faults['junk']} for a mail that is no request (decision "
+        "[0057](decisions/0057-functions-in-the-order-of-a-delivery.md)).\n"
+    )
 
 
 def instructions(measures):

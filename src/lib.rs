@@ -6,8 +6,8 @@
 //! The modules are listed from the top to the bottom. A module imports only modules that are listed below it
 //! (docs/architecture.md; `tests/integration/import_order.rs` checks it).
 //!
-//! Without the feature `gateway` it is the client alone, which needs neither Linux nor a ledger: at the end of this file
-//! stands what that has of the modules (docs/decisions/0051).
+//! Without the feature `gateway` it is the client alone, which needs neither Linux nor a ledger: at the end of this
+//! file stands what that has of the modules (docs/decisions/0051).
 //!
 //! The wire contract is docs/protocol.md, the files are docs/configuration.md, the operation is docs/operations.md.
 

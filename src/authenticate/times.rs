@@ -1,5 +1,5 @@
-//! The rows of reader's rule 9 that compare the signed time: with the clock, with what the ledger still knows, and with the
-//! other requests of the user.
+//! The rows of reader's rule 9 that compare the signed time: with the clock, with what the ledger still knows, and with
+//! the other requests of the user.
 
 use std::time::Duration;
 

@@ -39,8 +39,8 @@ impl Person {
         UserName::try_from(name).map_or(Ok(None), |name| Self::find(gateway, &name))
     }
 
-    /// Whether both are one person: the same name, an address in common, a key or an SSH key in common, the one before a
-    /// rotation included. Two names of one person must not count as two.
+    /// Whether both are one person: the same name, an address in common, a key or an SSH key in common, the one before
+    /// a rotation included. Two names of one person must not count as two.
     pub fn is(&self, other: &Self) -> bool {
         self.name == other.name
             || keys(self).any(|key| keys(other).any(|other| key.is(other)))

@@ -87,7 +87,8 @@ struct List {
     #[arg(long, conflicts_with_all = ["user", "command", "state", "since", "until", "limit", "follow"])]
     verify: bool,
 
-    /// Check that the chain still has what replies (messages, mbox files, or their text) and logs have of it; - for standard input
+    /// Check that the chain still has what replies (messages, mbox files, or their text) and logs have of it; - for
+    /// standard input
     #[arg(long, value_name = "FILE", requires = "verify", num_args = 1..)]
     against: Vec<PathBuf>,
 

@@ -1,5 +1,5 @@
-//! Tables on a terminal: a header row, columns as wide as their widest cell, the last column wrapped on a narrow terminal.
-//! For programs there is `--json`.
+//! Tables on a terminal: a header row, columns as wide as their widest cell, the last column wrapped on a narrow
+//! terminal. For programs there is `--json`.
 
 use super::stdout::{self, Colour, StdoutError};
 

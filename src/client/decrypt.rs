@@ -15,8 +15,8 @@ use crate::intake::encrypted_data;
 use crate::limits::IMAP_MESSAGE;
 use crate::protocol::RequestId;
 
-/// Checks `raw` like [`check`]; if it is encrypted, what the shell command decrypts it to. Where there is no `command`, it is
-/// only said to be encrypted.
+/// Checks `raw` like [`check`]; if it is encrypted, what the shell command decrypts it to. Where there is no `command`,
+/// it is only said to be encrypted.
 ///
 /// # Errors
 ///
@@ -48,8 +48,8 @@ fn is_message_id(name: &str) -> bool {
     name.eq_ignore_ascii_case("Message-ID")
 }
 
-/// What the shell command prints. Of PGP/MIME it gets the OpenPGP message, which every OpenPGP program reads; of S/MIME the
-/// whole message, as openssl-cms(1) reads it.
+/// What the shell command prints. Of PGP/MIME it gets the OpenPGP message, which every OpenPGP program reads; of S/MIME
+/// the whole message, as openssl-cms(1) reads it.
 fn decrypted(raw: &[u8], command: &str) -> Result<Vec<u8>> {
     let input: Cow<'_, [u8]> = encrypted_data(raw).unwrap_or(Cow::Borrowed(raw));
     let mut shell = shell::shell(command);

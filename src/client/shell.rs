@@ -1,6 +1,7 @@
 //! A command of the user's own, run by the user's shell. In: the command. Out: what it prints.
 //!
-//! MUST: the command is the user's own text, from an option or a file of the user's. Nothing of a message is put into it.
+//! MUST: the command is the user's own text, from an option or a file of the user's. Nothing of a message is put into
+//! it.
 
 use std::process::{Command, Stdio};
 

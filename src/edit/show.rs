@@ -15,8 +15,8 @@ pub struct Shown {
     pub line: Option<usize>,
 }
 
-/// Every key that has a default, with the default as TOML; empty where the default is to have none. The tests compare the
-/// list with the keys that the reader knows.
+/// Every key that has a default, with the default as TOML; empty where the default is to have none. The tests compare
+/// the list with the keys that the reader knows.
 const DEFAULTS: [(&str, &str); 32] = [
     ("max_age", "\"30m\""),
     ("max_future", "\"2m\""),

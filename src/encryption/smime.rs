@@ -64,8 +64,8 @@ pub(super) fn decrypt(
     tool.run(data, most.saturating_add(MORE), left)
 }
 
-/// Runs `openssl cms -verify` on the SignedData `data` for its content alone: neither signature nor certificate is looked
-/// at. More than `most` bytes of output say that there is more.
+/// Runs `openssl cms -verify` on the SignedData `data` for its content alone: neither signature nor certificate is
+/// looked at. More than `most` bytes of output say that there is more.
 pub(super) fn unpack(program: &Path, data: &[u8], most: usize, left: &Cell<Duration>) -> Result<Ended, String> {
     let before = ["cms", "-verify", "-noverify", "-nosigs", "-binary", "-inform", "DER"];
     Tool { program, before: &before, files: &[], after: &[] }.run(data, most.saturating_add(MORE), left)

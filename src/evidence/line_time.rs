@@ -1,5 +1,5 @@
-//! When a line of a log was written. In: the line, as syslog daemons and journalctl(1) write it. Out: the time, where it
-//! begins with one.
+//! When a line of a log was written. In: the line, as syslog daemons and journalctl(1) write it. Out: the time, where
+//! it begins with one.
 //!
 //! Known are RFC 3339 with `T` (RFC 5424, with or without its priority; rsyslog's and journalctl's ISO forms) and RFC
 //! 3164 (`Nov 30 04:34:24`), which has neither year nor time zone.

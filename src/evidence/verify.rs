@@ -81,8 +81,8 @@ pub struct Verified {
     pub(super) heads: HashMap<ChainHead, u64>,
 }
 
-/// Checks the whole chain, and each record against it. `now` is the time by the clock of who checks: nothing younger than
-/// the least retention can have been pruned, whatever an event says of its own time.
+/// Checks the whole chain, and each record against it. `now` is the time by the clock of who checks: nothing younger
+/// than the least retention can have been pruned, whatever an event says of its own time.
 ///
 /// # Errors
 ///

@@ -53,8 +53,8 @@ pub fn against(verified: &Verified, gateway: &GatewayName, witness: &Witness) ->
     let Some(begins) = &verified.checkpoint else {
         return Found::Missing;
     };
-    // Who writes the ledger chooses the number, and the time no nearer than the least retention. Of a log line's time the
-    // zone may not be known.
+    // Who writes the ledger chooses the number, and the time no nearer than the least retention. Of a log line's time
+    // the zone may not be known.
     let by_number = witness.number.is_none_or(|number| number < begins.number);
     let by_time = match (witness.time, begins.until) {
         (Some(time), Some(until)) => time <= if witness.is_log { until.plus(TIME_ZONES) } else { until },
@@ -65,8 +65,8 @@ pub fn against(verified: &Verified, gateway: &GatewayName, witness: &Witness) ->
     if is_pruned { Found::Pruned } else { Found::Missing }
 }
 
-/// The heads in `from`, which is named `place`: a reply, as a message or as pasted text, a mailbox of replies in mbox format,
-/// or a log. A log line without a year is taken to be of the twelve months up to `now`.
+/// The heads in `from`, which is named `place`: a reply, as a message or as pasted text, a mailbox of replies in mbox
+/// format, or a log. A log line without a year is taken to be of the twelve months up to `now`.
 ///
 /// # Errors
 ///

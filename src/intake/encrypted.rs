@@ -25,8 +25,8 @@ pub fn encrypted_as(raw: &[u8]) -> Option<EncryptKind> {
     find(&Entity::new(raw)).map(|(kind, _)| kind)
 }
 
-/// The data of a message that is encrypted with OpenPGP, or a whole message that is encrypted with S/MIME; `None` for any
-/// other.
+/// The data of a message that is encrypted with OpenPGP, or a whole message that is encrypted with S/MIME; `None` for
+/// any other.
 pub fn encrypted_data(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
     match find(&Entity::new(raw)) {
         Some((EncryptKind::Openpgp, data)) => Some(Cow::Owned(data.into_owned())),

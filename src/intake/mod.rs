@@ -178,7 +178,8 @@ fn parse(
     if let Some((kind, data)) = found {
         let most = settings.limits.message.bytes();
         let mut inside = encryption.decrypt(kind, &data, most)?;
-        // Signed first and then encrypted (RFC 8551 section 3.7). The signature is not looked at: the block has its own.
+        // Signed first and then encrypted (RFC 8551 section 3.7). The signature is not looked at: the block has its
+        // own.
         if let Some(signed) = encrypted::opaque(&Entity::new(&inside)) {
             inside = encryption.unpack(&signed, most)?;
         }

@@ -97,8 +97,8 @@ struct Base64Run {
 
 impl Base64Run {
     /// The longest run of base64 lines in a body, if it has one: a word of a banner may look like a line of it. A run
-    /// ends with its padding, with a line that is shorter than its first, which may lack its padding, or before one that
-    /// is longer.
+    /// ends with its padding, with a line that is shorter than its first, which may lack its padding, or before one
+    /// that is longer.
     fn in_body(body: &[u8]) -> Option<Self> {
         let lines: Vec<&[u8]> = body.split_inclusive(|&byte| byte == b'\n').collect();
         let (mut first, mut end, mut most, mut at) = (0, 0, 0, 0);

@@ -45,9 +45,9 @@ pub trait Ledger: ApprovalQueries {
         timeout: Duration,
     ) -> Result<(), LedgerError>;
 
-    /// Ends a delivery whose own reply was sent: does as [`mark_replied`](Ledger::mark_replied), then removes some of what
-    /// is old, as [`prune`](Ledger::prune) does with `old`, its first two parameters. Nothing else follows about the
-    /// request: a backend may release its lock with this.
+    /// Ends a delivery whose own reply was sent: does as [`mark_replied`](Ledger::mark_replied), then removes some of
+    /// what is old, as [`prune`](Ledger::prune) does with `old`, its first two parameters. Nothing else follows about
+    /// the request: a backend may release its lock with this.
     fn end_delivery(
         &mut self,
         id: &RequestId,

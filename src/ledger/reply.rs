@@ -1,8 +1,8 @@
 //! A stored reply, and its form in the ledger. In: a finished message, or one that is still to be encrypted. Out: one
 //! value of the column `reply`.
 //!
-//! MUST: what stands in [`StoredReply::message`] may always be sent. So a reader that does not know of drafts, or cannot
-//! open one, sends what says the outcome only.
+//! MUST: what stands in [`StoredReply::message`] may always be sent. So a reader that does not know of drafts, or
+//! cannot open one, sends what says the outcome only.
 
 use zeroize::Zeroizing;
 

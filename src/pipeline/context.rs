@@ -37,8 +37,8 @@ impl Context<'_> {
         point.map(|point| Witness { gateway, number: Some(point.number), head: point.head })
     }
 
-    /// The head in a reply that was stored before, for the log; an encrypted one does not show it. Beside a draft stands
-    /// a message with the same head.
+    /// The head in a reply that was stored before, for the log; an encrypted one does not show it. Beside a draft
+    /// stands a message with the same head.
     pub(super) fn witness_in(&self, reply: &StoredReply) -> Option<Witness<'_>> {
         let head = readable(&reply.message).first().and_then(|text| claimed_reply(text))?.head?;
         Some(Witness { gateway: &self.gateway.settings().gateway, number: None, head })

@@ -1,4 +1,5 @@
-//! Whether a lockdown is for the user of a request. It may begin at any moment, and so it is asked anew at each attempt.
+//! Whether a lockdown is for the user of a request. It may begin at any moment, and so it is asked anew at each
+//! attempt.
 
 use super::context::Context;
 use crate::authenticate::Identified;

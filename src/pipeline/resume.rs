@@ -34,8 +34,8 @@ pub struct Resumed {
     pub failed: u32,
 }
 
-/// Sends replies that were not sent, a bounded number at a time. Which one is the first changes each minute, so that those
-/// which cannot be sent or composed hold up no other.
+/// Sends replies that were not sent, a bounded number at a time. Which one is the first changes each minute, so that
+/// those which cannot be sent or composed hold up no other.
 ///
 /// # Errors
 ///

@@ -5,8 +5,8 @@
 //! limits, transport_maps, where its map goes first, and the recipient map of the address's domain, if Postfix would
 //! refuse the address as unknown; and its own map. Other members of a list that it extends stay unchanged.
 //!
-//! A further address of the gateway (`[intake] recipients`) has a transport of its own: Postfix delivers the mails of one
-//! transport in the order in which they came, so a flood to one address does not delay mail to another
+//! A further address of the gateway (`[intake] recipients`) has a transport of its own: Postfix delivers the mails of
+//! one transport in the order in which they came, so a flood to one address does not delay mail to another
 //! (docs/operations.md#under-a-flood).
 //!
 //! MUST: a second run has nothing to change. Removing leaves what the sysadmin has added. If a step fails, the files
@@ -191,8 +191,8 @@ fn check_name(transport: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many deliveries run at a time for a further address: one, so that on two cores a flood to it leaves the other core
-/// to the gateway's own address.
+/// How many deliveries run at a time for a further address: one, so that on two cores a flood to it leaves the other
+/// core to the gateway's own address.
 const FURTHER: &str = "1";
 
 /// The transport as one line, from the fragment.

@@ -2,9 +2,9 @@
 //! request and the finished message. Out: the same message, sealed under a key that is derived from both.
 //!
 //! Key: HMAC-SHA-256 over `mailsudo-draft-1` and the request's id, each ended by LF, under the user's key. Cipher:
-//! ChaCha20-Poly1305 (RFC 8439). Nonce: the first 12 bytes of an HMAC over `mailsudo-draft-nonce-1`, the request's id, what it
-//! is bound to and the message: one request may have two replies, and no two messages have the same nonce. The nonce
-//! stands first.
+//! ChaCha20-Poly1305 (RFC 8439). Nonce: the first 12 bytes of an HMAC over `mailsudo-draft-nonce-1`, the request's id,
+//! what it is bound to and the message: one request may have two replies, and no two messages have the same nonce. The
+//! nonce stands first.
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::{Zeroize, Zeroizing};

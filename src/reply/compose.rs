@@ -136,8 +136,8 @@ impl<'p> ReplyComposer<'p> {
         self.write(Content { result: RunResult::Unknown, facts, body }, now)
     }
 
-    /// The whole reply. Where the user's mail is encrypted, that is its draft: the message, which is sent if it cannot be
-    /// encrypted, has the outcome and nothing else.
+    /// The whole reply. Where the user's mail is encrypted, that is its draft: the message, which is sent if it cannot
+    /// be encrypted, has the outcome and nothing else.
     pub(super) fn write(&self, content: Content<'_>, now: Timestamp) -> StoredReply {
         let result = content.result;
         let plain = self.message(&self.title, content, now);

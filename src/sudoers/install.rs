@@ -102,8 +102,8 @@ fn visudo(sudo: &Path) -> PathBuf {
 
 const RIGHTS: Rights = Rights { mode: 0o440, owner: None };
 
-/// The difference between the file at `path` and the expected one, as diff(1) shows it, or why sudo does not read the file in its
-/// folder; `None` where they are the same.
+/// The difference between the file at `path` and the expected one, as diff(1) shows it, or why sudo does not read the
+/// file in its folder; `None` where they are the same.
 ///
 /// # Errors
 ///

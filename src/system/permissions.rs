@@ -2,8 +2,8 @@
 //! fault.
 //!
 //! It is pure: it opens nothing and asks for no account, so that the caller decides whether it judges a path or an open
-//! descriptor. No other module compares mode bits or owners (`tests/integration/import_order.rs` checks it). An
-//! access control list shows in the group's bits, which then are the mask of all that it grants (acl(5)): so nobody writes
+//! descriptor. No other module compares mode bits or owners (`tests/integration/import_order.rs` checks it). An access
+//! control list shows in the group's bits, which then are the mask of all that it grants (acl(5)): so nobody writes
 //! unseen. Who may read through one does not show: `config::trust` asks for the list of a secret.
 
 use std::fs::Metadata;

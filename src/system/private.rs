@@ -1,5 +1,5 @@
-//! The user's own files, on every system: written whole, and closed to other accounts. On Unix by their mode; on Windows
-//! the folders of the user's profile are closed already, and files inherit that.
+//! The user's own files, on every system: written whole, and closed to other accounts. On Unix by their mode; on
+//! Windows the folders of the user's profile are closed already, and files inherit that.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};

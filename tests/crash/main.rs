@@ -33,8 +33,8 @@ use tried::{Tried, each, is_soak};
 /// What a call may return instead of doing its work, whether it is known for that or not.
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EAGAIN", "EINTR", "EMFILE"];
 
-/// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors have the other
-/// cases meanwhile.
+/// How many cases are tried at once. A delivery whose call failed may wait for minutes, and the processors have the
+/// other cases meanwhile.
 const CASES_AT_ONCE: usize = 7;
 
 /// A call of a case, and what happens there.

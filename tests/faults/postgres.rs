@@ -75,8 +75,8 @@ fn listening() -> (tempfile::TempDir, UnixListener) {
     (folder, UnixListener::bind(socket).expect("a socket"))
 }
 
-/// Hosts that were stopped, or cut off: they take connections and do not answer. A share of the time for each would make
-/// a delivery wait for minutes.
+/// Hosts that were stopped, or cut off: they take connections and do not answer. A share of the time for each would
+/// make a delivery wait for minutes.
 #[test]
 fn servers_that_do_not_answer_are_not_waited_for() {
     let (mut test_gateway, database) = gateway(server());

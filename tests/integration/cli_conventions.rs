@@ -368,8 +368,8 @@ fn the_log_can_be_followed() {
 #[test]
 fn the_client_has_the_users_commands_only() {
     let test_gateway = test_gateway();
-    // By another process: a test that starts a program at this moment would inherit the descriptor that writes the copy,
-    // and nobody could execute it meanwhile (ETXTBSY, execve(2)).
+    // By another process: a test that starts a program at this moment would inherit the descriptor that writes the
+    // copy, and nobody could execute it meanwhile (ETXTBSY, execve(2)).
     let copied =
         Command::new("cp").arg(env!("CARGO_BIN_EXE_mailsudo")).arg(test_gateway.path("mailsudo-client")).status();
     assert!(copied.expect("cp").success());

@@ -44,7 +44,8 @@ fn a_copied_ledger_keeps_its_audit_chain() {
         copied.out
     );
     assert_eq!(whole(&cli, 5), head);
-    // It goes on in PostgreSQL, and a further copy changes nothing. (The same change in the same second is one event there.)
+    // It goes on in PostgreSQL, and a further copy changes nothing. (The same change in the same second is one event
+    // there.)
     assert_eq!(cli.run(&["user", "disable", "alice"]).status, 0);
     assert!(copy().out.contains("goes on: 0 events were copied"));
     whole(&cli, 6);

@@ -1,5 +1,5 @@
-//! The user's side of encrypted replies: `verify` and `sign --wait-reply` decrypt by the user's own command, or say what
-//! to do.
+//! The user's side of encrypted replies: `verify` and `sign --wait-reply` decrypt by the user's own command, or say
+//! what to do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -70,8 +70,8 @@ fn what_is_inside_is_the_request() {
     }
 }
 
-/// As Thunderbird documents its mail (draft-autocrypt-lamps-protected-headers): header fields inside, an inner multipart with
-/// the sender's key beside the text, signed and encrypted in one step; S/MIME with a detached signature.
+/// As Thunderbird documents its mail (draft-autocrypt-lamps-protected-headers): header fields inside, an inner
+/// multipart with the sender's key beside the text, signed and encrypted in one step; S/MIME with a detached signature.
 #[test]
 fn what_thunderbird_makes_is_read() {
     let part = |block: &str| {

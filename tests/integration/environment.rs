@@ -47,8 +47,8 @@ fn the_callers_variables_change_nothing_and_reach_no_command() {
 /// An account that is neither root nor the service user.
 const OTHER: u32 = 65_534;
 
-/// Gives a file Linux's form of an access control list (include/uapi/linux/posix_acl_xattr.h): owner rw, another account
-/// and the mask `right` (r is 4, w is 2), the group nothing, others `others`.
+/// Gives a file Linux's form of an access control list (include/uapi/linux/posix_acl_xattr.h): owner rw, another
+/// account and the mask `right` (r is 4, w is 2), the group nothing, others `others`.
 fn set_acl(path: &Path, right: u16, others: u16) {
     let entry =
         |tag: u16, right: u16, id: u32| [&tag.to_le_bytes()[..], &right.to_le_bytes(), &id.to_le_bytes()].concat();

@@ -1,5 +1,5 @@
-//! `.cargo/linker` gives LLVM's linker the functions of `.cargo/functions`, under the names that they have in this build, and leaves
-//! every other call of cc(1) as it is.
+//! `.cargo/linker` gives LLVM's linker the functions of `.cargo/functions`, under the names that they have in this
+//! build, and leaves every other call of cc(1) as it is.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
-//! What docs/operations.md says of a ledger in PostgreSQL: backup and restore, upgrades of nodes one by one, the timer that
-//! sends what dead nodes left, clocks that are wrong.
+//! What docs/operations.md says of a ledger in PostgreSQL: backup and restore, upgrades of nodes one by one, the timer
+//! that sends what dead nodes left, clocks that are wrong.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -140,8 +140,8 @@ fn a_session_that_serves_many_deliveries_reads_by_indices() {
     assert!(after - before < 200, "{} rows and index entries were read", after - before);
 }
 
-/// The first node has been upgraded to a later mailsudo, which this one has never heard of, and which says that this one may
-/// go on.
+/// The first node has been upgraded to a later mailsudo, which this one has never heard of, and which says that this
+/// one may go on.
 #[test]
 fn a_node_that_is_not_upgraded_yet_goes_on_beside_one_that_is() {
     let (mut test_gateway, database) = new(server(), "");

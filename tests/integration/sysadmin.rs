@@ -497,7 +497,8 @@ fn check_draws_no_conclusion_from_files_that_it_could_not_read() {
     }
 }
 
-/// The package's example has no user. A gateway that has one keeps its name, or its users' key files would be for another.
+/// The package's example has no user. A gateway that has one keeps its name, or its users' key files would be for
+/// another.
 #[test]
 fn setup_takes_only_an_unused_gateway_for_the_example() {
     let gateway = CliGateway::new();

@@ -86,8 +86,8 @@ fn cropped(sample: &[f64], both: &[f64], percent: usize) -> Vec<f64> {
     sample.iter().copied().filter(|each| *each <= limit).collect()
 }
 
-/// What dudect does (Reparaz, Balasch, Verbauwhede: Dude, is my code constant time?, 2017): two classes of input in random
-/// order, and Welch's t of their times, all of them and the fastest. Above 4.5 the classes can be told apart.
+/// What dudect does (Reparaz, Balasch, Verbauwhede: Dude, is my code constant time?, 2017): two classes of input in
+/// random order, and Welch's t of their times, all of them and the fastest. Above 4.5 the classes can be told apart.
 fn compare(what: &str, test_gateway: &mut TestGateway, mails: [&str; 2], rounds: usize) {
     let mut samples = [Vec::with_capacity(rounds), Vec::with_capacity(rounds)];
     let mut order = 0x9e37_79b9_7f4a_7c15_u64;

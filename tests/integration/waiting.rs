@@ -36,7 +36,8 @@ impl Clock for Interrupted<'_> {
     }
 }
 
-/// Delivers a request that has to wait, and lets `then` happen meanwhile. Returns the part that deferred it, if one did.
+/// Delivers a request that has to wait, and lets `then` happen meanwhile. Returns the part that deferred it, if one
+/// did.
 fn interrupted<'c>(gateway: &'c TestGateway, request: &str, then: impl FnOnce() + 'c) -> Option<&'static str> {
     let opened = Gateway::open(gateway.folder.path(), Trusted::caller()).expect("a gateway");
     let clock = Interrupted { clock: &gateway.clock, then: RefCell::new(Some(Box::new(then))) };

@@ -110,8 +110,8 @@ fn a_mailbox_has_as_many_witnesses_as_replies() {
     assert_eq!(found.iter().filter(|(_, found)| matches!(found, Found::Missing)).count(), 2, "{found:?}");
 }
 
-/// Writes the ledger anew: all that happened was removed by a pruning at `at`, says the one event that is left, and it was
-/// all older than `until`.
+/// Writes the ledger anew: all that happened was removed by a pruning at `at`, says the one event that is left, and it
+/// was all older than `until`.
 fn pretend(gateway: &TestGateway, number: i64, until: i64, at: i64) {
     let before = ChainHead::from_hex(&"5a".repeat(32)).expect("a head");
     let (written, oldest) = (Timestamp::from_seconds(at), Timestamp::from_seconds(at - 7 * 86_400));

@@ -1,10 +1,11 @@
 //! The soak under real Postfix (`make soak`): requests go in while processes are killed, disks are full or slow, the
-//! gateway's clock steps by an hour and its neighbours die. Whatever happens, no request runs twice and each is answered.
+//! gateway's clock steps by an hour and its neighbours die. Whatever happens, no request runs twice and each is
+//! answered.
 //!
 //! `MAILSUDO_SEED` repeats the same events (their moments depend on the machine), `MAILSUDO_REQUESTS` (1000) and
-//! `MAILSUDO_CHAOS_SECONDS` (3600) set the size. The clock is libfaketime's: no namespace steps `CLOCK_REALTIME`, and the
-//! released program, which is static, takes no preloaded library. So this test runs the same source linked dynamically,
-//! which `MAILSUDO_DYNAMIC` names.
+//! `MAILSUDO_CHAOS_SECONDS` (3600) set the size. The clock is libfaketime's: no namespace steps `CLOCK_REALTIME`, and
+//! the released program, which is static, takes no preloaded library. So this test runs the same source linked
+//! dynamically, which `MAILSUDO_DYNAMIC` names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -111,7 +111,8 @@ fn deliveries() -> Vec<u32> {
     process::find(|line| line.contains("mailsudo deliver "))
 }
 
-/// A process of the filter's: the delivery itself, sudo, timeout(1), the command, or the sendmail(1) that takes the reply.
+/// A process of the filter's: the delivery itself, sudo, timeout(1), the command, or the sendmail(1) that takes the
+/// reply.
 fn of_the_filter() -> Vec<u32> {
     process::find(|line| {
         line.contains("mailsudo deliver ") || line.contains("libexec/chaos ") || line.contains("sendmail -i ")

@@ -1,5 +1,5 @@
-//! What nobody but its reader reads, on a whole machine: the value of a secret argument in every log, file and output of
-//! its run, sudo's own log and recordings, and encrypted replies that come through the real Postfix.
+//! What nobody but its reader reads, on a whole machine: the value of a secret argument in every log, file and output
+//! of its run, sudo's own log and recordings, and encrypted replies that come through the real Postfix.
 
 use std::fs;
 use std::path::Path;
@@ -61,8 +61,8 @@ impl Drop for Secrets {
     }
 }
 
-/// The file of a command that sets a password. `password` is how its argument is made of the value; `approval` is a table
-/// of that file, or nothing.
+/// The file of a command that sets a password. `password` is how its argument is made of the value; `approval` is a
+/// table of that file, or nothing.
 pub(crate) fn command(password: &str, approval: &str) -> String {
     format!(
         r#"

@@ -11,7 +11,8 @@ use crate::sudo_rules::SudoRs;
 use crate::system_env;
 use crate::user::{User, in_block};
 
-/// The faults that sudo-rs has. It knows neither `requiretty` nor `intercept` nor `log_input`, and looks no host name up.
+/// The faults that sudo-rs has. It knows neither `requiretty` nor `intercept` nor `log_input`, and looks no host name
+/// up.
 const FAULTS: [Fault; 11] = [
     fault(
         "shadowed",

@@ -62,8 +62,8 @@ impl Mailbox {
     }
 
     /// Waits up to `within` for the reply to the request `id` under `key`; `None` if it does not come. One that is
-    /// encrypted is decrypted by the shell command `decrypt`, or by that of the client's settings; without any, that it is
-    /// encrypted is the finding.
+    /// encrypted is decrypted by the shell command `decrypt`, or by that of the client's settings; without any, that it
+    /// is encrypted is the finding.
     ///
     /// # Errors
     ///

@@ -84,7 +84,8 @@ fn read(text: &str) -> Result<Place> {
     }
 }
 
-/// The shell command that decrypts replies: the one that is given, or else that of the client's settings, if they name one.
+/// The shell command that decrypts replies: the one that is given, or else that of the client's settings, if they name
+/// one.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! Character references (HTML Living Standard, section 13.2.5.72 and those after it). In: what stands after an `&`. Out:
-//! the characters that it means, and where the text goes on.
+//! Character references (HTML Living Standard, section 13.2.5.72 and those after it). In: what stands after an `&`.
+//! Out: the characters that it means, and where the text goes on.
 //!
-//! The names are one text, and a number for each line says where it begins. A table with a pointer for each name would be
-//! relocated at each start of the program (docs/decisions/0055).
+//! The names are one text, and a number for each line says where it begins. A table with a pointer for each name would
+//! be relocated at each start of the program (docs/decisions/0055).
 //!
 //! The names are those of the standard's entities.json, which Python has, too. In this folder:
 //!

@@ -1,9 +1,9 @@
-//! HTML's tokens, as far as a document's text needs them (HTML Living Standard, section 13.2.5, "Tokenization"). In: any
-//! text. Out: its tags, comments and characters, in order.
+//! HTML's tokens, as far as a document's text needs them (HTML Living Standard, section 13.2.5, "Tokenization"). In:
+//! any text. Out: its tags, comments and characters, in order.
 //!
-//! Time is linear in the input, memory is that of the longest name, nothing recurses. The standard's states are not written
-//! out one by one: what a state decides is decided by the text around it. That both are the same is proven with html5gum,
-//! which has the states (`html_tokens::` in the integration tests, and the fuzz target `html`).
+//! Time is linear in the input, memory is that of the longest name, nothing recurses. The standard's states are not
+//! written out one by one: what a state decides is decided by the text around it. That both are the same is proven with
+//! html5gum, which has the states (`html_tokens::` in the integration tests, and the fuzz target `html`).
 
 use super::references;
 
@@ -16,7 +16,8 @@ pub enum HtmlToken<'a> {
     End(&'a str),
     /// An attribute of the start tag before, or of the end tag that follows.
     Attribute,
-    /// A comment, or what the standard takes for one (`<?...>`, `<![CDATA[...>`, `<!...>`, `</1...>`). A doctype is none.
+    /// A comment, or what the standard takes for one (`<?...>`, `<![CDATA[...>`, `<!...>`, `</1...>`). A doctype is
+    /// none.
     Comment,
     /// Characters, which may go on in the next token.
     Text(&'a str),
@@ -26,8 +27,8 @@ type Take<'a> = &'a mut dyn FnMut(HtmlToken<'_>);
 
 /// Gives each token of the document to `take`. Not generic, so that it is in the program once.
 ///
-/// Elements whose content is text (`script`, `style`, `textarea` and so on) are known by their names alone, since there is
-/// no tree. `noscript` is one of them, as where scripts run.
+/// Elements whose content is text (`script`, `style`, `textarea` and so on) are known by their names alone, since there
+/// is no tree. `noscript` is one of them, as where scripts run.
 pub fn html_tokens(html: &str, take: Take<'_>) {
     let mut rest = html;
     while let Some((text, after)) = rest.split_once('<') {

@@ -1,9 +1,9 @@
-//! Connections to several servers at once. In: the servers, and the first message for each. Out: one after the other, the
-//! connections on which a server has answered.
+//! Connections to several servers at once. In: the servers, and the first message for each. Out: one after the other,
+//! the connections on which a server has answered.
 //!
 //! The next server is tried when the one before it has failed, or has not answered for [`DATABASE_NEXT`] (RFC 8305,
-//! section 5). Those that were tried before may still answer. So a server that was stopped or cut off holds a delivery up
-//! for that time, and a server that works is asked alone.
+//! section 5). Those that were tried before may still answer. So a server that was stopped or cut off holds a delivery
+//! up for that time, and a server that works is asked alone.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};

@@ -11,12 +11,12 @@ use crate::protocol::Timestamp;
 /// The first statement of a transaction.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
-/// Between the two: a wait for the ledger ends by `lock_timeout` alone, whatever the role's own limit of a statement is. That
-/// limit begins with a statement, so one that locks cannot lift it for itself.
+/// Between the two: a wait for the ledger ends by `lock_timeout` alone, whatever the role's own limit of a statement
+/// is. That limit begins with a statement, so one that locks cannot lift it for itself.
 pub(super) const PATIENT: &str = "SELECT set_config('statement_timeout', '0', true)";
 
-/// Locks the ledger, and reads it with what is known of the request `$1` and of the user `$2`. `$3` is the token of this
-/// delivery, which has the request's lock if that is still held for `$4` seconds; no wait is longer than `$5`
+/// Locks the ledger, and reads it with what is known of the request `$1` and of the user `$2`. `$3` is the token of
+/// this delivery, which has the request's lock if that is still held for `$4` seconds; no wait is longer than `$5`
 /// milliseconds.
 pub(super) const BEGIN_TRANSACTION: &str = "SELECT mailsudo.begin_transaction($1, $2, $3, $4, $5)";
 
@@ -56,8 +56,8 @@ pub(super) struct Begun {
     pub(super) found: Identity,
     /// For which standbys commits wait (synchronous_standby_names).
     pub(super) standbys: String,
-    /// Whether this delivery has the request's lock, and will have it until what it decides now has begun. A failover may
-    /// lose a lock, and a process may be stopped for longer than it lasts.
+    /// Whether this delivery has the request's lock, and will have it until what it decides now has begun. A failover
+    /// may lose a lock, and a process may be stopped for longer than it lasts.
     pub(super) is_own: bool,
     /// The newest TOTP step that the user has used.
     pub(super) newest_step: Option<i64>,

@@ -75,8 +75,8 @@ pub(super) fn records(ledger: &Postgres, records: &[Record], unchained: Option<T
     })
 }
 
-/// Takes over the audit chain of `source`. Returns how many events were written; `None` where this ledger has a chain of
-/// its own, or the source has none.
+/// Takes over the audit chain of `source`. Returns how many events were written; `None` where this ledger has a chain
+/// of its own, or the source has none.
 pub(super) fn chain(ledger: &Postgres, source: &dyn LedgerQueries) -> Result<Option<u64>, LedgerError> {
     let Some(begins) = source.checkpoint()? else {
         return Ok(None);

@@ -5,7 +5,8 @@ use crate::ledger::{LedgerError, Record, State, StoredReply};
 use crate::limits::HOLD_MARGIN;
 use crate::protocol::{RequestId, RunResult};
 
-/// The columns of a record, in the order of [`read`] and [`insert_sql`]. The type mailsudo.begun has them in the same one.
+/// The columns of a record, in the order of [`read`] and [`insert_sql`]. The type mailsudo.begun has them in the same
+/// one.
 pub(super) const COLUMNS: &str = "id, user_name, command, arguments, signed, first_seen, state, reason, step, run_as, argv, \
      started, finished, result, reply_to, reply, replied, queue_id, audit_lost, holds_until";
 

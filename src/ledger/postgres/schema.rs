@@ -21,7 +21,8 @@ const MIGRATIONS: [&str; 5] = [
 pub(super) const SCHEMA: i64 = 5;
 
 /// The oldest mailsudo, by its own schema, that can still use a ledger of [`SCHEMA`]. One of schema 3 would record
-/// requests without their events in the audit chain. One of schema 4 sends statements where the newer one calls functions.
+/// requests without their events in the audit chain. One of schema 4 sends statements where the newer one calls
+/// functions.
 const READABLE_FROM: i64 = 4;
 
 /// The columns of a request that the role of `deliver` may change. What was signed and what it used are not among them.
@@ -89,8 +90,9 @@ pub(super) fn migrate(wire: &mut Wire) -> Result<(i64, i64), LedgerError> {
     if missing.is_empty() {
         return Ok((before, before));
     }
-    // The locks keep deliveries, and another migration, out until the new schema is there. The table's comes first, and no lock
-    // is waited for longer than a delivery waits: what reads the table for long, as pg_dump does, must end before.
+    // The locks keep deliveries, and another migration, out until the new schema is there. The table's comes first, and
+    // no lock is waited for longer than a delivery waits: what reads the table for long, as pg_dump does, must end
+    // before.
     let sql = format!(
         "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5s';
          LOCK TABLE mailsudo.requests IN ACCESS EXCLUSIVE MODE; SELECT FROM mailsudo.ledger FOR UPDATE; {}",

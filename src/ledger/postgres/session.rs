@@ -96,7 +96,8 @@ impl Session {
     }
 }
 
-/// The SQLSTATEs of what is missing in a ledger of another schema, or where there is none: a table, a schema, a function.
+/// The SQLSTATEs of what is missing in a ledger of another schema, or where there is none: a table, a schema, a
+/// function.
 const MISSING: [&str; 3] = ["42P01", "3F000", "42883"];
 
 /// Whether an error of this SQLSTATE may pass with another server or connection: a standby that takes no writes, a

@@ -21,8 +21,8 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// The connection to `host`, to which the request for TLS was sent where there is to be TLS; makes sure of its name where there are
-    /// `root_certificates` (PEM).
+    /// The connection to `host`, to which the request for TLS was sent where there is to be TLS; makes sure of its name
+    /// where there are `root_certificates` (PEM).
     pub(super) fn open(
         socket: Socket,
         host: &PostgresHost,

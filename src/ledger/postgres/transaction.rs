@@ -305,8 +305,8 @@ impl Transaction for PostgresTransaction {
         let event_values = event.as_ref().map(NewEvent::values);
         let counts = (!self.counts.is_empty()).then(|| Added::new(&self.counts, self.counted_at));
         let count_values = counts.as_ref().map(Added::values);
-        // The change, the counters and the event go with the commit, which the server does only if it has taken them. So
-        // a counter is locked for the time of the commit only.
+        // The change, the counters and the event go with the commit, which the server does only if it has taken them.
+        // So a counter is locked for the time of the commit only.
         let counted = count_values.iter().map(|values| statement(count::ADD, values));
         let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
         let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();

@@ -98,8 +98,8 @@ impl Row {
         Ok(Self(cells.into_iter()))
     }
 
-    /// The next column, which is a composite value, as a row of its own: how many columns, then for each its type and its
-    /// length (record_send in PostgreSQL's rowtypes.c). `None` where it is null.
+    /// The next column, which is a composite value, as a row of its own: how many columns, then for each its type and
+    /// its length (record_send in PostgreSQL's rowtypes.c). `None` where it is null.
     pub(super) fn composite(&mut self, what: &'static str) -> Result<Option<Self>, LedgerError> {
         let Some(mut rest) = self.maybe_bytes(what)? else {
             return Ok(None);

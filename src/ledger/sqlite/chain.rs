@@ -35,7 +35,8 @@ fn end(connection: &Connection) -> Result<Option<ChainPoint>, LedgerError> {
     }
 }
 
-/// Begins the chain with the gateway's first head. Where requests are older than the chain, its first event says how many.
+/// Begins the chain with the gateway's first head. Where requests are older than the chain, its first event says how
+/// many.
 fn begin(
     connection: &Connection,
     gateway: Option<&GatewayName>,

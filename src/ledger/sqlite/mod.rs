@@ -1,5 +1,5 @@
-//! The ledger in an SQLite file with a write-ahead log, for one mail server. A commit whose loss could do harm ends with an
-//! fsync(2).
+//! The ledger in an SQLite file with a write-ahead log, for one mail server. A commit whose loss could do harm ends
+//! with an fsync(2).
 
 mod approval;
 mod chain;

@@ -14,8 +14,8 @@ pub(super) const FIRST_SCHEMA: i64 = 1;
 /// The schema that has counters, and the indices that sysadmins' queries need.
 pub(super) const WITH_COUNTERS: i64 = 3;
 
-/// Each part of the schemas, with the first and the last schema that has it. What has changed is an index in each case: no
-/// migration changes a row.
+/// Each part of the schemas, with the first and the last schema that has it. What has changed is an index in each case:
+/// no migration changes a row.
 const PARTS: [(i64, i64, &str); 11] = [
     (1, SCHEMA, TABLES),
     (1, 2, NO_STEP),

@@ -55,8 +55,8 @@ const fn without_quic(suite: SupportedCipherSuite) -> Tls13CipherSuite {
     }
 }
 
-/// The signatures of certificates, and those by which a server proves that it has its certificate's key. TLS 1.3 fixes the
-/// curve of each ECDSA scheme (RFC 8446, section 4.2.3); in certificates each curve stands with either hash.
+/// The signatures of certificates, and those by which a server proves that it has its certificate's key. TLS 1.3 fixes
+/// the curve of each ECDSA scheme (RFC 8446, section 4.2.3); in certificates each curve stands with either hash.
 static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         &p256::ECDSA_SHA256,

@@ -89,8 +89,8 @@ impl SignatureVerificationAlgorithm for Ecdsa {
     }
 }
 
-/// A point of the curve that is not its identity, uncompressed (SEC 1, section 2.3.3): TLS 1.3 allows no other form, and ring
-/// reads no other in certificates.
+/// A point of the curve that is not its identity, uncompressed (SEC 1, section 2.3.3): TLS 1.3 allows no other form,
+/// and ring reads no other in certificates.
 fn point(bytes: &[u8]) -> Option<PublicKey> {
     let uncompressed = bytes.first() == Some(&4);
     uncompressed.then(|| PublicKey::from_sec1_bytes(bytes).ok()).flatten()
@@ -154,7 +154,8 @@ mod tests {
         }
     }
 
-    /// None; the identity; a compressed point, and a hybrid one (SEC 1, 2.3.3); one beside the curve; one too short, one too long.
+    /// None; the identity; a compressed point, and a hybrid one (SEC 1, 2.3.3); one beside the curve; one too short,
+    /// one too long.
     fn bad_points() -> Vec<Vec<u8>> {
         let key = bytes(KEY);
         let compressed = [&[3], &key[1..33]].concat();

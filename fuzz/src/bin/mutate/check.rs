@@ -31,8 +31,8 @@ impl<'s> Check<'s> {
         Self { signed, key: key() }
     }
 
-    /// Reads a mail as the gateway does, up to its mac. Whose mac is right says exactly what alice has signed. A thorough
-    /// check, which takes twice as long, also compares the texts with all that can be read in the mail.
+    /// Reads a mail as the gateway does, up to its mac. Whose mac is right says exactly what alice has signed. A
+    /// thorough check, which takes twice as long, also compares the texts with all that can be read in the mail.
     ///
     /// # Errors
     ///

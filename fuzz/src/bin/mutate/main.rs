@@ -1,9 +1,9 @@
 //! mutate [OPTION...] - reads mutated mails as the gateway does, as many as it can.
 //!
 //! One mail in eight is a genuine request as some mail program may write it: it must be accepted. Four are such mails
-//! with one to five changes, two of them within the encoded text, three are mails of tests/mail with as many. A mail that
-//! is accepted must say exactly what alice has signed, and no mail may cause a panic. Each mail follows from the seed and its number alone, and a run
-//! begins with the number that the run before ended with.
+//! with one to five changes, two of them within the encoded text, three are mails of tests/mail with as many. A mail
+//! that is accepted must say exactly what alice has signed, and no mail may cause a panic. Each mail follows from the
+//! seed and its number alone, and a run begins with the number that the run before ended with.
 //!
 //!   --seconds N    how long (60)
 //!   --threads N    how many at a time (1)
