@@ -81,7 +81,11 @@ fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
         let back: String = steps[..=number].concat();
         let backend = SqliteBackend::new();
         let path = backend.0.path().join("ledger.db");
-        write(&mut opened(backend.0.path()).expect("the ledger"), &record(1, 1000)).expect("committed");
+        let mut ledger = opened(backend.0.path()).expect("the ledger");
+        write(&mut ledger, &record(1, 1000)).expect("committed");
+        let held = Record { holds_until: Some(at(5000)), replied: Some(at(1001)), ..record(2, 1001) };
+        write(&mut ledger, &held).expect("committed");
+        drop(ledger);
         let database = rusqlite::Connection::open(&path).expect("the database");
         database.execute_batch(&back).expect("the older schema");
         std::thread::scope(|scope| {
@@ -92,10 +96,13 @@ fn a_ledger_of_an_older_schema_is_migrated_when_it_is_opened() {
         let mut ledger = backend.open();
         assert_eq!(read(ledger.as_mut(), 1), Some(record(1, 1000)), "of schema {older}");
         assert_eq!(ledger.pending(10).expect("a list"), []);
+        let holds = ledger.transaction(&id(3), &alice()).expect("a transaction").exclusive_holds("restart", at(2000));
+        let holders: Vec<_> = holds.expect("read").into_iter().map(|hold| hold.holder).collect();
+        assert_eq!(holders, [Some(id(2))], "of schema {older}: it holds its command, and was replied to");
         let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
         assert_eq!(found, 6);
         let tally = ledger.tally(at(0)).expect("counters");
-        assert_eq!((tally.requests, tally.oldest_open), (1, Some(at(1000))), "of schema {older}");
+        assert_eq!((tally.requests, tally.oldest_open), (2, Some(at(1000))), "of schema {older}");
         // What mailsudo did not make is not migrated.
         database.execute_batch(&format!("{back} CREATE VIEW v AS SELECT 1")).expect("planted");
         assert!(matches!(opened(backend.0.path()), Err(LedgerError::Corrupt(_))));

@@ -21,6 +21,14 @@ impl Sqlite {
     /// it is checked inside the transaction.
     pub(super) fn migrate(&self) -> Result<(), LedgerError> {
         let transaction = self.begin()?;
+        let migrated = self.migrate_in(transaction);
+        // The indices of millions of requests are in the log now, and every delivery would read it, also where the disk
+        // was full. Where another process uses the ledger, its next commit moves the log back.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        migrated
+    }
+
+    fn migrate_in(&self, transaction: rusqlite::Transaction<'_>) -> Result<(), LedgerError> {
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if (FIRST_SCHEMA..SCHEMA).contains(&found) {
             self.check_schema(found)?;
@@ -30,11 +38,7 @@ impl Sqlite {
             }
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
-        transaction.commit()?;
-        // The indices of millions of requests are in the log now, and every delivery would read it. Where another
-        // process uses the ledger, its next commit moves the log back.
-        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        Ok(())
+        Ok(transaction.commit()?)
     }
 
     /// Makes an empty ledger; see [`crate::ledger::init`]. It is finished under another name and then appears whole, so

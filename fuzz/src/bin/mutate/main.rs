@@ -3,7 +3,8 @@
 //! One mail in eight is a genuine request as some mail program may write it: it must be accepted. Four are such mails
 //! with one to five changes, two of them within the encoded text, three are mails of tests/mail with as many. A mail
 //! that is accepted must say exactly what alice has signed, and no mail may cause a panic. Each mail follows from the
-//! seed and its number alone, and a run begins with the number that the run before ended with.
+//! seed, its number, tests/mail, the dictionary and this program. A run begins with the number that the run before ended
+//! with.
 //!
 //!   --seconds N    how long (60)
 //!   --threads N    how many at a time (1)
@@ -159,6 +160,7 @@ struct Thread {
     taken: AtomicU64,
     current: AtomicU64,
     accepted: AtomicU64,
+    without_payload: AtomicU64,
     wrong_mac: AtomicU64,
 }
 
@@ -172,7 +174,8 @@ impl Shared {
             for number in first..first + TAKEN {
                 own.current.store(number, Relaxed);
                 match one(mails, &check, number) {
-                    Ok(Verdict::Accepted | Verdict::NoPayload) => own.accepted.fetch_add(1, Relaxed),
+                    Ok(Verdict::Accepted) => own.accepted.fetch_add(1, Relaxed),
+                    Ok(Verdict::NoPayload) => own.without_payload.fetch_add(1, Relaxed),
                     Ok(Verdict::WrongMac) => own.wrong_mac.fetch_add(1, Relaxed),
                     Ok(Verdict::NoRequest) => 0,
                     Err(what) => {
@@ -221,9 +224,11 @@ impl Shared {
         let sum = |of: fn(&Thread) -> &AtomicU64| -> u64 { self.threads.iter().map(|own| of(own).load(Relaxed)).sum() };
         let seconds = time.as_secs().max(1);
         format!(
-            "mutated: {mails} mails in {seconds} s, {} a second, {all} in all; {} accepted, each as it was signed, {} with a wrong mac",
+            "mutated: {mails} mails in {seconds} s, {} a second, {all} in all; {} accepted, each as it was signed, {} without \
+             the payload that was signed, {} with a wrong mac",
             mails / seconds,
             sum(|own| &own.accepted),
+            sum(|own| &own.without_payload),
             sum(|own| &own.wrong_mac),
         )
     }
