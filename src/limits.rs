@@ -297,7 +297,7 @@ pub const RESUME_FAILURES: u32 = 3;
 pub const COPY: (usize, usize) = (100, 4 << 20);
 
 /// How long `mailsudo ledger migrate` waits for PostgreSQL: an index of millions of requests takes a minute or so.
-pub const DATABASE_MIGRATION: Duration = Duration::from_secs(3600);
+pub const DATABASE_MIGRATION: Duration = Duration::from_hours(1);
 
 /// How far the clocks of a node and its database may differ before `check` warns, in seconds.
 pub const CLOCKS: i64 = 5;
