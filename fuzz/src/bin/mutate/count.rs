@@ -45,9 +45,10 @@ impl Count {
         file.read_to_string(&mut text).map_err(at)?;
         let (result, new) = change(&text)?;
         if let Some(new) = new {
+            // Written over in one call, and shortened afterwards: a kill in between loses no number.
             file.rewind().map_err(at)?;
-            file.set_len(0).map_err(at)?;
             file.write_all(new.as_bytes()).map_err(at)?;
+            file.set_len(new.len() as u64).map_err(at)?;
         }
         Ok(result)
     }
