@@ -2,6 +2,7 @@
 //! process that wrote it. Postfix runs below that systemd, and so do mailsudo and sudo.
 
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use crate::confidential::{Secrets, command, found};
 use crate::process::{self, run};
@@ -164,11 +165,17 @@ fn a_secret_value_is_in_the_journal_in_sudos_entries_alone() {
     // Where sudo refuses, Debian's settings have it send a mail to root.
     process::write(RULES, 0o440, &format!("{SERVICE} ALL = (root) NOPASSWD: /usr/bin/true\n"));
     let value = "Verw31g3rt0815";
-    let user = User::enrol("norulejournal");
-    journal.request(&user, &["password", "account=norule", &format!("password={value}")], "replied");
-    assert!(user.mailbox().single().contains("result: refused"));
-    // A process that sudo leaves behind sends it.
-    poll::until_true("sudo's mail to root, and the value nowhere else", || other_files(value) == [ROOTS_MAIL]);
+    // A process that sudo leaves behind sends it, and once in many runs it did not come.
+    let is_mailed = (0..5).any(|attempt| {
+        let user = User::enrol(&format!("norulejournal{attempt}"));
+        journal.request(&user, &["password", "account=norule", &format!("password={value}")], "replied");
+        assert!(user.mailbox().single().contains("result: refused"));
+        (0..40).any(|_| {
+            std::thread::sleep(Duration::from_millis(500));
+            other_files(value) == [ROOTS_MAIL]
+        })
+    });
+    assert!(is_mailed, "sudo's mail to root, and the value nowhere else: {:?}", other_files(value));
     assert!(journal.with(value).iter().all(|entry| entry.field("_COMM") == "sudo"));
 }
 
