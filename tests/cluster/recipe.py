@@ -26,8 +26,16 @@ def for_server(text, number):
     return "".join(changed(line) for line in text.splitlines(keepends=True))
 
 
+def for_installed(text):
+    """The same with the PostgreSQL that is installed: "the 15 in two paths is PostgreSQL's version; write that of yours"."""
+    versions = [int(folder.name) for folder in Path("/usr/lib/postgresql").glob("[0-9]*") if (folder / "bin/postgres").exists()]
+    if not versions:
+        raise SystemExit("cluster: there is no PostgreSQL in /usr/lib/postgresql: tests/setup installs it")
+    return text.replace("/postgresql/15/", f"/postgresql/{max(versions)}/")
+
+
 ETCD = block("sh", "ETCD_NAME")
-PATRONI = block("yaml", "scope:")
+PATRONI = for_installed(block("yaml", "scope:"))
 ROLES = block("sql", "CREATE ROLE")
 LEDGER = block("toml", "[ledger]")
 INIT = block("sh", "mailsudo ledger init")
