@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use mailsudo::config::Trusted;
+use mailsudo::ledger;
 use mailsudo::protocol::Timestamp;
 
 use crate::chain::verify;
@@ -198,6 +200,7 @@ const SCHEMA_5: &str = "DROP INDEX requests_command; DROP INDEX requests_open; D
 #[test]
 fn a_migration_on_a_full_disk_leaves_no_log_behind_and_is_done_later() {
     let test_gateway = TestGateway::new();
+    ledger::init(&test_gateway.path("ledger/ledger.db"), Trusted::caller(), None).expect("a ledger");
     let ledger = test_gateway.ledger();
     ledger
         .execute_batch(&format!(
