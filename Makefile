@@ -97,7 +97,7 @@ test-cluster: build ## Three PostgreSQL servers with Patroni, two mail servers; 
 
 # With the program that `make test-system` has built, in the same folder and with its list of dependencies: nothing is built anew.
 test-cluster-short: export CARGO_TARGET_DIR = $(CURDIR)/target
-test-cluster-short: auditable build ## What `make test` has of it: 200 mails to both, and the primary is killed
+test-cluster-short: auditable build ## What `make test` has of it: the primary is killed, and stopped
 	@tests/cluster/run "$$(cat $(built))" short
 
 soak: setup setup-soak ## What takes longer than `make test` should: each says what it tried and what it found (hours)

@@ -155,7 +155,7 @@ def main():
     ways = [("killed", lambda host: host.kill(), None)]
     if not SHORT:
         ways.append(("cut off", lambda host: host.cut(True), lambda host: host.cut(False)))
-        ways.append(("stopped", lambda host: host.stop(True), lambda host: host.stop(False)))
+    ways.append(("stopped", lambda host: host.stop(True), lambda host: host.stop(False)))
     for way, harm, mend in ways:
         leader = cluster.leader()
         before = [Request(users[number % 20], 1000 * (count + 1) + number) for number in range(20)]
