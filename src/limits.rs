@@ -227,6 +227,9 @@ pub const CONFIG_FILE: u64 = 1 << 20;
 /// The largest value of `[limits] message`, in bytes. 32 arguments of 4 KiB each fit, encoded twice.
 pub const MESSAGE: u64 = 16 << 20;
 
+/// The buffer, in bytes, that a message is read into first. glibc takes one of 128 KiB from the kernel each time.
+pub const MESSAGE_BUFFER: usize = 32 << 10;
+
 /// The largest value of `[limits] output`, in bytes. Postfix does not accept a reply above its message_size_limit.
 pub const OUTPUT: u64 = 4 << 20;
 

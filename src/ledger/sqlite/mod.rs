@@ -10,6 +10,7 @@ mod locks;
 mod prune;
 mod queries;
 mod record;
+mod replied;
 mod restore;
 mod schema;
 mod transaction;
@@ -23,7 +24,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 use super::{
-    AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, StoredReply, Transaction,
+    AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, StoredReply, Transaction,
 };
 use crate::config::Trusted;
 use crate::limits::{LEDGER_POLL, WAL_PAGES};
@@ -238,14 +239,26 @@ impl Ledger for Sqlite {
         timeout: Duration,
     ) -> Result<(), LedgerError> {
         self.set(Synchronous::Normal)?;
-        let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
-                   WHERE name = ?1 AND handed_over IS NULL";
         let transaction = self.begin_within(timeout)?;
-        if transaction.execute(sql, params![id.as_bytes(), now.seconds(), audit_lost])? > 0 {
-            count::raise(&transaction, Series::Replied, 1)?;
-            chain::append(&transaction, self.gateway.as_ref(), &AuditEvent::replied(id, now))?;
-        }
+        replied::mark(&transaction, self.gateway.as_ref(), id, now, audit_lost)?;
         Ok(transaction.commit()?)
+    }
+
+    /// Whether anything is old is asked in the transaction that marks the reply.
+    fn end_delivery(
+        &mut self,
+        id: &RequestId,
+        now: Timestamp,
+        audit_lost: u32,
+        (before, most): (Timestamp, u32),
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
+        self.set(Synchronous::Normal)?;
+        let transaction = self.begin_within(timeout)?;
+        replied::mark(&transaction, self.gateway.as_ref(), id, now, audit_lost)?;
+        let has_old = prune::has_old(&transaction, before)?;
+        transaction.commit()?;
+        if has_old { self.prune(before, most, now).map(drop) } else { Ok(()) }
     }
 
     fn replace_reply(
