@@ -112,7 +112,9 @@ impl Message {
 
     /// Wipes the message as it came, after a payload is found in it.
     pub fn wipe_raw(&mut self) {
-        self.raw = Raw(Vec::new());
+        // The buffer stays: what is allocated later would be cut out of it, piece by piece.
+        self.raw.0.as_mut_slice().zeroize();
+        self.raw.0.clear();
     }
 }
 

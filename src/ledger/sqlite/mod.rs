@@ -256,9 +256,9 @@ impl Ledger for Sqlite {
         self.set(Synchronous::Normal)?;
         let transaction = self.begin_within(timeout)?;
         replied::mark(&transaction, self.gateway.as_ref(), id, now, audit_lost)?;
-        let has_old = prune::has_old(&transaction, before)?;
+        let has_old = replied::has_old(&transaction, before);
         transaction.commit()?;
-        if has_old { self.prune(before, most, now).map(drop) } else { Ok(()) }
+        if has_old? { self.prune(before, most, now).map(drop) } else { Ok(()) }
     }
 
     fn replace_reply(

@@ -1,16 +1,10 @@
 //! Removing old requests, in SQL, with the events that are as old.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::params;
 
-use super::{Sqlite, chain, count};
+use super::{Sqlite, chain, count, replied};
 use crate::ledger::{LedgerError, Series};
 use crate::protocol::Timestamp;
-
-/// Whether a request was replied to before `before`. Most deliveries find none, and nothing to prune.
-pub(super) fn has_old(connection: &Connection, before: Timestamp) -> Result<bool, LedgerError> {
-    let sql = "SELECT 1 FROM requests WHERE handed_over < ?1";
-    Ok(connection.query_row(sql, [before.seconds()], |_| Ok(())).optional()?.is_some())
-}
 
 impl Sqlite {
     /// Removes up to `most` requests that were replied to and signed before `before`, the first replied first, and
@@ -18,7 +12,7 @@ impl Sqlite {
     pub(super) fn prune_old(&self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
         let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
         let bounds = params![before.seconds(), most];
-        if !has_old(&self.connection, before)? {
+        if !replied::has_old(&self.connection, before)? {
             return Ok(0);
         }
         let transaction = self.begin()?;

@@ -1,7 +1,7 @@
 //! That a reply was sent, in SQL. In: the request, inside a write transaction. Out: its record with the time, the event and
-//! the count.
+//! the count; whether a reply was sent so long ago that its request may be pruned.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{chain, count};
 use crate::ledger::{AuditEvent, LedgerError, Series};
@@ -22,4 +22,10 @@ pub(super) fn mark(
         chain::append(connection, gateway, &AuditEvent::replied(id, now))?;
     }
     Ok(())
+}
+
+/// Whether a request was replied to before `before`. Most deliveries find none, and nothing to prune.
+pub(super) fn has_old(connection: &Connection, before: Timestamp) -> Result<bool, LedgerError> {
+    let sql = "SELECT 1 FROM requests WHERE handed_over < ?1";
+    Ok(connection.query_row(sql, [before.seconds()], |_| Ok(())).optional()?.is_some())
 }
