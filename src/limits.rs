@@ -327,6 +327,9 @@ pub const CHAIN_FAULTS: usize = 100;
 /// takes two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
 pub const WAL_PAGES: i64 = 100;
 
+/// How large a mapping is, in bytes, after which glibc keeps twice as much of a free heap: more than a ledger needs.
+pub const HEAP_KEPT: usize = 256 << 10;
+
 /// How many bytes of a text payload a notice shows.
 pub const NOTICE_PAYLOAD: usize = 4 << 10;
 

@@ -27,7 +27,7 @@ use super::{
     AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, StoredReply, Transaction,
 };
 use crate::config::Trusted;
-use crate::limits::{LEDGER_POLL, WAL_PAGES};
+use crate::limits::{HEAP_KEPT, LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{GatewayName, RequestId, Timestamp, UserName};
 
 use files::{beside, checked_path, failed, sync_folder};
@@ -77,6 +77,9 @@ impl Sqlite {
     /// Opens the ledger at `path` after checking its folder and files.
     pub(super) fn open(path: &Path, trusted: Trusted, timeout: Duration) -> Result<Self, LedgerError> {
         let path = checked_path(path, trusted, true)?;
+        // glibc gives the end of the heap back whenever 128 KiB of it are free, and SQLite takes it again. It ceases to once
+        // a mapping was freed (M_MMAP_THRESHOLD of mallopt(3)).
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(HEAP_KEPT)));
         let connection = Connection::open_with_flags(&path, FLAGS)?;
         connection.busy_timeout(timeout)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
