@@ -1,7 +1,8 @@
 //! Other work in a ledger's PostgreSQL database: what it does to a delivery and to a migration, and they to it.
 
+use std::fs;
 use std::io::Write;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mailsudo::ledger;
@@ -80,6 +81,38 @@ fn a_limit_of_statements_does_not_cut_the_wait_for_the_ledger() {
         test_gateway.deliver(&request)
     });
     assert!(ended.reply().contains("ok: count"), "{ended:?}");
+}
+
+/// The head before the exported events leads to the first of them (docs/audit.md).
+#[test]
+fn an_export_beside_a_pruning_shows_the_chain_as_it_was_at_one_moment() {
+    let (mut test_gateway, database) = new(server(), "");
+    let request = test_gateway.request("count", &[]);
+    assert!(test_gateway.deliver(&request).reply().contains("ok: count"));
+    let chain = || server().sql(&database, "SELECT encode(head, 'hex') FROM mailsudo.checkpoint");
+    let events = server().sql(&database, "SELECT count(*) FROM mailsudo.events");
+    let begins = chain();
+    let pruning = Open::begin(
+        &database,
+        "LOCK TABLE mailsudo.events;
+         UPDATE mailsudo.checkpoint c SET number = e.number, head = e.head FROM mailsudo.events e WHERE e.number = 1;
+         DELETE FROM mailsudo.events WHERE number = 1",
+    );
+    let file = test_gateway.path("export");
+    let export = Command::new(env!("CARGO_BIN_EXE_mailsudo"))
+        .args(["log", "export", "--config"])
+        .args([test_gateway.folder.path(), &file])
+        .stdout(Stdio::null())
+        .spawn();
+    let mut export = export.expect("the program");
+    until("the export waits", &database, "application_name = 'mailsudo' AND wait_event_type = 'Lock'");
+    pruning.commit();
+    assert!(export.wait().expect("it ends").success());
+    assert_ne!(chain(), begins, "the beginning was moved while it waited");
+    let manifest = fs::read_to_string(test_gateway.path("export.manifest.json")).expect("the manifest");
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
+    let said = ["head_before", "first", "events"].map(|key| manifest[key].to_string());
+    assert_eq!(said, [format!("\"{begins}\""), "1".to_owned(), events]);
 }
 
 /// A dump reads all tables in one transaction, for as long as it takes.

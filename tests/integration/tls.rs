@@ -10,7 +10,8 @@ use std::sync::Arc;
 use mailsudo::system::tls;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConnection, NamedGroup, RootCertStore, StreamOwned};
+use rustls::server::Acceptor;
+use rustls::{ClientConnection, NamedGroup, RootCertStore, SignatureScheme, StreamOwned};
 
 /// Ways to make a key, and to sign a certificate with it (openssl-req(1)).
 const KINDS: [(&str, &[&str]); 11] = [
@@ -61,6 +62,51 @@ fn servers_that_prove_an_rsa_key_with_one_hash_are_reached() {
     }
 }
 
+/// RFC 4055, section 5: the parameters of such an algorithm are NULL, and a reader accepts that they are absent.
+#[test]
+fn servers_whose_certificate_leaves_out_the_parameters_of_its_rsa_signature_are_trusted() {
+    for (hash, arc) in [("-sha256", 11), ("-sha384", 12), ("-sha512", 13)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        certificates(folder.path(), &["rsa:2048", hash]);
+        without_parameters(folder.path(), hash, arc);
+        let server = Server::start(folder.path(), "bare.der", &["-certform", "DER"]);
+        assert_eq!(server.connect(folder.path()), Ok(NamedGroup::X25519), "{hash}");
+        let mut changed = fs::read(folder.path().join("bare.der")).expect("a certificate");
+        *changed.last_mut().expect("bytes") ^= 1;
+        fs::write(folder.path().join("changed.der"), changed).expect("written");
+        let server = Server::start(folder.path(), "changed.der", &["-certform", "DER"]);
+        let refused = server.connect(folder.path()).expect_err(hash);
+        assert!(refused.contains("BadSignature"), "{hash}: {refused}");
+    }
+}
+
+/// A server may choose its certificate by what the client says that it can check (RFC 8446, section 4.2.3).
+#[test]
+fn servers_are_told_which_signatures_are_checked() {
+    let config = tls::client(RootCertStore::empty()).expect("TLS 1.3");
+    let name = ServerName::try_from("server").expect("a name");
+    let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("written");
+    let mut acceptor = Acceptor::default();
+    acceptor.read_tls(&mut &hello[..]).expect("read");
+    let accepted = acceptor.accept().unwrap_or_else(|(error, _)| panic!("{error}")).expect("a whole message");
+    let mut said = accepted.client_hello().signature_schemes().to_vec();
+    said.sort_unstable_by_key(|scheme| u16::from(*scheme));
+    let checked = [
+        SignatureScheme::RSA_PKCS1_SHA256,
+        SignatureScheme::ECDSA_NISTP256_SHA256,
+        SignatureScheme::RSA_PKCS1_SHA384,
+        SignatureScheme::ECDSA_NISTP384_SHA384,
+        SignatureScheme::RSA_PKCS1_SHA512,
+        SignatureScheme::RSA_PSS_SHA256,
+        SignatureScheme::RSA_PSS_SHA384,
+        SignatureScheme::RSA_PSS_SHA512,
+        SignatureScheme::ED25519,
+    ];
+    assert_eq!(said, checked);
+}
+
 #[test]
 fn servers_with_one_kind_of_key_exchange_are_reached() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -101,6 +147,33 @@ fn certificates(folder: &Path, key: &[&str]) {
         ["-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=server", "-CA", "ca.pem", "-CAkey", "ca.key"];
     let more = ["-addext", "subjectAltName=DNS:server", "-addext", "basicConstraints=critical,CA:FALSE"];
     openssl(&[&leaf[..], &more].concat());
+}
+
+/// `bare.der`: `server.pem` without the parameters of its signature's algorithm (`sha256WithRSAEncryption` and the next
+/// ones, the last `arc` of 1.2.840.113549.1.1), signed anew.
+fn without_parameters(folder: &Path, hash: &str, arc: u8) {
+    let openssl = |words: &[&str]| {
+        let made = Command::new("openssl").args(words).current_dir(folder).output().expect("openssl");
+        assert!(made.status.success(), "{words:?}: {}", String::from_utf8_lossy(&made.stderr));
+    };
+    // A value of DER with its head: here all are longer than 255 bytes and shorter than 64 KiB.
+    let der = |tag: u8, content: &[u8]| {
+        let length = u16::try_from(content.len()).expect("a length").to_be_bytes();
+        [&[tag, 0x82][..], &length, content].concat()
+    };
+    let algorithm = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, arc];
+    let (with, bare) = ([&[0x30, 13][..], &algorithm, &[5, 0]].concat(), [&[0x30, 11][..], &algorithm].concat());
+    let genuine = CertificateDer::from_pem_file(folder.join("server.pem")).expect("a certificate");
+    // SEQUENCE { SEQUENCE { what is signed, with the algorithm }, algorithm, signature } (RFC 5280, section 4.1).
+    let (signed, after) = (&genuine[8..], 4 + usize::from(u16::from_be_bytes([genuine[6], genuine[7]])));
+    let at = signed.windows(with.len()).position(|bytes| bytes == with).expect("the algorithm");
+    assert!(at < after, "the first one is signed");
+    let signed = &signed[..after - 4];
+    let signed = der(0x30, &[&signed[..at], &bare, &signed[at + with.len()..]].concat());
+    fs::write(folder.join("signed"), &signed).expect("written");
+    openssl(&["dgst", hash, "-sign", "ca.key", "-out", "signature", "signed"]);
+    let signature = [&[0][..], &fs::read(folder.join("signature")).expect("a signature")].concat();
+    fs::write(folder.join("bare.der"), der(0x30, &[signed, bare, der(3, &signature)].concat())).expect("written");
 }
 
 /// openssl-s_server(1), which answers each request of HTTP with a page about the connection.
