@@ -56,11 +56,11 @@ def all_instructions(machine):
         if via == "sudo":
             counts["refused"] = instructions(machine, deliver(via), forged(mails[0]))
             counts["duplicate"] = instructions(machine, deliver(via), mails[0])
+    # Valgrind before 3.20 or so knows no pidfd_open(2): then the run ends as one that could not be watched.
+    counts["executed_ended"] = last_result("sudo")
     machine.forget()
     each = [instructions(machine, ledger_floor(number), b"") for number in range(SERIES)]
-    counts["ledger"] = round(statistics.mean(each))
-    # Valgrind before 3.20 or so knows no pidfd_open(2): then the run ends as one that could not be watched.
-    return counts | {"executed_ended": last_result("sudo")}
+    return counts | {"ledger": round(statistics.mean(each))}
 
 
 def page_faults(machine, words, mail):

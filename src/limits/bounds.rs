@@ -9,7 +9,7 @@ pub const CONFIG_FILE: u64 = 1 << 20;
 pub const MESSAGE: u64 = 16 << 20;
 
 /// The buffer, in bytes, that a message is read into first. glibc takes one of 128 KiB from the kernel each time.
-pub const MESSAGE_BUFFER: usize = 32 << 10;
+pub const MESSAGE_BUFFER: usize = 8 << 10;
 
 /// The largest value of `[limits] output`, in bytes. Postfix does not accept a reply above its message_size_limit.
 pub const OUTPUT: u64 = 4 << 20;
