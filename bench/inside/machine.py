@@ -19,6 +19,7 @@ DISK = Path("/mnt")
 PROGRAM = "/usr/local/bin/mailsudo"
 FLOOR = "/usr/local/libexec/floor"
 EMPTY = "/usr/local/libexec/empty"
+LEDGER = "/usr/local/libexec/ledger"
 SENDMAIL = "/usr/sbin/sendmail"
 SMTP = "smtp://127.0.0.1:25"
 MARKS = DISK / "marks"
@@ -80,6 +81,11 @@ def gateway_folder(name):
     return "/etc/mailsudo" if name == "sudo" else "/etc/mailsudo-open"
 
 
+def ledger_floor(number):
+    """The floor of what an executed request costs in the ledger, in that of the gateway without sudo."""
+    return [LEDGER, "/var/lib/mailsudo/open.db", str(number)]
+
+
 def command_line(via, program="/usr/bin/true"):
     """What mailsudo runs for such a command, without `mailsudo begin`."""
     line = ["/usr/bin/timeout", "--kill-after=5s", "60s", program]
@@ -134,6 +140,7 @@ class Machine:
             run("install", "-D", "-m", "755", CHECKOUT / "bench/rivals" / name, f"/usr/local/libexec/{name}")
         run("install", "-m", "755", os.environ["FLOOR"], FLOOR)
         run("install", "-m", "755", os.environ["EMPTY"], EMPTY)
+        run("install", "-m", "755", os.environ["LEDGER"], LEDGER)
         run("install", "-m", "644", CHECKOUT / "bench/rivals/procmailrc", "/etc/opsmail.procmailrc")
         write("/usr/local/libexec/mark", f"#!/bin/sh\necho run >>{MARKS}\n", 0o755)
         write(MARKS, "", 0o666)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import postgresql
-from machine import DISK, EMPTY, FRESH, PROGRAM, gateway_folder
+from machine import DISK, EMPTY, FRESH, PROGRAM, gateway_folder, ledger_floor
 from throughput import RUN_VIA, contests
 from users import JUNK, forged
 
@@ -62,8 +62,8 @@ def measure(machine, rivals, turns, say):
     mails = {"true": JUNK, "junk": JUNK, "refused": forged(good), "open": good, "sudo": good}
     for kind, mail in mails.items():
         (DISK / f"{kind}.eml").write_bytes(mail)
-    ways = rivals | printing(rivals) | {"empty": [EMPTY]}
-    all_contests = [("true", "empty"), *contests(rivals)] + [(way.partition("-")[2], way) for way in printing(rivals)]
+    ways = rivals | printing(rivals) | {"empty": [EMPTY], "ledger": ledger_floor(0)}
+    all_contests = [("true", "empty"), ("open", "ledger"), *contests(rivals)] + [(way.partition("-")[2], way) for way in printing(rivals)]
     jobs = [
         {
             "name": f"{kind} {way}",

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 use syslog::{LogFormat, LoggerBackend, Severity};
 
 use crate::config::Facility;
@@ -97,6 +99,8 @@ impl Syslog {
     }
 }
 
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 /// A line as syslog(3) writes it (RFC 3164 section 4.1), in UTC and without a host name. The crate's own formatter
 /// parses its time format anew for each line, and writes the day with a zero.
 struct Rfc3164 {
@@ -107,9 +111,16 @@ struct Rfc3164 {
 impl LogFormat<&str> for Rfc3164 {
     fn format<W: Write>(&self, to: &mut W, severity: Severity, text: &str) -> syslog::Result<()> {
         let priority = self.facility as u8 | severity as u8;
-        let time = jiff::Timestamp::now().strftime("%b %e %H:%M:%S");
+        let time = moment(Offset::UTC.to_datetime(jiff::Timestamp::now()));
         write!(to, "<{priority}>{time} mailsudo[{}]: {text}", self.pid).map_err(syslog::Error::Write)
     }
+}
+
+/// As `%b %e %H:%M:%S` of strftime(3), in English.
+fn moment(time: DateTime) -> String {
+    let month = MONTHS.get(usize::try_from(time.month() - 1).unwrap_or_default()).copied().unwrap_or_default();
+    let (day, hour, minute, second) = (time.day(), time.hour(), time.minute(), time.second());
+    format!("{month} {day:>2} {hour:02}:{minute:02}:{second:02}")
 }
 
 fn connect(path: &Path, time_left: Duration) -> io::Result<LoggerBackend> {
@@ -134,5 +145,19 @@ fn code(facility: Facility) -> syslog::Facility {
         Facility::Local5 => syslog::Facility::LOG_LOCAL5,
         Facility::Local6 => syslog::Facility::LOG_LOCAL6,
         Facility::Local7 => syslog::Facility::LOG_LOCAL7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_strftime_writes_it() {
+        let mut time = jiff::civil::datetime(2026, 1, 1, 0, 0, 0, 0);
+        for _ in 0..400 {
+            assert_eq!(moment(time), time.strftime("%b %e %H:%M:%S").to_string());
+            time = time.saturating_add(jiff::Span::new().hours(23).minutes(7).seconds(11));
+        }
     }
 }

@@ -8,6 +8,9 @@ pub const CONFIG_FILE: u64 = 1 << 20;
 /// The largest value of `[limits] message`, in bytes. 32 arguments of 4 KiB each fit, encoded twice.
 pub const MESSAGE: u64 = 16 << 20;
 
+/// The buffer, in bytes, that a message is read into first. glibc takes one of 128 KiB from the kernel each time.
+pub const MESSAGE_BUFFER: usize = 8 << 10;
+
 /// The largest value of `[limits] output`, in bytes. Postfix does not accept a reply above its message_size_limit.
 pub const OUTPUT: u64 = 4 << 20;
 
@@ -101,6 +104,9 @@ pub const CHAIN_FAULTS: usize = 100;
 /// How many SQLite pages the write-ahead log may hold. It stays in place when a delivery ends, because moving it back
 /// takes two more fsyncs. So the next delivery reads it: few enough to read, enough to be moved rarely.
 pub const WAL_PAGES: i64 = 100;
+
+/// How large a mapping is, in bytes, after which glibc keeps twice as much of a free heap: more than a ledger needs.
+pub const HEAP_KEPT: usize = 256 << 10;
 
 /// How many bytes of a text payload a notice shows.
 pub const NOTICE_PAYLOAD: usize = 4 << 10;

@@ -10,6 +10,7 @@ mod locks;
 mod prune;
 mod queries;
 mod record;
+mod replied;
 mod restore;
 mod schema;
 mod transaction;
@@ -23,10 +24,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 use super::{
-    AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, Series, StoredReply, Transaction,
+    AuditEvent, ChainPoint, Counts, Ledger, LedgerError, Lockout, Record, RequestLock, StoredReply, Transaction,
 };
 use crate::config::Trusted;
-use crate::limits::{LEDGER_POLL, WAL_PAGES};
+use crate::limits::{HEAP_KEPT, LEDGER_POLL, WAL_PAGES};
 use crate::protocol::{GatewayName, RequestId, Timestamp, UserName};
 
 use files::{beside, checked_path, failed, sync_folder};
@@ -76,6 +77,9 @@ impl Sqlite {
     /// Opens the ledger at `path` after checking its folder and files.
     pub(super) fn open(path: &Path, trusted: Trusted, timeout: Duration) -> Result<Self, LedgerError> {
         let path = checked_path(path, trusted, true)?;
+        // glibc gives the end of the heap back whenever 128 KiB of it are free, and SQLite takes it again. It ceases to once
+        // a mapping was freed (M_MMAP_THRESHOLD of mallopt(3)).
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(HEAP_KEPT)));
         let connection = Connection::open_with_flags(&path, FLAGS)?;
         connection.busy_timeout(timeout)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -238,14 +242,26 @@ impl Ledger for Sqlite {
         timeout: Duration,
     ) -> Result<(), LedgerError> {
         self.set(Synchronous::Normal)?;
-        let sql = "UPDATE requests SET handed_over = ?2, audit_lost = max(audit_lost, ?3)
-                   WHERE name = ?1 AND handed_over IS NULL";
         let transaction = self.begin_within(timeout)?;
-        if transaction.execute(sql, params![id.as_bytes(), now.seconds(), audit_lost])? > 0 {
-            count::raise(&transaction, Series::Replied, 1)?;
-            chain::append(&transaction, self.gateway.as_ref(), &AuditEvent::replied(id, now))?;
-        }
+        replied::mark(&transaction, self.gateway.as_ref(), id, now, audit_lost)?;
         Ok(transaction.commit()?)
+    }
+
+    /// Whether anything is old is asked in the transaction that marks the reply.
+    fn end_delivery(
+        &mut self,
+        id: &RequestId,
+        now: Timestamp,
+        audit_lost: u32,
+        (before, most): (Timestamp, u32),
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
+        self.set(Synchronous::Normal)?;
+        let transaction = self.begin_within(timeout)?;
+        replied::mark(&transaction, self.gateway.as_ref(), id, now, audit_lost)?;
+        let has_old = replied::has_old(&transaction, before);
+        transaction.commit()?;
+        if has_old? { self.prune(before, most, now).map(drop) } else { Ok(()) }
     }
 
     fn replace_reply(

@@ -1,8 +1,8 @@
 //! Removing old requests, in SQL, with the events that are as old.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
-use super::{Sqlite, chain, count};
+use super::{Sqlite, chain, count, replied};
 use crate::ledger::{LedgerError, Series};
 use crate::protocol::Timestamp;
 
@@ -12,9 +12,7 @@ impl Sqlite {
     pub(super) fn prune_old(&self, before: Timestamp, most: u32, now: Timestamp) -> Result<u32, LedgerError> {
         let old = "FROM requests WHERE handed_over < ?1 AND signed < ?1 ORDER BY handed_over, rowid LIMIT ?2";
         let bounds = params![before.seconds(), most];
-        // A short query first, because most deliveries find nothing to prune.
-        let any = "SELECT 1 FROM requests WHERE handed_over < ?1";
-        if self.connection.query_row(any, [before.seconds()], |_| Ok(())).optional()?.is_none() {
+        if !replied::has_old(&self.connection, before)? {
             return Ok(0);
         }
         let transaction = self.begin()?;
