@@ -44,7 +44,10 @@ pub(super) fn not_too_many(transaction: &dyn Transaction, rate: Rate, now: Times
     if u32::try_from(recorded.len()).is_ok_and(|recorded| recorded < most) {
         return Ok(());
     }
-    let detail = format!("more than {most} requests within {}; nothing is accepted until fewer have come", rate.within);
+    let detail = format!(
+        "more requests than the limit of {most} within {}; nothing is accepted until fewer have come",
+        rate.within
+    );
     Err(Refusal::new(Reason::TooMany, detail).into())
 }
 

@@ -11,10 +11,17 @@ use crate::remedy::Call;
 use crate::system::clock::{Clock, SystemClock};
 
 pub(super) fn check(url: &LedgerUrl, gateway: &CheckedGateway<'_>, trusted: Trusted, report: &mut Report) {
-    let found = ledger::open(gateway.settings(), trusted, Timeouts::DEFAULT.transaction).and_then(|ledger| {
-        let examined = in_depth(ledger.as_ref(), gateway)?;
-        Ok((ledger.health()?, examined, ledger.database()?, ledger.nodes()?, Lockouts::of(ledger.as_ref(), gateway)?))
-    });
+    let found =
+        ledger::open_for_queries(gateway.settings(), trusted, Timeouts::DEFAULT.transaction).and_then(|ledger| {
+            let examined = in_depth(ledger.as_ref(), gateway)?;
+            Ok((
+                ledger.health()?,
+                examined,
+                ledger.database()?,
+                ledger.nodes()?,
+                Lockouts::of(ledger.as_ref(), gateway)?,
+            ))
+        });
     let (health, examined, database, nodes, locked_out) = match found {
         Ok(found) => found,
         Err(LedgerError::Distrust(distrust)) if report.outsider && distrust.is_closed() => {

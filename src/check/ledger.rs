@@ -65,7 +65,7 @@ fn file(path: &Path, gateway: &CheckedGateway<'_>, report: &mut Report) {
 
 /// The state of the ledger, what reading all of it has found, and who is locked out now.
 fn examine(gateway: &CheckedGateway<'_>) -> Result<(Health, Option<Examined>, Lockouts), LedgerError> {
-    let ledger = ledger::open(gateway.settings(), trusted(gateway), CHECK_LEDGER)?;
+    let ledger = ledger::open_for_queries(gateway.settings(), trusted(gateway), CHECK_LEDGER)?;
     let examined = in_depth(ledger.as_ref(), gateway)?;
     Ok((ledger.health()?, examined, Lockouts::of(ledger.as_ref(), gateway)?))
 }

@@ -27,10 +27,9 @@ mod users;
 use std::path::Path;
 
 pub use gateway::Depth;
-pub use report::{Finding, Level, Report};
+pub use report::{Finding, Level, Report, count};
 
 use gateway::CheckedGateway;
-use report::count;
 
 use crate::config::{Gateway, Trusted};
 use crate::protocol::{Timestamp, UserName};

@@ -1,5 +1,7 @@
 //! What the checks found: one line for each, with its remedy.
 
+use std::fmt::Display;
+
 use crate::config::ConfigError;
 use crate::remedy::{Call, Remedy};
 
@@ -87,6 +89,7 @@ impl Report {
 }
 
 /// `1 user`, `2 users`.
-pub(super) fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+pub fn count(number: impl Display, thing: &str) -> String {
+    let number = number.to_string();
+    format!("{number} {thing}{}", if number == "1" { "" } else { "s" })
 }

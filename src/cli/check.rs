@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::stdout::{self, Colour};
 use super::{GatewayArg, Progress, print_json};
-use crate::check::{Depth, Finding, Level, Report, check};
+use crate::check::{Depth, Finding, Level, Report, check, count};
 use crate::system::clock::{Clock, SystemClock};
 
 /// Check what can make a gateway fail, and print the remedies
@@ -35,7 +35,8 @@ pub(super) struct Check {
 }
 
 /// The output of a plugin (Monitoring Plugins Development Guidelines): the worst findings in the first line, then `|`
-/// and the numbers, then one line for each finding that is not ok. A `|` of a finding would begin the numbers.
+/// and the numbers, then one line for each finding that is not ok. A `|` of a finding would begin the numbers. A
+/// threshold is the largest value that raises nothing, so it is 0.
 fn nagios(report: &Report) -> String {
     let of = |level| report.findings.iter().filter(move |finding| finding.level == level);
     let (errors, warnings) = (of(Level::Error).count(), of(Level::Warning).count());
@@ -48,9 +49,9 @@ fn nagios(report: &Report) -> String {
     let line = |finding: &Finding| format!("{}: {}", finding.about, finding.what).replace(['|', '\n'], " ");
     let first = match of(worst).next() {
         Some(finding) if worst != Level::Ok => line(finding),
-        _ => format!("{} checks", report.findings.len()),
+        _ => count(report.findings.len(), "check"),
     };
-    let mut text = format!("MAILSUDO {word} - {first} | errors={errors};;1;0 warnings={warnings};1;;0");
+    let mut text = format!("MAILSUDO {word} - {first} | errors={errors};;0;0 warnings={warnings};0;;0");
     for finding in of(Level::Error).chain(of(Level::Warning)) {
         text.push_str(&format!("\n{} {}", finding.level.word(), line(finding)));
     }
@@ -104,9 +105,9 @@ mod tests {
             |level, what: &str| Finding { level, about: "ledger", what: what.to_owned(), remedy: String::new() };
         let mut report = Report::default();
         report.findings.push(finding(Level::Ok, "fine"));
-        assert_eq!(nagios(&report), "MAILSUDO OK - 1 checks | errors=0;;1;0 warnings=0;1;;0");
+        assert_eq!(nagios(&report), "MAILSUDO OK - 1 check | errors=0;;0;0 warnings=0;0;;0");
         report.findings.extend([finding(Level::Warning, "old"), finding(Level::Error, "a|b\nc")]);
-        let expected = "MAILSUDO CRITICAL - ledger: a b c | errors=1;;1;0 warnings=1;1;;0\nerror ledger: a b c\nwarning ledger: old";
+        let expected = "MAILSUDO CRITICAL - ledger: a b c | errors=1;;0;0 warnings=1;0;;0\nerror ledger: a b c\nwarning ledger: old";
         assert_eq!(nagios(&report), expected);
     }
 }

@@ -21,11 +21,16 @@ use crate::system::files::Rights;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mailsudo command add disk --argv '/usr/bin/df -h --local' --run-as nobody --allow web
-  mailsudo command add restart --argv '/usr/bin/systemctl restart {service}' --run-as root \\
-    --parameter service=one_of:nginx,php8.2-fpm --default service=nginx --allow oncall --allow web:service=nginx
-  mailsudo command add set-password --argv '/usr/local/sbin/set-password {account} {password}' --run-as root \\
-    --parameter account=pattern:^[a-z]+$:20 --parameter password=pattern:^[A-Za-z0-9_-]+$:40 --secret password --allow oncall")]
+  mailsudo command add disk --argv '/usr/bin/df -h --local' \\
+    --run-as nobody --allow web
+  mailsudo command add restart --argv '/usr/bin/systemctl restart {service}' \\
+    --parameter service=one_of:nginx,php8.2-fpm --default service=nginx \\
+    --run-as root --allow oncall --allow web:service=nginx
+  mailsudo command add set-password \\
+    --argv '/usr/local/sbin/set-password {account} {password}' \\
+    --parameter 'account=pattern:^[a-z]+$:20' \\
+    --parameter 'password=pattern:^[A-Za-z0-9_-]+$:40' --secret password \\
+    --run-as root --allow oncall")]
 pub(super) struct Add {
     #[command(flatten)]
     what: What,

@@ -36,10 +36,11 @@ const TRY_AGAIN: u8 = 75;
     override_usage = "mailsudo deliver [OPTIONS] < MESSAGE",
     after_help = "\
 Example, by hand:
-  mailsudo sign restart service=nginx --eml --from alice@example.com | mailsudo deliver
+  mailsudo sign disk --eml --from alice@example.com | mailsudo deliver
 Example, in master.cf (`mailsudo postfix install` writes it):
   mailsudo unix - n n - 4 pipe flags=Rq user=mailsudo null_sender=
-    argv=/usr/bin/mailsudo deliver --reply-via /usr/sbin/sendmail --sender=${sender} ..."
+    argv=/usr/bin/mailsudo deliver --reply-via /usr/sbin/sendmail
+    --sender=${sender} ..."
 )]
 pub(super) struct Deliver {
     #[command(flatten)]

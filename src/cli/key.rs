@@ -27,7 +27,8 @@ Examples:
   mailsudo key import berlin.alice.toml
   mailsudo key --qr --gateway berlin
 
-The QR code holds the key file. Whoever sees it, or a picture of it, has the key."
+The QR code holds the key file. Whoever sees it, or a picture of it, has the
+key."
 )]
 pub(super) struct Keys {
     #[command(subcommand)]

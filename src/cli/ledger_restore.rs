@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::confirm::Confirm;
 use super::{GatewayArg, service_account, when};
+use crate::check::count;
 use crate::config::{Gateway, LedgerUrl, Trusted};
 use crate::ledger::{self, Restored};
 use crate::system::clock::{Clock, SystemClock};
@@ -91,8 +92,9 @@ fn restore(gateway: &Gateway, path: &Path, copy: &mut dyn Read) -> Result<ExitCo
     let max_future = gateway.settings().max_future.as_duration();
     let Restored { requests, watermark, kept } = ledger::restore(path, copy, Trusted::caller(), now, max_future)?;
     noteln!(
-        "The ledger {} has {requests} requests; what was signed up to {} is refused.",
+        "The ledger {} has {}; what was signed up to {} is refused.",
         path.display(),
+        count(requests, "request"),
         when(watermark)
     )?;
     if let Some(kept) = kept {

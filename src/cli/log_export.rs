@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::moment::moment;
 use super::stdout::escaped;
 use super::{GatewayArg, open_ledger};
+use crate::check::count as number_of;
 use crate::ledger::{AuditEvent, LedgerError};
 use crate::ordered;
 use crate::protocol::Timestamp;
@@ -94,7 +95,7 @@ impl Export {
             "head": last.map(|(_, head)| head.to_string()),
         });
         create(&manifest, format!("{text}\n").as_bytes(), private())?;
-        noteln!("{}: {count} events.", self.file.display())?;
+        noteln!("{}: {}.", self.file.display(), number_of(count, "event"))?;
         if let Some(key) = &self.sign {
             sign(&manifest, key)?;
         }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::{Progress, open_ledger, print_json, when};
+use crate::check::count;
 use crate::config::Gateway;
 use crate::evidence::{Found, Verified, Witness, against, read_witnesses, verify};
 use crate::system::clock::{Clock, SystemClock};
@@ -95,7 +96,7 @@ fn print(verified: &Verified, held: &[Compared]) -> Result<()> {
         (Some(begins), Some(last)) => {
             if begins.number > 0 {
                 let until = begins.until.map(when).unwrap_or_default();
-                outln!("pruned     the first {} events, the newest of {until}", begins.number)?;
+                outln!("pruned     the first {}, the newest of {until}", count(begins.number, "event"))?;
             }
             outln!("events     {}", verified.events)?;
             outln!("head       {} after event {}", last.head, last.number)?;
@@ -104,8 +105,8 @@ fn print(verified: &Verified, held: &[Compared]) -> Result<()> {
     }
     if verified.without_event > 0 {
         outln!(
-            "unchained  {} requests have no event: they are older than what is left of the chain",
-            verified.without_event
+            "unchained  {} without an event, older than what is left of the chain",
+            count(verified.without_event, "request")
         )?;
     }
     for fault in &verified.faults {

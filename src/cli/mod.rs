@@ -61,7 +61,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::config::{Command, DEFAULT_FOLDER, Gateway, LedgerUrl, RunVia, Settings, Trusted};
-use crate::ledger::{AuditEvent, EventKey, EventKind, LedgerQueries, open as ledger_of};
+use crate::ledger::{AuditEvent, EventKey, EventKind, LedgerQueries, open_for_queries};
 use crate::limits::Timeouts;
 use crate::remedy::Remedy;
 use crate::system::accounts;
@@ -131,7 +131,7 @@ fn service_account(gateway: &Gateway) -> Result<Option<accounts::Account>> {
 
 /// The gateway's ledger, for a command that a sysadmin runs.
 fn open_ledger(gateway: &Gateway) -> Result<Box<dyn LedgerQueries>> {
-    Ok(ledger_of(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
+    Ok(open_for_queries(gateway.settings(), trusted_for(gateway)?, Timeouts::DEFAULT.transaction)?)
 }
 
 /// Writes into the audit chain that the command `change` has changed something. Where there is no ledger yet, there is

@@ -33,7 +33,7 @@ impl Progress {
             while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
                 let count = match counted.load(Ordering::Relaxed) {
                     0 => String::new(),
-                    count => format!(", {count} requests"),
+                    count => format!(", requests: {count}"),
                 };
                 print(&format!("{words}: {} s{count}", begun.elapsed().as_secs()));
             }

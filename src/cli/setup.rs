@@ -34,8 +34,10 @@ Examples:
   mailsudo setup
   mailsudo setup --yes --user alice --user-address alice@example.com
   mailsudo setup --dry-run
-  mailsudo setup --ledger 'postgresql:///mailsudo?host=/run/postgresql' --owner-url 'postgresql://mailsudo_owner@/mailsudo'
-  mailsudo setup --server imap --imap imap.example.com --smtp smtp.example.com --password-file app-password
+  mailsudo setup --ledger 'postgresql:///mailsudo?host=/run/postgresql' \\
+    --owner-url 'postgresql://mailsudo_owner@/mailsudo'
+  mailsudo setup --server imap --imap imap.example.com \\
+    --smtp smtp.example.com --password-file app-password
   mailsudo setup --undo")]
 pub(super) struct Setup {
     #[command(flatten)]

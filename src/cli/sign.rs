@@ -26,20 +26,25 @@ use crate::system::clock::SystemClock;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mailsudo sign restart service=nginx                 print the block, to paste into any mail
-  mailsudo sign restart service=nginx --send          send the mail by sendmail
-  mailsudo sign help --eml --from alice@example.com   print a whole message
-  mailsudo sign disk --send --wait-reply              send it, wait for the reply, verify and print it
-  mailsudo sign status --code-command \"pass otp ops\"  take the code from a program
-  mailsudo sign firewall --payload rules.nft --send   attach a file, which the command reads on standard input
+  mailsudo sign restart service=nginx           print the block
+  mailsudo sign restart service=nginx --send    send the mail by sendmail
+  mailsudo sign disk --send --wait-reply        wait for the reply, verify it
+  mailsudo sign help --eml --from alice@example.com
+  mailsudo sign status --code-command \"pass otp ops\"
+  mailsudo sign firewall --payload rules.nft --send
   mailsudo sign reboot --ssh-key ~/.ssh/id_ed25519_sk.pub --send
-  mailsudo sign disk --totp-secret-file code --wait   wait, if the code of this moment was used
+  mailsudo sign disk --totp-secret-file code --wait
 
-A gateway accepts each code once. ~/.local/state/mailsudo has the end of the step in which you signed last. Until then
-`sign` makes no request: it says how long to wait and exits with status 75, or waits with --wait.
+The block can be pasted into any mail. A command reads a payload on standard
+input.
 
---totp-secret-file keeps both factors on one machine: access to that machine gives both. It is for automation on a host
-that you trust as much as the phone it replaces.")]
+A gateway accepts each code once. ~/.local/state/mailsudo has the end of the
+step in which you signed last. Until then `sign` makes no request: it says how
+long to wait and exits with status 75, or waits with --wait.
+
+--totp-secret-file keeps both factors on one machine: access to that machine
+gives both. It is for automation on a host that you trust as much as the phone
+it replaces.")]
 pub(super) struct Sign {
     /// The command to request
     #[arg(add = ArgValueCompleter::new(complete::commands))]

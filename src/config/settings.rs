@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{ConfigError, Decryption, Encryption, Intake, Ledger, MailAddress, Rate, Size, Source, Span};
-use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RETENTION, RUN_TIME};
+use crate::limits::{MAX_AGE, MESSAGE, OUTPUT, RUN_TIME};
 use crate::protocol::GatewayName;
 use crate::system::program::own_program;
 
@@ -234,8 +234,8 @@ impl Settings {
         if settings.max_future.as_duration() > MAX_AGE {
             return wrong("max_future", "is at most 7d");
         }
-        if !(MAX_AGE..=RETENTION).contains(&settings.retention.as_duration()) {
-            return wrong("retention", "is at least 7d, or a pruned request could run again, and at most 36500d");
+        if settings.retention.as_duration() < MAX_AGE {
+            return wrong("retention", "is at least 7d, or a pruned request could run again");
         }
         if settings.limits.message.bytes() > MESSAGE {
             return wrong("message", "is at most 16MiB: a request has 4 KiB for each of 32 arguments");
@@ -245,9 +245,6 @@ impl Settings {
         }
         if settings.execution.longest.as_duration() > RUN_TIME {
             return wrong("longest", "is at most 1d");
-        }
-        if settings.lockout.within.as_duration() > RETENTION || settings.lockout.lasts.as_duration() > RETENTION {
-            return wrong("lasts", "and within are at most 36500d");
         }
         if settings.ledger.password_file.as_ref().is_some_and(|file| !file.is_absolute()) {
             return wrong("password_file", "must be an absolute path");

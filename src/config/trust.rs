@@ -11,81 +11,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use zeroize::Zeroizing;
 
+use super::Distrust;
+use super::distrust::{Audience, unreadable};
 use crate::limits::CONFIG_FILE;
-use crate::remedy::Remedy;
 use crate::system::permissions::{Fault, Permissions};
-
-/// Why a file or folder is not used.
-#[derive(Debug, thiserror::Error)]
-pub enum Distrust {
-    /// It does not exist.
-    #[error("{} does not exist", .0.display())]
-    Missing(PathBuf),
-    /// The caller may not open it.
-    #[error(
-        "{path} cannot be read by uid {uid}, which runs this. If that uid is that of service_user: {remedy}. If not, run it as the \
-         service user: the transport of `mailsudo postfix install` does, and an alias or .forward does not",
-        remedy = to_open(.0), path = .0.display(), uid = rustix::process::geteuid().as_raw()
-    )]
-    Closed(PathBuf, io::Error),
-    /// It cannot be opened or read.
-    #[error("{path}: {1}", path = .0.display())]
-    Unreadable(PathBuf, io::Error),
-    /// It belongs to an account that may not decide what runs.
-    #[error("{path} belongs to uid {1}, which may not own it: {remedy}", remedy = Remedy::Chown("root".to_owned(), .0.clone()), path = .0.display())]
-    Owner(PathBuf, u32),
-    /// Others may write to it (or read it, if it is a secret). Holds the mode found and the one wanted.
-    #[error("{path} has mode {1:04o}, which gives others access: {remedy}", remedy = Remedy::Chmod(.2, .0.clone()), path = .0.display())]
-    Mode(PathBuf, u32, &'static str),
-    /// It is a secret, and a group other than the service user's may read it.
-    #[error(
-        "{path} can be read by the group {1}, which is not the service user's: {remedy}",
-        remedy = Remedy::Chmod("0600", .0.clone()), path = .0.display()
-    )]
-    Group(PathBuf, u32),
-    /// It is a secret, and an access control list lets other accounts read it.
-    #[error(
-        "{path} can be read by others through its access control list: {remedy}",
-        remedy = Remedy::Words(format!("setfacl --remove-all {}", .0.display())), path = .0.display()
-    )]
-    Listed(PathBuf),
-    /// It is not a regular file, or not a folder.
-    #[error("{} is not a regular file or folder", .0.display())]
-    Kind(PathBuf),
-    /// It is larger than 1 MiB, or not UTF-8.
-    #[error("{} is not UTF-8 text under 1 MiB", .0.display())]
-    Content(PathBuf),
-}
-
-/// What lets the account that runs this open a file or folder: secrets by its group alone.
-fn to_open(path: &Path) -> Remedy {
-    let is_secret = path.iter().any(|part| part == "secrets.d");
-    match (is_secret, path.is_dir()) {
-        (false, false) => Remedy::Chmod("0644", path.to_owned()),
-        (false, true) => Remedy::Chmod("0755", path.to_owned()),
-        (true, is_folder) => {
-            let group = rustix::process::getegid().as_raw().to_string();
-            Remedy::ForGroup(group, if is_folder { "0750" } else { "0640" }, path.to_owned())
-        }
-    }
-}
-
-impl Distrust {
-    fn of(path: &Path, found: Permissions, fault: Fault) -> Self {
-        let path = path.to_owned();
-        match fault {
-            Fault::Owner => Self::Owner(path, found.uid()),
-            Fault::Writable => Self::Mode(path, found.mode(), "go-w"),
-            Fault::Readable(wanted) => Self::Mode(path, found.mode(), wanted),
-            Fault::Group => Self::Group(path, found.gid()),
-        }
-    }
-
-    /// Whether it exists, and the caller may not open it.
-    pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Closed(..))
-    }
-}
 
 /// Who, besides root, may own the gateway's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,25 +57,30 @@ pub struct Folder {
 impl Folder {
     /// Opens the folder at `path` after checking it and every folder above it.
     pub fn open(path: &Path, trusted: Trusted) -> Result<Self, Distrust> {
-        let full = path.canonicalize().map_err(|error| unreadable(path, error))?;
+        Self::open_for(path, trusted, Audience::All)
+    }
+
+    fn open_for(path: &Path, trusted: Trusted, audience: Audience) -> Result<Self, Distrust> {
+        let full = path.canonicalize().map_err(|error| unreadable(path, error, audience))?;
         for above in full.ancestors().skip(1) {
-            let stat = rustix::fs::stat(above).map_err(|errno| unreadable(above, errno.into()))?;
+            let stat = rustix::fs::stat(above).map_err(|errno| unreadable(above, errno.into(), audience))?;
             trusted.judge(above, Permissions::from(&stat))?;
         }
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let descriptor =
-            rustix::fs::open(&full, flags, Mode::empty()).map_err(|errno| unreadable(&full, errno.into()))?;
+            rustix::fs::open(&full, flags, Mode::empty()).map_err(|errno| unreadable(&full, errno.into(), audience))?;
         Self::held(full, descriptor.into(), trusted)
     }
 
     /// Opens the folder `name` inside this one.
     pub fn folder(&self, name: &str) -> Result<Self, Distrust> {
-        let descriptor = self.open_at(name, OFlags::DIRECTORY)?;
+        let audience = if name == "secrets.d" { Audience::ServiceGroup } else { Audience::All };
+        let descriptor = self.open_at(name, OFlags::DIRECTORY, audience)?;
         Self::held(self.path.join(name), descriptor, self.trusted.clone())
     }
 
     fn held(path: PathBuf, descriptor: File, trusted: Trusted) -> Result<Self, Distrust> {
-        let stat = rustix::fs::fstat(&descriptor).map_err(|errno| unreadable(&path, errno.into()))?;
+        let stat = rustix::fs::fstat(&descriptor).map_err(|errno| unreadable(&path, errno.into(), Audience::All))?;
         trusted.judge(&path, Permissions::from(&stat))?;
         Ok(Self { path, descriptor, trusted })
     }
@@ -158,7 +92,7 @@ impl Folder {
 
     /// The text of the file `name` in this folder, wiped when dropped.
     pub fn read(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
-        self.read_judged(name, |trusted, path, _, found| trusted.judge(path, found))
+        self.read_judged(name, Audience::All, |trusted, path, _, found| trusted.judge(path, found))
     }
 
     /// Like [`read`](Self::read), for a file that only root, its owner and the service group may read:
@@ -167,7 +101,7 @@ impl Folder {
     /// Nor may an access control list name another reader: the mode shows only the most that such a list gives to
     /// anybody, in the place of the group's rights (acl(5)).
     pub fn read_secret(&self, name: &str) -> Result<Zeroizing<String>, Distrust> {
-        self.read_judged(name, |trusted, path, file, found| {
+        self.read_judged(name, Audience::ServiceGroup, |trusted, path, file, found| {
             trusted.judge_secret(path, found)?;
             // Where the mask lets nobody read, no entry does.
             if !found.is_private() && has_acl(file) { Err(Distrust::Listed(path.to_owned())) } else { Ok(()) }
@@ -176,19 +110,26 @@ impl Folder {
 
     /// The text of the secret file `path`, which need not be in this folder; who may own it is the same.
     pub fn read_secret_elsewhere(&self, path: &Path) -> Result<Zeroizing<String>, Distrust> {
-        let (folder, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
-        Self::open(folder, self.trusted.clone())?.read_secret(&name.to_string_lossy())
+        Self::secret(path, self.trusted.clone())
+    }
+
+    /// The text of the secret file `path`. A path that is not absolute begins at the working folder.
+    pub fn secret(path: &Path, trusted: Trusted) -> Result<Zeroizing<String>, Distrust> {
+        let full = std::path::absolute(path).map_err(|error| unreadable(path, error, Audience::ServiceGroup))?;
+        let (folder, name) = (full.parent().unwrap_or(&full), full.file_name().unwrap_or_default());
+        Self::open_for(folder, trusted, Audience::ServiceGroup)?.read_secret(&name.to_string_lossy())
     }
 
     fn read_judged(
         &self,
         name: &str,
+        audience: Audience,
         judge: impl FnOnce(&Trusted, &Path, &File, Permissions) -> Result<(), Distrust>,
     ) -> Result<Zeroizing<String>, Distrust> {
         let path = self.path.join(name);
         // Without NONBLOCK a FIFO of that name would block the delivery before it is checked.
-        let mut file = self.open_at(name, OFlags::NONBLOCK)?;
-        let stat = rustix::fs::fstat(&file).map_err(|errno| unreadable(&path, errno.into()))?;
+        let mut file = self.open_at(name, OFlags::NONBLOCK, audience)?;
+        let stat = rustix::fs::fstat(&file).map_err(|errno| unreadable(&path, errno.into(), audience))?;
         let found = Permissions::from(&stat);
         if !found.is_file() {
             return Err(Distrust::Kind(path));
@@ -199,14 +140,15 @@ impl Folder {
         let mut text = Zeroizing::new(String::with_capacity(size + 1));
         match file.by_ref().take(CONFIG_FILE + 1).read_to_string(&mut text) {
             Ok(read) if read as u64 <= CONFIG_FILE => Ok(text),
-            Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(unreadable(&path, error)),
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(unreadable(&path, error, audience)),
             _ => Err(Distrust::Content(path)),
         }
     }
 
     /// Checks the folder again, without the exception for sticky folders.
     pub fn check_private(&self) -> Result<(), Distrust> {
-        let stat = rustix::fs::fstat(&self.descriptor).map_err(|errno| unreadable(&self.path, errno.into()))?;
+        let stat =
+            rustix::fs::fstat(&self.descriptor).map_err(|errno| unreadable(&self.path, errno.into(), Audience::All))?;
         let found = Permissions::from(&stat);
         if found.others_may_write() { Err(Distrust::of(&self.path, found, Fault::Writable)) } else { Ok(()) }
     }
@@ -215,7 +157,7 @@ impl Folder {
     pub fn check(&self, name: &str) -> Result<(), Distrust> {
         let path = self.path.join(name);
         let stat = rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| unreadable(&path, errno.into()))?;
+            .map_err(|errno| unreadable(&path, errno.into(), Audience::All))?;
         let found = Permissions::from(&stat);
         if !found.is_file() {
             return Err(Distrust::Kind(path));
@@ -233,7 +175,7 @@ impl Folder {
 
     /// The names in this folder, sorted. Hidden files do not count, and neither do names that are not UTF-8.
     pub fn files(&self) -> Result<Vec<String>, Distrust> {
-        let refuse = |errno: rustix::io::Errno| unreadable(&self.path, errno.into());
+        let refuse = |errno: rustix::io::Errno| unreadable(&self.path, errno.into(), Audience::All);
         let mut files = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(refuse)? {
             let entry = entry.map_err(refuse)?;
@@ -247,11 +189,11 @@ impl Folder {
         Ok(files)
     }
 
-    fn open_at(&self, name: &str, kind: OFlags) -> Result<File, Distrust> {
+    fn open_at(&self, name: &str, kind: OFlags, audience: Audience) -> Result<File, Distrust> {
         let flags = kind | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         rustix::fs::openat(&self.descriptor, name, flags, Mode::empty())
             .map(File::from)
-            .map_err(|errno| unreadable(&self.path.join(name), errno.into()))
+            .map_err(|errno| unreadable(&self.path.join(name), errno.into(), audience))
     }
 }
 
@@ -262,14 +204,6 @@ fn has_acl(file: &File) -> bool {
     match rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut byte) {
         Ok(size) => size > 0,
         Err(errno) => errno == rustix::io::Errno::RANGE,
-    }
-}
-
-fn unreadable(path: &Path, error: io::Error) -> Distrust {
-    match error.kind() {
-        io::ErrorKind::NotFound => Distrust::Missing(path.to_owned()),
-        io::ErrorKind::PermissionDenied => Distrust::Closed(path.to_owned(), error),
-        _ => Distrust::Unreadable(path.to_owned(), error),
     }
 }
 
@@ -301,7 +235,9 @@ mod tests {
         }
         set_mode(&file, 0o644);
         symlink(&file, root.path().join("link.toml")).expect("a link");
-        assert!(matches!(folder.read("link.toml"), Err(Distrust::Unreadable(..))));
+        assert!(matches!(folder.read("link.toml"), Err(Distrust::Link(_))));
+        symlink(root.path(), root.path().join("linked")).expect("a link");
+        assert!(matches!(folder.folder("linked"), Err(Distrust::Link(_))));
         fs::create_dir(root.path().join("d.toml")).expect("a folder");
         assert!(matches!(folder.read("d.toml"), Err(Distrust::Kind(_))));
         set_mode(root.path(), 0o777);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A span of time, in whole seconds, at least one.
+use crate::limits::SPAN;
+
+/// A span of time, in whole seconds, at least one and at most 100 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Span(Duration);
@@ -30,7 +32,8 @@ impl TryFrom<String> for Span {
         let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
         scaled(&text, &units)
             .map(Self::seconds)
-            .ok_or_else(|| format!("`{text}` is not a duration: write it like 30s, 15m, 12h or 90d"))
+            .filter(|span| span.0 <= SPAN)
+            .ok_or_else(|| format!("`{text}` is not a duration: write it like 30s, 15m, 12h or 90d, at most 36500d"))
     }
 }
 
@@ -116,9 +119,20 @@ mod tests {
     fn a_rate_is_read_strictly() {
         let read = |text: &str| Rate::try_from(text.to_owned()).map(|rate| rate.to_string());
         assert_eq!(read("30/10m").as_deref(), Ok("30/10m"));
-        for bad in
-            ["", "30", "0/10m", "30/0m", "/10m", "30/", "-1/10m", "030/10m", "30 / 10m", "30/10", "4294967296/1s"]
-        {
+        for bad in [
+            "",
+            "30",
+            "0/10m",
+            "30/0m",
+            "/10m",
+            "30/",
+            "-1/10m",
+            "030/10m",
+            "30 / 10m",
+            "30/10",
+            "4294967296/1s",
+            "1/36501d",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
@@ -128,7 +142,10 @@ mod tests {
         let seconds = |text: &str| Span::try_from(text.to_owned()).ok().map(|span| span.0.as_secs());
         assert_eq!(seconds("30s"), Some(30));
         assert_eq!(seconds("90d"), Some(90 * 86_400));
-        for bad in ["", "30", "s", "0s", "-1s", "1.5m", "1 m", "30S", "99999999999999999999d"] {
+        assert_eq!(seconds("36500d"), Some(SPAN.as_secs()));
+        for bad in
+            ["", "30", "s", "0s", "-1s", "1.5m", "1 m", "30S", "36501d", "99999999999999d", "99999999999999999999d"]
+        {
             assert_eq!(seconds(bad), None, "{bad}");
         }
         let bytes = |text: &str| Size::try_from(text.to_owned()).ok().map(Size::bytes);

@@ -58,7 +58,7 @@ impl fmt::Display for Fault {
                 write!(f, "request {}: there are events and no record, and no pruning removed it", id.short())
             }
             Self::Unrecorded(found, known) => {
-                write!(f, "{found} requests have no event, and only {known} were recorded before the chain")
+                write!(f, "requests without an event: {found}; recorded before the chain: {known}")
             }
         }
     }

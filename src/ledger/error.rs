@@ -28,10 +28,17 @@ pub enum LedgerError {
     #[error("a newer mailsudo wrote the ledger (schema {0}); install that version again")]
     Newer(i64),
     /// The database has no ledger.
-    #[error("the database has no ledger of mailsudo; to make one: {}", Call::InitLedger)]
+    #[error(
+        "the database has no ledger of mailsudo; make one as the role that owns the database: {} --owner-url URL",
+        Call::InitLedger
+    )]
     NotMade,
     /// An older mailsudo made it, in this schema.
-    #[error("the ledger has schema {0}, which is older than this mailsudo; to change it: {remedy}", remedy = Call::MigrateLedger)]
+    #[error(
+        "the ledger has schema {0}, which is older than this mailsudo; change it as the role that owns the tables: {remedy} \
+         --owner-url URL",
+        remedy = Call::MigrateLedger
+    )]
     Older(i64),
     /// It is the ledger of this gateway, and not of the one that opens it.
     #[error("the database has the ledger of the gateway {0}; give each gateway a database of its own ([ledger] url)")]

@@ -70,6 +70,22 @@ pub fn open(settings: &Settings, trusted: Trusted, timeout: Duration) -> Result<
     }
 }
 
+/// Opens the ledger for a sysadmin's command, which reads and changes more than one request: it must be this gateway's,
+/// in a schema that this mailsudo can use.
+///
+/// # Errors
+///
+/// [`LedgerError`], as with [`open`].
+pub fn open_for_queries(
+    settings: &Settings,
+    trusted: Trusted,
+    timeout: Duration,
+) -> Result<Box<dyn LedgerQueries>, LedgerError> {
+    let ledger = open(settings, trusted, timeout)?;
+    ledger.check_usable()?;
+    Ok(ledger)
+}
+
 /// Puts `copy`, the bytes of a backup, in the place of the SQLite ledger at `path`, owned by the account that runs
 /// this. What was signed up to `now` is refused from then on, unless the copy has it; where a ledger is replaced, what
 /// was signed up to `max_future` after that, because a delivery that has it open may still admit that.
@@ -102,7 +118,9 @@ pub fn open_file(path: &Path, trusted: Trusted) -> Result<Box<dyn LedgerQueries>
 ///
 /// [`LedgerError`], as with [`open`].
 pub fn open_as(owner: &Owner<'_>) -> Result<Box<dyn LedgerQueries>, LedgerError> {
-    Ok(Box::new(Postgres::open_as(owner)?))
+    let ledger = Postgres::open_as(owner)?;
+    ledger.check_usable()?;
+    Ok(Box::new(ledger))
 }
 
 /// Creates an empty ledger in SQLite at `path`, owned by the account that runs this, and leaves an existing one alone.

@@ -107,6 +107,12 @@ pub trait LedgerQueries: Ledger {
     fn list(&self, filter: &Filter, each: &mut dyn FnMut(Record) -> Result<(), LedgerError>)
     -> Result<(), LedgerError>;
 
+    /// Whether this is the gateway's own ledger, in a schema that this mailsudo can use. Deliveries ask it themselves, and
+    /// a file is asked when it is opened.
+    fn check_usable(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     /// Reads the counters.
     fn tally(&self, now: Timestamp) -> Result<Tally, LedgerError>;
 

@@ -20,8 +20,14 @@ pub const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 /// The largest `[execution] longest`.
 pub const RUN_TIME: Duration = Duration::from_hours(24);
 
-/// The largest retention and lockout: 100 years.
-pub const RETENTION: Duration = Duration::from_hours(36_500 * 24);
+/// The longest span that is read: 100 years. So no moment that is counted from now is one that cannot be written.
+pub const SPAN: Duration = Duration::from_hours(36_500 * 24);
+
+/// How far back a report lists days without a request, where all requests are newer.
+pub const REPORT_DAYS: Duration = Duration::from_hours(400 * 24);
+
+/// A part of a day so short that no day is stepped over, not even one of 23 hours.
+pub const PART_OF_DAY: Duration = Duration::from_hours(12);
 
 /// The longest TOTP period.
 pub const TOTP_PERIOD: Duration = Duration::from_hours(1);

@@ -62,7 +62,7 @@ fn all(
     resumed: &mut Resumed,
 ) -> Result<(), Stop> {
     let settings = context.gateway.settings();
-    let mut ledger = ledger::open(settings, context.trusted.clone(), context.timeouts.transaction)?;
+    let mut ledger = ledger::open_for_queries(settings, context.trusted.clone(), context.timeouts.transaction)?;
     let mut unsent: Vec<Unsent> = Vec::new();
     let filter = Filter { unsent: true, ..Filter::default() };
     ledger.list(&filter, &mut |record| {

@@ -60,7 +60,7 @@ impl NewLedger {
             };
             return Ok((!path.exists()).then(|| Self::File(path.clone())));
         };
-        let ledger = ledger::open(settings, trusted, Timeouts::DEFAULT.transaction);
+        let ledger = ledger::open_for_queries(settings, trusted, Timeouts::DEFAULT.transaction);
         match (ledger.and_then(|ledger| ledger.health()), owner) {
             (Ok(_), _) => Ok(None),
             (Err(LedgerError::NotMade), Some(owner)) => Ok(Some(Self::Database(owner.clone()))),

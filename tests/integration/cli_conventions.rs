@@ -26,7 +26,7 @@ fn terminal(test_gateway: &CliGateway, line: &str) -> Said {
 }
 
 #[test]
-fn every_command_has_an_example() {
+fn every_command_has_an_example_that_can_be_copied_from_a_terminal() {
     fn leaves(command: &clap::Command, path: &str) {
         let path = format!("{path} {}", command.get_name());
         if command.has_subcommands() && command.is_subcommand_required_set() {
@@ -37,6 +37,9 @@ fn every_command_has_an_example() {
         }
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.contains("Example") && help.contains("mailsudo"), "{path} has no example");
+        for line in help.lines() {
+            assert!(line.chars().count() < 80, "{path}: wrapped on a terminal, this is no command any more: {line}");
+        }
     }
     leaves(&mailsudo::cli::command(), "");
 }

@@ -33,13 +33,13 @@ fn a_copied_ledger_keeps_its_audit_chain() {
     assert_eq!(cli.run(&["ledger", "init", "--owner-url", &owner]).status, 0);
     let copy = || cli.run(&["ledger", "copy", &from, &owner]);
     let copied = copy();
-    assert!(copied.out.contains("The audit chain goes on: 5 events were copied."), "{} {}", copied.out, copied.err);
+    assert!(copied.out.contains("The audit chain goes on: 5 events copied."), "{} {}", copied.out, copied.err);
     assert_eq!(whole(&cli, 5), head);
     // As if the copy had ended in between.
     server().sql(&database, "DELETE FROM mailsudo.requests; DELETE FROM mailsudo.events WHERE number > 2");
     let copied = copy();
     assert!(
-        copied.out.contains("Copied: 1 requests (0 were") && copied.out.contains("3 events were copied"),
+        copied.out.contains("Copied: 1 request (0 were") && copied.out.contains("3 events copied"),
         "{}",
         copied.out
     );
@@ -47,7 +47,7 @@ fn a_copied_ledger_keeps_its_audit_chain() {
     // It goes on in PostgreSQL, and a further copy changes nothing. (The same change in the same second is one event
     // there.)
     assert_eq!(cli.run(&["user", "disable", "alice"]).status, 0);
-    assert!(copy().out.contains("goes on: 0 events were copied"));
+    assert!(copy().out.contains("goes on: 0 events copied"));
     whole(&cli, 6);
 }
 
@@ -61,14 +61,14 @@ fn two_chains_are_not_mixed() {
     in_database(&cli, &database);
     assert_eq!(cli.run(&["ledger", "init", "--owner-url", &owner]).status, 0);
     assert_eq!(cli.run(&["user", "unlock", "alice"]).status, 0);
-    for note in ["1 requests have no event. Keep sqlite:", "Copied: 0 requests (1 were there already)"] {
+    for note in ["Requests without an event: 1. Keep sqlite:", "Copied: 0 requests (1 were there already)"] {
         let said = cli.run(&["ledger", "copy", &from, &owner]);
         assert!(said.out.contains(note), "{} {}", said.out, said.err);
     }
     let said = cli.run(&["log", "--verify"]);
-    assert!(said.status == 0 && said.out.contains("1 requests have no event"), "{} {}", said.out, said.err);
+    assert!(said.status == 0 && said.out.contains("unchained  1 request without"), "{} {}", said.out, said.err);
     server().sql(&database, "DELETE FROM mailsudo.events WHERE event LIKE 'event: migrated%'");
-    assert!(cli.run(&["log", "--verify"]).out.contains("WRONG      1 requests have no event"));
+    assert!(cli.run(&["log", "--verify"]).out.contains("WRONG      requests without an event: 1"));
 }
 
 /// What the source has pruned is not missing in the copy.

@@ -211,7 +211,7 @@ fn a_restored_ledger_runs_nothing_again() {
     assert!(gateway.run(&words("ledger restore copy.db --dry-run")).out.contains("would be put"));
     let done = gateway.run(&words("ledger restore copy.db --yes"));
     assert_eq!(done.status, 0, "{}", done.err);
-    assert!(done.out.contains("has 1 requests") && done.out.contains("before-restore"), "{}", done.out);
+    assert!(done.out.contains("has 1 request;") && done.out.contains("before-restore"), "{}", done.out);
     assert_eq!(mode(&gateway.path("ledger/ledger.db")), 0o600);
     let known = gateway.run_with(&["deliver"], &before);
     assert!(known.err.contains("reason=duplicate"), "what the copy has is answered as before: {}", known.err);

@@ -11,7 +11,7 @@ use mailsudo::reply::ReplyTransport;
 
 use crate::cli::CliGateway;
 use crate::common::{KEY, TestGateway, context};
-use crate::database::server::{DELIVER, OWNER, server};
+use crate::database::server::{DELIVER, OWNER, Server, server};
 use crate::database::{new, open};
 
 /// What another node does for this gateway, and the new replies.
@@ -105,12 +105,67 @@ fn a_user_that_was_removed_gets_no_reply_and_holds_nothing_up() {
     assert_eq!(resumed(&test_gateway).0, Resumed { orphaned: 1, ..Resumed::default() });
 }
 
+/// A delivery defers there, so no other command may take it for a ledger that works, and none may change it.
+#[test]
+fn no_command_works_on_a_ledger_that_is_anothers_or_newer_or_on_a_standby() {
+    let (cli, server) = (CliGateway::new(), Server::start(""));
+    let database = server.database();
+    let owner = server.url(OWNER, &database);
+    at(&cli, &server.url(DELIVER, &database));
+    fs::write(cli.path("owner-password"), "none\n").expect("a file");
+    assert!(cli.run(&["ledger", "init", "--owner-url", &owner]).out.contains("is made"));
+    // Its path begins at the working folder, and a link is named as such.
+    std::os::unix::fs::symlink("owner-password", cli.path("link")).expect("a link");
+    let linked = cli.run(&["ledger", "init", "--owner-url", &owner, "--owner-password-file", "link"]);
+    assert!(linked.err.contains("link is a symbolic link, and none is followed"), "{}", linked.err);
+    let own = "SELECT format('version = %s, readable_from = %s', version, readable_from) FROM mailsudo.ledger";
+    let own = server.sql(&database, own);
+    let fails = |words: &[&str], wanted: &str| {
+        let said = cli.run(words);
+        assert!(said.status != 0 && (said.out + &said.err).contains(wanted), "{words:?}: {wanted}: {}", said.err);
+    };
+    let all_fail = |wanted: &str| {
+        for words in [
+            &["check", "--quiet"][..],
+            &["metrics"],
+            &["report"],
+            &["log"],
+            &["ledger", "status"],
+            &["ledger", "check"],
+            &["ledger", "nodes"],
+            &["ledger", "prune", "--older-than", "7d", "--yes"],
+            &["ledger", "resume", "--reply-via", "/nowhere"],
+        ] {
+            fails(words, wanted);
+        }
+    };
+    for (sql, wanted) in [
+        ("gateway = 'paris'", "the ledger of the gateway paris"),
+        ("gateway = 'berlin', version = 99, readable_from = 99", "a newer mailsudo wrote the ledger (schema 99)"),
+    ] {
+        server.sql(&database, &format!("UPDATE mailsudo.ledger SET {sql}"));
+        all_fail(wanted);
+        fails(&["ledger", "init", "--owner-url", &owner], wanted);
+    }
+    server.sql(&database, &format!("UPDATE mailsudo.ledger SET {own}"));
+    assert_eq!(cli.run(&["ledger", "status"]).status, 0);
+    server.stop("fast");
+    fs::write(server.folder.join("data/standby.signal"), "").expect("a file");
+    server.start_again();
+    all_fail("it is a standby");
+}
+
 /// A gateway of the built binary whose `[ledger] url` is this database's.
 pub(crate) fn in_database(cli: &CliGateway, database: &str) {
+    at(cli, &server().url(DELIVER, database));
+}
+
+/// A gateway of the built binary with this `[ledger] url`.
+fn at(cli: &CliGateway, url: &str) {
     let toml = fs::read_to_string(cli.path("mailsudo.toml")).expect("the settings");
     let (before, after) = toml.split_once("url = \"").expect("a URL");
     let (_, after) = after.split_once('"').expect("its end");
-    let toml = format!("{before}url = \"{}\"{after}", server().url(DELIVER, database));
+    let toml = format!("{before}url = \"{url}\"{after}");
     cli.write("mailsudo.toml", &toml);
 }
 
@@ -130,8 +185,9 @@ fn a_ledger_moves_into_postgresql_and_what_ran_does_not_run_again() {
     let early = cli.run(&["ledger", "copy", &from, &owner]);
     assert!(
         early.status == 1
-            && early.err.contains("to make one: ")
-            && early.err.contains("mailsudo ledger init --config "),
+            && early.err.contains("make one as the role that owns the database: ")
+            && early.err.contains("mailsudo ledger init --config ")
+            && early.err.contains(" --owner-url URL"),
         "{}",
         early.err
     );
@@ -139,10 +195,10 @@ fn a_ledger_moves_into_postgresql_and_what_ran_does_not_run_again() {
     assert!(made.status == 0 && made.out.contains("is made"), "{} {}", made.out, made.err);
     assert!(cli.run(&["ledger", "init", "--owner-url", &owner]).out.contains("exists already"));
     let dry = cli.run(&["ledger", "copy", &from, &owner, "--dry-run"]);
-    assert!(dry.out.contains("1 requests would be copied"), "{} {}", dry.out, dry.err);
+    assert!(dry.out.contains("1 request would be copied"), "{} {}", dry.out, dry.err);
     let copied = cli.run(&["ledger", "copy", &from, &owner]);
     assert!(
-        copied.out.contains("Copied: 1 requests (0 were there already), 1 lockouts."),
+        copied.out.contains("Copied: 1 request (0 were there already), 1 lockout."),
         "{} {}",
         copied.out,
         copied.err

@@ -184,7 +184,10 @@ fn more_than_the_user_may_ask_for_is_answered_once_and_uses_nothing() {
     }
     let fourth = test_gateway.request("count", &[]);
     let ended = test_gateway.deliver(&fourth);
-    assert!(ended.refused("too-many") && ended.reply().contains("more than 3 requests within 10m"), "{ended:?}");
+    assert!(
+        ended.refused("too-many") && ended.reply().contains("more requests than the limit of 3 within 10m"),
+        "{ended:?}"
+    );
     for _ in 0..3 {
         test_gateway.clock.forward(30);
         let ended = test_gateway.deliver(&test_gateway.request("count", &[]));

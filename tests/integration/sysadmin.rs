@@ -271,7 +271,7 @@ fn ledger_commands_maintain_the_ledger() {
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
     let status = json(&test_gateway.run(&["ledger", "status", "--json"]));
     assert_eq!((status["requests"].as_u64(), status["integrity"].as_str()), (Some(1), None));
-    let sound = "The ledger is sound, and holds 1 requests.\n";
+    let sound = "The ledger is sound, and holds 1 request.\n";
     assert_eq!(test_gateway.run(&["ledger", "check"]).out, sound);
     assert_eq!(test_gateway.run(&["ledger", "backup", "copy.db"]).status, 0);
     assert_eq!(mode(&test_gateway.path("copy.db")), 0o600);
@@ -331,10 +331,12 @@ fn a_report_says_who_ran_what() {
     let test_gateway = test_gateway();
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
     let text = test_gateway.run(&["report"]).out;
-    assert!(text.contains("mailsudo berlin: 1 requests\n") && text.contains("1 ok, 0 failed, 0 refused"), "{text}");
+    assert!(text.contains("mailsudo berlin: 1 request\n") && text.contains("1 ok, 0 failed, 0 refused"), "{text}");
     assert!(text.contains("  say  ") && text.contains("  alice  ") && text.contains("Slowest runs"), "{text}");
-    let page = test_gateway.run(&["report", "--html"]).out;
+    let page = test_gateway.run(&["report", "--html", "--since", "36500d"]).out;
     assert!(page.starts_with("<!doctype html>") && page.contains("<td>say</td><td>1</td>"), "{page}");
+    let too_long = test_gateway.run(&["report", "--since", "99999999999999d"]);
+    assert!(too_long.status == 64 && too_long.err.contains("at most 36500d"), "{}", too_long.err);
     let sendmail = test_gateway.path("sendmail");
     test_gateway.write("sendmail", &format!("#!/bin/sh\nexec cat >{}\n", test_gateway.path("sent").display()));
     fs::set_permissions(&sendmail, fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -342,7 +344,7 @@ fn a_report_says_who_ran_what() {
     let sent = test_gateway.run(&["report", "--to", "root@example.com", "--reply-via", &via]);
     assert_eq!(sent.out, "The report was sent to root@example.com.\n");
     let mail = fs::read_to_string(test_gateway.path("sent")).expect("a mail");
-    assert!(mail.contains("Subject: mailsudo berlin: report of 7d") && mail.contains("1 requests"), "{mail}");
+    assert!(mail.contains("Subject: mailsudo berlin: report of 7d") && mail.contains("1 request\n"), "{mail}");
 }
 
 #[test]

@@ -14,7 +14,12 @@ const UNITS: &str = "/usr/local/lib/systemd/system";
 const SERVICE: &str = "mailsudo-metrics.service";
 const TIMER: &str = "mailsudo-metrics.timer";
 const FOLDER: &str = "/var/lib/prometheus/node-exporter";
-/// It is strict: text that breaks the format raises an error, and so it exits 1.
+/// Both are strict: text that breaks the format raises an error, and so they exit 1.
+const OPEN_PARSER: &str = "\
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+print(sum(len(family.samples) for family in text_string_to_metric_families(sys.stdin.read())))
+";
 const PARSER: &str = "\
 import sys
 from prometheus_client.parser import text_string_to_metric_families
@@ -78,6 +83,13 @@ fn the_timer_writes_the_metrics_where_the_exporter_reads() {
         assert!(said.lines().any(|line| line.starts_with(family)), "no `{family}`: {said}");
     }
     assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), said.lines().count(), "{said}\n{text}");
+    let open = run(system_env::PROGRAM, &["metrics", "--format", "openmetrics"]);
+    let parsed = run_with_input("/usr/bin/python3", &["-c", OPEN_PARSER], &open);
+    let complaint = String::from_utf8_lossy(&parsed.stderr);
+    assert!(
+        parsed.status.success() && open.contains("_created"),
+        "Prometheus's parser of OpenMetrics: {complaint}\n{open}"
+    );
     // The ledger is the service user's still, with what SQLite keeps beside it.
     assert_eq!(run("find", &["/var/lib/mailsudo", "!", "-user", "mailsudo"]), "");
 }

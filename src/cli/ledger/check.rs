@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use crate::check::count;
 use crate::cli::{GatewayArg, Progress, open_ledger, print_json};
 
 /// Read all of the ledger, and say whether it is sound
@@ -33,7 +34,7 @@ impl Check {
             print_json(&json!({ "requests": examined.requests, "damage": examined.damage }))?;
         } else {
             match &examined.damage {
-                None => outln!("The ledger is sound, and holds {} requests.", examined.requests)?,
+                None => outln!("The ledger is sound, and holds {}.", count(examined.requests, "request"))?,
                 Some(damage) => outln!("The ledger is damaged: {damage}")?,
             }
         }

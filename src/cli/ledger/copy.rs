@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use crate::check::count;
 use crate::cli::confirm::DryRun;
 use crate::cli::failure::usage;
 use crate::cli::{GatewayArg, Progress, trusted_for, when};
@@ -22,7 +23,8 @@ use crate::system::clock::{Clock, SystemClock};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  mailsudo ledger copy sqlite:/var/lib/mailsudo/ledger.db 'postgresql://mailsudo_owner@/mailsudo?host=/run/postgresql'")]
+  mailsudo ledger copy sqlite:/var/lib/mailsudo/ledger.db \\
+    'postgresql://mailsudo_owner@/mailsudo?host=/run/postgresql'")]
 pub(in crate::cli) struct Copy {
     #[command(flatten)]
     gateway_arg: GatewayArg,
@@ -59,7 +61,7 @@ impl Copy {
         let owner = Owner { url, password_file, settings: gateway.settings(), trusted };
         let mut target = crate::ledger::open_as(&owner)?;
         let health = source.health()?;
-        if self.dry_run.is_all(&format!("{} requests would be copied to {}", health.requests, self.to))? {
+        if self.dry_run.is_all(&format!("{} would be copied to {}", count(health.requests, "request"), self.to))? {
             return Ok(ExitCode::SUCCESS);
         }
         source.freeze()?;
@@ -71,12 +73,17 @@ impl Copy {
         let (read, written) = records(source.as_ref(), target.as_mut(), events.is_none().then_some(now))?;
         target.import_counters(&source.tally(now)?.counters)?;
         source.thaw()?;
-        outln!("Copied: {written} requests ({} were there already), {} lockouts.", read - written, lockouts.len())?;
+        outln!(
+            "Copied: {} ({} were there already), {}.",
+            count(written, "request"),
+            read - written,
+            count(lockouts.len(), "lockout")
+        )?;
         match events {
-            Some(events) => outln!("The audit chain goes on: {events} events were copied.")?,
+            Some(events) => outln!("The audit chain goes on: {} copied.", count(events, "event"))?,
             None if written > 0 => outln!(
-                "The audit chain is not copied, because {} has one of its own, or {} has none: {written} requests have no \
-                 event. Keep {}.",
+                "The audit chain is not copied, because {} has one of its own, or {} has none. Requests \
+                 without an event: {written}. Keep {}.",
                 self.to,
                 self.from,
                 self.from

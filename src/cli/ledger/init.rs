@@ -21,7 +21,8 @@ use crate::system::clock::{Clock, SystemClock};
 #[command(after_help = "\
 Examples:
   mailsudo ledger init
-  sudo -u postgres mailsudo ledger init --owner-url 'postgresql://mailsudo_owner@/mailsudo?host=/run/postgresql'")]
+  mailsudo ledger init \\
+    --owner-url 'postgresql://mailsudo_owner@/mailsudo?host=/run/postgresql'")]
 pub(in crate::cli) struct Init {
     #[command(flatten)]
     gateway_arg: GatewayArg,

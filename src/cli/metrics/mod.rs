@@ -65,7 +65,7 @@ fn escaped(word: &str) -> String {
 }
 
 /// The families as text. In the text format 0.0.4 a counter's own name ends with `_total`, and `_created` is a family
-/// of its own. In OpenMetrics both are samples of the family.
+/// of its own. In OpenMetrics both are samples of the family, and all samples with the same labels stand side by side.
 fn exposition(families: &[Family], gateway: &str, format: Format) -> String {
     let mut text = String::new();
     let line = |name: &str, sample: &Sample| {
@@ -85,9 +85,13 @@ fn exposition(families: &[Family], gateway: &str, format: Format) -> String {
         if is_open && !unit.is_empty() {
             text.push_str(&format!("# UNIT {name} {unit}\n"));
         }
+        if is_open {
+            text.extend(samples.iter().map(|sample| line(name, sample)));
+            continue;
+        }
         let (created, values): (Vec<_>, Vec<_>) = samples.iter().partition(|sample| sample.suffix == "_created");
         text.extend(values.iter().map(|sample| line(name, sample)));
-        if !created.is_empty() && !is_open {
+        if !created.is_empty() {
             text.push_str(&format!("# HELP {name}_created Since when it is counted.\n# TYPE {name}_created gauge\n"));
         }
         text.extend(created.iter().map(|sample| line(name, sample)));
@@ -124,5 +128,16 @@ mod tests {
              mailsudo_commands_created{labels} 100\n# EOF\n"
         );
         assert_eq!(open, expected);
+    }
+
+    #[test]
+    fn in_openmetrics_the_samples_of_one_series_stand_side_by_side() {
+        let mut family = family();
+        let second =
+            family.samples.iter().map(|sample| Sample { labels: vec![("command", "b".to_owned())], ..*sample });
+        family.samples.extend(second.collect::<Vec<_>>());
+        let text = exposition(&[family], "berlin", Format::Openmetrics);
+        let created = text.find("_created").expect("the first one's");
+        assert!(created < text.find("command=\"b\"").expect("the second"), "{text}");
     }
 }

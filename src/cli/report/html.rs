@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::summary::{Ends, Summary};
+use crate::check::count;
 use crate::cli::when;
 
 const STYLE: &str = include_str!("report.css");
@@ -40,8 +41,8 @@ pub(super) fn page(summary: &Summary) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>mailsudo {gateway}: report</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<h1>mailsudo {gateway}</h1>\n\
-         <p class=\"span\">{} requests from {} to {}</p>\n<div class=\"figures\">{}</div>\n{}</body>\n</html>\n",
-        all.all(),
+         <p class=\"span\">{} from {} to {}</p>\n<div class=\"figures\">{}</div>\n{}</body>\n</html>\n",
+        count(all.all(), "request"),
         when(summary.since),
         when(summary.until),
         figures.concat(),

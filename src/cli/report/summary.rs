@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::ledger::{Record, State};
+use crate::limits::{PART_OF_DAY, REPORT_DAYS};
 use crate::protocol::{RunResult, Timestamp};
 use crate::reply::visible;
 
@@ -78,8 +79,10 @@ pub(super) struct Summary {
     pub(super) since: Timestamp,
     pub(super) until: Timestamp,
     pub(super) all: Ends,
-    /// By day in local time, `2026-11-29`; days without a request too.
+    /// By day in local time, `2026-11-29`; days without a request too, from `listed` on.
     pub(super) days: BTreeMap<String, Ends>,
+    /// The moment from which all days are listed.
+    listed: Timestamp,
     pub(super) users: BTreeMap<String, Ends>,
     pub(super) commands: BTreeMap<String, Runs>,
     /// Refusals, by reason and user.
@@ -99,31 +102,39 @@ fn day(time: Timestamp) -> Option<String> {
 impl Summary {
     /// An empty one, of the time from `since` to `until`.
     pub(super) fn new(gateway: String, since: Timestamp, until: Timestamp) -> Self {
-        let mut days = BTreeMap::new();
-        let mut at = since;
-        // A day of 23 hours is not left out.
-        while at < until && days.len() < 400 {
-            days.extend(day(at).map(|day| (day, Ends::default())));
-            at = Timestamp::from_seconds(at.seconds() + 12 * 3600);
-        }
-        days.extend(day(until).map(|day| (day, Ends::default())));
-        Self {
+        let mut summary = Self {
             gateway,
             since,
             until,
             all: Ends::default(),
-            days,
+            days: day(until).map(|day| (day, Ends::default())).into_iter().collect(),
+            listed: until,
             users: BTreeMap::new(),
             commands: BTreeMap::new(),
             refusals: BTreeMap::new(),
             votes: BTreeMap::new(),
             slowest: Vec::new(),
+        };
+        summary.list_days(since.max(until.minus(REPORT_DAYS)));
+        summary
+    }
+
+    /// Lists all days from `first` on.
+    fn list_days(&mut self, first: Timestamp) {
+        let mut at = first;
+        while at < self.listed {
+            if let Some(day) = day(at) {
+                self.days.entry(day).or_default();
+            }
+            at = at.plus(PART_OF_DAY);
         }
+        self.listed = self.listed.min(first);
     }
 
     /// Adds a request.
     pub(super) fn add(&mut self, record: &Record) {
         self.all.count(record);
+        self.list_days(record.first_seen);
         if let Some(day) = day(record.first_seen) {
             self.days.entry(day).or_default().count(record);
         }
@@ -161,5 +172,28 @@ impl Summary {
             self.slowest.insert(place, run);
             self.slowest.truncate(SLOWEST);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_seconds(day * 86_400)
+    }
+
+    #[test]
+    fn no_day_is_left_out_of_a_long_span_and_none_is_counted_anew() {
+        let mut summary = Summary::new("berlin".to_owned(), at(0), at(20_000));
+        assert!((401..=402).contains(&summary.days.len()), "{}", summary.days.len());
+        for ends in summary.days.values_mut() {
+            ends.ok = 1;
+        }
+        summary.list_days(at(19_000));
+        assert!((1001..=1002).contains(&summary.days.len()), "{}", summary.days.len());
+        assert!((401..=402).contains(&summary.days.values().map(Ends::all).sum::<u64>()));
+        summary.list_days(at(19_500));
+        assert!((1001..=1002).contains(&summary.days.len()));
     }
 }

@@ -1,15 +1,16 @@
 //! A report as text, for a terminal and for a mail. In: a summary. Out: lines of at most about 78 columns.
 
 use super::summary::Summary;
+use crate::check::count;
 use crate::cli::when;
 
 /// The report.
 pub(super) fn text(summary: &Summary) -> String {
     let all = summary.all;
     let mut text = format!(
-        "mailsudo {}: {} requests\nfrom {}\nto   {}\n\n{} ok, {} failed, {} refused, {} not ended\n",
+        "mailsudo {}: {}\nfrom {}\nto   {}\n\n{} ok, {} failed, {} refused, {} not ended\n",
         summary.gateway,
-        all.all(),
+        count(all.all(), "request"),
         when(summary.since),
         when(summary.until),
         all.ok,
@@ -23,9 +24,9 @@ pub(super) fn text(summary: &Summary) -> String {
         }
     };
     let users = summary.users.iter().map(|(user, ends)| {
-        format!("  {user:<24} {:>8} {:>8} {:>8} {:>8}", ends.ok, ends.failed, ends.refused, ends.open)
+        format!("  {user:<24} {:>8} {:>8} {:>8} {:>9}", ends.ok, ends.failed, ends.refused, ends.open)
     });
-    let head = format!("  {:<24} {:>8} {:>8} {:>8} {:>8}", "", "ok", "failed", "refused", "open");
+    let head = format!("  {:<24} {:>8} {:>8} {:>8} {:>9}", "", "ok", "failed", "refused", "not ended");
     section("Users", &head, users.collect());
     let commands = summary.commands.iter().map(|(command, runs)| {
         let mean = runs.seconds.checked_div(runs.timed).unwrap_or(0);

@@ -26,7 +26,8 @@ use crate::system::files::{Rights, create};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mailsudo user add alice --address alice@example.com --role web
-  mailsudo user add alice --address alice@example.com --role web --ssh-key id_ed25519_sk.pub")]
+  mailsudo user add alice --address alice@example.com --role web \\
+    --ssh-key id_ed25519_sk.pub")]
 pub(in crate::cli) struct Add {
     #[command(flatten)]
     user_arg: UserArg,

@@ -8,6 +8,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::{DryRun, default_key_file, known, say_key_file, show_totp, ssh_keys};
+use crate::check::count;
 use crate::cli::{GatewayArg, complete, record_change, service_account, when};
 use crate::config::{Gateway, Span};
 use crate::enrolment::{Enrolment, OVERLAP, fresh_key, fresh_totp};
@@ -139,8 +140,8 @@ fn rotate_all(gateway: &Gateway, folder: &Path, dry_run: &DryRun) -> Result<Exit
         bail!("{} exists already; name a new folder", folder.display());
     }
     if dry_run.is_all(&format!(
-        "{} users would have new secrets, and {} the files for them",
-        names.len(),
+        "{} would have new secrets, and {} the files for them",
+        count(names.len(), "user"),
         folder.display()
     ))? {
         return Ok(ExitCode::SUCCESS);
@@ -155,7 +156,7 @@ fn rotate_all(gateway: &Gateway, folder: &Path, dry_run: &DryRun) -> Result<Exit
         done.with_context(|| format!("{name} and those after it in the alphabet still have their old secrets"))?;
     }
     record_change(gateway, "user rotate --all");
-    noteln!("{} users have new secrets, and the old ones are no longer valid.", names.len())?;
+    noteln!("New secrets are in force for {}; the old ones are no longer valid.", count(names.len(), "user"))?;
     outln!(
         "Give each user the two files in {} in a way that you trust, then delete it: the key file, and the otpauth URL for the \
          phone.",

@@ -144,7 +144,12 @@ fn unexpected(message: Message) -> Result<Fault, Fault> {
 /// Proves that the password is known, and that the server knows it too.
 fn prove(target: &Target, wire: &mut Wire, offer: &AuthenticationSaslBody) -> Result<(), Fault> {
     let Some(password) = &target.password else {
-        return Err(Fault::Lost(format!("it asks for the password of {}: set [ledger] password_file", target.user)));
+        let what = format!(
+            "it asks for the password of {}: name the file with it, in [ledger] password_file, or for the owner of the \
+             tables with --owner-password-file",
+            target.user
+        );
+        return Err(Fault::Lost(what));
     };
     if !offer.mechanisms().any(|name| Ok(name == SCRAM_SHA_256))? {
         return Err(Fault::Lost("it does not offer SCRAM-SHA-256".to_owned()));

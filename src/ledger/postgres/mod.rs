@@ -171,10 +171,11 @@ fn target(
 
 /// Reads a file that `[ledger]` names, under the rules for the gateway's own files.
 fn read(file: &Path, trusted: Trusted, is_secret: bool) -> Result<Zeroizing<String>, LedgerError> {
+    if is_secret {
+        return Folder::secret(file, trusted).map_err(LedgerError::Distrust);
+    }
     let folder = Folder::open(file.parent().unwrap_or(Path::new("/")), trusted).map_err(LedgerError::Distrust)?;
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let text = if is_secret { folder.read_secret(name) } else { folder.read(name) };
-    text.map_err(LedgerError::Distrust)
+    folder.read(file.file_name().and_then(|name| name.to_str()).unwrap_or_default()).map_err(LedgerError::Distrust)
 }
 
 /// This host's name.

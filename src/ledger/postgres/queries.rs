@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::chain;
 use super::record::{self, COLUMNS};
+use super::schema::{check_gateway, check_version};
 use super::statements::lockout_from;
 use super::value::{Row, Value};
 use super::{Postgres, count, import, server, statement};
@@ -68,6 +69,15 @@ impl LedgerQueries for Postgres {
             locked_out: first(locked_out, &[now.into()])?.count("count")?,
             oldest_open: first(open, &[])?.maybe_time("time of first sight")?,
         })
+    }
+
+    fn check_usable(&self) -> Result<(), LedgerError> {
+        let sql = "SELECT version, readable_from, gateway, pg_is_in_recovery() FROM mailsudo.ledger";
+        let mut row = self.one(sql, &[])?.row().ok_or(LedgerError::Corrupt("lack of a row in mailsudo.ledger"))?;
+        check_version(row.int("schema")?, row.int("schema")?)?;
+        check_gateway(&row.text("gateway")?, &self.terms.gateway)?;
+        // With one host in the URL, connecting does not ask.
+        if row.flag("state")? { Err(LedgerError::Unreachable("it is a standby".to_owned())) } else { Ok(()) }
     }
 
     fn health(&self) -> Result<Health, LedgerError> {

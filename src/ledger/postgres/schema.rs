@@ -58,10 +58,17 @@ pub(super) fn check_version(version: i64, readable_from: i64) -> Result<(), Ledg
     }
 }
 
+/// Whether a ledger of the gateway `found` is that of `gateway`.
+pub(super) fn check_gateway(found: &str, gateway: &str) -> Result<(), LedgerError> {
+    if found == gateway { Ok(()) } else { Err(LedgerError::OtherGateway(found.to_owned())) }
+}
+
 /// Makes an empty ledger for `gateway`, or leaves the one that is there. Returns whether it was made.
 pub(super) fn init(wire: &mut Wire, gateway: &str, watermark: Option<Timestamp>) -> Result<bool, LedgerError> {
     if version(wire)?.is_some() {
-        return Ok(false);
+        let row = wire.one("SELECT gateway FROM mailsudo.ledger", &[])?.row();
+        let found = row.ok_or(LedgerError::Corrupt("lack of a row in mailsudo.ledger"))?.text("gateway")?;
+        return check_gateway(&found, gateway).map(|()| false);
     }
     let encoding = wire.one("SELECT current_setting('server_encoding')", &[])?.row();
     if encoding.ok_or(LedgerError::Corrupt("answer"))?.text("encoding")? != "UTF8" {

@@ -15,7 +15,7 @@ use super::begin::{BEGIN, BEGIN_TRANSACTION, Begun, PATIENT};
 use super::chain::{self, NewEvent};
 use super::count::{self, Added};
 use super::record::record_of;
-use super::schema::check_version;
+use super::schema::{check_gateway, check_version};
 use super::session::Session;
 use super::statements::{SET_LOCKOUT, lockout_values, recognised};
 use super::terms::Terms;
@@ -114,9 +114,7 @@ impl PostgresTransaction {
     /// Whether it is this gateway's ledger, of a schema that this mailsudo can use, on a server that is known.
     fn check(&mut self) -> Result<(), LedgerError> {
         check_version(self.begun.version, self.begun.readable_from)?;
-        if self.begun.gateway != self.terms.gateway {
-            return Err(LedgerError::OtherGateway(self.begun.gateway.clone()));
-        }
+        check_gateway(&self.begun.gateway, &self.terms.gateway)?;
         if self.terms.synchronous == Synchronous::Require && self.begun.standbys.is_empty() {
             return Err(LedgerError::Asynchronous);
         }

@@ -107,7 +107,10 @@ impl From<Fault> for LedgerError {
             Fault::Server(said) if ["42P01", "3F000"].contains(&said.code.as_str()) => Self::NotMade,
             Fault::Server(said) => {
                 let remedy = match said.code.as_str() {
-                    "42501" => format!("; to grant the role of [ledger] url what it needs: {}", Call::InitLedger),
+                    "42501" => format!(
+                        "; as the role that owns the database, grant that of [ledger] url what it needs: {} --owner-url URL",
+                        Call::InitLedger
+                    ),
                     "25006" => ": the server is a standby".to_owned(),
                     "55P03" => ": other transactions take too long".to_owned(),
                     _ => String::new(),
