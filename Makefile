@@ -26,7 +26,7 @@ debug-program = $$($(test-program) --quiet --message-format json | sed -n 's|.*"
 .DEFAULT_GOAL := build
 .PHONY: help toolchain demo build man check lint deny page test test-unit test-page test-system soak soak-chaos setup-soak fuzz bench install
 .PHONY: functions
-.PHONY: test-cluster uninstall auditable deb rpm sbom release test-packages test-platforms test-reproducible coverage mutants setup clean
+.PHONY: test-cluster test-cluster-short uninstall auditable deb rpm sbom release test-packages test-platforms test-reproducible coverage mutants setup clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -75,7 +75,7 @@ deny: ## Licences, bans and sources of all dependencies (installs cargo-deny if 
 page: ## Build the users' page (page/built.html, which is committed) after a change in page/
 	node page/build.mjs
 
-test: toolchain setup test-unit test-page test-system ## Set up what the tests need (asks before it installs packages), and run every one
+test: toolchain setup test-unit test-page test-system test-cluster-short ## Set up what the tests need (asks before it installs packages), and run every one
 
 setup: ## Install the Debian packages that the tests need, after asking (MAILSUDO_INSTALL=yes: without)
 	@tests/setup
@@ -94,6 +94,11 @@ test-system: ## The real Postfix, sudo, sudo-rs and rsyslog around the program, 
 
 test-cluster: build ## Three PostgreSQL servers with Patroni, two mail servers; the primary is killed, cut off and stopped (as root)
 	@tests/cluster/run "$$(cat $(built))"
+
+# With the program that `make test-system` has built, in the same folder and with its list of dependencies: nothing is built anew.
+test-cluster-short: export CARGO_TARGET_DIR = $(CURDIR)/target
+test-cluster-short: auditable build ## What `make test` has of it: the primary is killed, and stopped
+	@tests/cluster/run "$$(cat $(built))" short
 
 soak: setup setup-soak ## What takes longer than `make test` should: each says what it tried and what it found (hours)
 	MAILSUDO_SOAK=1 $(CARGO) test --locked --test crash -- --nocapture
@@ -193,7 +198,7 @@ uninstall: ## Remove what `make install` installed; configuration, secrets, ledg
 	rm -rf $(sharedir) $(docdir)
 
 # What is published names its dependencies itself: scanners read the list from the program (section .dep-v0).
-deb rpm: audited = auditable
+deb rpm test-cluster-short: audited = auditable
 
 auditable:
 	@$(CARGO) auditable --version >/dev/null 2>&1 || (cd / && $(CARGO) install cargo-auditable --locked)

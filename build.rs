@@ -10,6 +10,9 @@ use std::path::Path;
 /// `-z pack-relative-relocs` needs it: glibc reads relocations in RELR form since then.
 const RELR: (u32, u32) = (2, 36);
 
+/// A function of glibc's that costs each start more than it gives.
+const STACK: &str = "src/system/stack.c";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // In which order the functions stand: .cargo/linker reads it, of which Cargo does not know.
@@ -40,6 +43,11 @@ fn main() {
     // take a bitmap of some kilobytes and a fraction of the instructions.
     if glibc() >= Some(RELR) {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+    // As an object, not as a library: it must stand before glibc's own function of that name.
+    println!("cargo::rerun-if-changed={STACK}");
+    for object in cc::Build::new().file(STACK).cargo_metadata(false).compile_intermediates() {
+        println!("cargo::rustc-link-arg-bins={}", object.display());
     }
 }
 

@@ -11,6 +11,12 @@ WAYS = {
     "mailsudopool": "PostgreSQL, pgbouncer on the same host",
     "mailsudotls": "PostgreSQL, TLS and password",
 }
+# The least that such a ledger can cost: the floor of an executed request (bench/rivals/floor.c) with its records there.
+FLOORS = {
+    "floor": "floor, records in a file",
+    "floorpg": "floor, records in PostgreSQL, Unix socket",
+    "floorpool": "floor, records in PostgreSQL, pgbouncer",
+}
 LEAST = 0.85
 
 
@@ -31,13 +37,26 @@ def targets(measures):
         yield Target(f"growth with rows in PostgreSQL, in {what}", "≤ 5 %", f"{100 * more:.1f} %", more <= 0.05, at == 1)
 
 
+def reachable(measures, floor):
+    """The part of SQLite's rate that mailsudo could reach if its ledger cost no more than that floor's: what it does besides takes
+    as long as it takes SQLite's floor longer. For each concurrency, the median of the rounds."""
+    found = []
+    for most in CONCURRENCIES:
+        names = ["mailsudo", "floor", floor]
+        rounds = zip(*[queue(measures)["queue"][f"sudo {name}-sudo {most}"] for name in names], strict=True)
+        found.append(statistics.median(1 / (1 + own * (1 / there - 1 / file)) for own, file, there in rounds))
+    return found
+
+
 def deliveries(measures):
     rows = []
-    for name, title in WAYS.items():
+    for name, title in (WAYS | FLOORS).items():
         rows.append([title, *[figure(rate(queue(measures), "sudo", f"{name}-sudo", most)) for most in CONCURRENCIES]])
     for name, title in list(WAYS.items())[1:]:
         each = ratios(queue(measures), f"sudo {name}-sudo", "sudo mailsudo-sudo")
         rows.append([f"{title}, against SQLite", *[f"{ratio:.2f}" for ratio in each]])
+    for name, way in [("floorpg", "mailsudopg"), ("floorpool", "mailsudopool")]:
+        rows.append([f"at most: {WAYS[way]}, against SQLite", *[f"{ratio:.2f}" for ratio in reachable(measures, name)]])
     return table(["executed with sudo: deliveries a second, at a time:", *CONCURRENCIES], rows)
 
 
@@ -58,14 +77,18 @@ def section(measures):
 PostgreSQL {measures["postgresql"]["version"]} with one synchronous standby on the same machine, both on the disk of the other ledgers.
 
 {deliveries(measures)}
+The floor checks nothing: it connects, inserts one row, and changes it after the run, each with a commit. The last rows are the
+most that mailsudo could reach: its ledger would cost no more than these two statements, and all else what it takes longer now, with
+SQLite, than the floor with a file.
+
 The same mail again costs a connection, one transaction that finds the request, and no run. So what it takes longer than with SQLite
 is the cost of connecting and logging in, mostly.
 
 {one_message(measures)}
 An executed request with so many in the ledger, without sudo and without sendmail: what it costs mailsudo, how many blocks the server
-reads or changes for it, and what it writes into its log. The blocks grow with the depth of the indices.
+reads or changes for it, and what it writes into its log (means of 100). The blocks grow with the depth of the indices.
 
 {curve}
-What an operator asks, with {growth["curve"][-1][0]:,} requests in PostgreSQL; medians, `ledger check` once:
+What an operator asks, with {growth["curve"][-1][0]:,} requests in PostgreSQL, on a host as in the table of SQLite; medians, `ledger check` once:
 
 {operators}"""

@@ -81,7 +81,7 @@ def takes_smtp(machine):
 def in_postgresql(machine, postfix, ways):
     """The ledger in PostgreSQL, beside that in SQLite in the same rounds."""
     machine.database = postgresql.Database(machine)
-    ways = {"mailsudo-sudo": ways["mailsudo-sudo"]} | postgresql.rivals(SENDMAIL)
+    ways = {name: ways[name] for name in ["mailsudo-sudo", "floor-sudo"]} | postgresql.rivals(SENDMAIL)
     sizes = [1000, 100_000] + ([] if QUICK else [1_000_000, 5_000_000])
 
     def executed(folder, user):

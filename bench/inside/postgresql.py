@@ -1,10 +1,12 @@
 """The ledger in PostgreSQL: a primary with one synchronous standby on this machine, pgbouncer before it, and gateways that
-use it. In: the machine. Out: folders of gateways whose ledgers can be reset, and what a delivery costs the server.
+use it; and the floor (bench/rivals/floor.c), which keeps its records there. In: the machine. Out: folders of gateways whose
+ledgers can be reset, and what a delivery costs the server.
 
 Data is on DISK, like every ledger here. The names are those of docs/several-gateways.md."""
 
 import os
 import pwd
+import shutil
 import signal
 import statistics
 import subprocess
@@ -12,8 +14,8 @@ import time
 from pathlib import Path
 
 import operators
-from machine import DISK, PROGRAM, run, until
-from users import twin, write
+from machine import COMMAND, DISK, FLOOR, PROGRAM, command_line, run, until
+from users import enrol, twin, write
 
 ACCOUNT = "postgres"
 SOCKETS = Path("/run/postgresql")
@@ -25,6 +27,8 @@ WAYS = {
     "mailsudotls": 'url = "postgresql://mailsudo@database/mailsudo?hostaddr=127.0.0.1'
     '&sslrootcert=/etc/mailsudo-pg/ca.pem"\npassword_file = "/etc/mailsudo-pg/password"\nsynchronous = "require"',
 }
+# The floor with its records in PostgreSQL: its name -> the server's port.
+FLOORS = {"floorpg": 5432, "floorpool": 6432}
 OWNER = "postgresql://mailsudo_owner@/mailsudo?host=/run/postgresql"
 FRESH = "/usr/local/libexec/fresh-database"
 SERVER = """\
@@ -57,6 +61,11 @@ EMPTY = """\
 TRUNCATE mailsudo.requests, mailsudo.locks, mailsudo.lockouts, mailsudo.events CASCADE;
 UPDATE mailsudo.ledger SET watermark = NULL;
 UPDATE mailsudo.counters SET value = 0;
+TRUNCATE floor;
+"""
+FLOOR_TABLE = """\
+CREATE TABLE floor (name text PRIMARY KEY, said text NOT NULL);
+GRANT SELECT, INSERT, UPDATE ON floor TO mailsudo;
 """
 CERTIFICATES = """\
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout ca.key -out ca.pem \
@@ -137,6 +146,11 @@ def folder(name):
 def gateway(name, ledger, machine, via="sudo"):
     """A gateway with the same users and commands as /etc/mailsudo."""
     twin("/etc/mailsudo", name)
+    configure(name, ledger, machine, via)
+
+
+def configure(name, ledger, machine, via):
+    """Writes a gateway's own file."""
     settings = f'gateway = "berlin"\naddress = "ops@example.com"\nmax_age = "12h"\n[ledger]\n{ledger}\n[execution]\nrun_via = "{via}"\n'
     write(f"{name}/mailsudo.toml", settings, 0o640, (0, machine.ids[1]))
 
@@ -158,6 +172,7 @@ class Database:
         write("/etc/mailsudo-pg/ca.pem", (HOME / "ca.pem").read_text())
         write("/etc/mailsudo-pg/password", "correct horse\n", 0o640, (0, machine.ids[1]))
         run(PROGRAM, "ledger", "init", "--config", folder("mailsudopg"), "--owner-url", OWNER)
+        self.primary.sql(FLOOR_TABLE)
         psql = f"exec /usr/bin/psql -Xq -v ON_ERROR_STOP=1 -h {SOCKETS} -U postgres -d mailsudo"
         write(FRESH, f"#!/bin/sh -e\n{psql} <<'END'\n{EMPTY}END\n", 0o755)
         self.forget()
@@ -176,9 +191,11 @@ class Database:
 
 def rivals(sendmail):
     """What pipe(8) runs, as in machine.rivals."""
-    return {
-        f"{name}-sudo": [PROGRAM, "deliver", "--config", folder(name), "--reply-via", sendmail] for name in WAYS
-    }
+    ways = {f"{name}-sudo": [PROGRAM, "deliver", "--config", folder(name), "--reply-via", sendmail] for name in WAYS}
+    for name, port in FLOORS.items():
+        place = f"postgresql:{SOCKETS}/.s.PGSQL.{port}"
+        ways[f"{name}-sudo"] = [FLOOR, place, sendmail, "u0@users.example", *command_line("sudo")]
+    return ways
 
 
 # Requests that are done with, none of them old enough to be pruned, each with one event of the audit chain.
@@ -198,6 +215,8 @@ CHECKPOINT;
 TOUCHED = """
 SELECT sum(heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit) FROM pg_statio_all_tables WHERE schemaname = 'mailsudo'
 """
+
+
 def growth(machine, sizes, count, say):
     """What an executed request costs the server with so many requests in the ledger: blocks that it reads or changes (of tables
     and indices), and bytes of its log; `count(folder, user)` delivers some and says the client's own instructions. Then the seconds
@@ -207,22 +226,29 @@ def growth(machine, sizes, count, say):
     quick = "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\nautovacuum = off"
     server = Server("rows", 5440, f"{quick}\nmax_wal_size = 8GB\nshared_buffers = 1GB")
     server.roles()
-    place = "/etc/mailsudo-rows-pg"
-    gateway(place, 'url = "postgresql:///mailsudo?host=/run/postgresql&port=5440"', machine, "direct")
+    place = "/srv/rows-pg"
+    users = machine.users[: (1 + SENDERS) * len(sizes)]
+    rows_gateway(place, users, machine, "direct")
     run(PROGRAM, "ledger", "init", "--config", place, "--owner-url", f"{OWNER}&port=5440")
     have, curve = 0, []
-    for turn, size in enumerate(sizes):
+    for size in sizes:
         say(f"growth: {size} rows in PostgreSQL")
         if size > have:
             base = server.sql("SELECT coalesce(max(number), 0) FROM mailsudo.events")
             server.sql("SET synchronous_commit = off;" + ROWS.format(first=have, last=size, now=int(time.time()), base=int(base) - have))
             have = size
         server.sql("UPDATE mailsudo.ledger SET watermark = NULL")
-        count(place, machine.users[2 * turn])
+        # They come first: what is read for the first time is not counted with the rest.
+        instructions = count(place, users.pop())
         before = touched(server)
-        instructions = count(place, machine.users[2 * turn + 1])
+        delivered = [deliver(machine, place, users.pop()) for _ in range(SENDERS)]
         blocks, log = (after - once for after, once in zip(touched(server), before, strict=True))
-        curve.append([size, instructions, round(blocks / TIMES), round(log / TIMES)])
+        curve.append([size, instructions, round(blocks / sum(delivered)), round(log / sum(delivered))])
+    # The host as operators.py has it, a gateway with few users that uses sudo: `check` reads the secrets of all gateways beside it,
+    # and of those that Postfix knows. The others of this file have done their part.
+    for other in [place, *map(folder, WAYS)]:
+        shutil.rmtree(other)
+    rows_gateway(place, machine.users[: len(sizes)], machine, "sudo")
     seconds = {}
     for words in [*operators.COMMANDS, ["ledger", "check"]]:
         name = " ".join(words)
@@ -233,8 +259,29 @@ def growth(machine, sizes, count, say):
     return {"curve": curve, "operators": seconds}
 
 
-# How many requests `count` delivers.
+def rows_gateway(place, users, machine, via):
+    """A gateway beside that of SQLite's rows."""
+    write(f"{place}/commands.d/nothing.toml", COMMAND.format(name="nothing", program="/usr/bin/true", role="web"))
+    enrol(users, place, f"{place}-rival", machine.ids[1])
+    configure(place, 'url = "postgresql:///mailsudo?host=/run/postgresql&port=5440"', machine, via)
+
+
+# How many requests each user sends, and how many users, of which what the server does is counted. Now and then an index's page is
+# split, and its half is a record of some 4 KB in the log: with a few requests, one more or less would look like growth.
 TIMES = 4
+SENDERS = 25
+
+
+def deliver(machine, folder, user):
+    """Delivers requests of a user, and says how many. Each has a code of its own."""
+    now = int(time.time())
+    for turn in range(-TIMES, 0):
+        mail = user.mail(user.block("nothing", now + 30 * turn))
+        words = machine.as_service(PROGRAM, "deliver", "--config", folder)
+        done = subprocess.run(words, input=mail, capture_output=True, cwd="/", check=False)
+        if done.returncode != 0 or b"result: exit-0" not in done.stdout:
+            raise SystemExit(f"bench: a request was not executed: exit {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}")
+    return TIMES
 
 
 def touched(server):

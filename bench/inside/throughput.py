@@ -4,7 +4,7 @@ that grows slower or faster does so for all alike."""
 
 import time
 
-from postgresql import WAYS as DATABASES
+from postgresql import FLOORS, WAYS
 from postfix import CONCURRENCIES
 from users import JUNK, forged
 
@@ -15,7 +15,7 @@ RUN_VIA = ["open", "sudo"]
 # How many mails of a kind are executed in a batch at each concurrency, and what part of a batch a program gets: so that
 # each takes about as long, and no batch is over before it is under way.
 EXECUTED = {1: 60, 2: 120, 8: 240, 32: 320}
-SHARES = {"true": 1, "mailsudo": 1, "floor": 1, "procmail": 0.25, "shell": 0.25, "python": 0.15} | dict.fromkeys(DATABASES, 1)
+SHARES = {"true": 1, "mailsudo": 1, "floor": 1, "procmail": 0.25, "shell": 0.25, "python": 0.15} | dict.fromkeys([*WAYS, *FLOORS], 1)
 
 
 def contests(rivals):

@@ -6,6 +6,10 @@
  * `mailsudo begin`) and keeps its output; appends and fsyncs again; sends a reply to ADDRESS by TRANSPORT: `-` prints it,
  * `smtp:PORT` speaks SMTP to 127.0.0.1, anything else is the path of a sendmail(1). It checks nothing and logs nothing:
  * every sender may run everything. Exit status 0, or 75 if a step fails.
+ *
+ * With `postgresql:SOCKET` as LOG it keeps its two records in PostgreSQL instead, as little as that can be: it connects to
+ * that socket, inserts one row, and changes it after the run. Each is one statement that commits. It makes sure of nothing
+ * that the server says beyond that it was done.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -13,14 +17,19 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char output[1 << 16], reply[1 << 17];
+/* When the process was started: it tells its row from that of another process with the same id. */
+static long long monotonic;
 
 static void need(int fine) {
     if (!fine) _exit(75);
@@ -37,6 +46,49 @@ static void record(const char *log, const char *line) {
     put(file, line);
     need(fsync(file) == 0);
     close(file);
+}
+
+/* Sends a message of PostgreSQL's protocol (PostgreSQL manual, "Message Formats"), and reads up to ReadyForQuery. */
+static void exchange(int server, char type, const char *body, size_t length) {
+    char message[512], got[1 << 14];
+    size_t at = 0, have = 0, used = 0;
+    uint32_t size = htonl(length + 4);
+    need(length < sizeof message - 5);
+    if (type != '\0') message[at++] = type;
+    memcpy(message + at, &size, 4);
+    memcpy(message + at + 4, body, length);
+    need(write(server, message, at + 4 + length) == (ssize_t)(at + 4 + length));
+    for (;;) {
+        while (have - used >= 5) {
+            memcpy(&size, got + used + 1, 4);
+            size = ntohl(size) + 1;
+            if (have - used < size) break;
+            need(got[used] != 'E');
+            if (got[used] == 'Z') return;
+            used += size;
+        }
+        need(have < sizeof got);
+        ssize_t more = read(server, got + have, sizeof got - have);
+        need(more > 0);
+        have += more;
+    }
+}
+
+static int log_in(const char *path) {
+    static const char startup[] = "\0\3\0\0user\0mailsudo\0database\0mailsudo\0";
+    struct sockaddr_un place = {.sun_family = AF_UNIX};
+    int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(place.sun_path, sizeof place.sun_path, "%s", path);
+    need(connect(server, (struct sockaddr *)&place, sizeof place) == 0);
+    exchange(server, '\0', startup, sizeof startup);
+    return server;
+}
+
+static void statement(int server, const char *form) {
+    char text[256];
+    /* No other process of this host has this name while the row is written. */
+    snprintf(text, sizeof text, form, (long)getpid(), monotonic);
+    exchange(server, 'Q', text, strlen(text) + 1);
 }
 
 /* Starts PROGRAM with one end of a pipe as its standard input or output, and returns the other end. */
@@ -109,14 +161,27 @@ int main(int argc, char **argv) {
 
     while (read(STDIN_FILENO, reply, sizeof reply) > 0) {}
     need(chdir("/") == 0);
-    record(log, "started\n");
+    int server = strncmp(log, "postgresql:", 11) == 0 ? log_in(log + 11) : -1;
+    if (server < 0) {
+        record(log, "started\n");
+    } else {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        monotonic = now.tv_sec * 1000000000LL + now.tv_nsec;
+        statement(server, "INSERT INTO floor VALUES ('%ld %lld', 'started')");
+    }
 
     int from = start(argv + 4, 1, &child);
     ssize_t got;
     size_t kept = 0;
     while ((got = read(from, output + kept, sizeof output - 1 - kept)) > 0) kept += got;
     need(ended_well(child));
-    record(log, "finished\n");
+    if (server < 0) {
+        record(log, "finished\n");
+    } else {
+        statement(server, "UPDATE floor SET said = 'finished' WHERE name = '%ld %lld'");
+        need(write(server, "X\0\0\0\4", 5) == 5);
+    }
 
     /* Room for the end of the message by SMTP. */
     snprintf(reply, sizeof reply - 8, "From: <ops@example.com>\nTo: <%s>\nSubject: done\n\nDone.\n%s", address, output);

@@ -11,13 +11,20 @@ use crate::protocol::without_marks;
 
 impl Observer for Audit {
     fn require(&mut self, step: Step<'_>) -> Result<(), Deferral> {
-        line(&step).map_or(Ok(()), |line| Audit::require(self, line))
+        match (&step, line(&step)) {
+            // Most mails end with the next line, and nothing happens between the two.
+            (Step::Received(_), Some(line)) => self.postpone(&line),
+            (Step::MacVerified(verified), _) => {
+                self.flush()?;
+                self.identify(&verified.id(), verified.user());
+            }
+            (_, Some(line)) => Audit::require(self, line)?,
+            (_, None) => {}
+        }
+        Ok(())
     }
 
     fn note(&mut self, step: Step<'_>) {
-        if let Step::MacVerified(verified) = step {
-            self.identify(&verified.id(), verified.user());
-        }
         if let Some(line) = line(&step) {
             Audit::note(self, line);
         }

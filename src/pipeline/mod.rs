@@ -106,7 +106,7 @@ fn stages(
     message.wipe_texts();
     requests.iter().take(1).for_each(|request| observer.note(Step::Read(request)));
     let verified = authenticate::verify_mac(requests, gateway)?;
-    observer.note(Step::MacVerified(&verified));
+    observer.require(Step::MacVerified(&verified))?;
     let identified = authenticate::identify(verified, &message, envelope, gateway)?;
     message.wipe_raw();
     observer.note(Step::Identified(&identified));

@@ -1,5 +1,6 @@
 """Three database servers, by the recipe."""
 
+import http.client
 import json
 import urllib.request
 
@@ -42,6 +43,16 @@ class Server(Host):
         self.begin("etcd.log", *as_user("etcd", *etcd))
         self.begin("patroni.log", *as_user("postgres", "/usr/bin/patroni", PATRONI))
 
+    def view(self):
+        """What `patronictl list` shows, by this server: name -> (role, state, timeline). One that was cut off shows what was."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}:8008/cluster", timeout=2) as answer:
+                return {one["name"]: (one["role"], one["state"], one.get("timeline")) for one in json.load(answer)["members"]}
+        except (OSError, ValueError, http.client.HTTPException):
+            return {}
+
+    state = view
+
 
 class Cluster:
     def __init__(self):
@@ -51,30 +62,26 @@ class Cluster:
         words = self.leader().inside(*as_user("postgres", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1"))
         run(*words, input=recipe.ROLES, cwd="/")
 
-    def view(self, server):
-        """What `patronictl list` shows, by this server: name -> (role, state, timeline). One that was cut off shows what was."""
-        try:
-            with urllib.request.urlopen(f"http://{server.address}:8008/cluster", timeout=2) as answer:
-                return {one["name"]: (one["role"], one["state"], one.get("timeline")) for one in json.load(answer)["members"]}
-        except (OSError, ValueError):
-            return {}
-
     def leader(self, besides=None):
-        """The leader, as the servers see it `besides` one."""
+        """The leader, as the servers see it `besides` one. On a busy machine they do not answer each time."""
         asked = [server for server in self.servers if server is not besides]
-        names = {name for server in asked for name, (role, *_) in self.view(server).items() if role == "leader"}
-        return next(server for server in asked if server.name in names)
+
+        def seen():
+            names = {name for server in asked for name, (role, *_) in server.view().items() if role == "leader"}
+            return next((server for server in asked if server.name in names), None)
+
+        return until("a server that says who the leader is", seen)
 
     def is_whole(self):
         """All three show the same leader, a synchronous standby and a third, all running and on one timeline."""
-        views = [self.view(server) for server in self.servers]
+        views = [server.view() for server in self.servers]
         if len(views[0]) != 3 or any(view != views[0] for view in views):
             return False
         roles, states, timelines = map(set, zip(*views[0].values(), strict=True))
         return {"leader", "sync_standby"} <= roles and states <= {"running", "streaming"} and len(timelines) == 1
 
     def wait(self):
-        until("a leader and a synchronous standby", self.is_whole, timeout=240, every=1)
+        until("a leader, a synchronous standby and a third server that runs", self.is_whole, every=1)
 
     def sql(self, sql):
         """Asks the leader's ledger."""

@@ -113,6 +113,9 @@ class Gateway(Host):
     def queue(self):
         return self.run("postqueue", "-j")
 
+    def state(self):
+        return f"queue of Postfix:\n{self.queue()}"
+
 
 class Request:
     """One request, signed in the newest step of its user that no other has used."""

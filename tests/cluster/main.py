@@ -1,7 +1,7 @@
 """Three database servers and two mail servers: the recipe of docs/several-gateways.md, and what happens when the primary dies.
 
 Each request is delivered to both mail servers. MUST: each runs once, the queue becomes empty, each has at least one reply that says that it
-ran."""
+ran. When the primary of before is back, the ledger holds every request, and none runs again that is delivered again."""
 
 import collections
 import re
@@ -10,6 +10,7 @@ import socketserver
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 if not Path("/run/mailsudo-sandbox").exists():
@@ -18,7 +19,7 @@ if not Path("/run/mailsudo-sandbox").exists():
 import recipe
 from database import Cluster
 from gateway import RAN, Gateway, Request, User, install
-from nodes import HERE, network, until
+from nodes import HERE, Host, network, until
 
 SHORT = sys.argv[1:] == ["short"]
 BEGUN = time.monotonic()
@@ -63,15 +64,16 @@ def send(gateways, requests):
     """Delivers each to both mail servers, at once."""
 
     def to(gateway):
-        with smtplib.SMTP(gateway.address, 25, timeout=60) as server:
-            for request in requests:
-                server.sendmail(request.user.address, ["ops@example.com"], request.mail)
+        try:
+            with smtplib.SMTP(gateway.address, 25, timeout=300) as server:
+                for request in requests:
+                    server.sendmail(request.user.address, ["ops@example.com"], request.mail)
+        except (OSError, smtplib.SMTPException) as error:
+            raise SystemExit(f"cluster: Postfix on {gateway.name} took no mail: {error!r}") from error
 
-    threads = [threading.Thread(target=to, args=(gateway,)) for gateway in gateways]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        for sent in [pool.submit(to, gateway) for gateway in gateways]:
+            sent.result()
 
 
 def ran():
@@ -85,7 +87,7 @@ def settle(cluster, gateways, requests, what):
     def is_done():
         return not any(gateway.queue().strip() for gateway in gateways)
 
-    until(f"empty queues ({what})", is_done, timeout=400, every=1)
+    until(f"empty queues of Postfix ({what})", is_done, every=1)
     runs = ran()
     wrong = {which: runs[which] for which in asked if runs[which] > 1}
     if wrong:
@@ -101,10 +103,19 @@ def settle(cluster, gateways, requests, what):
     say(f"{what}: {len(asked)} requests on both: {len(asked) - len(lacking)} ran once, {len(unknown)} outcomes unknown, all answered")
 
 
+def remembered(cluster, gateways, requests, asked, what):
+    """Nothing was lost: the ledger holds as many requests as were sent ever, and those that are delivered once more do not run again."""
+    held = int(cluster.sql("SELECT count(*) FROM mailsudo.requests"))
+    if held != asked:
+        raise SystemExit(f"cluster: {what}: the ledger holds {held} of {asked} requests")
+    send(gateways, requests)
+    settle(cluster, gateways, requests, f"{what}, delivered once more")
+
+
 def first_served(gateways, users, number, since):
     """Sends one request each second until one runs; the seconds from `since`."""
     sent = []
-    while True:
+    while time.monotonic() - since < 600:
         request = Request(users[number % 20], 10_000 + number)
         sent.append(request)
         send(gateways, [request])
@@ -114,6 +125,7 @@ def first_served(gateways, users, number, since):
             if any(ran()[one.which] for one in sent):
                 return time.monotonic() - since, sent, number
             time.sleep(0.05)
+    raise SystemExit("cluster: waited 600 s in vain for a request that runs")
 
 
 def main():
@@ -135,23 +147,23 @@ def main():
     cluster.sql("UPDATE mailsudo.ledger SET watermark = 0")
 
     count = 0
-    many = 60 if SHORT else 200
-    requests = [Request(users[number % 20], number) for number in range(many)]
+    requests = [Request(users[number % 20], number) for number in range(200)]
+    asked = len(requests)
     send(gateways, requests)
-    settle(cluster, gateways, requests, f"{many} mails to both at once")
+    settle(cluster, gateways, requests, "200 mails to both at once")
 
     ways = [("killed", lambda host: host.kill(), None)]
     if not SHORT:
         ways.append(("cut off", lambda host: host.cut(True), lambda host: host.cut(False)))
-        ways.append(("stopped", lambda host: host.stop(True), lambda host: host.stop(False)))
+    ways.append(("stopped", lambda host: host.stop(True), lambda host: host.stop(False)))
     for way, harm, mend in ways:
         leader = cluster.leader()
         before = [Request(users[number % 20], 1000 * (count + 1) + number) for number in range(20)]
-        feeder = threading.Thread(target=send, args=(gateways, before))
-        feeder.start()
-        harm(leader)
-        since = time.monotonic()
-        feeder.join()
+        with ThreadPoolExecutor() as pool:
+            feeder = pool.submit(send, gateways, before)
+            harm(leader)
+            since = time.monotonic()
+            feeder.result()
         seconds, sent, _ = first_served(gateways, users, 200 * count, since)
         say(f"the primary {leader.name} is {way}: the next request is served after {seconds:.1f} s, by {cluster.leader(leader).name}")
         for gateway in gateways:
@@ -163,6 +175,8 @@ def main():
             leader.start()
             leader.serve()
         cluster.wait()
+        asked += len(before + sent)
+        remembered(cluster, gateways, before + sent, asked, f"primary {way} and back")
         count += 1
     lost = cluster.sql("SELECT lost_until IS NULL FROM mailsudo.ledger")
     if lost != "t":
@@ -173,15 +187,21 @@ def main():
     say(f"{sum(ran().values())} runs, each once")
 
 
-def logs():
-    """The last lines of each daemon, for who looks why the test failed."""
+def report(hosts):
+    """For who looks why the test failed: what each host says of itself, and the last lines of each daemon."""
+    for host in hosts:
+        try:
+            state = host.state()
+        except SystemExit as error:
+            state = str(error)
+        print(f"== {host.name}: {state}", file=sys.stderr)
     for log in [*Path("/srv/cluster").glob("*/*.log"), *Path("/srv/cluster").glob("mx*/var-log/postfix.log"), Path("/srv/syslog")]:
         if log.exists():
-            print(f"== {log}", *log.read_text(errors="replace").splitlines()[-25:], sep="\n", file=sys.stderr)
+            print(f"== {log}", *log.read_text(errors="replace").splitlines()[-60:], sep="\n", file=sys.stderr)
 
 
 try:
     main()
-except BaseException:
-    logs()
+except (Exception, SystemExit):
+    report(Host.all)
     raise

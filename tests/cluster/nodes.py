@@ -17,12 +17,18 @@ def run(*words, **options):
     return done.stdout
 
 
-def until(what, holds, timeout=120, every=0.2):
-    deadline = time.monotonic() + timeout
-    while not holds():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"cluster: waited in vain for {what}")
+def until(what, holds, timeout=600, every=0.2):
+    """What `holds` gives, as soon as it gives something. The timeout ends a test that would never end: nothing is to be that slow."""
+    begun = said = time.monotonic()
+    while not (found := holds()):
+        now = time.monotonic()
+        if now - begun > timeout:
+            raise SystemExit(f"cluster: waited {timeout} s in vain for {what}")
+        if now - said > 30:
+            print(f"cluster: waiting for {what}", flush=True)
+            said = now
         time.sleep(every)
+    return found
 
 
 def write(path, text, mode=0o644):
@@ -41,6 +47,8 @@ def network():
 class Host:
     """A host, with folders that no other sees."""
 
+    all = []
+
     def __init__(self, name, address, folders):
         self.name, self.address, self.folders = name, address, folders
         run("ip", "netns", "add", name)
@@ -49,6 +57,7 @@ class Host:
         for words in [["addr", "add", f"{address}/24", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]]:
             run("ip", "-n", name, *words)
         self.disk = Path("/srv/cluster") / name
+        self.all.append(self)
         self.start()
 
     def start(self):

@@ -26,6 +26,7 @@ fn a_syslogd_that_takes_no_connection_defers() {
         test_gateway.write("mailsudo.toml", 0o644, &settings);
         log_to(&test_gateway, name);
         assert_eq!(test_gateway.deliver(&request).deferred, Some("syslog"), "{name}");
+        assert_eq!(test_gateway.deliver("Subject: hello\n\nhello\n").deferred, Some("syslog"), "no request, {name}");
     }
     assert_eq!((test_gateway.recorded(), test_gateway.runs().len()), ((0, 0), 0));
     test_gateway.write("mailsudo.toml", 0o644, &settings);

@@ -26,6 +26,24 @@ fn the_program_needs_no_shared_library() {
     assert!(!said.contains("(NEEDED)") && !said.contains("INTERP"), "{said}");
 }
 
+/// Before `main`, Rust asks where the stack ends, and glibc reads /proc/self/maps for it
+/// (docs/decisions/0061-the-start-does-not-look-for-the-end-of-the-stack.md).
+#[test]
+fn the_start_reads_no_memory_map() {
+    let opened = |program: &str, argument: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let trace = folder.path().join("trace");
+        let mut strace = Command::new("strace");
+        let strace = strace.args(["-e", "trace=open,openat", "-o"]).arg(&trace);
+        let status = strace.args([program, argument]).stdout(Stdio::null()).status().expect("strace (package strace)");
+        assert!(status.success());
+        fs::read_to_string(trace).expect("the calls")
+    };
+    assert!(opened("cat", "/proc/self/maps").contains("/proc/self/maps"), "strace shows what is opened");
+    let opened = opened(env!("CARGO_BIN_EXE_mailsudo"), "--version");
+    assert!(!opened.contains("/proc/"), "{opened}");
+}
+
 #[test]
 fn a_request_is_signed_delivered_answered_and_verified() {
     let test_gateway = CliGateway::new();

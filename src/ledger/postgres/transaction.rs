@@ -1,8 +1,8 @@
 //! One request's transaction. It locks the one row of mailsudo.ledger, so transactions exclude each other from the
 //! first read on. In: a connection. Out: a commit that is proven, or an error.
 //!
-//! Three round trips as a rule: its begin; the changed record, the counters, the event and COMMIT together; the reading
-//! back (docs/decisions/0054).
+//! Two round trips as a rule: its begin; the changed record, the counters, the event and COMMIT together, and the
+//! reading back, which is sent with them and which the server begins after the commit (docs/decisions/0054, 0058).
 //!
 //! MUST: a commit counts when the answer is COMMIT, no warning came with it, and the row that is read back has this
 //! delivery's token (docs/decisions/0038).
@@ -21,7 +21,7 @@ use super::statements::{SET_LOCKOUT, lockout_values, recognised};
 use super::terms::Terms;
 use super::unwritten::Unwritten;
 use super::value::{Row, Value};
-use super::wire::{Answer, Fault, Statement, statement};
+use super::wire::{Answer, Fault, Statement, Wire, statement};
 use crate::config::Synchronous;
 use crate::error::Reason;
 use crate::ledger::{
@@ -29,6 +29,11 @@ use crate::ledger::{
 };
 use crate::limits::{CLOCKS, HOLD_MARGIN, KILL_AFTER, SUDO_START, UNLOCK};
 use crate::protocol::{RequestId, Timestamp, UserName};
+
+/// What the record of the request `$1` says: its token and its count of writes; and for whom commits wait.
+const READ_BACK: &str = "SELECT mailsudo.read_back($1)";
+
+const READ_BACK_EVENT: &str = "SELECT head FROM mailsudo.events WHERE number = $1";
 
 /// An open transaction.
 pub(super) struct PostgresTransaction {
@@ -150,22 +155,30 @@ impl PostgresTransaction {
     }
 
     fn run(&self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, Fault> {
+        self.after_change(statements, Wire::run)?
+    }
+
+    /// Does `run` on the connection with these statements, after the change that was not sent yet.
+    fn after_change<T>(
+        &self,
+        statements: &[Statement<'_>],
+        run: impl FnOnce(&mut Wire, &[Statement<'_>]) -> T,
+    ) -> Result<T, Fault> {
         let unwritten = self.unwritten.take();
         let change = unwritten.as_ref().map(|unwritten| (unwritten, unwritten.sql(), unwritten.row()));
         let change = change.as_ref().map(|(unwritten, sql, row)| (sql, unwritten.values(row, &self.terms)));
         let change = change.as_ref().map(|(sql, values)| statement(sql, values));
         let all: Vec<_> = change.into_iter().chain(statements.iter().copied()).collect();
-        self.open.session.borrow_mut().wire()?.run(&all)
+        Ok(run(self.open.session.borrow_mut().wire()?, &all))
     }
 
     fn first(&self, sql: &str, values: &[Value<'_>]) -> Result<Row, LedgerError> {
         self.one(sql, values)?.row().ok_or(LedgerError::Corrupt("answer"))
     }
 
-    /// Reads back an event that was committed without a change of a request.
-    fn read_back_event(&self, event: &NewEvent) -> Result<(), LedgerError> {
-        let sql = "SELECT head FROM mailsudo.events WHERE number = $1";
-        let found = self.one(sql, &[event.number().into()])?.row();
+    /// Whether an event was committed, without a change of a request.
+    fn read_back_event(found: Result<Vec<Answer>, Fault>, event: &NewEvent) -> Result<(), LedgerError> {
+        let found = found?.pop().and_then(Answer::row);
         match found.map(|mut row| row.bytes("head")).transpose()? {
             Some(head) if head.as_ref() == event.point().head.as_bytes() => Ok(()),
             _ => Err(LedgerError::Unproven("the event could not be read back".to_owned())),
@@ -177,12 +190,11 @@ impl PostgresTransaction {
         self.unwritten.replace(Some(change));
     }
 
-    /// Reads back what was committed.
-    fn read_back(&self, written: i64) -> Result<(), LedgerError> {
-        let sql = "SELECT mailsudo.read_back($1)";
+    /// Whether what was read back is what was committed.
+    fn read_back(&self, found: Result<Vec<Answer>, Fault>, written: i64) -> Result<(), LedgerError> {
         let unread = |what: String| LedgerError::Unproven(format!("the row could not be read back: {what}"));
-        let id = self.id.as_bytes().as_slice();
-        let answer = self.one(sql, &[id.into()]).map_err(|fault| unread(LedgerError::from(fault).to_string()))?;
+        let answer = found.map_err(|fault| unread(LedgerError::from(fault).to_string()))?.pop();
+        let answer = answer.ok_or(LedgerError::Corrupt("answer"))?;
         let row = answer.returned()?.and_then(|mut found| found.part(3));
         let mut row = row.ok_or_else(|| unread("it is not there".to_owned()))?;
         if row.bytes("token")?.as_ref() != self.terms.token || row.int("count of writes")? != written {
@@ -310,18 +322,27 @@ impl Transaction for PostgresTransaction {
         let counted = count_values.iter().map(|values| statement(count::ADD, values));
         let chained = event_values.iter().map(|values| statement(chain::INSERT, values));
         let statements: Vec<_> = counted.chain(chained).chain([statement("COMMIT", &[])]).collect();
+        let to_read = match (self.written, &event) {
+            (Some(_), _) => Some((READ_BACK, [self.id.as_bytes().as_slice().into()])),
+            (None, Some(event)) => Some((READ_BACK_EVENT, [event.number().into()])),
+            (None, None) => None,
+        };
+        let to_read = to_read.as_ref().map(|(sql, values)| [statement(sql, values)]);
         self.open.session.borrow_mut().take_warnings();
         // Whatever goes wrong from here on: the commit may have been done.
         self.open.is_open = false;
-        let answered = self.run(&statements);
+        let (answered, found) = self.after_change(&statements, |wire, all| match &to_read {
+            Some(to_read) => wire.run_both(all, to_read),
+            None => (wire.run(all), Ok(Vec::new())),
+        })?;
         self.open.is_open = matches!(answered, Err(Fault::Server(_)));
         if let Some(warning) = self.open.session.borrow_mut().take_warnings().pop() {
             return Err(LedgerError::Unproven(format!("PostgreSQL warns: {}", warning.message)));
         }
         let answer = answered?.pop().map(|answer| answer.tag).unwrap_or_default();
         match (answer.as_str(), self.written, event) {
-            ("COMMIT", Some(written), _) => self.read_back(written),
-            ("COMMIT", None, Some(event)) => self.read_back_event(&event),
+            ("COMMIT", Some(written), _) => self.read_back(found, written),
+            ("COMMIT", None, Some(event)) => Self::read_back_event(found, &event),
             ("COMMIT", None, None) => Ok(()),
             (other, ..) => Err(LedgerError::Unproven(format!("PostgreSQL answers {other}"))),
         }

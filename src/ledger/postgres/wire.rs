@@ -150,16 +150,28 @@ impl Wire {
     /// or ends a longer one. The server skips those that follow a failed one.
     pub(super) fn run(&mut self, statements: &[Statement<'_>]) -> Result<Vec<Answer>, Fault> {
         let mut out = BytesMut::new();
-        for statement in statements {
-            let values = statement.values;
-            frontend::parse("", statement.sql, values.iter().map(|value| value.oid()), &mut out)?;
-            let put = |value: &Value<'_>, out: &mut BytesMut| Ok(value.put(out));
-            frontend::bind("", "", [1], values, put, [1], &mut out)
-                .map_err(|_| Fault::Lost("a value is too large".to_owned()))?;
-            frontend::execute("", 0, &mut out)?;
-        }
-        frontend::sync(&mut out);
+        put(statements, &mut out)?;
         self.exchange(&out)
+    }
+
+    /// As [`run`](Self::run) for `first` and then for `second`, but sends both at once. The server begins with `second`
+    /// when it has ended `first`, whatever became of that; a pooler may give it to another session of the same server,
+    /// then.
+    pub(super) fn run_both(
+        &mut self,
+        first: &[Statement<'_>],
+        second: &[Statement<'_>],
+    ) -> (Result<Vec<Answer>, Fault>, Result<Vec<Answer>, Fault>) {
+        let mut out = BytesMut::new();
+        let answered = match put(first, &mut out).and_then(|()| put(second, &mut out)) {
+            Ok(()) => self.exchange(&out),
+            Err(fault) => Err(fault),
+        };
+        let ended = || Fault::Lost("it had ended before".to_owned());
+        match answered {
+            lost @ Err(Fault::Lost(_)) => (lost, Err(ended())),
+            answered => (answered, self.exchange(&[])),
+        }
     }
 
     /// Runs one statement.
@@ -249,6 +261,20 @@ impl Wire {
         self.inbox.extend_from_slice(buffer.get(..read).unwrap_or_default());
         Ok(())
     }
+}
+
+/// Writes the messages for the statements, up to the Sync that ends them.
+fn put(statements: &[Statement<'_>], out: &mut BytesMut) -> Result<(), Fault> {
+    for statement in statements {
+        let values = statement.values;
+        frontend::parse("", statement.sql, values.iter().map(|value| value.oid()), out)?;
+        let put = |value: &Value<'_>, out: &mut BytesMut| Ok(value.put(out));
+        frontend::bind("", "", [1], values, put, [1], out)
+            .map_err(|_| Fault::Lost("a value is too large".to_owned()))?;
+        frontend::execute("", 0, out)?;
+    }
+    frontend::sync(out);
+    Ok(())
 }
 
 impl Drop for Wire {
