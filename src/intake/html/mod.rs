@@ -142,6 +142,9 @@ mod tests {
             ("a < b", "a < b"),
             ("<style>x: 1</style>a<script>b</script><!-- c -->", "a"),
             ("<span>a</span><b>b</b>", "ab"),
+            ("a<div>b", "a\nb"),
+            ("a <pre> b</pre> c", "a \n b\nc"),
+            ("<pre>a<b>b</b>  c<pre>  d</pre>  e</pre>f  g", "ab  c\n  d\n  e\nf g"),
             ("", ""),
         ] {
             assert_eq!(to_text(html), text, "{html}");
