@@ -9,8 +9,10 @@ CONCURRENCIES = [1, 2, 8, 32]
 MIB = 1 << 20
 
 
-# What a delivery is to cost, in million instructions, and what it may cost. performance-limits.md says why they are missed.
-INSTRUCTIONS = [("not a request", "junk", 0.20, 0.25), ("refused", "refused", 0.30, 0.45), ("executed", "sudo", 1.0, 1.0)]
+# What a delivery may cost, in million instructions. The ledger alone takes the goal of an executed request
+# (performance-limits.md); beside it stands what it must not exceed.
+INSTRUCTIONS = [("not a request", "junk", 0.20), ("refused", "refused", 0.30), ("executed", "sudo", 2.1)]
+EXECUTED_GOAL = 1.0
 
 
 class Target(NamedTuple):
@@ -69,10 +71,12 @@ def in_time(measures):
 
 def in_counts(measures):
     instructions = measures["instructions"]
-    for what, kind, goal, most in INSTRUCTIONS:
+    for what, kind, most in INSTRUCTIONS:
         count = instructions[kind] / 1e6
-        yield Target(f"instructions: {what}, goal", f"≤ {goal} million", f"{count:.3f} million", count <= goal, False)
         yield Target(f"instructions: {what}", f"≤ {most} million", f"{count:.3f} million", count <= most, True)
+    executed = instructions["sudo"] / 1e6
+    shown = f"{executed:.3f} million"
+    yield Target("instructions: executed, goal", f"≤ {EXECUTED_GOAL} million", shown, executed <= EXECUTED_GOAL, False)
     commits = measures["calls"]["sudo print"]["syncs_median"]
     yield Target("fsyncs of an executed request, checkpoints apart", "≤ 2", f"{commits:g}", commits <= 2, True)
     growth = measures["growth"]
