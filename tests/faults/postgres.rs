@@ -139,6 +139,21 @@ fn a_commit_that_cannot_be_read_back_is_no_commit() {
     }
 }
 
+/// The login, the lock, then for each of two transactions its begin, and its commit with what reads it back; and the end.
+/// One more asks who holds the command, which is exclusive.
+#[test]
+fn a_delivery_waits_for_no_answer_that_decides_nothing() {
+    let (mut test_gateway, database) = gateway(server());
+    // The first one also stores which server it is.
+    test_gateway.deliver(&test_gateway.request("count", &[]));
+    test_gateway.clock.forward(60);
+    let proxy = Proxy::new(&socket(server()), Cut::Before, "nothing is cut", 1);
+    set(&test_gateway, &format!("url = \"postgresql://{DELIVER}@/{database}?host={}\"", proxy.folder().display()));
+    let ended = test_gateway.deliver(&test_gateway.request("count", &[]));
+    assert!(ended.reply().contains("ok: count"), "{ended:?}");
+    assert_eq!(proxy.turns(), 1 + 1 + 2 * 2 + 1 + 1);
+}
+
 /// What may be sent twice is sent again on a new connection.
 #[test]
 fn a_connection_that_is_cut_elsewhere_is_made_anew() {

@@ -30,6 +30,8 @@ struct Plan {
     /// How many more of these groups pass.
     left: AtomicU32,
     is_done: AtomicBool,
+    /// How often clients have sent something that is answered, and waited.
+    turns: AtomicU32,
     server: PathBuf,
 }
 
@@ -44,7 +46,8 @@ impl Proxy {
         let folder = tempfile::tempdir().expect("a folder");
         let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).expect("a socket");
         let left = AtomicU32::new(nth);
-        let plan = Arc::new(Plan { cut, text, left, is_done: AtomicBool::new(false), server: server.to_owned() });
+        let (is_done, turns) = (AtomicBool::new(false), AtomicU32::new(0));
+        let plan = Arc::new(Plan { cut, text, left, is_done, turns, server: server.to_owned() });
         let its = Arc::clone(&plan);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -62,6 +65,11 @@ impl Proxy {
     /// Whether it has cut a connection.
     pub(crate) fn has_cut(&self) -> bool {
         self.plan.is_done.load(Ordering::SeqCst)
+    }
+
+    /// How many round trips clients have made. What a client sends at once is one, whatever it holds.
+    pub(crate) fn turns(&self) -> u32 {
+        self.plan.turns.load(Ordering::SeqCst)
     }
 }
 
@@ -101,6 +109,7 @@ impl Plan {
         let mut group = Vec::new();
         'all: while let Ok(read @ 1..) = client.read(&mut buffer) {
             messages.bytes.extend_from_slice(&buffer[..read]);
+            self.turns.fetch_add(u32::from(buffer[0] != b'X'), Ordering::SeqCst);
             while let Some(message) = messages.next() {
                 // A startup message begins with its length; that of all others follows their type.
                 let is_last = [0, b'S', b'Q', b'X'].contains(&message[0]);
