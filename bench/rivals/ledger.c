@@ -27,7 +27,7 @@ int sqlite3_step(sqlite3_stmt *);
 int sqlite3_reset(sqlite3_stmt *);
 
 enum { OK = 0, DONE = 101, READWRITE = 0x2, NOMUTEX = 0x8000, NOFOLLOW = 0x01000000, NO_CKPT_ON_CLOSE = 1006, ENABLE_QPSG = 1007 };
-/* As mailsudo has it (src/limits.rs). */
+/* As mailsudo has it (src/limits). */
 enum { WAL_PAGES = 100, TIMEOUT = 10000 };
 
 static sqlite3 *ledger;

@@ -146,7 +146,7 @@ fn record_change(gateway: &Gateway, change: &str) {
         .with(EventKey::Change, change)
         .with(EventKey::Config, gateway.digest().unwrap_or_default());
     if let Err(error) = open_ledger(gateway).and_then(|mut ledger| Ok(ledger.append(&event)?)) {
-        tell(format_args!("warning: it is done, and is not in the audit chain: {error:#}"));
+        tell(format_args!("warning: it is done, and may not be in the audit chain: {error:#}"));
     }
 }
 

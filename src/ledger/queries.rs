@@ -107,8 +107,8 @@ pub trait LedgerQueries: Ledger {
     fn list(&self, filter: &Filter, each: &mut dyn FnMut(Record) -> Result<(), LedgerError>)
     -> Result<(), LedgerError>;
 
-    /// Whether this is the gateway's own ledger, in a schema that this mailsudo can use. Deliveries ask it themselves, and
-    /// a file is asked when it is opened.
+    /// Whether this is the gateway's own ledger, in a schema that this mailsudo can use. Deliveries ask it themselves. A
+    /// file is asked for its schema when it is opened, and not whose it is.
     fn check_usable(&self) -> Result<(), LedgerError> {
         Ok(())
     }

@@ -51,6 +51,21 @@ fn a_copied_ledger_keeps_its_audit_chain() {
     whole(&cli, 6);
 }
 
+#[test]
+fn a_ledger_of_another_gateway_is_not_copied() {
+    let (cli, database) = (CliGateway::new(), server().database());
+    assert!(cli.run_with(&["deliver"], &cli.eml(&["say"])).out.contains("heard: nothing"));
+    let from = format!("sqlite:{}", cli.path("ledger/ledger.db").display());
+    let owner = server().url(OWNER, &database);
+    in_database(&cli, &database);
+    let settings = std::fs::read_to_string(cli.path("mailsudo.toml")).expect("the settings");
+    cli.write("mailsudo.toml", &settings.replacen("gateway = \"berlin\"", "gateway = \"paris\"", 1));
+    assert_eq!(cli.run(&["ledger", "init", "--owner-url", &owner]).status, 0);
+    let copied = cli.run(&["ledger", "copy", &from, &owner]);
+    assert!(copied.status == 1 && copied.err.contains("is the ledger of the gateway berlin"), "{}", copied.err);
+    assert_eq!(server().sql(&database, "SELECT count(*) FROM mailsudo.requests"), "0");
+}
+
 /// A ledger with a chain of its own keeps that, and says how many requests came without events.
 #[test]
 fn two_chains_are_not_mixed() {

@@ -146,9 +146,16 @@ fn no_command_works_on_a_ledger_that_is_anothers_or_newer_or_on_a_standby() {
         server.sql(&database, &format!("UPDATE mailsudo.ledger SET {sql}"));
         all_fail(wanted);
         fails(&["ledger", "init", "--owner-url", &owner], wanted);
+        fails(&["ledger", "migrate", "--owner-url", &owner], wanted);
     }
+    server.sql(&database, "UPDATE mailsudo.ledger SET version = 4, readable_from = 1");
+    fails(&["ledger", "init", "--owner-url", &owner], "ledger migrate");
     server.sql(&database, &format!("UPDATE mailsudo.ledger SET {own}"));
     assert_eq!(cli.run(&["ledger", "status"]).status, 0);
+    // The server warns of another collation at each login, which is about no commit.
+    server.sql(&database, "UPDATE pg_database SET datcollversion = '1' WHERE datname = current_database()");
+    let warned = cli.run(&["user", "disable", "alice"]);
+    assert!(warned.status == 0 && !warned.err.contains("audit chain"), "{}", warned.err);
     server.stop("fast");
     fs::write(server.folder.join("data/standby.signal"), "").expect("a file");
     server.start_again();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::check::count;
@@ -60,6 +60,11 @@ impl Copy {
         let password_file = self.owner_password_file.as_deref();
         let owner = Owner { url, password_file, settings: gateway.settings(), trusted };
         let mut target = crate::ledger::open_as(&owner)?;
+        if let Some(begins) = source.checkpoint()?
+            && begins.gateway != gateway.settings().gateway.as_str()
+        {
+            bail!("{} is the ledger of the gateway {}", self.from, begins.gateway);
+        }
         let health = source.health()?;
         if self.dry_run.is_all(&format!("{} would be copied to {}", count(health.requests, "request"), self.to))? {
             return Ok(ExitCode::SUCCESS);

@@ -95,6 +95,8 @@ fn login(
             return Err("it is a standby".to_owned());
         }
     }
+    // What a server warns of at a login, such as another version of a collation, is about no commit.
+    drop(wire.take_warnings());
     Ok(wire)
 }
 

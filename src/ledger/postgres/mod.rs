@@ -105,7 +105,7 @@ impl Postgres {
     pub(super) fn migrate(owner: &Owner<'_>) -> Result<(i64, i64), LedgerError> {
         let mut wire = as_owner(owner)?;
         wire.set_deadline(Instant::now() + DATABASE_MIGRATION);
-        let done = schema::migrate(&mut wire)?;
+        let done = schema::migrate(&mut wire, owner.settings.gateway.as_str())?;
         schema::grant(&mut wire, &deliver_role(owner.settings))?;
         Ok(done)
     }

@@ -63,12 +63,18 @@ pub(super) fn check_gateway(found: &str, gateway: &str) -> Result<(), LedgerErro
     if found == gateway { Ok(()) } else { Err(LedgerError::OtherGateway(found.to_owned())) }
 }
 
+/// Whether the ledger that is there is that of `gateway`.
+fn check_own(wire: &mut Wire, gateway: &str) -> Result<(), LedgerError> {
+    let row = wire.one("SELECT gateway FROM mailsudo.ledger", &[])?.row();
+    let found = row.ok_or(LedgerError::Corrupt("lack of a row in mailsudo.ledger"))?.text("gateway")?;
+    check_gateway(&found, gateway)
+}
+
 /// Makes an empty ledger for `gateway`, or leaves the one that is there. Returns whether it was made.
 pub(super) fn init(wire: &mut Wire, gateway: &str, watermark: Option<Timestamp>) -> Result<bool, LedgerError> {
-    if version(wire)?.is_some() {
-        let row = wire.one("SELECT gateway FROM mailsudo.ledger", &[])?.row();
-        let found = row.ok_or(LedgerError::Corrupt("lack of a row in mailsudo.ledger"))?.text("gateway")?;
-        return check_gateway(&found, gateway).map(|()| false);
+    if let Some(found) = version(wire)? {
+        check_own(wire, gateway)?;
+        return if found < SCHEMA { Err(LedgerError::Older(found)) } else { Ok(false) };
     }
     let encoding = wire.one("SELECT current_setting('server_encoding')", &[])?.row();
     if encoding.ok_or(LedgerError::Corrupt("answer"))?.text("encoding")? != "UTF8" {
@@ -87,11 +93,12 @@ pub(super) fn init(wire: &mut Wire, gateway: &str, watermark: Option<Timestamp>)
     Ok(true)
 }
 
-/// Brings the schema up to date. Returns the schema before and after.
-pub(super) fn migrate(wire: &mut Wire) -> Result<(i64, i64), LedgerError> {
+/// Brings the schema of the ledger of `gateway` up to date. Returns the schema before and after.
+pub(super) fn migrate(wire: &mut Wire, gateway: &str) -> Result<(i64, i64), LedgerError> {
     let Some(before) = version(wire)? else {
         return Err(LedgerError::NotMade);
     };
+    check_own(wire, gateway)?;
     let done = usize::try_from(before).map_err(|_| LedgerError::Corrupt("schema"))?;
     let missing = MIGRATIONS.get(done..).unwrap_or_default();
     if missing.is_empty() {
