@@ -25,6 +25,7 @@ pub struct Audit {
     queue_id: Option<String>,
     request: Option<String>,
     user: Option<String>,
+    may_wait: bool,
     postponed: Option<(Severity, String)>,
     lost: u32,
 }
@@ -32,10 +33,12 @@ pub struct Audit {
 impl Audit {
     /// The trail that `settings` configure. It connects when the first line is written.
     pub fn new(settings: &Settings, queue_id: Option<&OsStr>) -> Self {
-        match &settings.syslog.to {
-            LogTarget::Stderr => Self::to(Sink::Stderr, queue_id),
-            LogTarget::Socket(path) => Self::to(Sink::syslog(path, settings.syslog.facility), queue_id),
-        }
+        let sink = match &settings.syslog.to {
+            LogTarget::Stderr => Sink::Stderr,
+            LogTarget::Socket(path) => Sink::syslog(path, settings.syslog.facility),
+        };
+        // A program that decrypts is started before the next line.
+        Self { may_wait: !settings.decryption.has_key(), ..Self::to(sink, queue_id) }
     }
 
     /// The trail for when the settings themselves cannot be read: `/dev/log`, facility authpriv.
@@ -45,7 +48,7 @@ impl Audit {
 
     fn to(sink: Sink, queue_id: Option<&OsStr>) -> Self {
         let queue_id = queue_id.map(|id| id.to_string_lossy().into_owned());
-        Self { sink, queue_id, request: None, user: None, postponed: None, lost: 0 }
+        Self { sink, queue_id, request: None, user: None, may_wait: true, postponed: None, lost: 0 }
     }
 
     /// From here on every line has the request's short id and its user, both proven by the mac.
@@ -59,10 +62,18 @@ impl Audit {
         self.lost
     }
 
-    /// Keeps a line until the next one is written, or until [`Self::flush`]: two lines in a row wake the syslog daemon once
-    /// (docs/decisions/0062).
-    pub fn postpone(&mut self, line: &Line) {
-        self.postponed = Some((line.event.severity(), self.text(line)));
+    /// Keeps a line until the next one is written, or until [`Self::flush`]: two lines in a row often wake the syslog daemon
+    /// only once (docs/decisions/0062). Where anything may happen before that, writes it at once.
+    ///
+    /// # Errors
+    ///
+    /// A deferral: without a log nothing runs.
+    pub fn postpone(&mut self, line: Line) -> Result<(), Deferral> {
+        if !self.may_wait {
+            return self.require(line);
+        }
+        self.postponed = Some((line.event.severity(), self.text(&line)));
+        Ok(())
     }
 
     /// Writes the line that was kept, if there is one. It must be written before anything may happen.
@@ -133,22 +144,22 @@ mod tests {
             Some(line.split_once("]: ")?.1.to_owned())
         };
         let mut audit = Audit::to(Sink::syslog(&path, Facility::Auth), None);
-        audit.postpone(&Line::new(Event::Received).field("sender", "a"));
+        audit.postpone(Line::new(Event::Received).field("sender", "a")).expect("nothing is written yet");
         assert_eq!(said(), None);
         audit.note(Line::new(Event::Refused));
         assert_eq!(
             [said(), said(), said()].map(Option::unwrap_or_default),
             ["event=received sender=a", "event=refused", ""]
         );
-        audit.postpone(&Line::new(Event::Received));
+        audit.postpone(Line::new(Event::Received)).expect("nothing is written yet");
         audit.flush().expect("written");
         audit.flush().expect("nothing waits");
         assert_eq!([said(), said()].map(Option::unwrap_or_default), ["event=received", ""]);
         std::fs::remove_file(&path).expect("removed");
         let mut audit = Audit::to(Sink::syslog(&path, Facility::Auth), None);
-        audit.postpone(&Line::new(Event::Received));
+        audit.postpone(Line::new(Event::Received)).expect("nothing is written yet");
         assert!(audit.flush().is_err(), "without a log nothing runs");
-        audit.postpone(&Line::new(Event::Received));
+        audit.postpone(Line::new(Event::Received)).expect("nothing is written yet");
         assert!(audit.require(Line::new(Event::Refused)).is_err());
     }
 

@@ -4,7 +4,7 @@
 //! most others, to a sender that may be forged). It prints nothing, except the reply without `--reply-via`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -170,11 +170,20 @@ impl Deliver {
             clock: &SystemClock,
             timeouts: Timeouts::DEFAULT,
         };
-        let ended = pipeline::run(&context, &mut std::io::stdin().lock(), Mode::Deliver(&transport), &mut audit);
+        let ended = pipeline::run(&context, &mut StandardInput, Mode::Deliver(&transport), &mut audit);
         Ok(match ended {
             Ok(_) => ExitCode::SUCCESS,
             Err(deferral) => try_again(&deferral, Observer::lost(&audit) > 0),
         })
+    }
+}
+
+/// Standard input without std's buffer, in which a copy of the mail would stay after the mail is wiped.
+struct StandardInput;
+
+impl Read for StandardInput {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        Ok(rustix::io::read(rustix::stdio::stdin(), buffer)?)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use crate::remedy::Remedy;
 use crate::system::permissions::{Fault, Permissions};
 
@@ -62,6 +64,10 @@ pub enum Audience {
 
 /// What lets the account that runs this open a file or folder.
 fn to_open(path: &Path, audience: Audience) -> Remedy {
+    let above: Vec<_> = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).collect();
+    if let Some(closed) = above.into_iter().rev().find(|folder| access(*folder, Access::EXEC_OK).is_err()) {
+        return Remedy::Words(format!("put it into a folder that this uid may enter: {} is closed", closed.display()));
+    }
     match (audience, path.is_dir()) {
         (Audience::All, false) => Remedy::Chmod("0644", path.to_owned()),
         (Audience::All, true) => Remedy::Chmod("0755", path.to_owned()),

@@ -64,6 +64,11 @@ pub struct Decryption {
 }
 
 impl Decryption {
+    /// Whether the gateway can decrypt any message.
+    pub fn has_key(&self) -> bool {
+        [EncryptKind::Openpgp, EncryptKind::Smime].into_iter().any(|kind| self.files(kind).is_some())
+    }
+
     /// The files that a message of this kind needs; `None` where it cannot be decrypted.
     pub fn files(&self, kind: EncryptKind) -> Option<Vec<&Path>> {
         match kind {

@@ -112,9 +112,13 @@ impl Message {
 
     /// Wipes the message as it came, after a payload is found in it.
     pub fn wipe_raw(&mut self) {
-        // The buffer stays: what is allocated later would be cut out of it, piece by piece.
         self.raw.0.as_mut_slice().zeroize();
-        self.raw.0.clear();
+        // A small buffer stays: what is allocated later would be cut out of it, piece by piece.
+        if self.raw.0.capacity() > MESSAGE_BUFFER {
+            self.raw = Raw(Vec::new());
+        } else {
+            self.raw.0.clear();
+        }
     }
 }
 

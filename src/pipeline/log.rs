@@ -13,7 +13,7 @@ impl Observer for Audit {
     fn require(&mut self, step: Step<'_>) -> Result<(), Deferral> {
         match (&step, line(&step)) {
             // Most mails end with the next line, and nothing happens between the two.
-            (Step::Received(_), Some(line)) => self.postpone(&line),
+            (Step::Received(_), Some(line)) => self.postpone(line)?,
             (Step::MacVerified(verified), _) => {
                 self.flush()?;
                 self.identify(&verified.id(), verified.user());

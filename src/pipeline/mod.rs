@@ -81,14 +81,12 @@ pub fn run(
         Ok(()) => guarded(|| stages(context, mail, mode, observer)),
         Err(deferral) => Err(deferral.into()),
     };
-    match ended {
-        Ok(end) => Ok(end),
+    let logged = match ended {
+        Ok(end) => return Ok(end),
         Err(Stop::Refusal(refusal)) => observer.require(Step::Refused(&refusal, None)).map(|()| End::Refused),
-        Err(Stop::Deferral(deferral)) => {
-            observer.note(Step::Deferred(&deferral));
-            Err(deferral)
-        }
-    }
+        Err(Stop::Deferral(deferral)) => Err(deferral),
+    };
+    logged.inspect_err(|deferral| observer.note(Step::Deferred(deferral)))
 }
 
 fn stages(

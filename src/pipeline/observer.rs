@@ -88,7 +88,7 @@ pub enum Step<'s> {
 
 /// Gets each step of a message.
 pub trait Observer {
-    /// Gets a step that must be logged before anything else may happen.
+    /// Gets a step that must be logged before anything else may happen, with all steps before it.
     ///
     /// # Errors
     ///

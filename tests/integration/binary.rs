@@ -34,7 +34,7 @@ fn the_start_reads_no_memory_map() {
         let folder = tempfile::tempdir().expect("a folder");
         let trace = folder.path().join("trace");
         let mut strace = Command::new("strace");
-        let strace = strace.args(["-e", "trace=open,openat", "-o"]).arg(&trace);
+        let strace = strace.args(["-e", "trace=?open,openat", "-o"]).arg(&trace);
         let status = strace.args([program, argument]).stdout(Stdio::null()).status().expect("strace (package strace)");
         assert!(status.success());
         fs::read_to_string(trace).expect("the calls")
@@ -470,10 +470,12 @@ fn a_deferral_that_no_log_took_is_said_in_one_line() {
     let request = test_gateway.eml(&["say"]);
     let settings = fs::read_to_string(test_gateway.path("mailsudo.toml")).expect("the settings");
     test_gateway.write("mailsudo.toml", &settings.replace("to = \"stderr\"", "to = \"/nonexistent/log\""));
-    let said = test_gateway.run_with(&["deliver"], &request);
-    assert_eq!((said.status, said.out.as_str()), (75, ""));
-    assert!(said.err.starts_with("mailsudo: deferred (syslog): /nonexistent/log: "), "{}", said.err);
-    assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+    for mail in [request.as_str(), "Subject: no request\n\nhello\n"] {
+        let said = test_gateway.run_with(&["deliver"], mail);
+        assert_eq!((said.status, said.out.as_str()), (75, ""));
+        assert!(said.err.starts_with("mailsudo: deferred (syslog): /nonexistent/log: "), "{}", said.err);
+        assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+    }
     test_gateway.write("mailsudo.toml", &settings);
     assert_eq!(test_gateway.run_with(&["deliver"], &request).err.matches("deferred").count(), 0);
 }
@@ -515,6 +517,32 @@ fn a_file_that_the_caller_may_not_read_is_named_with_the_chmod() {
         let ended = explained();
         assert!(!format!("{}{}", ended.out, ended.err).contains(&named), "{name}: {}{}", ended.out, ended.err);
     }
+}
+
+/// A folder above that is closed is not opened to others: the file must be elsewhere.
+#[test]
+fn a_file_in_a_closed_folder_is_to_be_put_elsewhere() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can run it as another account.
+        return;
+    }
+    let test_gateway = CliGateway::new();
+    let closed = test_gateway.path("closed").display().to_string();
+    fs::set_permissions(test_gateway.folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    fs::create_dir_all(format!("{closed}/gateway")).expect("a folder");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("a mode");
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        env!("CARGO_BIN_EXE_mailsudo"),
+        "deliver",
+        "--config",
+    ]);
+    let ended = said(command.arg(format!("{closed}/gateway")).stdin(Stdio::null()).output().expect("setpriv(1)"));
+    let wanted = format!("put it into a folder that this uid may enter: {closed} is closed");
+    assert!(ended.status == 75 && ended.err.contains(&wanted) && !ended.err.contains("chmod"), "{}", ended.err);
 }
 
 /// A parent that ignores SIGCHLD leaves wait(2) with ECHILD (docs/measurements.md#waiting-for-a-child).

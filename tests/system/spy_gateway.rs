@@ -101,7 +101,14 @@ impl SpyGateway {
             .stderr(Stdio::piped())
             .spawn()
             .expect("there is a shell");
-        child.stdin.take().expect("a pipe").write_all(mail.as_bytes()).expect("deliver reads its mail");
+        // In two parts, as a slow mail server writes it: what is left of a buffer then must leave no copy either.
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let (first, rest) = mail.split_at(mail.find("\n\n").expect("a header"));
+        stdin.write_all(first.as_bytes()).expect("deliver reads its mail");
+        let waits = format!("/proc/{}/wchan", child.id());
+        poll::until_true("a delivery that waits for more of its mail", || process::text(&waits).ends_with("pipe_read"));
+        stdin.write_all(rest.as_bytes()).expect("deliver reads its mail");
+        drop(stdin);
         Delivery(child)
     }
 }

@@ -79,7 +79,7 @@ impl Copy {
         target.import_counters(&source.tally(now)?.counters)?;
         source.thaw()?;
         outln!(
-            "Copied: {} ({} were there already), {}.",
+            "Copied: {} (already there: {}), {}.",
             count(written, "request"),
             read - written,
             count(lockouts.len(), "lockout")
