@@ -73,7 +73,7 @@ fn a_server_across_a_network_proves_its_name_and_the_gateway_its_password() {
         ("another", "ca.pem", "password", "certificate"),
         ("database", "none.pem", "password", "does not exist"),
         ("database", "ca.pem", "wrong", "password authentication failed"),
-        ("database", "ca.pem", "", "set [ledger] password_file"),
+        ("database", "ca.pem", "", "in [ledger] password_file"),
         ("database", "ca.pem", "open", "has mode 0644"),
     ] {
         let error = tried(name, certificate, password).expect_err(wanted);
