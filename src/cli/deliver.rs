@@ -4,7 +4,9 @@
 //! most others, to a sender that may be forged). It prints nothing, except the reply without `--reply-via`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Read};
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -170,7 +172,7 @@ impl Deliver {
             clock: &SystemClock,
             timeouts: Timeouts::DEFAULT,
         };
-        let ended = pipeline::run(&context, &mut StandardInput, Mode::Deliver(&transport), &mut audit);
+        let ended = pipeline::run(&context, &mut unbuffered_input()?, Mode::Deliver(&transport), &mut audit);
         Ok(match ended {
             Ok(_) => ExitCode::SUCCESS,
             Err(deferral) => try_again(&deferral, Observer::lost(&audit) > 0),
@@ -179,12 +181,9 @@ impl Deliver {
 }
 
 /// Standard input without std's buffer, in which a copy of the mail would stay after the mail is wiped.
-struct StandardInput;
-
-impl Read for StandardInput {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        Ok(rustix::io::read(rustix::stdio::stdin(), buffer)?)
-    }
+fn unbuffered_input() -> Result<File, Deferral> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    input.map(File::from).map_err(|error| Deferral::new("input", format!("standard input: {error}")))
 }
 
 /// Reads the unread rest. Postfix and Exim, which give a queue id, use the exit status alone. For OpenSMTPD, procmail
