@@ -178,6 +178,15 @@ fn what_cannot_be_decrypted_is_refused_and_a_broken_gateway_defers() {
         gateway.timeouts.encryption = std::time::Duration::from_secs(1);
         assert_eq!(gateway.deliver(&mail).deferred, Some("decryption"), "{script}");
     }
+    // Without a log no program gets the key (docs/decisions/0062).
+    gateway.write("tool", 0o755, &format!("#!/bin/sh\ntouch {home}/decrypted\nexit 1\n"));
+    let settings = fs::read_to_string(gateway.path("mailsudo.toml")).expect("the settings");
+    gateway.write("mailsudo.toml", 0o644, &settings.replace(&format!("{home}/log"), &format!("{home}/nowhere")));
+    assert_eq!(gateway.deliver(&mail).deferred, Some("syslog"));
+    assert!(!gateway.path("decrypted").exists());
+    gateway.write("mailsudo.toml", 0o644, &settings);
+    assert_eq!(gateway.deliver(&mail).deferred, Some("decryption"));
+    assert!(gateway.path("decrypted").exists());
     set(&gateway, "ops.key");
     gateway.timeouts.encryption = std::time::Duration::from_secs(12);
     let ended = gateway.deliver(&mail);
