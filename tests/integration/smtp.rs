@@ -72,7 +72,7 @@ fn serve(listener: &TcpListener, extensions: usize, step: usize, fault: Option<F
             None => {
                 kept.push(answer);
                 if !keeps {
-                    say(&stream, &kept.drain(..).collect::<Vec<_>>().join("\r\n"));
+                    say(&stream, &std::mem::take(&mut kept).join("\r\n"));
                 }
             }
             // The others are answered as if nothing were wrong: a server need not know that its client has given up.
@@ -153,12 +153,12 @@ fn whatever_the_server_does_short_of_its_250_loses_no_reply() {
 
 #[test]
 fn commands_are_sent_together_only_to_a_server_that_takes_them() {
-    for extensions in 0..EXTENSIONS.len() {
+    for (extensions, words) in EXTENSIONS.iter().enumerate() {
         let test_gateway = TestGateway::new();
         let (place, talk) = server(extensions, 0, None);
         // A server that keeps its answers waits in vain for a client that sends one command at a time.
         let sent = deliver(&test_gateway, &test_gateway.request("count", &[]), place, LONG);
-        assert_eq!(sent, None, "{}", EXTENSIONS[extensions]);
+        assert_eq!(sent, None, "{words}");
         assert!(talk.join().expect("a server").is_some());
     }
 }
