@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::common::{TestGateway, context};
+use crate::database::server::Port;
 use mailsudo::audit::Audit;
 use mailsudo::config::{Gateway, Trusted};
 use mailsudo::limits::Timeouts;
@@ -180,10 +181,8 @@ fn what_is_taken_is_marked_and_not_sent_again() {
 fn no_server_is_a_deferral() {
     let test_gateway = TestGateway::new();
     let request = test_gateway.request("count", &[]);
-    let place = {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        listener.local_addr().expect("a place")
-    };
+    let nobody = Port::new();
+    let place = SocketAddr::from((Ipv4Addr::LOCALHOST, nobody.number));
     assert_eq!(deliver(&test_gateway, &request, place, LONG), Some("smtp"));
     assert!(test_gateway.log().join("\n").contains(&format!("the mail server at {place}")));
 }
