@@ -7,9 +7,11 @@ pub mod ssh;
 
 use std::cell::Cell;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mailsudo::audit::Audit;
@@ -153,6 +155,9 @@ impl TestGateway {
 
     pub fn write(&self, name: &str, mode: u32, content: &str) {
         let path = self.path(name);
+        if mode & 0o111 != 0 {
+            return write_program(&path, mode, content);
+        }
         fs::write(&path, content).expect("a file");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
     }
@@ -317,6 +322,16 @@ fn settings(home: &str, more: &str) -> String {
          mailsudo = \"{}\"\n",
         env!("CARGO_BIN_EXE_mailsudo")
     )
+}
+
+/// Writes a program by another process, install(1). A child that another thread has just forked holds every descriptor of
+/// this process until it becomes its own program, and what is open for writing cannot be executed (ETXTBSY).
+pub fn write_program(path: &Path, mode: u32, content: &str) {
+    let mut install = Command::new("install");
+    install.arg(format!("--mode={mode:o}")).arg("/dev/stdin").arg(path).stdin(Stdio::piped());
+    let mut install = install.spawn().expect("install(1)");
+    install.stdin.take().expect("a pipe").write_all(content.as_bytes()).expect("written");
+    assert!(install.wait().expect("its end").success(), "{}", path.display());
 }
 
 pub fn factor() -> Factor {

@@ -1,12 +1,13 @@
 //! A PostgreSQL server of the tests' own: Debian's, in a temporary folder, as an unprivileged account, on a Unix socket
-//! and with TLS on a port of 127.0.0.1. It ends, and its folder goes, with the process that asked for it, however that
+//! and with TLS on a port of 127.0.0.1, which is its own also while it is stopped. It ends, and its folder goes, with the process that asked for it, however that
 //! ends.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,9 +25,28 @@ pub const OWNER: &str = "owner";
 pub const DELIVER: &str = "mailsudo";
 pub const PASSWORD: &str = "correct horse";
 
+/// A port of 127.0.0.1 on which nobody listens. While this is held, the kernel gives it to nobody who asks for any port;
+/// a server that asks for this one gets it, if it takes over what others hold (SO_REUSEADDR), as PostgreSQL does.
+pub struct Port {
+    pub number: u16,
+    _held: OwnedFd,
+}
+
+impl Port {
+    pub fn new() -> Self {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt};
+        let held = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket");
+        sockopt::set_socket_reuseaddr(&held, true).expect("an option");
+        bind(&held, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let place = SocketAddr::try_from(getsockname(&held).expect("its port")).expect("an address");
+        Self { number: place.port(), _held: held }
+    }
+}
+
 pub struct Server {
     pub folder: PathBuf,
     pub port: u16,
+    _port: Port,
     programs: PathBuf,
     keeper: Child,
 }
@@ -76,14 +96,15 @@ impl Server {
     pub fn start(conf: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("mailsudo-pg").tempdir().expect("a folder").keep();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("a mode");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let held = Port::new();
+        let port = held.number;
         let shown = folder.display();
         certificates(&folder);
         fs::write(
             folder.join("conf"),
             format!(
                 "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{shown}'\nfsync = off\n\
-                 max_connections = 60\nshared_buffers = 16MB\nssl = on\nssl_cert_file = '{shown}/server.pem'\n\
+                 max_connections = 200\nshared_buffers = 16MB\nssl = on\nssl_cert_file = '{shown}/server.pem'\n\
                  ssl_key_file = '{shown}/server.key'\n{conf}\n"
             ),
         )
@@ -98,7 +119,7 @@ impl Server {
         let mut keeper = unprivileged("/bin/sh");
         keeper.args(["-c", KEEPER, "keeper"]).arg(&folder).arg(&programs).stdin(Stdio::piped());
         let keeper = keeper.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
-        let server = Self { folder, port, programs, keeper };
+        let server = Self { folder, port, _port: held, programs, keeper };
         server.wait_until_ready();
         server.sql("postgres", &format!("CREATE ROLE {DELIVER} LOGIN PASSWORD '{PASSWORD}'"));
         server

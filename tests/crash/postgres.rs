@@ -2,6 +2,8 @@
 //! What the server has of a killed transaction is for the server to forget, so there is no beginning to return to: each
 //! point has a request of its own.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail, ensure};
 use mailsudo::config::RunVia;
 use mailsudo::protocol::Timestamp;
@@ -111,8 +113,13 @@ impl Bench {
              JOIN mailsudo.requests AS vote ON votes.vote = vote.id WHERE asked.result <> vote.result",
         );
         ensure!(other == "0", "the request did not end as its vote, {state}");
-        let open = self.sql("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()");
-        ensure!(open == "0", "{open} transactions of dead deliveries are open");
+        // The server's process of a dead delivery ends when it notices that.
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.sql(open) != "0" {
+            ensure!(Instant::now() < deadline, "transactions of dead deliveries are open");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         self.site.judge_ledger()?;
         Ok(state)
     }

@@ -1,4 +1,4 @@
-//! A gateway with faulty programs around it and short timeouts.
+//! A gateway with faulty programs around it.
 
 use std::fs;
 use std::time::Duration;
@@ -7,14 +7,13 @@ use mailsudo::config::Trusted;
 
 use crate::common::{Ended, TestGateway};
 
-/// A gateway with short timeouts.
+/// For what never comes. What comes has a gateway's own time: on a busy machine even a shell takes longer to start.
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
+
+/// A gateway that does not wait long for what was killed to end.
 pub(crate) fn new() -> TestGateway {
     let mut test_gateway = TestGateway::new();
-    let short = Duration::from_millis(300);
-    let timeouts = &mut test_gateway.timeouts;
-    timeouts.outcome = short;
-    (timeouts.transaction, timeouts.sudo, timeouts.sudo_start, timeouts.reply, timeouts.kill_grace) =
-        (short, short, short, short, short);
+    (test_gateway.timeouts.sudo, test_gateway.timeouts.kill_grace) = (SHORT, SHORT);
     test_gateway
 }
 
@@ -66,6 +65,13 @@ pub(crate) fn pid(test_gateway: &TestGateway, name: &str) -> i32 {
 pub(crate) fn lives(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+}
+
+/// Waits for the end of the process whose id is in that file. One that was ended before it wrote the file has ended.
+pub(crate) fn until_ended(test_gateway: &TestGateway, name: &str) {
+    let path = test_gateway.path(name);
+    let pid = || fs::read_to_string(&path).ok()?.trim().parse().ok();
+    until("its end", || !pid().is_some_and(lives));
 }
 
 pub(crate) fn kill(pid: i32) {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use mailsudo::config::Trusted;
 use mailsudo::ledger;
@@ -11,11 +10,18 @@ use mailsudo::protocol::Timestamp;
 
 use crate::chain::verify;
 use crate::common::{KEY, TestGateway, block, mail};
-use crate::gateway::{deliver, during_the_run, new, via_sudo};
+use crate::gateway::{SHORT, deliver, during_the_run, new, via_sudo};
+
+/// A gateway that soon gives up waiting for a ledger that another process has locked. Where none has, nothing is waited
+/// for.
+fn impatient(mut test_gateway: TestGateway) -> TestGateway {
+    (test_gateway.timeouts.transaction, test_gateway.timeouts.outcome) = (SHORT, SHORT);
+    test_gateway
+}
 
 #[test]
 fn a_ledger_that_another_process_locks_for_long_defers() {
-    let mut test_gateway = new();
+    let mut test_gateway = impatient(new());
     deliver(&mut test_gateway);
     test_gateway.clock.forward(60);
     let request = test_gateway.request("count", &[]);
@@ -64,14 +70,14 @@ fn a_ledger_that_another_process_locks_in_the_middle_defers_and_nothing_runs_aga
         other.execute_batch("BEGIN IMMEDIATE").expect("locked");
         other
     };
-    in_the_middle(&mut new(), lock, |_, other| drop(other));
+    in_the_middle(&mut impatient(new()), lock, |_, other| drop(other));
 }
 
 /// It is locked for several times as long as a transaction waits, and free before the time for the outcome is over.
 #[test]
 fn an_outcome_is_recorded_when_the_ledger_is_free_again() {
     let mut test_gateway = new();
-    test_gateway.timeouts.outcome = Duration::from_mins(1);
+    test_gateway.timeouts.transaction = SHORT;
     let request = test_gateway.request("count", &[]);
     let path = test_gateway.path("ledger/ledger.db");
     let waits = test_gateway.timeouts.transaction * 4;
@@ -90,7 +96,7 @@ fn an_outcome_is_recorded_when_the_ledger_is_free_again() {
 
 #[test]
 fn a_folder_that_vanishes_defers_and_nothing_is_made_in_its_place() {
-    let mut test_gateway = via_sudo("exec \"$@\"");
+    let mut test_gateway = impatient(via_sudo("exec \"$@\""));
     let (folder, away) = (test_gateway.path("ledger"), test_gateway.path("away"));
     let request = test_gateway.request("count", &[]);
     fs::rename(&folder, &away).expect("moved");

@@ -17,21 +17,22 @@ fn socket(server: &Server) -> PathBuf {
     server.folder.join(format!(".s.PGSQL.{}", server.port))
 }
 
-/// A gateway with a short timeout.
-fn gateway(server: &Server) -> (TestGateway, String) {
-    let (mut test_gateway, database) = new(server, "");
-    test_gateway.timeouts.transaction = Duration::from_secs(2);
-    (test_gateway, database)
-}
+/// For a server that never answers: long enough for what comes before on a busy machine.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// Delivers one request through a proxy that cuts once, then without it until it is a duplicate. Gives the first end,
 /// and the replies.
 fn cut(cut: Cut, text: &'static str, nth: u32) -> (Ended, String, usize) {
-    let (mut test_gateway, database) = gateway(server());
+    let (mut test_gateway, database) = new(server(), "");
+    let patient = test_gateway.timeouts.transaction;
     let proxy = Proxy::new(&socket(server()), cut, text, nth);
     let request = test_gateway.request("count", &[]);
     set(&test_gateway, &format!("url = \"postgresql://{DELIVER}@/{database}?host={}\"", proxy.folder().display()));
+    if cut == Cut::Hang {
+        test_gateway.timeouts.transaction = SHORT;
+    }
     let first = test_gateway.deliver(&request);
+    test_gateway.timeouts.transaction = patient;
     assert!(proxy.has_cut(), "{cut:?} {text} {nth}: {first:?}");
     set(&test_gateway, &format!("url = \"{}\"", server().url(DELIVER, &database)));
     let second = test_gateway.deliver(&request);
@@ -79,7 +80,7 @@ fn listening() -> (tempfile::TempDir, UnixListener) {
 /// make a delivery wait for minutes.
 #[test]
 fn servers_that_do_not_answer_are_not_waited_for() {
-    let (mut test_gateway, database) = gateway(server());
+    let (mut test_gateway, database) = new(server(), "");
     test_gateway.timeouts.transaction = Duration::from_mins(10);
     let (first, silent) = listening();
     let (second, _silent) = listening();
@@ -94,7 +95,7 @@ fn servers_that_do_not_answer_are_not_waited_for() {
 /// A server that answers late, while another one that was tried after it has failed.
 #[test]
 fn a_server_that_answers_late_is_taken() {
-    let (mut test_gateway, database) = gateway(server());
+    let (mut test_gateway, database) = new(server(), "");
     test_gateway.timeouts.transaction = Duration::from_mins(10);
     let ((late, listener), (refusing, refuses)) = (listening(), listening());
     let (was_tried, tried) = mpsc::channel();
@@ -143,7 +144,7 @@ fn a_commit_that_cannot_be_read_back_is_no_commit() {
 /// One more asks who holds the command, which is exclusive.
 #[test]
 fn a_delivery_waits_for_no_answer_that_decides_nothing() {
-    let (mut test_gateway, database) = gateway(server());
+    let (mut test_gateway, database) = new(server(), "");
     // The first one also stores which server it is.
     test_gateway.deliver(&test_gateway.request("count", &[]));
     test_gateway.clock.forward(60);
@@ -169,7 +170,7 @@ fn a_connection_that_is_cut_elsewhere_is_made_anew() {
 #[test]
 fn what_is_old_is_pruned_also_on_a_new_connection() {
     for how in [Cut::Before, Cut::After] {
-        let (mut test_gateway, database) = gateway(server());
+        let (mut test_gateway, database) = new(server(), "");
         test_gateway.deliver(&test_gateway.request("count", &[]));
         server().sql(&database, "UPDATE mailsudo.requests SET replied = 1000, signed = 1000");
         test_gateway.clock.forward(60);
@@ -197,7 +198,7 @@ fn a_server_that_is_killed_during_the_run_is_waited_for() {
     assert!(ended.reply().contains("ok: count"), "{ended:?}");
     // One that does not come back in time: the run is over, and nobody knows.
     test_gateway.clock.forward(60);
-    test_gateway.timeouts.transaction = Duration::from_millis(500);
+    test_gateway.timeouts.outcome = SHORT;
     let request = test_gateway.request("count", &[]);
     for name in ["runs", "go"] {
         fs::remove_file(test_gateway.path(name)).expect("removed");
@@ -205,6 +206,7 @@ fn a_server_that_is_killed_during_the_run_is_waited_for() {
     let (ended, ()) = during_the_run(&mut test_gateway, &request, || server.stop("immediate"));
     assert_eq!(ended.deferred, Some("ledger"), "{ended:?}");
     assert!(ended.log.join("\n").contains("no PostgreSQL server takes the ledger"), "never connected: {ended:?}");
+    test_gateway.timeouts.transaction = SHORT;
     assert_eq!(test_gateway.deliver(&request).deferred, Some("ledger"));
     server.start_again();
     test_gateway.timeouts.transaction = Duration::from_secs(10);
@@ -219,14 +221,17 @@ fn a_server_that_is_killed_during_the_run_is_waited_for() {
 #[test]
 fn a_server_that_stands_still_defers_in_time() {
     let server = Server::start("");
-    let (mut test_gateway, _) = gateway(&server);
+    let (mut test_gateway, _) = new(&server, "");
+    let patient = test_gateway.timeouts.transaction;
     let request = test_gateway.request("count", &[]);
     // A stopped postmaster accepts connections, and answers none.
     let postmaster = rustix::process::Pid::from_raw(server.pid()).expect("a pid");
     let signal = |signal| rustix::process::kill_process(postmaster, signal).expect("signalled");
     signal(rustix::process::Signal::STOP);
+    test_gateway.timeouts.transaction = SHORT;
     let ended = test_gateway.deliver(&request);
     signal(rustix::process::Signal::CONT);
+    test_gateway.timeouts.transaction = patient;
     assert_eq!(ended.deferred, Some("ledger"));
     assert!(ended.log.join("\n").contains("no answer in time"), "{ended:?}");
     assert!(test_gateway.deliver(&request).reply().contains("ok: count"));
@@ -267,7 +272,8 @@ impl Pooler {
         command.arg(folder.path().join("conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("pgbouncer: apt-get install pgbouncer (tests/setup)");
         let socket = folder.path().join(".s.PGSQL.5432");
-        until("pgbouncer's socket", || socket.exists());
+        // The file is there a moment before anybody listens.
+        until("pgbouncer takes connections", || UnixStream::connect(&socket).is_ok());
         Self { folder, child }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::gateway::{deliver, hook, kill, limit, lives, new, pid, until, via_sudo};
+use crate::gateway::{deliver, hook, kill, limit, lives, new, pid, until, until_ended, via_sudo};
 
 #[test]
 fn a_sudo_that_is_slow_to_start_is_ended_before_the_command_begins() {
@@ -13,7 +13,7 @@ fn a_sudo_that_is_slow_to_start_is_ended_before_the_command_begins() {
         let ended = deliver(&mut test_gateway);
         assert!(ended.reply().contains("refused: count"), "{ended:?}");
         assert!(ended.log.join("\n").contains("cannot start it any more"), "{ended:?}");
-        until("its end", || !lives(pid(&test_gateway, "pid")));
+        until_ended(&test_gateway, "pid");
         assert_eq!(
             (test_gateway.held(), test_gateway.runs().len()),
             (0, 0),
@@ -29,17 +29,19 @@ fn a_sudo_that_hangs_after_the_command_began_leaves_its_outcome_unknown() {
     let ended = deliver(&mut test_gateway);
     assert!(ended.reply().contains("outcome unknown: count"), "{ended:?}");
     assert!(ended.log.join("\n").contains("did not end in time"), "{ended:?}");
-    until("its end", || !lives(pid(&test_gateway, "pid")));
+    until_ended(&test_gateway, "pid");
     assert_eq!(test_gateway.held(), 1, "what may still run holds its command");
 }
 
 #[test]
 fn a_sudo_that_is_killed_while_the_command_is_about_to_begin_begins_nothing() {
-    // What it has started holds the socket, has not said anything yet, and goes on later.
-    let late = "setsid sh -c 'sleep 1; \"$@\" <&3; echo $? > HOME/late' sh \"$@\" & sleep 0.3; kill -KILL $$";
+    // What it has started holds the socket, has not said anything yet, and goes on when the delivery is over.
+    let late = "setsid sh -c 'until [ -e HOME/go ] || [ ! -d HOME ]; do sleep 0.05; done
+        \"$@\" <&3; echo $? > HOME/late' sh \"$@\" & sleep 0.3; kill -KILL $$";
     let mut test_gateway = via_sudo(late);
     let ended = deliver(&mut test_gateway);
     assert!(ended.reply().contains("refused: count"), "{ended:?}");
+    test_gateway.write("go", 0o644, "");
     until("what is late", || fs::read_to_string(test_gateway.path("late")).is_ok_and(|text| text == "71\n"));
     assert_eq!((test_gateway.held(), test_gateway.runs().len()), (0, 0), "it was told not to begin");
 }

@@ -297,13 +297,11 @@ fn a_request_takes_the_form_that_is_asked_for() {
         test_gateway.run(&["sign", "say", "--key", "alice.key", "--code", "123456", "--eml"]).err.contains("--from")
     );
     test_gateway
-        .write("sendmail", "#!/bin/sh\n[ \"$*\" = '-i -f alice@example.com -- ops@example.com' ] && cat > sent\n");
-    fs::set_permissions(test_gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+        .program("sendmail", "#!/bin/sh\n[ \"$*\" = '-i -f alice@example.com -- ops@example.com' ] && cat > sent\n");
     test_gateway.sign(&["say", "--send", "--from", "alice@example.com", "--sendmail", "./sendmail"]);
     let sent = fs::read_to_string(test_gateway.path("sent")).expect("a mail");
     assert!(test_gateway.run_with(&["deliver"], &sent).out.contains("heard: nothing"));
-    test_gateway.write("sendmail", "#!/bin/sh\nexit 75\n");
-    fs::set_permissions(test_gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    test_gateway.program("sendmail", "#!/bin/sh\nexit 75\n");
     let words = ["sign", "say", "--key", "alice.key", "--code", "123456", "--send", "--sendmail", "./sendmail"];
     assert!(test_gateway.run(&words).err.contains("nothing was sent"));
 }
@@ -456,8 +454,15 @@ fn an_exclusive_command_waits_for_a_run_that_lives() {
     let test_gateway = CliGateway::new();
     test_gateway.write(
         "commands.d/slow.toml",
-        "summary = \"x\"\nrun_as = \"nobody\"\nargv = [\"/bin/sleep\", \"2\"]\n[allow.web]\n",
+        &format!(
+            "summary = \"x\"\nrun_as = \"nobody\"\nargv = [\"{}\"]\n[allow.web]\n",
+            test_gateway.path("slow").display()
+        ),
     );
+    // It ends when another one waits for it.
+    let home = test_gateway.folder.path().display();
+    test_gateway
+        .program("slow", &format!("#!/bin/sh\nuntil grep -qs event=waiting {home}/said-*; do sleep 0.05; done\n"));
     test_gateway.run(&["user", "add", "bob", "--address", "bob@example.com", "--role", "web", "--key-file", "bob.key"]);
     let secrets = fs::read_to_string(test_gateway.path("secrets.d/bob.toml")).expect("secrets");
     let url = secrets.split('"').find(|word| word.starts_with("otpauth:")).expect("the URL");
@@ -466,17 +471,23 @@ fn an_exclusive_command_waits_for_a_run_that_lives() {
     let words =
         ["sign", "slow", "--key", "bob.key", "--totp-secret-file", "bob.phone", "--eml", "--from", "bob@example.com"];
     let requests = [test_gateway.eml(&["slow"]), test_gateway.run(&words).out];
-    let ended: Vec<_> = std::thread::scope(|scope| {
-        let runs: Vec<_> =
-            requests.iter().map(|request| scope.spawn(|| test_gateway.run_with(&["deliver"], request))).collect();
-        runs.into_iter().map(|run| run.join().expect("a delivery")).collect()
-    });
-    assert!(
-        ended.iter().all(|said| said.out.contains("slow: ok")),
-        "{:?}",
-        ended.iter().map(|s| &s.err).collect::<Vec<_>>()
-    );
-    assert_eq!(ended.iter().filter(|said| said.err.contains("event=waiting")).count(), 1, "one after the other");
+    let start = |n: usize, request: &String| {
+        let name = format!("request-{n}");
+        test_gateway.write(&name, request);
+        let file = |name: String| fs::File::create(test_gateway.path(&name)).expect("a file");
+        let mut command = test_gateway.command(&["deliver", "--config", "."]);
+        command.stdin(fs::File::open(test_gateway.path(&name)).expect("a request"));
+        command.stdout(file(format!("reply-{n}"))).stderr(file(format!("said-{n}"))).spawn().expect("the program")
+    };
+    let deliveries: Vec<_> = requests.iter().enumerate().map(|(n, request)| start(n, request)).collect();
+    for mut delivery in deliveries {
+        assert!(delivery.wait().expect("its end").success());
+    }
+    let all = |name: &str| {
+        [0, 1].map(|n| fs::read_to_string(test_gateway.path(&format!("{name}-{n}"))).expect("a file")).concat()
+    };
+    assert_eq!(all("reply").matches("slow: ok").count(), 2, "{}", all("said"));
+    assert_eq!(all("said").matches("event=waiting").count(), 1, "one after the other");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use mailsudo::ledger;
 
-use crate::database::server::{DELIVER, server};
+use crate::common::TestGateway;
+use crate::database::server::{DELIVER, OWNER, server};
 use crate::database::{as_owner, new, owner_of, set};
 use crate::operated::SCHEMAS;
 
@@ -24,13 +25,20 @@ impl Open {
         let psql = psql.arg("-XAtq").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut psql = psql.expect("psql");
         let mut input = psql.stdin.take().expect("its input");
-        writeln!(input, "BEGIN; {sql};").expect("written");
-        until("psql's transaction is open", database, "application_name = 'psql' AND state = 'idle in transaction'");
+        // psql sends one statement after the other, and each leaves the transaction idle.
+        writeln!(input, "BEGIN; {sql}; SELECT 'all of it';").expect("written");
+        let is = "application_name = 'psql' AND state = 'idle in transaction' AND query LIKE 'SELECT ''all of it''%'";
+        until("psql's transaction is open", database, is);
         Self { psql, input }
     }
 
     fn commit(mut self) {
         writeln!(self.input, "COMMIT;").expect("written");
+        self.roll_back();
+    }
+
+    /// Ends it, which does nothing where it was committed.
+    fn roll_back(mut self) {
         drop(self.input);
         self.psql.wait().expect("psql");
     }
@@ -81,6 +89,39 @@ fn a_limit_of_statements_does_not_cut_the_wait_for_the_ledger() {
         test_gateway.deliver(&request)
     });
     assert!(ended.reply().contains("ok: count"), "{ended:?}");
+}
+
+/// Waits until a process is in this state of proc_pid_stat(5).
+fn until_state(pid: u32, state: &str) {
+    let begun = Instant::now();
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    while stat().rsplit(')').next().and_then(|rest| rest.split_whitespace().next()) != Some(state) {
+        assert!(begun.elapsed() < Duration::from_mins(1), "not in a minute: {state}: {}", stat());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A suspended host, or Ctrl-Z: what waits for the server is interrupted (signal(7)).
+#[test]
+fn a_process_that_is_stopped_and_goes_on_still_waits_for_its_answer() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (test_gateway, database) = (TestGateway::new(), server().database());
+    set(&test_gateway, &format!("url = \"{}\"\n", server().url(DELIVER, &database)));
+    let held = Open::begin(&database, "CREATE SCHEMA mailsudo");
+    let mut init = Command::new(env!("CARGO_BIN_EXE_mailsudo"));
+    init.args(["ledger", "init", "--owner-url", &server().url(OWNER, &database), "--config"]);
+    let init = init.arg(test_gateway.folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let init = init.expect("the program");
+    until("the program waits", &database, "application_name = 'mailsudo' AND wait_event_type = 'Lock'");
+    let signal = |signal| kill_process(Pid::from_child(&init), signal).expect("signalled");
+    until_state(init.id(), "S");
+    signal(Signal::STOP);
+    until_state(init.id(), "T");
+    signal(Signal::CONT);
+    until_state(init.id(), "S");
+    held.roll_back();
+    let ended = init.wait_with_output().expect("it ends");
+    assert!(ended.status.success(), "{ended:?}");
 }
 
 /// The head before the exported events leads to the first of them (docs/audit.md).

@@ -87,9 +87,7 @@ impl Postfix {
     }
 
     fn program(&self, name: &str, script: &str) {
-        let path = self.gateway.path(&format!("bin/{name}"));
-        fs::write(&path, script).expect("a program");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        self.gateway.program(&format!("bin/{name}"), script);
     }
 
     /// The findings about `about` that are not ok. The gateways of other tests lie beside this one.

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use mailsudo::authenticate::Factor;
+use mailsudo::system::clock::{Clock, SystemClock};
 use tempfile::TempDir;
+
+use crate::common::write_program;
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
@@ -80,6 +84,10 @@ impl CliGateway {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
     }
 
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        write_program(&self.path(name), 0o755, script);
+    }
+
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mailsudo"));
         command
@@ -89,7 +97,9 @@ impl CliGateway {
             .env("HOME", self.folder.path())
             // A folder for each call: a test may sign twice in one step.
             .env("XDG_STATE_HOME", self.path(&format!("state-{}", CALLS.fetch_add(1, Ordering::Relaxed))))
-            .env("PATH", "/usr/bin:/bin");
+            .env("PATH", "/usr/bin:/bin")
+            // `make coverage`: where the program writes its counters, and not into a gateway's folder.
+            .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|name| ("LLVM_PROFILE_FILE", name)));
         command
     }
 
@@ -122,5 +132,22 @@ impl CliGateway {
         let mut all = vec!["--eml", "--from", "alice@example.com"];
         all.extend(words);
         self.sign(&all)
+    }
+
+    /// The code of this moment on alice's phone. It is right for a request that is signed a while later, too: the next step
+    /// may have begun by then.
+    pub(crate) fn code(&self) -> String {
+        let url = fs::read_to_string(self.path("phone")).expect("the phone");
+        let code = Factor::from_url(&url).expect("a factor").code_at(SystemClock.now());
+        code.expect("a code").as_str().to_owned()
+    }
+
+    /// The same as [`eml`](Self::eml) with a code: two requests with one code use the same step, whatever time it is.
+    pub(crate) fn eml_with(&self, code: &str, words: &[&str]) -> String {
+        let said = self.run(
+            &[&["sign", "--key", "alice.key", "--code", code, "--eml", "--from", "alice@example.com"], words].concat(),
+        );
+        assert_eq!(said.status, 0, "{}", said.err);
+        said.out
     }
 }

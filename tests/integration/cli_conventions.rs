@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -178,8 +177,7 @@ fn errors_say_what_to_do_next() {
 #[test]
 fn a_mail_that_would_be_lost_is_reported() {
     let test_gateway = test_gateway();
-    test_gateway.write("sendmail", "#!/bin/sh\ncat >mail\n");
-    fs::set_permissions(test_gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    test_gateway.program("sendmail", "#!/bin/sh\ncat >mail\n");
     let send =
         ["sign", "say", "--key", "alice.key", "--totp-secret-file", "phone", "--send", "--sendmail", "./sendmail"];
     let said = test_gateway.run(&send);
@@ -327,8 +325,7 @@ fn no_color_is_obeyed() {
 fn no_pager_is_started() {
     let test_gateway = test_gateway();
     test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
-    test_gateway.write("pager", "#!/bin/sh\necho started >>started\ncat\n");
-    fs::set_permissions(test_gateway.path("pager"), fs::Permissions::from_mode(0o755)).expect("executable");
+    test_gateway.program("pager", "#!/bin/sh\necho started >>started\ncat\n");
     for words in ["log --config .", "config show --config .", "user show alice --config .", "--help", "help log"] {
         let variables = "PAGER=./pager MAILSUDO_PAGER=./pager LESS= EDITOR=./pager VISUAL=./pager";
         let said = terminal(&test_gateway, &format!("{variables} {} {words}", env!("CARGO_BIN_EXE_mailsudo")));
@@ -351,7 +348,8 @@ fn completions_are_what_a_shell_reads() {
 #[test]
 fn the_log_can_be_followed() {
     let test_gateway = test_gateway();
-    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    let code = test_gateway.code();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml_with(&code, &["say"]));
     let mut follow = test_gateway.command(&["log", "-f", "--json", "--config", "."]);
     let mut child = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -360,7 +358,7 @@ fn the_log_can_be_followed() {
         serde_json::from_str(&line).expect("JSON")
     };
     assert_eq!(next()["result"], "exit-0");
-    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["help"]));
+    test_gateway.run_with(&["deliver"], &test_gateway.eml_with(&code, &["help"]));
     let second = next();
     assert_eq!(second["reason"], "used-code", "{second}");
     drop(lines);

@@ -2,7 +2,6 @@
 //! what to do.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use crate::cli::CliGateway;
 use crate::encryption::tool;
@@ -29,8 +28,7 @@ fn gateway(kind: &str) -> CliGateway {
     let program = env!("CARGO_BIN_EXE_mailsudo");
     let script =
         format!("#!/bin/sh\n{program} deliver --config . 2>/dev/null >reply || exit 1\ncp reply Maildir/new/$$\n");
-    gateway.write("sendmail", &script);
-    fs::set_permissions(gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    gateway.program("sendmail", &script);
     gateway
 }
 
@@ -78,9 +76,8 @@ fn without_a_command_it_is_said_what_to_do() {
         fs::create_dir(gateway.path("Maildir/new")).expect("a folder");
         let other =
             fs::read_to_string(gateway.path("reply")).expect("a reply").replace("Message-ID: <", "Message-ID: <0");
-        gateway.write("sendmail", "#!/bin/sh\ncat > /dev/null\ncp other Maildir/new/other\n");
+        gateway.program("sendmail", "#!/bin/sh\ncat > /dev/null\ncp other Maildir/new/other\n");
         gateway.write("other", &other);
-        fs::set_permissions(gateway.path("sendmail"), fs::Permissions::from_mode(0o755)).expect("a mode");
         let said = gateway.run(&sign(&[]));
         assert!(said.status == 1 && said.err.contains("no reply came"), "{kind}: {}{}", said.out, said.err);
     }

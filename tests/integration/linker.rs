@@ -2,20 +2,19 @@
 //! build, and leaves every other call of cc(1) as it is.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::common::write_program;
 use crate::import_order::checkout;
 
 /// What cc(1) is called with, where the linker is called with `words` in `folder`.
 fn called(folder: &Path, words: &[&str]) -> String {
     let cc = folder.join("bin/cc");
     fs::create_dir_all(folder.join("bin")).expect("a folder");
-    fs::write(&cc, "#!/bin/sh\necho \"$*\"\n").expect("written");
-    fs::set_permissions(&cc, fs::Permissions::from_mode(0o755)).expect("a mode");
+    write_program(&cc, 0o755, "#!/bin/sh\necho \"$*\"\n");
     let path = format!("{}:/usr/bin:/bin", folder.join("bin").display());
     let called = Command::new(checkout(".cargo/linker")).args(words).current_dir(folder).env("PATH", path).output();
     let output = called.expect("the script");

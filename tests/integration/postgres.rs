@@ -199,6 +199,21 @@ impl Drop for Standby {
     }
 }
 
+/// Whether a commit waits for a standby. If so, the waits are cancelled.
+fn commits_wait(server: &Server, database: &str) -> bool {
+    let cancel = format!(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = '{database}'"
+    );
+    std::thread::scope(|scope| {
+        let commits = scope.spawn(|| server.sql(database, "CREATE TABLE public.probe (); DROP TABLE public.probe"));
+        let mut have_waited = false;
+        while !commits.is_finished() {
+            have_waited |= !server.sql("postgres", &cancel).is_empty();
+        }
+        have_waited
+    })
+}
+
 #[test]
 fn a_commit_that_no_standby_confirms_is_no_commit() {
     let server = Server::start("wal_level = replica");
@@ -214,6 +229,11 @@ fn a_commit_that_no_standby_confirms_is_no_commit() {
     assert!(ended.log.join("\n").contains("PostgreSQL names no synchronous standby"), "{ended:?}");
     // A wait that somebody cancels: COMMIT is answered, and only a warning says that no standby has it.
     set_standbys("nobody");
+    // The server reads its settings when it comes to it, and its checkpointer tells the others that commits wait.
+    let begun = std::time::Instant::now();
+    while !commits_wait(&server, &database) {
+        assert!(begun.elapsed() < Duration::from_mins(1), "commits do not wait for a standby");
+    }
     let waiting = format!("FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = '{database}'");
     let ended = std::thread::scope(|scope| {
         let cancel = scope.spawn(|| {

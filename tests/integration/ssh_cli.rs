@@ -1,7 +1,6 @@
 //! SSH keys by the built binary: how users sign with them (the real ssh-keygen), and how sysadmins give and take them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::cli::{CliGateway, Said, said};
@@ -143,8 +142,7 @@ fn what_ssh_keygen_gets_wrong_is_said_and_not_sent() {
     test_gateway.write("no-touch.pub", &soft.public());
     test_gateway.write("no-touch.sig", &soft.armor("x\n"));
     let fake = |script: &str| {
-        test_gateway.write("fake", &format!("#!/bin/sh\nfor request; do :; done\n{script}\n"));
-        fs::set_permissions(test_gateway.path("fake"), fs::Permissions::from_mode(0o755)).expect("a mode");
+        test_gateway.program("fake", &format!("#!/bin/sh\nfor request; do :; done\n{script}\n"));
     };
     let other = test_gateway.path("other");
     for (public, script, wanted) in [

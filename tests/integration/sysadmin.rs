@@ -182,8 +182,9 @@ fn a_code_is_tested_without_being_used() {
 #[test]
 fn the_log_shows_how_requests_ended() {
     let test_gateway = test_gateway();
-    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say", "what=one"]));
-    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["restart", "service=php"]));
+    let code = test_gateway.code();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml_with(&code, &["say", "what=one"]));
+    test_gateway.run_with(&["deliver"], &test_gateway.eml_with(&code, &["restart", "service=php"]));
     let all = json(&test_gateway.run(&["log", "--json"]));
     let all = all.as_array().expect("a list");
     assert_eq!(all.len(), 2);
@@ -294,13 +295,14 @@ fn ledger_commands_maintain_the_ledger() {
 #[test]
 fn a_backup_that_is_put_back_is_written_to_as_the_ledger_was() {
     let test_gateway = test_gateway();
-    test_gateway.run_with(&["deliver"], &test_gateway.eml(&["say"]));
+    let code = test_gateway.code();
+    test_gateway.run_with(&["deliver"], &test_gateway.eml_with(&code, &["say"]));
     assert_eq!(test_gateway.run(&["ledger", "backup", "copy.db"]).status, 0);
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
         fs::remove_file(test_gateway.path("ledger").join(name)).expect("removed");
     }
     fs::rename(test_gateway.path("copy.db"), test_gateway.path("ledger/ledger.db")).expect("put back");
-    let said = test_gateway.run_with(&["deliver"], &test_gateway.eml(&["status"]));
+    let said = test_gateway.run_with(&["deliver"], &test_gateway.eml_with(&code, &["status"]));
     assert!(said.err.contains("reason=used-code"), "the copy is the memory: {}", said.err);
     // sqlite.org/fileformat2.html, 1.3.3: 2 for a write-ahead log.
     let header = fs::read(test_gateway.path("ledger/ledger.db")).expect("the ledger");
@@ -337,14 +339,25 @@ fn a_report_says_who_ran_what() {
     assert!(page.starts_with("<!doctype html>") && page.contains("<td>say</td><td>1</td>"), "{page}");
     let too_long = test_gateway.run(&["report", "--since", "99999999999999d"]);
     assert!(too_long.status == 64 && too_long.err.contains("at most 36500d"), "{}", too_long.err);
+    for (words, requests) in [
+        (&["--since", "2026-01-01"][..], "1 request\n"),
+        (&["--since", "2026-01-01T00:00:00Z", "--until", "36500d"], "would end before it begins"),
+        (&["--since", "2100-01-01"], "would end before it begins"),
+        (&["--since", "2026-01-01 00:00", "--until", "2026-01-02"], "0 requests\nfrom 2026-01-01 00:00:00 "),
+        (&["--since", "yesterday"], "a day (2026-11-23)"),
+    ] {
+        let said = test_gateway.run(&[&["report"], words].concat());
+        let status = if requests.contains("request") { 0 } else { 64 };
+        assert_eq!(said.status, status, "{words:?}: {}", said.err);
+        assert!(said.out.contains(requests) || said.err.contains(requests), "{words:?}: {}{}", said.out, said.err);
+    }
     let sendmail = test_gateway.path("sendmail");
-    test_gateway.write("sendmail", &format!("#!/bin/sh\nexec cat >{}\n", test_gateway.path("sent").display()));
-    fs::set_permissions(&sendmail, fs::Permissions::from_mode(0o755)).expect("a mode");
+    test_gateway.program("sendmail", &format!("#!/bin/sh\nexec cat >{}\n", test_gateway.path("sent").display()));
     let via = sendmail.display().to_string();
     let sent = test_gateway.run(&["report", "--to", "root@example.com", "--reply-via", &via]);
     assert_eq!(sent.out, "The report was sent to root@example.com.\n");
     let mail = fs::read_to_string(test_gateway.path("sent")).expect("a mail");
-    assert!(mail.contains("Subject: mailsudo berlin: report of 7d") && mail.contains("1 request\n"), "{mail}");
+    assert!(mail.contains("Subject: mailsudo berlin: report from 20") && mail.contains("1 request\n"), "{mail}");
 }
 
 #[test]

@@ -84,23 +84,21 @@ pub(super) enum Socket {
 
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = Some(left(self.deadline)?);
-        match &mut self.socket {
+        let socket = &mut self.socket;
+        timed(self.deadline, |left| match socket {
             Socket::Unix(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
             Socket::Tcp(stream) => stream.set_read_timeout(left).and_then(|()| stream.read(buffer)),
-        }
-        .map_err(late)
+        })
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = Some(left(self.deadline)?);
-        match &mut self.socket {
+        let socket = &mut self.socket;
+        timed(self.deadline, |left| match socket {
             Socket::Unix(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
             Socket::Tcp(stream) => stream.set_write_timeout(left).and_then(|()| stream.write(bytes)),
-        }
-        .map_err(late)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -108,9 +106,17 @@ impl Write for Timed {
     }
 }
 
-/// A socket's own timeout reads "Resource temporarily unavailable" (socket(7)).
-fn late(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock { timed_out() } else { error }
+/// Reads or writes with the time that is left. What a signal interrupts is called again: with a timeout, the kernel does not
+/// do that, also not for a process that was stopped and continued (signal(7)).
+fn timed(deadline: Instant, mut call: impl FnMut(Option<Duration>) -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call(Some(left(deadline)?)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // So the socket's own timeout is told (socket(7)).
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(timed_out()),
+            done => return done,
+        }
+    }
 }
 
 pub(super) fn timed_out() -> io::Error {

@@ -304,9 +304,7 @@ fn the_program_says_who_must_approve_and_tells_the_whole_story() {
     let folder = test_gateway.path("sent");
     std::fs::create_dir(&folder).expect("a folder");
     let sendmail = format!("#!/bin/sh\nfor to; do :; done\ncat > {}/$to\n", folder.display());
-    test_gateway.write("sendmail", &sendmail);
-    std::fs::set_permissions(test_gateway.path("sendmail"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("a mode");
+    test_gateway.program("sendmail", &sendmail);
     let via = test_gateway.path("sendmail").display().to_string();
     let request = test_gateway.eml(&["risky", "what=a", "reason=the disk is full"]);
     let ended = test_gateway.run_with(&["deliver", "--reply-via", &via], &request);
