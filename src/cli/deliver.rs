@@ -4,9 +4,7 @@
 //! most others, to a sender that may be forged). It prints nothing, except the reply without `--reply-via`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -172,7 +170,7 @@ impl Deliver {
             clock: &SystemClock,
             timeouts: Timeouts::DEFAULT,
         };
-        let ended = pipeline::run(&context, &mut unbuffered_input()?, Mode::Deliver(&transport), &mut audit);
+        let ended = pipeline::run(&context, &mut Unbuffered, Mode::Deliver(&transport), &mut audit);
         Ok(match ended {
             Ok(_) => ExitCode::SUCCESS,
             Err(deferral) => try_again(&deferral, Observer::lost(&audit) > 0),
@@ -180,19 +178,23 @@ impl Deliver {
     }
 }
 
-/// Standard input without std's buffer, in which a copy of the mail would stay after the mail is wiped.
-fn unbuffered_input() -> Result<File, Deferral> {
-    let input = std::io::stdin().as_fd().try_clone_to_owned();
-    input.map(File::from).map_err(|error| Deferral::new("input", format!("standard input: {error}")))
+/// Standard input without std's buffer, in which a copy of the mail would stay after the mail is wiped. It needs no
+/// descriptor of its own, so it is there in every process.
+struct Unbuffered;
+
+impl Read for Unbuffered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(rustix::stdio::stdin(), buffer)?)
+    }
 }
 
 /// Reads the unread rest. Postfix and Exim, which give a queue id, use the exit status alone. For OpenSMTPD, procmail
 /// and fetchmail, a pipe that closes early is a failed delivery. They would deliver again and again a message that was
 /// refused unread.
 fn drain() {
-    let mut stdin = std::io::stdin().lock();
+    let mut stdin = io::stdin().lock();
     if !stdin.is_terminal() {
-        let _ = std::io::copy(&mut stdin, &mut std::io::sink());
+        let _ = io::copy(&mut stdin, &mut io::sink());
     }
 }
 
@@ -210,7 +212,7 @@ fn report(deferral: &Deferral, audit: &mut Audit) -> ExitCode {
 /// Standard error gets a line if the log got none (pipe(8) puts it into the mail log), and at a terminal. Nothing else
 /// is printed there, because pipe(8) puts it into bounces too.
 fn try_again(deferral: &Deferral, is_unlogged: bool) -> ExitCode {
-    if is_unlogged || std::io::stderr().is_terminal() {
+    if is_unlogged || io::stderr().is_terminal() {
         let detail = deferral.detail.split_whitespace().collect::<Vec<_>>().join(" ");
         tell(format_args!("mailsudo: deferred ({}): {detail}", deferral.part));
     }

@@ -20,6 +20,7 @@ mod common;
 mod database;
 
 mod chain;
+mod descriptors;
 mod gateway;
 mod ledger;
 mod postgres;

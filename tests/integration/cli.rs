@@ -97,7 +97,9 @@ impl CliGateway {
             .env("HOME", self.folder.path())
             // A folder for each call: a test may sign twice in one step.
             .env("XDG_STATE_HOME", self.path(&format!("state-{}", CALLS.fetch_add(1, Ordering::Relaxed))))
-            .env("PATH", "/usr/bin:/bin");
+            .env("PATH", "/usr/bin:/bin")
+            // `make coverage`: where the program writes its counters, and not into a gateway's folder.
+            .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|name| ("LLVM_PROFILE_FILE", name)));
         command
     }
 

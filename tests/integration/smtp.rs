@@ -28,18 +28,31 @@ enum Fault {
 const STEPS: [&str; 6] = ["", "EHLO ", "MAIL FROM:<>", "RCPT TO:<alice@example.com>", "DATA", "."];
 const ANSWERS: [&str; 6] = ["220 test", "250 test", "250 ok", "250 ok", "354 go on", "250 queued"];
 
+/// What servers say to EHLO: one that takes a command at a time, and ones that take several (RFC 2920).
+const EXTENSIONS: [&str; 4] = [
+    ANSWERS[1],
+    "250-test\r\n250-SIZE 1000000\r\n250-XPIPELINING\r\n250 PIPELINING-NOT",
+    "250-test\r\n250-PIPELINING\r\n250 8BITMIME",
+    "250-test\r\n250 pipelining ",
+];
+
+/// How many of [`EXTENSIONS`] take a command at a time.
+const ONE_AT_A_TIME: usize = 2;
+
 /// One conversation; gives back the message, dots unstuffed, if it was taken.
-fn serve(listener: &TcpListener, step: usize, fault: Option<Fault>) -> Option<String> {
+fn serve(listener: &TcpListener, extensions: usize, step: usize, fault: Option<Fault>) -> Option<String> {
     let (stream, _) = listener.accept().expect("a client");
-    let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines();
+    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
     let mut message = None;
+    // Answers that a server which takes several commands keeps until it has read all of them.
+    let mut kept = Vec::new();
     for (at, (said, answer)) in STEPS.iter().zip(ANSWERS).enumerate() {
         match *said {
             "" => {}
             "." => {
                 let mut text = String::new();
                 loop {
-                    let line = lines.next()?.ok()?;
+                    let line = line(&mut reader)?;
                     if line == "." {
                         break;
                     }
@@ -49,20 +62,31 @@ fn serve(listener: &TcpListener, step: usize, fault: Option<Fault>) -> Option<St
                 message = Some(text);
             }
             said => {
-                let line = lines.next()?.ok()?;
+                let line = line(&mut reader)?;
                 assert!(line.starts_with(said), "{line}");
+                assert!(extensions >= ONE_AT_A_TIME || reader.buffer().is_empty(), "more than {line} was sent");
             }
         }
+        let answer = if at == 1 { EXTENSIONS[extensions] } else { answer };
+        let keeps = extensions >= ONE_AT_A_TIME && ["MAIL FROM:<>", "RCPT TO:<alice@example.com>"].contains(said);
         match fault.filter(|_| at == step) {
-            None => say(&stream, answer),
+            None => {
+                kept.push(answer);
+                if !keeps {
+                    say(&stream, &std::mem::take(&mut kept).join("\r\n"));
+                }
+            }
+            // The others are answered as if nothing were wrong: a server need not know that its client has given up.
+            Some(Fault::Says(words)) if keeps => kept.push(words),
             Some(Fault::Says(words)) => {
-                say(&stream, words);
+                kept.push(words);
+                say(&stream, &kept.join("\r\n"));
                 return None;
             }
             Some(Fault::HangsUp) => return None,
             Some(Fault::Hangs) => {
                 // Until the client closes the connection.
-                let _ = lines.next();
+                let _ = std::io::copy(&mut reader, &mut std::io::sink());
                 return None;
             }
         }
@@ -70,15 +94,21 @@ fn serve(listener: &TcpListener, step: usize, fault: Option<Fault>) -> Option<St
     message
 }
 
+fn line(reader: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    line.strip_suffix("\r\n").map(str::to_owned)
+}
+
 fn say(mut stream: &TcpStream, words: &str) {
     let _ = stream.write_all(format!("{words}\r\n").as_bytes());
 }
 
-/// A server for one conversation.
-fn server(step: usize, fault: Option<Fault>) -> (SocketAddr, JoinHandle<Option<String>>) {
+/// A server for one conversation, which says these of [`EXTENSIONS`].
+fn server(extensions: usize, step: usize, fault: Option<Fault>) -> (SocketAddr, JoinHandle<Option<String>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let place = listener.local_addr().expect("a place");
-    (place, std::thread::spawn(move || serve(&listener, step, fault)))
+    (place, std::thread::spawn(move || serve(&listener, extensions, step, fault)))
 }
 
 /// Delivers `mail` with a reply by SMTP to `place`; which part deferred it, if one did.
@@ -98,14 +128,16 @@ const LONG: Duration = Duration::from_secs(30);
 fn whatever_the_server_does_short_of_its_250_loses_no_reply() {
     let test_gateway = TestGateway::new();
     let request = test_gateway.request("count", &[]);
-    for (step, said) in STEPS.iter().enumerate() {
+    let conversations =
+        [0, 2].into_iter().flat_map(|extensions| STEPS.iter().enumerate().map(move |step| (extensions, step)));
+    for (extensions, (step, said)) in conversations {
         for fault in [Fault::Says("451 not now"), Fault::Says("550 no"), Fault::Says("nonsense"), Fault::HangsUp] {
-            let (place, talk) = server(step, Some(fault));
+            let (place, talk) = server(extensions, step, Some(fault));
             assert_eq!(deliver(&test_gateway, &request, place, LONG), Some("smtp"), "{fault:?} after {said:?}");
             assert_eq!(talk.join().expect("a server"), None);
             test_gateway.log();
         }
-        let (place, talk) = server(step, Some(Fault::Hangs));
+        let (place, talk) = server(extensions, step, Some(Fault::Hangs));
         let short = Duration::from_millis(200);
         assert_eq!(deliver(&test_gateway, &request, place, short), Some("smtp"), "silence after {said:?}");
         // What was given up is over when the client's process is; here it ends with the conversation.
@@ -113,7 +145,7 @@ fn whatever_the_server_does_short_of_its_250_loses_no_reply() {
     }
     let stored: Vec<u8> =
         test_gateway.ledger().query_row("SELECT reply FROM requests", [], |row| row.get(0)).expect("a reply");
-    let (place, talk) = server(0, None);
+    let (place, talk) = server(0, 0, None);
     assert_eq!(deliver(&test_gateway, &request, place, LONG), None);
     let taken = talk.join().expect("a server").expect("a message");
     assert_eq!(taken.as_bytes(), stored, "the reply that was stored before any was handed over");
@@ -121,10 +153,22 @@ fn whatever_the_server_does_short_of_its_250_loses_no_reply() {
 }
 
 #[test]
+fn commands_are_sent_together_only_to_a_server_that_takes_them() {
+    for (extensions, words) in EXTENSIONS.iter().enumerate() {
+        let test_gateway = TestGateway::new();
+        let (place, talk) = server(extensions, 0, None);
+        // A server that keeps its answers waits in vain for a client that sends one command at a time.
+        let sent = deliver(&test_gateway, &test_gateway.request("count", &[]), place, LONG);
+        assert_eq!(sent, None, "{words}");
+        assert!(talk.join().expect("a server").is_some());
+    }
+}
+
+#[test]
 fn what_is_taken_is_marked_and_not_sent_again() {
     let test_gateway = TestGateway::new();
     let request = test_gateway.request("count", &[]);
-    let (place, talk) = server(0, None);
+    let (place, talk) = server(0, 0, None);
     assert_eq!(deliver(&test_gateway, &request, place, LONG), None);
     assert!(talk.join().expect("a server").is_some());
     // No server listens there any more, and none is asked.

@@ -339,13 +339,25 @@ fn a_report_says_who_ran_what() {
     assert!(page.starts_with("<!doctype html>") && page.contains("<td>say</td><td>1</td>"), "{page}");
     let too_long = test_gateway.run(&["report", "--since", "99999999999999d"]);
     assert!(too_long.status == 64 && too_long.err.contains("at most 36500d"), "{}", too_long.err);
+    for (words, requests) in [
+        (&["--since", "2026-01-01"][..], "1 request\n"),
+        (&["--since", "2026-01-01T00:00:00Z", "--until", "36500d"], "would end before it begins"),
+        (&["--since", "2100-01-01"], "would end before it begins"),
+        (&["--since", "2026-01-01 00:00", "--until", "2026-01-02"], "0 requests\nfrom 2026-01-01 00:00:00 "),
+        (&["--since", "yesterday"], "a day (2026-11-23)"),
+    ] {
+        let said = test_gateway.run(&[&["report"], words].concat());
+        let status = if requests.contains("request") { 0 } else { 64 };
+        assert_eq!(said.status, status, "{words:?}: {}", said.err);
+        assert!(said.out.contains(requests) || said.err.contains(requests), "{words:?}: {}{}", said.out, said.err);
+    }
     let sendmail = test_gateway.path("sendmail");
     test_gateway.program("sendmail", &format!("#!/bin/sh\nexec cat >{}\n", test_gateway.path("sent").display()));
     let via = sendmail.display().to_string();
     let sent = test_gateway.run(&["report", "--to", "root@example.com", "--reply-via", &via]);
     assert_eq!(sent.out, "The report was sent to root@example.com.\n");
     let mail = fs::read_to_string(test_gateway.path("sent")).expect("a mail");
-    assert!(mail.contains("Subject: mailsudo berlin: report of 7d") && mail.contains("1 request\n"), "{mail}");
+    assert!(mail.contains("Subject: mailsudo berlin: report from 20") && mail.contains("1 request\n"), "{mail}");
 }
 
 #[test]

@@ -67,5 +67,6 @@ mod syslog;
 mod system_env;
 mod systemd;
 mod timed_out;
+mod timers;
 mod transports;
 mod user;

@@ -10,15 +10,18 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
+use super::failure::usage;
+use super::moment::moment;
 use super::{GatewayArg, open_ledger, stdout};
-use crate::config::{MailAddress, Span};
+use crate::config::MailAddress;
 use crate::ledger::Filter;
 use crate::limits::Timeouts;
+use crate::protocol::Timestamp;
 use crate::reply::{ReplyTransport, report_message, visible};
 use crate::system::clock::{Clock, SystemClock};
 use crate::system::files::{Rights, replace};
 
-use summary::Summary;
+use summary::{Summary, day};
 
 /// Show who ran what: runs, refusals, approvals and the slowest commands
 ///
@@ -27,15 +30,20 @@ use summary::Summary;
 #[command(after_help = "\
 Examples:
   mailsudo report --since 30d
+  mailsudo report --since 2026-11-01 --until 2026-12-01
   mailsudo report --html --output /root/mailsudo.html
   mailsudo report --to root@example.com")]
 pub(super) struct Report {
     #[command(flatten)]
     gateway_arg: GatewayArg,
 
-    /// How far back
-    #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = span)]
-    since: Span,
+    /// Since this time: a span back from now (2h, 7d), a day (2026-11-23) or a time (2026-11-23 10:15, local)
+    #[arg(long, value_name = "WHEN", default_value = "7d", value_parser = moment)]
+    since: Timestamp,
+
+    /// Until this time [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    until: Option<Timestamp>,
 
     /// As one HTML page, without scripts, for a screen and for paper
     #[arg(long, conflicts_with = "to")]
@@ -54,10 +62,6 @@ pub(super) struct Report {
     reply_via: PathBuf,
 }
 
-fn span(text: &str) -> Result<Span, String> {
-    Span::try_from(text.to_owned())
-}
-
 fn address(text: &str) -> Result<MailAddress, String> {
     MailAddress::try_from(text.to_owned())
 }
@@ -67,15 +71,19 @@ impl Report {
         let gateway = self.gateway_arg.open()?;
         let settings = gateway.settings();
         let now = SystemClock.now();
-        let since = now.minus(self.since.as_duration());
-        let mut summary = Summary::new(settings.gateway.to_string(), since, now);
-        let filter = Filter { since: Some(since), ..Filter::default() };
+        let (since, until) = (self.since, self.until.unwrap_or(now));
+        if since > until {
+            return Err(usage("the report would end before it begins: --since is after --until, or after now"));
+        }
+        let mut summary = Summary::new(settings.gateway.to_string(), since, until);
+        let filter = Filter { since: Some(since), until: self.until, ..Filter::default() };
         open_ledger(&gateway)?.list(&filter, &mut |record| {
             summary.add(&record);
             Ok(())
         })?;
         if let Some(to) = &self.to {
-            let subject = format!("mailsudo {}: report of {}", settings.gateway, self.since);
+            let [first, last] = [since, until].map(|time| day(time).unwrap_or_else(|| time.to_string()));
+            let subject = format!("mailsudo {}: report from {first} to {last}", settings.gateway);
             let message = report_message(settings, to, subject, visible(&text::text(&summary)), now);
             let transport = ReplyTransport::via(self.reply_via).map_err(|what| anyhow!(what))?;
             transport.send(&message, &Timeouts::DEFAULT).map_err(|deferral| anyhow!(deferral.detail))?;

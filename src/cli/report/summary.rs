@@ -93,8 +93,8 @@ pub(super) struct Summary {
     pub(super) slowest: Vec<Run>,
 }
 
-/// A day in local time.
-fn day(time: Timestamp) -> Option<String> {
+/// The day in local time, `2026-11-29`.
+pub(super) fn day(time: Timestamp) -> Option<String> {
     let instant = jiff::Timestamp::from_second(time.seconds()).ok()?;
     Some(instant.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d").to_string())
 }

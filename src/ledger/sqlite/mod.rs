@@ -131,7 +131,7 @@ impl Sqlite {
         })
     }
 
-    /// Tries `work`, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself
+    /// Tries `work` twice, and again in its turn, until no other transaction is open or `timeout` is over. SQLite itself
     /// would sleep between its attempts for up to a tenth of a second, many times as long as a transaction is open, and
     /// would keep no order.
     fn wait_while_busy<T>(
@@ -143,6 +143,11 @@ impl Sqlite {
         let is_over = |done: &rusqlite::Result<T>| !done.as_ref().is_err_and(is_busy) || Instant::now() >= deadline;
         self.connection.busy_timeout(Duration::ZERO)?;
         let mut done = work();
+        if !is_over(&done) {
+            // Many transactions are over by then, and waiting for the turn takes a thread (docs/decisions/0065).
+            std::thread::sleep(LEDGER_POLL);
+            done = work();
+        }
         if !is_over(&done) {
             let _turn = Turn::wait(&self.locks, deadline);
             done = work();

@@ -2,8 +2,8 @@
 //! the ledger. The kernel gives it to one delivery after the other, in the order in which they asked, and takes it from
 //! a dead one. In: that file, and how long to wait. Out: a [`Turn`].
 //!
-//! Only the delivery whose turn it is tries to begin. If all of them tried, each millisecond, fifty of them could keep
-//! the one that writes from ending for seconds (docs/measurements.md#waits-and-syncs).
+//! After two tries, only the delivery whose turn it is tries to begin. If all of them tried, each millisecond, fifty of
+//! them could keep the one that writes from ending for seconds (docs/measurements.md#waits-and-syncs).
 
 use std::path::Path;
 use std::sync::mpsc;

@@ -3,9 +3,12 @@
 use super::services::{self, Daemon};
 use super::{Packaged, ReplyTransport, checked_with, drive, example};
 use crate::gateway::Level;
+use crate::mailbox::Mailbox;
 use crate::process::{self, run};
 use crate::smtp;
-use crate::system_env::GATEWAY;
+use crate::system_env::{GATEWAY, PROGRAM};
+use crate::systemd::Systemd;
+use crate::timers::{UNITS, run_service};
 
 const PORT: u16 = 2525;
 const SENDMAIL: &str = "/usr/sbin/exim4";
@@ -67,6 +70,23 @@ impl ReplyTransport for Exim {
 #[test]
 fn exim_runs_refuses_and_tries_again() {
     drive(&Exim::start(), "exim");
+}
+
+/// As sendmail(1), it is setuid root, and needs what the unit leaves of root's capabilities.
+#[test]
+fn exim_takes_a_report_from_the_restricted_unit() {
+    let exim = Exim::start();
+    process::write(
+        "/run/units/mailsudo-report.service.d/exim.conf",
+        0o644,
+        &format!(
+            "[Service]\nExecStart=\nExecStart={PROGRAM} report --to exim-report@users.example --reply-via {SENDMAIL}\n"
+        ),
+    );
+    run_service(&Systemd::boot(UNITS), "mailsudo-report.service");
+    exim.retry();
+    let report = Mailbox::of("exim-report@users.example").single();
+    assert!(report.contains("Subject: mailsudo sandbox: report from "), "{report}");
 }
 
 #[test]
