@@ -11,6 +11,6 @@ fn the_program_says_what_the_golden_files_say() {
         .default_bin_name("mailsudo")
         // Whatever the caller of the tests has set for the look of all programs.
         .env("COLUMNS", "")
-        .env("CLICOLOR_FORCE", "0")
+        .env("CLICOLOR_FORCE", "")
         .case("tests/golden/*.trycmd");
 }
