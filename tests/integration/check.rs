@@ -279,7 +279,8 @@ fn programs_that_never_answer_do_not_hold_it_up() {
     let sudo = postfix.found("sudo");
     let took = begun.elapsed();
     assert!(sudo.iter().any(|finding| finding.text.contains("--version did not end in time")), "{sudo:?}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    // As much again for a busy machine.
+    assert!(took < 2 * Duration::from_secs(20), "{took:?}");
 }
 
 #[test]

@@ -20,8 +20,17 @@ fn test_gateway() -> CliGateway {
 fn terminal(test_gateway: &CliGateway, line: &str) -> Said {
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", line, "/dev/null"]);
+    unset_look(&mut script);
     let output = script.current_dir(test_gateway.folder.path()).stdin(Stdio::null()).output();
     said(output.expect("script(1), which makes a terminal (package bsdutils)"))
+}
+
+/// Takes away what the caller of the tests may have set for the look of all programs.
+fn unset_look(command: &mut Command) {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"] {
+        command.env_remove(name);
+    }
+    command.env("TERM", "xterm");
 }
 
 #[test]
@@ -376,6 +385,7 @@ fn the_client_has_the_users_commands_only() {
     assert!(copied.expect("cp").success());
     let client = |words: &[&str]| {
         let mut command = Command::new(test_gateway.path("mailsudo-client"));
+        unset_look(&mut command);
         said(
             command
                 .args(words)
