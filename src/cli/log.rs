@@ -71,7 +71,7 @@ struct List {
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     since: Option<Timestamp>,
 
-    /// Only until this time
+    /// Only until this time, which is included
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Timestamp>,
 

@@ -21,8 +21,8 @@ int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes) {
 
 /*
  * The main thread's stack for Rust's handler of SIGSEGV and SIGBUS. Rust maps one, guards it and unmaps it again, unless there is one
- * already (sigaltstack(2)): this one, which is memory that the program has anyway. A handler's frame takes 3 KiB with AVX-512 and 11
- * KiB with AMX. Where the kernel wants more than this, the call fails, and Rust maps its own.
+ * already (sigaltstack(2)): this one, which is memory that the program has anyway. A signal's frame takes 3
+ * KiB with AVX-512. Where the kernel wants more than this, the call fails, and Rust maps its own.
  */
 static _Alignas(64) char handler_stack[32 * 1024];
 

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use mailsudo::protocol::Timestamp;
 use mailsudo::system::clock::{Clock, SystemClock};
@@ -64,21 +65,23 @@ fn the_handler_of_sigsegv_has_its_stack() {
     let mut deliver = deliver.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("mailsudo");
     let pid = rustix::process::Pid::from_child(&deliver);
     let end = || rustix::process::kill_process(pid, rustix::process::Signal::SEGV).expect("not waited for");
-    // proc(5): a mask of the signals that have a handler; SIGSEGV is 11. A process that has ended has none.
+    // proc(5): a mask of the signals that have a handler; SIGSEGV is 11.
     let has_handler = || {
         let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).expect("not waited for");
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
         u64::from_str_radix(mask.trim(), 16).expect("hexadecimal") & 1 << 10 != 0
     };
-    while !has_handler() {
-        assert!(deliver.try_wait().expect("a child").is_none(), "it waits for a mail");
-        std::thread::yield_now();
-    }
+    let mut until = |wanted: bool| {
+        let begun = Instant::now();
+        while has_handler() != wanted {
+            assert_eq!(deliver.try_wait().expect("a child"), None, "it waits for a mail");
+            assert!(begun.elapsed() < Duration::from_mins(1), "not in a minute: {wanted}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until(true);
     end();
-    while has_handler() {
-        std::thread::yield_now();
-    }
-    assert_eq!(deliver.try_wait().expect("a child"), None, "the handler has returned");
+    until(false);
     end();
     assert_eq!(deliver.wait().expect("a child").signal(), Some(11));
 }

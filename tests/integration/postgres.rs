@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailsudo::ledger::{self, LedgerError, LedgerQueries, Record};
 use mailsudo::protocol::{RequestId, Timestamp, UserName};
@@ -206,9 +206,11 @@ fn commits_wait(server: &Server, database: &str) -> bool {
     );
     std::thread::scope(|scope| {
         let commits = scope.spawn(|| server.sql(database, "CREATE TABLE public.probe (); DROP TABLE public.probe"));
-        let mut have_waited = false;
+        let (begun, mut have_waited) = (Instant::now(), false);
         while !commits.is_finished() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "commits do not end");
             have_waited |= !server.sql("postgres", &cancel).is_empty();
+            std::thread::sleep(Duration::from_millis(20));
         }
         have_waited
     })
@@ -230,14 +232,14 @@ fn a_commit_that_no_standby_confirms_is_no_commit() {
     // A wait that somebody cancels: COMMIT is answered, and only a warning says that no standby has it.
     set_standbys("nobody");
     // The server reads its settings when it comes to it, and its checkpointer tells the others that commits wait.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while !commits_wait(&server, &database) {
         assert!(begun.elapsed() < Duration::from_mins(1), "commits do not wait for a standby");
     }
     let waiting = format!("FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = '{database}'");
     let ended = std::thread::scope(|scope| {
         let cancel = scope.spawn(|| {
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             while server.sql("postgres", &format!("SELECT pg_cancel_backend(pid) {waiting}")).is_empty() {
                 assert!(begun.elapsed() < Duration::from_mins(1), "no commit waits for a standby");
                 std::thread::sleep(Duration::from_millis(20));

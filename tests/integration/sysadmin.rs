@@ -343,6 +343,7 @@ fn a_report_says_who_ran_what() {
         (&["--since", "2026-01-01"][..], "1 request\n"),
         (&["--since", "2026-01-01T00:00:00Z", "--until", "36500d"], "would end before it begins"),
         (&["--since", "2100-01-01"], "would end before it begins"),
+        (&["--until", "9999-12-30"], "1 request\n"),
         (&["--since", "2026-01-01 00:00", "--until", "2026-01-02"], "0 requests\nfrom 2026-01-01 00:00:00 "),
         (&["--since", "yesterday"], "a day (2026-11-23)"),
     ] {

@@ -41,7 +41,7 @@ pub(super) struct Report {
     #[arg(long, value_name = "WHEN", default_value = "7d", value_parser = moment)]
     since: Timestamp,
 
-    /// Until this time [default: now]
+    /// Until this time, which is included [default: now]
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Timestamp>,
 
@@ -71,7 +71,7 @@ impl Report {
         let gateway = self.gateway_arg.open()?;
         let settings = gateway.settings();
         let now = SystemClock.now();
-        let (since, until) = (self.since, self.until.unwrap_or(now));
+        let (since, until) = (self.since, self.until.map_or(now, |until| until.min(now)));
         if since > until {
             return Err(usage("the report would end before it begins: --since is after --until, or after now"));
         }

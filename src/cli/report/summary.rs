@@ -2,6 +2,7 @@
 //! slowest runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::ledger::{Record, State};
 use crate::limits::{PART_OF_DAY, REPORT_DAYS};
@@ -107,7 +108,8 @@ impl Summary {
             since,
             until,
             all: Ends::default(),
-            days: day(until).map(|day| (day, Ends::default())).into_iter().collect(),
+            // A report until midnight has nothing of the day that begins then, as a rule.
+            days: day(until.minus(Duration::from_secs(1))).map(|day| (day, Ends::default())).into_iter().collect(),
             listed: until,
             users: BTreeMap::new(),
             commands: BTreeMap::new(),
