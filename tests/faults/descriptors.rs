@@ -12,9 +12,9 @@ use crate::gateway::new;
 /// their place.
 fn deliver_with_descriptors_below(test_gateway: &TestGateway, limit: &str) -> Output {
     let home = test_gateway.folder.path().display();
-    let closed: String = (3..10).map(|number| format!(" {number}>&-")).collect();
+    let closed = "3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
     let line =
-        format!("exec{closed}; ulimit -n {limit}; exec \"$0\" deliver --config {home} --reply-via {home}/sendmail");
+        format!("exec {closed}; ulimit -n {limit}; exec \"$0\" deliver --config {home} --reply-via {home}/sendmail");
     let input = fs::File::open(test_gateway.path("mail")).expect("a mail");
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &line, env!("CARGO_BIN_EXE_mailsudo")]).stdin(input).stderr(Stdio::piped());
