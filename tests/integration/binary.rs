@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -26,22 +27,60 @@ fn the_program_needs_no_shared_library() {
     assert!(!said.contains("(NEEDED)") && !said.contains("INTERP"), "{said}");
 }
 
+/// The system calls `which` (strace(1)) of `program` with `argument`.
+fn calls(which: &str, program: &str, argument: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("trace");
+    let mut strace = Command::new("strace");
+    let strace = strace.arg("--trace").arg(which).arg("-o").arg(&trace).args([program, argument]);
+    assert!(strace.stdout(Stdio::null()).status().expect("strace (package strace)").success());
+    fs::read_to_string(trace).expect("the calls")
+}
+
 /// Before `main`, Rust asks where the stack ends, and glibc reads /proc/self/maps for it
 /// (docs/decisions/0061-the-start-does-not-look-for-the-end-of-the-stack.md).
 #[test]
 fn the_start_reads_no_memory_map() {
-    let opened = |program: &str, argument: &str| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let trace = folder.path().join("trace");
-        let mut strace = Command::new("strace");
-        let strace = strace.args(["-e", "trace=?open,openat", "-o"]).arg(&trace);
-        let status = strace.args([program, argument]).stdout(Stdio::null()).status().expect("strace (package strace)");
-        assert!(status.success());
-        fs::read_to_string(trace).expect("the calls")
-    };
+    let opened = |program, argument| calls("?open,openat", program, argument);
     assert!(opened("cat", "/proc/self/maps").contains("/proc/self/maps"), "strace shows what is opened");
     let opened = opened(env!("CARGO_BIN_EXE_mailsudo"), "--version");
     assert!(!opened.contains("/proc/"), "{opened}");
+}
+
+/// The stack for the handler of SIGSEGV is there before Rust would map one
+/// (docs/decisions/0064-the-stack-of-the-signal-handler-is-there.md).
+#[test]
+fn the_start_maps_no_stack_for_the_handler_of_sigsegv() {
+    let calls = calls("sigaltstack,mmap", env!("CARGO_BIN_EXE_mailsudo"), "--version");
+    assert!(calls.contains("ss_size=32768}, NULL) = 0\n"), "{calls}");
+    assert!(!calls.contains("MAP_STACK"), "{calls}");
+}
+
+/// Rust's handler of SIGSEGV runs on that stack: it takes the first signal, and sets the default back.
+#[test]
+fn the_handler_of_sigsegv_has_its_stack() {
+    let test_gateway = CliGateway::new();
+    let mut deliver = test_gateway.command(&["deliver"]);
+    let mut deliver = deliver.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("mailsudo");
+    let pid = rustix::process::Pid::from_child(&deliver);
+    let end = || rustix::process::kill_process(pid, rustix::process::Signal::SEGV).expect("not waited for");
+    // proc(5): a mask of the signals that have a handler; SIGSEGV is 11. A process that has ended has none.
+    let has_handler = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).expect("not waited for");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+        u64::from_str_radix(mask.trim(), 16).expect("hexadecimal") & 1 << 10 != 0
+    };
+    while !has_handler() {
+        assert!(deliver.try_wait().expect("a child").is_none(), "it waits for a mail");
+        std::thread::yield_now();
+    }
+    end();
+    while has_handler() {
+        std::thread::yield_now();
+    }
+    assert_eq!(deliver.try_wait().expect("a child"), None, "the handler has returned");
+    end();
+    assert_eq!(deliver.wait().expect("a child").signal(), Some(11));
 }
 
 #[test]
