@@ -156,6 +156,15 @@ mod tests {
         assert_eq!(sign(&[("a", &"x".repeat(4096))]), Some(true));
     }
 
+    #[test]
+    fn a_request_whose_code_is_wiped_has_neither_it_nor_the_lines_that_it_is_in() {
+        let block = unsigned(&[]).expect("an unsigned request").sign(&key()).expect("a block");
+        let mut request = Request::read(&[&block]).expect("a request");
+        assert_eq!((request.code().as_str(), request.signed_lines().is_empty()), ("556712", false));
+        request.wipe_code();
+        assert_eq!((request.code().as_str(), request.signed_lines()), ("", &[][..]));
+    }
+
     proptest! {
         #[test]
         fn what_is_signed_is_read_back(values in prop::collection::vec("\\PC{0,300}", 0..5)) {

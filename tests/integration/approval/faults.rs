@@ -249,7 +249,11 @@ fn an_approving_delivery_that_was_stopped_before_the_run_says_that_nothing_was_r
         let approval = site.mail("carol", "approve", &[("id", &asked.id), ("digest", &asked.digest)]);
         let gateway =
             mailsudo::config::Gateway::open(site.gateway.folder.path(), Trusted::caller()).expect("a gateway");
-        let clock = crate::failover::Stopped { now: site.gateway.clock.now(), left: std::cell::Cell::new(left) };
+        let clock = crate::failover::Stopped {
+            now: site.gateway.clock.now(),
+            left: std::cell::Cell::new(left),
+            stop: std::time::Duration::from_secs(20),
+        };
         let context = crate::common::context(&gateway, &site.gateway.envelope, &clock, site.gateway.timeouts);
         let mut audit = mailsudo::audit::Audit::new(gateway.settings(), None);
         let transport = mailsudo::reply::ReplyTransport::Sendmail(site.gateway.path("sendmail"));
