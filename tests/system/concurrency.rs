@@ -38,7 +38,16 @@ fn every_request_runs_once_and_is_answered_once() {
     assert!(runs.iter().all(|pid| process::lives(*pid)), "something has ended the run");
     process::remove(GATE);
 
-    poll::until_true("an empty queue", postfix::queue_is_empty);
+    // A mail that the new queue manager found locked by a delivery from before waits in `incoming` for the next mail, or for the
+    // wakeup in master.cf, each five minutes (qmgr(8)).
+    let mut asked = 0;
+    poll::until_true("an empty queue", || {
+        asked += 1;
+        if asked % 100 == 0 {
+            postfix::retry();
+        }
+        postfix::queue_is_empty()
+    });
     let mut passed: Vec<usize> = process::text(PASSED).lines().map(|line| line.parse().expect("a number")).collect();
     passed.sort_unstable();
     assert_eq!(passed, (1..=RIVALS).chain([99]).collect::<Vec<_>>(), "each once");
