@@ -2,7 +2,6 @@
 //! slowest runs.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::ledger::{Record, State};
 use crate::limits::{PART_OF_DAY, REPORT_DAYS};
@@ -109,7 +108,10 @@ impl Summary {
             until,
             all: Ends::default(),
             // A report until midnight has nothing of the day that begins then, as a rule.
-            days: day(until.minus(Duration::from_secs(1))).map(|day| (day, Ends::default())).into_iter().collect(),
+            days: day(Timestamp::from_seconds(until.seconds().saturating_sub(1)))
+                .map(|day| (day, Ends::default()))
+                .into_iter()
+                .collect(),
             listed: until,
             users: BTreeMap::new(),
             commands: BTreeMap::new(),
