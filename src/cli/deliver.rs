@@ -4,17 +4,18 @@
 //! most others, to a sender that may be forged). It prints nothing, except the reply without `--reply-via`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::buffer::spare_capacity;
 
 use super::{GatewayArg, tell};
 use crate::audit::Audit;
 use crate::config::{DEFAULT_FOLDER, Gateway, LogTarget, RunVia, Trusted};
 use crate::error::Deferral;
-use crate::intake::Envelope;
+use crate::intake::{Envelope, Source};
 use crate::limits::Timeouts;
 use crate::pipeline::{self, Context, Mode, Observer, Step, guarded};
 use crate::reply::ReplyTransport;
@@ -182,9 +183,9 @@ impl Deliver {
 /// descriptor of its own, so it is there in every process.
 struct Unbuffered;
 
-impl Read for Unbuffered {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::read(rustix::stdio::stdin(), buffer)?)
+impl Source for Unbuffered {
+    fn append(&mut self, message: &mut Vec<u8>) -> io::Result<usize> {
+        Ok(rustix::io::read(rustix::stdio::stdin(), spare_capacity(message))?)
     }
 }
 

@@ -12,6 +12,7 @@ mod html;
 mod mbox;
 mod mime;
 mod payload;
+mod raw;
 mod screen;
 mod sender_auth;
 mod shown;
@@ -20,24 +21,24 @@ mod text;
 mod unclear;
 mod utf7;
 
-use std::io::Read;
-
 pub use encrypted::{encrypted_as, encrypted_data};
 pub use envelope::Envelope;
 pub use html::{HtmlToken, html_tokens};
 pub use mbox::mbox;
 pub use payload::PayloadFinding;
+pub use raw::Source;
 pub use screen::LOOP_FIELD;
 pub use sender_auth::{SenderAuth, Verdict};
 pub use shown::{Shown, ShownPart, shown};
 
 use header::Form;
 use mime::Entity;
+use raw::Raw;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Gateway, SenderRequirements, Settings};
 use crate::encryption::Encryption;
-use crate::error::{Deferral, Reason, Refusal, Stop};
+use crate::error::{Reason, Refusal, Stop};
 use crate::limits::MESSAGE_BUFFER;
 use crate::protocol::PayloadDigest;
 
@@ -128,45 +129,15 @@ impl Message {
 ///
 /// A refusal for what is not a request; a deferral if the gateway or its caller is configured wrongly.
 pub fn receive(
-    mail: &mut dyn Read,
+    mail: &mut dyn Source,
     envelope: &Envelope,
     gateway: &Gateway,
     encryption: &Encryption<'_>,
 ) -> Result<Message, Stop> {
     let settings = gateway.settings();
     let sender = screen::envelope(envelope, settings)?;
-    let raw = read_bounded(mail, settings.limits.message.bytes())?;
+    let raw = Raw::read(mail, settings.limits.message.bytes())?;
     parse(raw, sender, settings, encryption)
-}
-
-/// A message as it came, wiped when dropped; of the buffer, which is as large as the limit, only the used part.
-struct Raw(Vec<u8>);
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
-    }
-}
-
-/// Reads at most `limit` bytes. A small buffer first: most mails fit, and the large one is a mapping of its own, which costs a
-/// mail without a request 3 % of its time.
-fn read_bounded(mail: &mut dyn Read, limit: u64) -> Result<Raw, Stop> {
-    let mut rest = mail.take(limit + 1);
-    let mut raw = Raw(Vec::with_capacity(MESSAGE_BUFFER));
-    let mut read = rest.by_ref().take(MESSAGE_BUFFER as u64).read_to_end(&mut raw.0);
-    if raw.0.len() >= MESSAGE_BUFFER {
-        // The largest size at once, because a buffer that grows leaves unwiped copies behind. Unused pages cost nothing.
-        let mut whole = Raw(Vec::with_capacity(usize::try_from(limit + 1).unwrap_or_default().max(MESSAGE_BUFFER)));
-        whole.0.extend_from_slice(&raw.0);
-        raw = whole;
-        read = read.and_then(|_| rest.read_to_end(&mut raw.0));
-    }
-    read.map_err(|error| Deferral::new("input", format!("standard input: {error}")))?;
-    if raw.0.len() as u64 > limit {
-        let detail = format!("more than limits.message, {limit} bytes");
-        return Err(Refusal::new(Reason::TooLarge, detail).into());
-    }
-    Ok(raw)
 }
 
 fn parse(
@@ -207,26 +178,4 @@ fn parse(
 /// Every inline text of a message, plain ones first.
 pub fn readable(raw: &[u8]) -> Vec<String> {
     text::all(&mime::leaves(&Entity::new(raw)).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_read_up_to_the_limit_and_its_buffer_never_grows() {
-        let limit = 4 * MESSAGE_BUFFER;
-        let read = |mut mail: &[u8]| read_bounded(&mut mail, limit as u64);
-        for length in [0, 1, MESSAGE_BUFFER - 1, MESSAGE_BUFFER, MESSAGE_BUFFER + 1, limit - 1, limit] {
-            let mail: Vec<u8> = (0..length).map(|at| at.to_le_bytes()[0]).collect();
-            let raw = read(&mail).expect("it is small enough");
-            assert!(raw.0 == mail, "{length}");
-            let capacity = if length < MESSAGE_BUFFER { MESSAGE_BUFFER } else { limit + 1 };
-            assert_eq!(raw.0.capacity(), capacity, "{length}");
-        }
-        for length in [limit + 1, limit + 2, 3 * limit] {
-            let refused = read(&vec![b'x'; length]);
-            assert!(matches!(refused, Err(Stop::Refusal(refusal)) if refusal.reason() == Reason::TooLarge), "{length}");
-        }
-    }
 }

@@ -29,7 +29,6 @@ mod send;
 mod target;
 mod trace;
 
-use std::io::Read;
 use std::time::Instant;
 
 pub use context::Context;
@@ -51,7 +50,7 @@ use crate::authenticate::{self, Identified};
 use crate::authorize;
 use crate::encryption::Encryption;
 use crate::error::{Deferral, Reason, Refusal, Stop};
-use crate::intake::{self, Message};
+use crate::intake::{self, Message, Source};
 use crate::ledger::{self, Counts, Ledger, LedgerQueries, Record, RequestLock, Series, State, Story};
 use crate::limits::DEFERRAL_COUNT;
 use crate::protocol::{Request, RequestId};
@@ -73,7 +72,7 @@ pub enum Mode<'m> {
 /// A deferral: the message must be delivered again.
 pub fn run(
     context: &Context<'_>,
-    mail: &mut dyn Read,
+    mail: &mut dyn Source,
     mode: Mode<'_>,
     observer: &mut dyn Observer,
 ) -> Result<End, Deferral> {
@@ -91,7 +90,7 @@ pub fn run(
 
 fn stages(
     context: &Context<'_>,
-    mail: &mut dyn Read,
+    mail: &mut dyn Source,
     mode: Mode<'_>,
     observer: &mut dyn Observer,
 ) -> Result<End, Stop> {
