@@ -103,7 +103,7 @@ fn each_serves_its_own_address_and_its_own_requests() {
     let installed = install(&["--yes", "--config", FOLDER, "--transport", TRANSPORT]);
     assert!(installed.status.success(), "{installed:?}");
     run("postconf", &["-e", "recipient_delimiter=+"]);
-    run("postfix", &["reload"]);
+    postfix::reload();
     let parisian = User::enrol_at(FOLDER, PROGRAM, "parisian", commands::ROLE);
     assert_eq!(complaints(CONFIG), "");
     assert_eq!(complaints(FOLDER), "");

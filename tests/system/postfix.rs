@@ -110,7 +110,16 @@ fn retry_every(least: &str, most: &str) {
     ];
     run("postconf", &["-e", &settings[0], &settings[1], &settings[2]]);
     run("touch", &["-d", "1 minute ago", "/etc/postfix/main.cf"]);
+    reload();
+}
+
+/// Lets Postfix read its configuration anew, and waits until it has begun to: `postfix reload` only asks for that, and a
+/// mail that comes before would still go by what was configured.
+pub(crate) fn reload() {
+    let reloads = || log().matches(": reload -- version").count();
+    let before = reloads();
     run("postfix", &["reload"]);
+    poll::until_true("Postfix's reload", || reloads() > before);
 }
 
 /// Stops the mail system and starts it again; what it had running goes on without it.

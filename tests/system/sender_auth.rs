@@ -126,7 +126,7 @@ fn services() {
     ] {
         run("postconf", &["-M", &format!("{service}={command}")]);
     }
-    run("postfix", &["reload"]);
+    postfix::reload();
     for port in [BORDER, SIGNING, OPEN_BORDER, SUBMISSION] {
         poll::until_true(&format!("smtpd on port {port}"), || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }

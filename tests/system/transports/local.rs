@@ -42,7 +42,7 @@ impl Local {
 
 fn reload(main: &str) {
     postfix::write_main("/etc/postfix", main);
-    run("postfix", &["reload"]);
+    postfix::reload();
 }
 
 impl Drop for Local {
