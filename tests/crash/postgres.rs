@@ -113,15 +113,23 @@ impl Bench {
              JOIN mailsudo.requests AS vote ON votes.vote = vote.id WHERE asked.result <> vote.result",
         );
         ensure!(other == "0", "the request did not end as its vote, {state}");
-        // The server's process of a dead delivery ends when it notices that.
-        let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while self.sql(open) != "0" {
-            ensure!(Instant::now() < deadline, "transactions of dead deliveries are open");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.wait_for_sessions()?;
         self.site.judge_ledger()?;
         Ok(state)
+    }
+
+    /// Waits until no delivery has a session. That of a dead one ends when the server notices, after the commit that it is
+    /// about: before that, nobody can say what is recorded.
+    fn wait_for_sessions(&self) -> Result<()> {
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{DELIVER}' AND datname = current_database()"
+        );
+        let begun = Instant::now();
+        while self.sql(&sql) != "0" {
+            ensure!(begun.elapsed() < Duration::from_mins(1), "sessions of deliveries do not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// The calls of an undisturbed delivery from its connection on.
@@ -162,6 +170,7 @@ fn kill_at_each_call(mail: Mail) {
             let was_killed = ended.signal == Some(9);
             ensure!(was_killed || ended.status == Some(0), "{ended:?}");
             bench.site.wait_for_children()?;
+            bench.wait_for_sessions()?;
             let is_recorded = bench.sql("SELECT count(*) FROM mailsudo.requests") != before;
             bench.settle(is_recorded).map(|result| (was_killed, result))
         })();
