@@ -1,6 +1,6 @@
 //! A PostgreSQL server of the tests' own: Debian's, in a temporary folder, as an unprivileged account, on a Unix socket
-//! and with TLS on a port of 127.0.0.1, which is its own also while it is stopped. It ends, and its folder goes, with the process that asked for it, however that
-//! ends.
+//! and with TLS on a port of 127.0.0.1, which is its own also while it is stopped. It ends, and its folder goes, with
+//! the process that asked for it, however that ends.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 

@@ -138,10 +138,9 @@ fn whatever_the_server_does_short_of_its_250_loses_no_reply() {
             test_gateway.log();
         }
         let (place, talk) = server(extensions, step, Some(Fault::Hangs));
-        let short = Duration::from_millis(200);
-        let deferred = deliver(&test_gateway, &request, place, short);
-        // On a busy machine the time for messages may be over before the server is asked.
-        assert!(matches!(deferred, Some("smtp" | "sendmail")), "silence after {said:?}: {deferred:?}");
+        // Long enough for what comes before on a busy machine: it is part of the same time.
+        let short = Duration::from_secs(2);
+        assert_eq!(deliver(&test_gateway, &request, place, short), Some("smtp"), "silence after {said:?}");
         // What was given up is over when the client's process is; here it ends with the conversation.
         drop(talk);
     }
